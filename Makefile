@@ -1,0 +1,132 @@
+EXPERIMENT ?= uk_inflation
+
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+HARNESS = $(BIN)/harness
+
+# ---- what a target cannot do without: one line and exit code 2, before anything else happens
+
+need = $(if $(and $(filter $(1),$(MAKECMDGOALS)),$(if $(strip $($(2))),,missing)),$(error make $(1) needs $(2)=$(3)))
+$(call need,new,NAME,my_data (the name of the new dataset and experiment) and DATA=file.csv)
+$(call need,new,DATA,file.csv (a CSV or Parquet file))
+$(call need,ingest,DATASET,uk_macro (make datasets lists them))
+$(call need,lags,DATASET,uk_macro (make datasets lists them))
+$(call need,show,RUN,id (make runs lists them))
+$(call need,report,RUN,id (make runs lists them))
+
+# ---- targets
+
+.PHONY: help setup check test test-slow lock new datasets ingest lags plan backtest runs show report clean
+
+help: ## explain every target (this list)
+	@echo "make TARGET [EXPERIMENT=$(EXPERIMENT)] [DATASET=name] [RUN=id]"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: $(VENV)/ready ## create or refresh .venv from requirements.lock (every other target does so by itself)
+	@echo "$(VENV) is ready."
+
+check: $(VENV)/ready ## format, lint, strict types, import walls, doctests
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/pytest -q --doctest-modules harness
+
+test: $(VENV)/ready ## the tests, without those marked slow
+	$(BIN)/pytest -q -n 2
+
+test-slow: $(VENV)/ready ## the tests marked slow
+	$(BIN)/pytest -q -m slow
+
+lock: $(VENV)/requirements.lock ## recompile requirements.lock from pyproject.toml (UPGRADE=1 moves every pin to its newest)
+	@$(ONLY_OWN_INDEX) CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe \
+	  --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
+	  $(if $(UPGRADE),--upgrade) --output-file requirements.lock pyproject.toml
+
+new: $(VENV)/ready ## describe your own data: datasets/NAME/ and experiments/NAME.toml from NAME= and DATA=file.csv
+	@$(HARNESS) new "$(NAME)" --data "$(DATA)"
+
+datasets: $(VENV)/ready ## list the datasets
+	@$(HARNESS) datasets
+
+ingest: $(VENV)/ready ## read DATASET= into the archive
+	@$(HARNESS) ingest "$(DATASET)"
+
+lags: $(VENV)/ready ## how late and how revised each series of DATASET= is
+	@$(HARNESS) lags "$(DATASET)"
+
+plan: $(VENV)/ready ## what EXPERIMENT= would know, train on and purge at each origin
+	@$(HARNESS) plan "$(EXPERIMENT)"
+
+backtest: $(VENV)/ready ## run EXPERIMENT= and print its leaderboard (WORKERS=n processes)
+	@$(HARNESS) backtest "$(EXPERIMENT)" $(if $(WORKERS),--workers "$(WORKERS)")
+
+runs: $(VENV)/ready ## list the runs so far
+	@$(HARNESS) runs
+
+show: $(VENV)/ready ## print the leaderboard and record of RUN=
+	@$(HARNESS) show "$(RUN)"
+
+report: $(VENV)/ready ## write the page of RUN=
+	@$(HARNESS) report "$(RUN)"
+
+clean: ## remove .venv, caches and what a build leaves; the archive and runs in .harness/ stay
+	rm -rf $(VENV) build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---- .venv
+#
+# It holds two stamps, each a copy of what it was made from and written last, so that an interrupted set-up leaves
+# none: requirements.lock (all packages installed; first line: where, as scripts carry that path) and ready (the project
+# itself installed, everything imports). A stamp is redone when its source is newer or differs.
+
+PYTHONS = $(or $(PYTHON),python3.11 python3)
+LOCK_STAMP = { echo "\# $(CURDIR)"; cat requirements.lock; }
+LOCK_DONE = [ -x $(BIN)/python ] && $(LOCK_STAMP) | cmp -s - $(VENV)/requirements.lock
+READY_DONE = cat pyproject.toml .ci/check_imports.py | cmp -s - $(VENV)/ready
+
+# pip as a stranger would have it: no wheel folders and extra indexes of this machine, but its index and certificates.
+unexport PIP_FIND_LINKS PIP_EXTRA_INDEX_URL PIP_NO_INDEX PIP_CONSTRAINT PIP_TARGET PIP_PREFIX PIP_USER
+setting = PIP_$(1)="$${PIP_$(1):-$$($(BIN)/python -m pip config get global.$(2) 2>/dev/null)}"
+ONLY_OWN_INDEX = $(call setting,INDEX_URL,index-url) $(call setting,CERT,cert) \
+  $(call setting,CLIENT_CERT,client-cert) $(call setting,PROXY,proxy) $(call setting,TRUSTED_HOST,trusted-host) \
+  PIP_CONFIG_FILE=/dev/null
+PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# Two makes at once, each in need of a new .venv: the second waits, then finds the work done.
+ONE_AT_A_TIME = exec 9<requirements.lock; if command -v flock >/dev/null; then flock 9; fi
+
+.PHONY: FORCE
+$(VENV)/requirements.lock: requirements.lock $(shell $(LOCK_DONE) || echo FORCE)
+	@set -e; $(ONE_AT_A_TIME); \
+	if ! { $(LOCK_DONE); }; then \
+	  python=; for p in $(PYTHONS); do \
+	    if "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$p; break; fi; \
+	  done; \
+	  if [ -z "$$python" ]; then \
+	    echo "set-up: Python 3.11 or newer is needed, tried: $(PYTHONS). Name one: make setup PYTHON=/path/to/python" >&2; \
+	    exit 2; \
+	  fi; \
+	  echo "set-up: $(VENV) from requirements.lock, with $$("$$python" --version); this takes a minute or two"; \
+	  rm -rf $(VENV); \
+	  "$$python" -m venv $(VENV) || { \
+	    echo "set-up: $$python cannot make a venv (Debian/Ubuntu: apt-get install python3-venv)" >&2; \
+	    exit 2; \
+	  }; \
+	  $(ONLY_OWN_INDEX) $(PIP) install --require-hashes --only-binary :all: --requirement requirements.lock; \
+	  $(LOCK_STAMP) >$(VENV)/unfinished; mv $(VENV)/unfinished $@; \
+	else touch $@; fi
+
+$(VENV)/ready: $(VENV)/requirements.lock pyproject.toml .ci/check_imports.py $(shell $(READY_DONE) || echo FORCE)
+	@set -e; $(ONE_AT_A_TIME); \
+	if ! { $(READY_DONE); }; then \
+	  PIP_CONFIG_FILE=/dev/null $(PIP) install --no-index --no-deps --no-build-isolation --editable .; \
+	  unmet=$$($(BIN)/python -m pip check) || { \
+	    echo "$$unmet" >&2; \
+	    echo "set-up: requirements.lock does not fit pyproject.toml: make lock" >&2; \
+	    exit 2; \
+	  }; \
+	  $(BIN)/python .ci/check_imports.py; \
+	  cat pyproject.toml .ci/check_imports.py >$(VENV)/unfinished; mv $(VENV)/unfinished $@; \
+	else touch $@; fi

@@ -1,0 +1,1 @@
+"""Walk forward: the plan, the runner and its workers."""

@@ -1,0 +1,281 @@
+"""From cells and outcomes to the tables of a run: forecasts, errors, scores, leaderboard, and what the data were."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+
+import numpy as np
+import polars as pl
+
+from harness.backtest.data_facts import input_facts, origin_facts, public_shares
+from harness.backtest.splits import Plan
+from harness.core.frames import UTC_INSTANT
+from harness.core.recipe import Recipe
+from harness.core.time import NEVER, Timeline, instant
+from harness.data.calendars import sessions_known
+from harness.data.changes import ChangeFile
+from harness.data.outcomes import MATURED, OUTCOME_STATUS, Windows, outcomes
+from harness.forecast.catalog import reference_name
+from harness.record.cells import Cell
+from harness.score.decision import Kpi
+from harness.score.point import seasonal_naive_scale
+from harness.score.tables import ScoreSpec, score_tables
+
+CELL = ["series_id", "origin", "horizon"]
+FORECAST_COLUMNS = [
+    "run_id", "model", "series_id", "origin", "horizon", "period", "quantile", "value", "status", "answered_by",
+    "trained_at", "last_known_period", "info_gap", "reason", "phase", "days_to_release", "issue_age", "scored",
+]  # fmt: skip
+ERROR_COLUMNS = [
+    "run_id", "model", "series_id", "origin", "horizon", "period", "value", "status", "answered_by", "outcome",
+    "outcome_status", "outcome_release", "outcome_published_at", "hindsight", "immature", "scored", "error",
+    "best_rival", "best_rival_error", "reference_value",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Results:
+    """Tables by name, and JSON facts for the manifest."""
+
+    frames: Mapping[str, pl.DataFrame]
+    facts: Mapping[str, object]
+
+
+def assemble(plan: Plan, changes: ChangeFile, cells: Mapping[str, list[Cell]], run_id: str) -> Results:
+    """All tables of a run, from its cells and the outcomes of its plan."""
+    experiment = plan.experiment
+    truth = _truth(plan)
+    forecasts = _forecasts(plan, cells).join(truth.select([*CELL, "days_to_release", "scored"]), on=CELL, how="left")
+    forecasts = forecasts.with_columns(pl.lit(run_id).alias("run_id")).select(FORECAST_COLUMNS)
+    points = forecasts.filter(pl.col("quantile").is_null())
+    spec = score_spec(plan, changes)
+    scales, scale_notes = _scales(plan, changes)
+    rows = points.join(truth.drop("days_to_release", "scored"), on=CELL, how="left").join(scales, on="series_id")
+    spans = _spans(plan, changes)
+    tables = score_tables(
+        rows.join(spans, on="model", how="left").with_columns(
+            pl.col("model").is_in([recipe.name for recipe in experiment.models if recipe.rival]).alias("is_rival")
+        ),
+        spec,
+    )
+    errors = _errors(rows, tables.leaderboard, spec.reference)
+    frames = {
+        "forecasts": forecasts,
+        "errors": errors,
+        "scores": tables.scores,
+        "common_sample": tables.common_sample,
+        "against_rivals": tables.against_rivals,
+        "leaderboard": tables.leaderboard,
+        "inputs": input_facts(plan, changes),
+        "origins": origin_facts(plan, changes),
+    }
+    facts = {
+        "outcome_rule": str(experiment.target.outcome),
+        "scale_notes": scale_notes,
+        "share_already_public": public_shares(plan, changes),
+        "outcomes": dict(
+            truth.filter("scored").group_by("outcome_status").len().sort("outcome_status").iter_rows()
+        ),
+        "immature": int(truth.filter(pl.col("scored") & pl.col("immature")).height),
+        "hindsight_outcomes": int(truth.filter(pl.col("scored") & pl.col("hindsight")).height),
+        "pseudo_real_time": experiment.pseudo_real_time,
+        "unknown_cutoff": sorted(spec.unknown_cutoff),
+        "reference": spec.reference,
+        "warnings": _warnings(cells),
+        "first_scored": plan.instants[plan.first_scored].isoformat(),
+        "last_scored": plan.instants[-1].isoformat(),
+        "pseudo_origins": plan.first_issued,
+        "warm_up": plan.first_scored - plan.first_issued,
+    }
+    return Results(frames, facts)
+
+
+def _truth(plan: Plan) -> pl.DataFrame:
+    """Pinned outcome of every issued (series, origin, horizon)."""
+    issued = np.array(plan.issued)
+    names, steps = plan.experiment.target.series, plan.experiment.horizons
+    series, rows, places = (
+        part.ravel() for part in np.meshgrid(np.arange(len(names)), issued, np.arange(len(steps)), indexing="ij")
+    )
+    requests = plan.request[rows, places]
+    table = plan.outcomes
+    matured_at = table.matured_at[series, requests]
+    origins = np.array([int(moment.timestamp() * 1_000_000) for moment in plan.instants])[rows]
+    public = matured_at != NEVER
+    frame = pl.DataFrame(
+        {
+            "series_id": pl.Series(names, dtype=pl.String()).gather(series),
+            "origin": pl.Series(origins).cast(UTC_INSTANT),
+            "horizon": pl.Series(np.array(steps, dtype=np.int32)[places]),
+            "outcome": pl.Series(table.value[series, requests]).fill_nan(None),
+            "outcome_status": pl.Series(OUTCOME_STATUS, dtype=pl.String()).gather(
+                table.status[series, requests].astype(np.int64)
+            ),
+            "outcome_release": table.release[series, requests],
+            "published": matured_at,
+            "hindsight": table.hindsight[series, requests],
+            "immature": table.immature[series, requests],
+            "scored": rows >= plan.first_scored,
+            "public": public,
+        }
+    )
+    days = (pl.col("published") - pl.col("origin").cast(pl.Int64)) / 86_400_000_000
+    return frame.with_columns(
+        pl.when("public").then(pl.col("published").cast(UTC_INSTANT)).alias("outcome_published_at"),
+        pl.when("public").then(days).alias("days_to_release"),
+    ).drop("published", "public")
+
+
+def _forecasts(plan: Plan, cells: Mapping[str, list[Cell]]) -> pl.DataFrame:
+    """All cells as one frame; a failed or abstained row of a model with a declared fallback carries the fallback's."""
+    own = {
+        name: pl.concat([cell.frame for cell in mine]).with_columns(
+            pl.lit(name).alias("model"), pl.lit(name).alias("answered_by")
+        )
+        for name, mine in cells.items()
+    }
+    recipes = {recipe.name: recipe for recipe in plan.experiment.models}
+    return pl.concat([_with_fallback(own, recipes, name) for name in own])
+
+
+def _with_fallback(own: Mapping[str, pl.DataFrame], recipes: Mapping[str, Recipe], name: str) -> pl.DataFrame:
+    frame, chain = own[name], name
+    while recipes[chain].fallback:
+        chain = recipes[chain].fallback
+        other = own[chain].filter((pl.col("status") == "ok") & pl.col("quantile").is_null())
+        stand_in = other.select([*CELL, pl.col("value").alias("other")])
+        lost = pl.col("status").is_in(["failed", "abstained"]) & pl.col("other").is_not_null()
+        frame = frame.join(stand_in, on=CELL, how="left", maintain_order="left").with_columns(
+            pl.when(lost).then("other").otherwise("value").alias("value"),
+            pl.when(lost).then(pl.lit(chain)).otherwise("answered_by").alias("answered_by"),
+            pl.when(lost).then(pl.lit("fallback")).otherwise("status").alias("status"),
+        ).drop("other")  # fmt: skip
+    answered = pl.col("status").is_in(["ok", "fallback"])
+    return frame.with_columns(pl.when(answered).then("answered_by").otherwise(None).alias("answered_by"))
+
+
+def score_spec(plan: Plan, changes: ChangeFile) -> ScoreSpec:
+    """How this plan is scored (fixed before any result)."""
+    experiment = plan.experiment
+    transform = experiment.target.transform
+    declared = experiment.kpi
+    kpi = None if declared is None else Kpi(declared.unit, declared.under, declared.over, declared.abstain)
+    return ScoreSpec(
+        primary=experiment.score_primary,
+        span=_span_in_origins(plan),
+        kpi=kpi,
+        ratio_levels=transform.kind == "level",
+        volatility=transform.is_volatility,
+        unknown_cutoff=frozenset(
+            recipe.name for recipe in experiment.models if recipe.source and not _cutoff_known(recipe, changes)
+        ),
+        reference=reference_name(experiment.target),
+        latency=experiment.origins.latency,
+    )
+
+
+def _cutoff_known(recipe: Recipe, changes: ChangeFile) -> bool:
+    mine = changes.forecasts.filter(pl.col("source") == recipe.source)
+    return recipe.cutoff_known and bool(mine.height) and mine["data_cutoff"].null_count() == 0
+
+
+def _span_in_origins(plan: Plan) -> int:
+    """Periods spanned by the target, counted in scored origins: the most origins within one span of target periods."""
+    span = plan.experiment.target.transform.span
+    if span == 1:
+        return 1
+    series = plan.experiment.target.series[0]
+    own = plan.starts[plan.first_scored :, 0]
+    if plan.experiment.target.transform.is_volatility:
+        closes = plan.ends[plan.first_scored :, 0]
+        inside = np.searchsorted(own, closes, side="right") - np.arange(len(own))
+    else:
+        inside = np.searchsorted(own, own + span, side="left") - np.arange(len(own))
+    if not len(inside):
+        message = f"no scored origin of {series}"
+        raise ValueError(message)
+    return max(1, int(inside.max()))
+
+
+def _scales(plan: Plan, changes: ChangeFile) -> tuple[pl.DataFrame, dict[str, str]]:
+    """Seasonal-naive error of pinned outcomes matured before the first scored origin, per series (S26)."""
+    target = plan.experiment.target
+    name = target.transform.inputs(target.series[0])[0]
+    series = changes.series[name]
+    known = int(plan.known[plan.first_scored])
+    first, last = changes.period_span(name)
+    if series.parsed.kind == "B":
+        timeline = Timeline(series.parsed, sessions_known(series, instant(known)))
+        assert timeline.sessions is not None  # noqa: S101 - Timeline of B always has sessions
+        own = timeline.sessions[(timeline.sessions >= first) & (timeline.sessions <= last)]
+    else:
+        own = np.arange(first, last + 1, dtype=np.int64)
+    width = target.transform.span if target.transform.is_volatility else 1
+    if len(own) < width:
+        own = own[:0]
+    windows = Windows(own[: len(own) - width + 1], own[width - 1 :])
+    table = outcomes(changes, target, windows, until=plan.until)
+    seen = (table.matured_at != NEVER) & (table.matured_at <= known) & (table.status == MATURED)
+    notes: dict[str, str] = {}
+    values: dict[str, list[object]] = {"series_id": [], "scale_mae": [], "scale_rmse": []}
+    for row, series_id in enumerate(target.series):
+        past = np.where(seen[row], table.value[row], np.nan)
+        newest = np.flatnonzero(seen[row])
+        past = past[: newest[-1] + 1] if len(newest) else past[:0]
+        absolute = seasonal_naive_scale(past, target.season, 1)
+        squared = seasonal_naive_scale(past, target.season, 2)
+        values["series_id"].append(series_id)
+        values["scale_mae"].append(absolute.value)
+        values["scale_rmse"].append(squared.value)
+        if absolute.reason:
+            notes[series_id] = absolute.reason
+    schema = {"series_id": pl.String(), "scale_mae": pl.Float64(), "scale_rmse": pl.Float64()}
+    return pl.DataFrame(values, schema=schema), notes
+
+
+def _spans(plan: Plan, changes: ChangeFile) -> pl.DataFrame:
+    """First and last issue an external is held to (its declared span, else its first and last issue)."""
+    rows = []
+    for recipe in plan.experiment.models:
+        first = last = None
+        if recipe.source:
+            mine = changes.forecasts.filter(
+                (pl.col("source") == recipe.source) & pl.col("series_id").is_in(list(plan.experiment.target.series))
+            )
+            first, last = (mine["issued_at"].min(), mine["issued_at"].max()) if mine.height else (None, None)
+            start, end = recipe.span
+            first = datetime.combine(start, time(), UTC) if start else first
+            last = datetime.combine(end, time.max, UTC) if end else last
+        rows.append((recipe.name, first, last))
+    schema = {"model": pl.String(), "issued_first": UTC_INSTANT, "issued_last": UTC_INSTANT}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _errors(rows: pl.DataFrame, board: pl.DataFrame, reference: str) -> pl.DataFrame:
+    """The audit table: every point forecast beside its outcome, its error and the best rival's (error = outcome - forecast)."""
+    rows = rows.with_columns((pl.col("outcome") - pl.col("value")).alias("error"))
+    best = board.select("horizon", "best_rival").unique()
+    rows = rows.join(best, on="horizon", how="left")
+    rival = rows.select([*CELL, pl.col("model").alias("best_rival"), pl.col("error").alias("best_rival_error")])
+    stand_in = rows.filter(pl.col("model") == reference).select([*CELL, pl.col("value").alias("reference_value")])
+    joined = rows.join(rival, on=[*CELL, "best_rival"], how="left", maintain_order="left").join(
+        stand_in, on=CELL, how="left", maintain_order="left"
+    )
+    return joined.select(ERROR_COLUMNS)
+
+
+def _warnings(cells: Mapping[str, list[Cell]]) -> dict[str, dict[str, int]]:
+    """Warnings of each model with the number of cells they hold for."""
+    counted: dict[str, dict[str, int]] = {}
+    for name, mine in cells.items():
+        for cell in mine:
+            found = cell.facts.get("warnings", [])
+            for text in found if isinstance(found, list) else []:
+                seen = counted.setdefault(name, {})
+                seen[str(text)] = seen.get(str(text), 0) + 1
+    return counted
+
+
+

@@ -1,0 +1,107 @@
+"""What the data of a plan were: availability and pseudo-real-time shares, what each origin knew, what was purged."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from harness.backtest.splits import FATES, USED, Plan, row_fates, target_inputs, training_set
+from harness.core.frames import UTC_INSTANT
+from harness.core.series import AVAILABILITIES
+from harness.core.snapshot import NO_POSITION, target_panel
+from harness.core.time import NEVER, instant
+from harness.data.changes import ChangeFile, Replay
+
+
+def input_facts(plan: Plan, changes: ChangeFile) -> pl.DataFrame:
+    """One row per input: role, frequency, known span, shares of availability and of pseudo real time (S5)."""
+    own = target_inputs(plan.experiment.target)
+    rows = []
+    for name in plan.inputs:
+        series = changes.series[name]
+        values = changes.values_of(name)
+        count = max(1, len(values.value))
+        late = (values.vintage == NEVER) | (values.vintage > values.published)
+        shares = {kind: float((values.availability == code).sum()) / count for code, kind in enumerate(AVAILABILITIES)}
+        first, last = changes.period_span(name)
+        rows.append(
+            {
+                "series_id": name,
+                "role": "target" if name in own else "input",
+                "frequency": series.frequency,
+                "unit": series.unit,
+                "zone": series.zone,
+                "lag": "" if series.lag is None else series.lag.kind,
+                "periods": last - first + 1,
+                "changes": len(values.value),
+                **shares,
+                "pseudo_real_time": float(late.sum()) / count,
+                "known_through": instant(changes.known_through[name]),
+                "licence": series.licence,
+                "source": series.source,
+            }
+        )
+    return pl.DataFrame(rows).cast({"known_through": UTC_INSTANT})
+
+
+def origin_facts(plan: Plan, changes: ChangeFile) -> pl.DataFrame:
+    """One row per issued origin and horizon: what was known, trained on, purged (and why), already public."""
+    experiment = plan.experiment
+    replay = Replay(
+        changes, plan.inputs, latency=experiment.origins.latency, exclude_hindsight=experiment.exclude_hindsight
+    )
+    rows = []
+    for origin in plan.issued:
+        replay.advance(plan.instants[origin])
+        snapshot = replay.snapshot(experiment.target, copy=False)
+        last = {name: snapshot.history(name) for name in plan.inputs}
+        known = {
+            name: (history.timeline.end(history.last).isoformat() if history.last != NO_POSITION else "nothing")
+            for name, history in last.items()
+        }
+        public = plan.already_public(origin)
+        for place, step in enumerate(experiment.horizons):
+            fates = row_fates(plan, origin, place)
+            kept = training_set(plan, origin, place)
+            marked = plan.outcomes.hindsight[kept.series, kept.requests]
+            purged = {text: int((fates == code).sum()) for code, text in enumerate(FATES) if code != USED}
+            rows.append(
+                {
+                    "origin": plan.instants[origin],
+                    "scored": origin >= plan.first_scored,
+                    "horizon": step,
+                    "period": plan.end_days[origin, place].astype("datetime64[D]").item(),
+                    "phase": int(plan.phase[origin]),
+                    "last_known": "; ".join(f"{name} {day}" for name, day in known.items()),
+                    "rows_real_time": int((~marked).sum()),
+                    "rows_pseudo": int(marked.sum()),
+                    "target_periods": kept.periods,
+                    "purged": sum(purged.values()),
+                    "purged_why": "; ".join(f"{count} {text}" for text, count in purged.items() if count),
+                    "already_public": int(public[:, place].sum()),
+                }
+            )
+    return pl.DataFrame(rows).cast({"origin": UTC_INSTANT, "horizon": pl.Int32(), "phase": pl.Int32()})
+
+
+def public_shares(plan: Plan, changes: ChangeFile) -> dict[str, float]:
+    """Per horizon, the mean share of the target's own steps already public at the scored origins (S22)."""
+    experiment = plan.experiment
+    span = experiment.target.transform.span
+    width = span if experiment.target.transform.is_volatility else 1
+    replay = Replay(
+        changes,
+        sorted(target_inputs(experiment.target)),
+        latency=experiment.origins.latency,
+        exclude_hindsight=experiment.exclude_hindsight,
+    )
+    shares = []
+    for origin in range(plan.first_scored, len(plan.instants)):
+        replay.advance(plan.instants[origin])
+        panel = target_panel(replay.snapshot(experiment.target, copy=False))
+        ends = np.array([panel.timeline.position(int(end)) for end in plan.ends[origin]])
+        first = ends - (width if width > 1 else span) + 1
+        known = np.where(panel.last == NO_POSITION, first.min() - 1, panel.last)[:, None]
+        shares.append(np.clip((known - first[None, :] + 1) / max(span, 1), 0.0, 1.0).mean(axis=0))
+    mean = np.mean(shares, axis=0) if shares else np.zeros(len(experiment.horizons))
+    return {str(step): round(float(share), 4) for step, share in zip(experiment.horizons, mean, strict=True)}

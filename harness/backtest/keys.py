@@ -1,0 +1,103 @@
+"""Keys: what a cell, a fit and a run are made of, so that equal content is found again and different content never is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.backtest.splits import Plan, target_inputs
+from harness.core.identity import canonical, derive_seed, digest
+from harness.core.recipe import Experiment, FeatureBlock, Recipe
+from harness.data.changes import ChangeFile
+from harness.forecast.features import declared_inputs
+from harness.forecast.user_class import is_user_class
+from harness.record.platform import code_hash, lock_hash
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeIdentity:
+    """What a model computes, without its name, its fallback and everything else that cannot move its own numbers.
+
+    Attributes:
+        text: hash of kind, parameters, resolved feature blocks, cadence, source and user code.
+        series: stored ids of the series it is given.
+        sources: external sources it is given.
+        cadence: refit cadence in origins.
+    """
+
+    text: str
+    series: tuple[str, ...]
+    sources: tuple[str, ...]
+    cadence: int
+
+
+def blocks_of(recipe: Recipe, experiment: Experiment) -> tuple[FeatureBlock, ...]:
+    """The feature blocks a recipe sees, in its declared order."""
+    by_name = {block.name: block for block in experiment.features}
+    return tuple(by_name[name] for name in recipe.features)
+
+
+def recipe_identity(recipe: Recipe, experiment: Experiment) -> RecipeIdentity:
+    """Identity and inputs of one recipe within an experiment."""
+    blocks = blocks_of(recipe, experiment)
+    seen = experiment.features if is_user_class(recipe.kind) else blocks
+    series = tuple(sorted(declared_inputs(seen, experiment.target) | target_inputs(experiment.target)))
+    cadence = recipe.refit_every or experiment.training.refit_every
+    sources = (recipe.source,) if recipe.source else ()
+    text = digest(recipe.kind, recipe.params, blocks, recipe.functional, recipe.code, sources, cadence)
+    return RecipeIdentity(text, series, sources, cadence)
+
+
+def cell_seed(identity: RecipeIdentity, experiment: Experiment, origin: str, purpose: str) -> int:
+    """The seed of a cell: recipe, target, series, origin, horizons, purpose and the user's seed; nothing else (S19)."""
+    return derive_seed(identity.text, experiment.target, origin, experiment.horizons, purpose, experiment.seed)
+
+
+def cell_keys(
+    identity: RecipeIdentity, plan: Plan, changes: ChangeFile, origins: Sequence[int], purpose: str
+) -> list[str]:
+    """Keys of one recipe's cells (or fits) at the given origins, ascending.
+
+    A key holds the recipe, the plan up to the origin, the publications of the series it uses up to the origin, the
+    harness and user code and the lock. Nothing later than the origin enters it, so later data leave it valid.
+    """
+    experiment = plan.experiment
+    known = [int(plan.known[origin]) for origin in origins]
+    prefixes = changes.prefix_digests(identity.series, identity.sources, known)
+    fixed = digest(
+        purpose,
+        identity.text,
+        experiment.target,
+        experiment.horizons,
+        experiment.training,
+        experiment.origins.latency,
+        experiment.exclude_hindsight,
+        experiment.seed,
+        [changes.series[name] for name in identity.series],
+        code_hash(),
+        lock_hash(),
+    )
+    schedule = _schedule_digests(plan)
+    keys = []
+    for origin, prefix in zip(origins, prefixes, strict=True):
+        refit = plan.refit_origin(origin, identity.cadence)
+        when = (plan.instants[origin].isoformat(), plan.instants[refit].isoformat())
+        targets = (plan.starts[origin].tolist(), plan.ends[origin].tolist(), int(plan.phase[origin]))
+        keys.append(digest(fixed, when, targets, schedule[origin], prefix))
+    return keys
+
+
+def _schedule_digests(plan: Plan) -> list[str]:
+    """For every origin, the identity of the pseudo-origins before it and of their target periods."""
+    chain, out = "", []
+    for row, moment in enumerate(plan.instants):
+        out.append(chain)
+        chain = digest(chain, moment.isoformat(), np.stack([plan.starts[row], plan.ends[row]]).tolist())
+    return out
+
+
+def run_id(experiment: Experiment, changes: ChangeFile) -> str:
+    """Identity of a run: resolved experiment, archive state, code and lock."""
+    return digest("run", canonical(experiment), changes.hash, code_hash(), lock_hash())[:16]

@@ -1,0 +1,245 @@
+"""One experiment on one archive state: plan, cells in parallel, assembled results; a killed run resumes."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from harness.backtest.assemble import Results, assemble
+from harness.backtest.design import build_design
+from harness.backtest.engine import Engine, InProcess, Workers
+from harness.backtest.keys import RecipeIdentity, cell_keys, recipe_identity, run_id
+from harness.backtest.splits import Plan, build_plan
+from harness.backtest.work import Context, Spent, Task
+from harness.core.errors import UserError
+from harness.core.identity import canonical
+from harness.core.recipe import Experiment, Recipe
+from harness.data.changes import ChangeFile
+from harness.forecast.catalog import always_on, entry_for
+from harness.record.cells import Cell, read_cell
+from harness.record.home import Home
+from harness.record.platform import available_cores, code_hash, code_version, installed_packages, numeric_platform
+from harness.record.runs import RunFiles, start_run, write_run
+
+Progress = Callable[[int, int], None]
+TASKS_PER_WORKER = 6
+
+
+@dataclass(slots=True)
+class Stages:
+    """Seconds per stage of a run, and its peak memory."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    models: dict[str, dict[str, float]] = field(default_factory=dict)
+    peak_worker: int = 0
+    _since: float = field(default_factory=time.perf_counter)
+
+    def done(self, stage: str) -> None:
+        """Book the time since the last stage."""
+        now = time.perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._since
+        self._since = now
+
+    def add(self, spent: Spent) -> None:
+        """Book what a task cost."""
+        for (model, stage), seconds in spent.seconds.items():
+            mine = self.models.setdefault(model or "all models", {})
+            mine[stage] = mine.get(stage, 0.0) + seconds
+        self.peak_worker = max(self.peak_worker, spent.peak)
+
+    def record(self) -> dict[str, object]:
+        """JSON form: seconds per stage and per model, peak memory in bytes of this process and of a worker."""
+        return {
+            "seconds": {stage: round(value, 3) for stage, value in self.seconds.items()},
+            "models": {m: {s: round(v, 3) for s, v in stages.items()} for m, stages in sorted(self.models.items())},
+            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "peak_worker_bytes": self.peak_worker,
+        }
+
+
+def execute(
+    experiment: Experiment, change_folder: Path, home: Home, *, workers: int | None = None, progress: Progress | None = None
+) -> str:
+    """Run an experiment on a change file and store everything under the home folder.
+
+    Args:
+        experiment: resolved, without its rivals (they are added here and cannot be switched off).
+        change_folder: the exported archive state.
+        home: the home folder.
+        workers: worker processes; None = as many as cores allow. workers x threads never exceed the cores.
+        progress: called with (cells done, cells in all).
+
+    Returns:
+        The run id.
+
+    Raises:
+        UserError: the plan is impossible, workers x threads exceed the cores, or a worker was killed.
+    """
+    stages = Stages()
+    changes = ChangeFile.open(change_folder)
+    experiment = with_rivals(experiment)
+    engine = _engine(experiment, workers)
+    plan = build_plan(experiment, changes)
+    stages.done("plan")
+    files = start_run(home, run_id(experiment, changes), experiment)
+    board = [(recipe, recipe_identity(recipe, experiment)) for recipe in experiment.models]
+    keys = {recipe.name: cell_keys(identity, plan, changes, plan.issued, "cell") for recipe, identity in board}
+    cells = {name: [read_cell(home.cells, key) for key in mine] for name, mine in keys.items()}
+    stages.done("look up cells")
+    tasks = _tasks(plan, changes, board, keys, cells)
+    if tasks:
+        context = Context(plan, change_folder, _design_file(plan, changes, files, tasks), home)
+        stages.done("features")
+        _run(engine, context, tasks, stages, progress)
+        stages.done("cells")
+    whole = _complete(home, keys, cells)
+    stages.done("read cells")
+    results = assemble(plan, changes, whole, files.run_id)
+    stages.done("score")
+    files.drop_work()
+    write_run(files, _manifest(plan, changes, board, keys, results), results.frames, stages.record)
+    return files.run_id
+
+
+def with_rivals(experiment: Experiment) -> Experiment:
+    """The experiment with the naive rivals that are in every run (law 7), first.
+
+    Raises:
+        UserError: a model carries the name of a rival.
+    """
+    rivals = always_on(experiment.target)
+    taken = {rival.name for rival in rivals} & {model.name for model in experiment.models if not model.rival}
+    if taken:
+        raise UserError(
+            "a model carries the name of an always-on rival",
+            value=", ".join(sorted(taken)),
+            rule="the naive rivals are in every run under their own names",
+            fix="remove the model, or rename it",
+        )
+    return replace(experiment, models=(*rivals, *(model for model in experiment.models if not model.rival)))
+
+
+def _engine(experiment: Experiment, workers: int | None) -> Engine:
+    cores = available_cores()
+    threads = max([int(str(dict(recipe.params).get("num_threads", 1))) for recipe in experiment.models] or [1])
+    if workers is None:
+        workers = max(1, cores // threads)
+    if workers < 1 or workers * threads > cores:
+        raise UserError(
+            "more threads than cores",
+            value=f"{workers} workers x {threads} threads on {cores} cores",
+            rule="workers x threads may not exceed the cores: oversubscribed cores run many times slower",
+            fix=f"use --workers {max(1, cores // threads)}, or a smaller num_threads",
+        )
+    return InProcess() if workers == 1 or os.environ.get("HARNESS_WORKER") else Workers(workers)
+
+
+def _tasks(
+    plan: Plan,
+    changes: ChangeFile,
+    board: Sequence[tuple[Recipe, RecipeIdentity]],
+    keys: dict[str, list[str]],
+    cells: dict[str, list[Cell | None]],
+) -> list[Task]:
+    """The missing cells as tasks: stretches aligned to refit blocks; the unfitted rivals share one walk."""
+    first = plan.first_issued
+    tasks: list[Task] = []
+    rivals = [(recipe, identity) for recipe, identity in board if recipe.rival]
+    lacking = [
+        origin for origin in plan.issued if any(cells[recipe.name][origin - first] is None for recipe, _ in rivals)
+    ]
+    for stretch in _stretches(lacking, 1):
+        chosen = tuple(tuple(keys[recipe.name][origin - first] for origin in stretch) for recipe, _ in rivals)
+        tasks.append(Task(tuple(rivals), tuple(stretch), chosen))
+    for recipe, identity in board:
+        missing = [origin for origin in plan.issued if cells[recipe.name][origin - first] is None]
+        if recipe.rival or not missing:
+            continue
+        refits = sorted({plan.refit_origin(origin, identity.cadence) for origin in missing})
+        fit_keys: dict[tuple[int, int], str] = {}
+        if entry_for(recipe.kind).fitted:
+            fits = cell_keys(identity, plan, changes, refits, "fit")
+            fit_keys = {(0, refit): key for refit, key in zip(refits, fits, strict=True)}
+        for stretch in _stretches(missing, identity.cadence, first):
+            chosen = (tuple(keys[recipe.name][origin - first] for origin in stretch),)
+            tasks.append(Task(((recipe, identity),), tuple(stretch), chosen, fit_keys))
+    return tasks
+
+
+def _stretches(origins: Sequence[int], cadence: int, first: int = 0) -> Iterator[list[int]]:
+    """Cut ascending origins into a few stretches that never split a refit block."""
+    if not origins:
+        return
+    blocks: dict[int, list[int]] = {}
+    for origin in origins:
+        blocks.setdefault((origin - first) // cadence, []).append(origin)
+    groups = list(blocks.values())
+    per = max(1, -(-len(groups) // TASKS_PER_WORKER))
+    for start in range(0, len(groups), per):
+        yield [origin for block in groups[start : start + per] for origin in block]
+
+
+def _design_file(plan: Plan, changes: ChangeFile, files: RunFiles, tasks: Sequence[Task]) -> str:
+    if not any(recipe.features for task in tasks for recipe, _ in task.recipes):
+        return ""
+    path = files.work / "design.npy"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, build_design(plan, changes))
+    return str(path)
+
+
+def _run(engine: Engine, context: Context, tasks: Sequence[Task], stages: Stages, progress: Progress | None) -> None:
+    total = sum(len(task.recipes) * len(task.origins) for task in tasks)
+    done = 0
+    for spent in engine.run(context, tasks):
+        done += spent.cells
+        stages.add(spent)
+        if progress is not None:
+            progress(done, total)
+
+
+def _complete(home: Home, keys: dict[str, list[str]], cells: dict[str, list[Cell | None]]) -> dict[str, list[Cell]]:
+    whole: dict[str, list[Cell]] = {}
+    for name, mine in keys.items():
+        whole[name] = []
+        for key, cell in zip(mine, cells[name], strict=True):
+            there = cell if cell is not None else read_cell(home.cells, key)
+            if there is None:
+                raise UserError("a cell vanished while the run was read", value=key, fix="run the same command again")
+            whole[name].append(there)
+    return whole
+
+
+def _manifest(
+    plan: Plan,
+    changes: ChangeFile,
+    board: Sequence[tuple[Recipe, RecipeIdentity]],
+    keys: dict[str, list[str]],
+    results: Results,
+) -> dict[str, object]:
+    experiment = plan.experiment
+    return {
+        "experiment": canonical(experiment),
+        "archive": {"change_file": changes.hash, "known_through": {n: changes.known_through[n] for n in plan.inputs}},
+        "code": {"hash": code_hash(), "version": code_version()},
+        "packages": installed_packages(),
+        "platform": numeric_platform(),
+        "cells": keys,
+        "recipes": {recipe.name: identity.text for recipe, identity in board},
+        "facts": results.facts,
+    }
+
+
+def frame_of_cells(cells: dict[str, list[Cell]]) -> pl.DataFrame:
+    """All cells of a run as one frame with the model's name in front."""
+    parts = [
+        pl.concat([cell.frame for cell in mine]).with_columns(pl.lit(name).alias("model")) for name, mine in cells.items()
+    ]
+    return pl.concat(parts)

@@ -1,0 +1,289 @@
+"""The plan: origins, target periods, outcomes and which rows are matured training rows at each origin. A plan is data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.backtest.schedule import local_instant, origin_instants
+from harness.core.errors import BeyondKnownError, UserError
+from harness.core.recipe import Experiment, Target
+from harness.core.series import Series
+from harness.core.time import EPOCH, NEVER, Timeline, instant, local_day, micros, period_containing, period_ends
+from harness.data.calendars import sessions_known
+from harness.data.changes import ChangeFile
+from harness.data.outcomes import MATURED, Outcomes, Windows, outcomes
+from harness.forecast.features import declared_inputs
+
+Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """Everything that is decided before a model runs.
+
+    Attributes:
+        inputs: stored ids of the target's and the features' series.
+        instants: all origins in order of time: pseudo-origins, warm-up, scored.
+        first_issued, first_scored: index of the first issued and of the first scored origin.
+        known: [origin] microseconds up to which publications are known (origin minus latency).
+        phase: [origin] index of the origin within its target period.
+        starts, ends: [origin, horizon] ordinals of the first and last period of the target's window.
+        end_days: [origin, horizon] last day of the target period.
+        request: [origin, horizon] index into the outcomes' requests.
+        outcomes: pinned outcomes [series, request].
+        until: microseconds up to which the archive's content counts.
+    """
+
+    experiment: Experiment
+    inputs: tuple[str, ...]
+    instants: tuple[datetime, ...]
+    first_issued: int
+    first_scored: int
+    known: Integers
+    phase: Integers
+    starts: Integers
+    ends: Integers
+    end_days: NDArray[np.datetime64]
+    request: Integers
+    outcomes: Outcomes
+    until: int
+
+    @property
+    def issued(self) -> range:
+        """Indices of the origins at which forecasts are issued (warm-up and scored)."""
+        return range(self.first_issued, len(self.instants))
+
+    def refit_origin(self, origin: int, cadence: int) -> int:
+        """Index of the refit origin whose fit answers at `origin`; cadence counts from the first issued origin."""
+        return origin - (origin - self.first_issued) % cadence
+
+    def already_public(self, origin: int) -> Flags:
+        """[series, horizon] pinned outcome (under `latest`: any value) public by this origin: no forecast (S4)."""
+        latest = self.experiment.target.outcome.kind == "latest"
+        public = self.outcomes.first_public if latest else self.outcomes.matured_at
+        at = public[:, self.request[origin]]
+        return (at != NEVER) & (at <= self.known[origin])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingSet:
+    """The matured training rows of one origin and horizon, as indices; arrays [row].
+
+    Attributes:
+        origins: index of the pseudo-origin.
+        series: index of the target series.
+        requests: index of the outcome request.
+        periods: number of distinct target periods.
+    """
+
+    origins: Integers
+    series: Integers
+    requests: Integers
+    periods: int
+
+
+def training_set(plan: Plan, origin: int, horizon: int) -> TrainingSet:
+    """Rows whose label was public by this origin and not yet at their own (laws 3 and 4), of the origin's phase.
+
+    Args:
+        plan: the plan.
+        origin: index of the origin T.
+        horizon: index of the horizon.
+    """
+    usable = row_fates(plan, origin, horizon) == USED
+    rolling = plan.experiment.training.rolling
+    rows, series = np.nonzero(usable)
+    periods = plan.ends[rows, horizon]
+    distinct = np.unique(periods)
+    if rolling is not None and len(distinct) > rolling:
+        keep = periods >= distinct[-rolling]
+        rows, series, distinct = rows[keep], series[keep], distinct[-rolling:]
+    return TrainingSet(
+        rows.astype(np.int64), series.astype(np.int64), plan.request[rows, horizon], int(len(distinct))
+    )
+
+
+USED, OTHER_PHASE, NOT_MATURED, WAS_PUBLIC, NO_OUTCOME, HINDSIGHT = range(6)
+FATES = ("used", "other phase", "not matured", "already public at its origin", "no outcome", "hindsight excluded")
+
+
+def row_fates(plan: Plan, origin: int, horizon: int) -> NDArray[np.int8]:
+    """[earlier origin, series] why a row is, or is not, a training row at this origin (index into `FATES`)."""
+    requests = plan.request[:origin, horizon]
+    latest = plan.experiment.target.outcome.kind == "latest"
+    table = plan.outcomes
+    public = (table.first_public if latest else table.matured_at)[:, requests].T
+    status = table.status[:, requests].T
+    fate = np.full(public.shape, USED, dtype=np.int8)
+    if plan.experiment.exclude_hindsight:
+        fate[table.hindsight[:, requests].T] = HINDSIGHT
+    if not latest:
+        fate[status != MATURED] = NO_OUTCOME
+    fate[(public != NEVER) & (public <= plan.known[:origin, None])] = WAS_PUBLIC
+    fate[(public == NEVER) | (public > plan.known[origin])] = NOT_MATURED
+    fate[plan.phase[:origin] != plan.phase[origin]] = OTHER_PHASE
+    return fate
+
+
+def build_plan(experiment: Experiment, changes: ChangeFile) -> Plan:
+    """Resolve an experiment against what the archive holds.
+
+    Raises:
+        BeyondKnownError: an origin lies beyond what the archive has ingested.
+        UserError: no origins, no matured outcome for a horizon, or pseudo real time without saying so (S6).
+    """
+    inputs = tuple(sorted(declared_inputs(experiment.features, experiment.target) | target_inputs(experiment.target)))
+    _require(changes, inputs)
+    series = changes.series[_base(experiment)]
+    until = min(changes.known_through[name] for name in inputs)
+    instants, first_issued, first_scored = _origins(experiment, changes, series, until)
+    known = np.array([micros(moment - experiment.origins.latency) for moment in instants], dtype=np.int64)
+    starts, ends, phase = _targets(experiment, series, instants)
+    asked, place = np.unique(np.stack([starts.ravel(), ends.ravel()]), axis=1, return_inverse=True)
+    windows = Windows(asked[0], asked[1])
+    plan = Plan(
+        experiment,
+        inputs,
+        tuple(instants),
+        first_issued,
+        first_scored,
+        known,
+        phase,
+        starts,
+        ends,
+        period_ends(series.parsed, ends),
+        place.reshape(starts.shape).astype(np.int64),
+        outcomes(changes, experiment.target, windows, until=until),
+        until,
+    )
+    _check_real_time(plan, changes)
+    _check_outcomes(plan)
+    return plan
+
+
+def target_inputs(target: Target) -> set[str]:
+    """Stored ids of every series the target is made of."""
+    return {name for series_id in target.series for name in target.transform.inputs(series_id)}
+
+
+def _base(experiment: Experiment) -> str:
+    target = experiment.target
+    return target.transform.inputs(target.series[0])[0]
+
+
+def _require(changes: ChangeFile, inputs: tuple[str, ...]) -> None:
+    empty = [name for name in inputs if name not in changes.known_through]
+    if empty:
+        raise UserError("series without any ingested value", value=", ".join(empty), fix="run harness ingest DATASET")
+
+
+def _origins(
+    experiment: Experiment, changes: ChangeFile, series: Series, until: int
+) -> tuple[list[datetime], int, int]:
+    origins = experiment.origins
+    start = local_instant(origins.first, origins.every.at, origins.zone)
+    end = instant(until)
+    if origins.last is not None:
+        end = local_instant(origins.last, origins.every.at, origins.zone)
+        if micros(end) > until:
+            raise BeyondKnownError(
+                "an origin lies beyond what is known",
+                value=end.isoformat(),
+                rule=f"the archive knows its inputs through {instant(until).isoformat()}",
+                fix="ingest later data, or set an earlier last",
+            )
+    data_start = instant(min(changes.first_published(name) for name in experiment.target.transform.inputs(_base(experiment))))
+    # a year more than the data: the phase of the first pseudo-origin needs its whole target period
+    found = origin_instants(origins, series, min(data_start, start) - timedelta(days=400), end)
+    scored = [place for place, moment in enumerate(found) if moment >= start]
+    if not scored:
+        raise UserError(
+            "no origin to score",
+            value=f"first = {origins.first}",
+            rule=f"the archive knows its inputs through {instant(until).isoformat()}",
+            fix="set an earlier first, or ingest later data",
+        )
+    first_scored = scored[0]
+    return found, max(0, first_scored - origins.warm_up), first_scored
+
+
+def _targets(
+    experiment: Experiment, series: Series, instants: list[datetime]
+) -> tuple[Integers, Integers, Integers]:
+    """Ordinals of the target windows [origin, horizon] and the phase of every origin [origin]."""
+    steps = np.array(experiment.horizons, dtype=np.int64)
+    width = experiment.target.transform.span if experiment.target.transform.is_volatility else 1
+    starts = np.empty((len(instants), len(steps)), dtype=np.int64)
+    ends = starts.copy()
+    inside = np.empty(len(instants), dtype=np.int64)
+    for row, moment in enumerate(instants):
+        day = local_day(moment, series.zone)
+        if series.parsed.kind == "B":
+            timeline = Timeline(series.parsed, sessions_known(series, moment))
+            position = timeline.containing(day)
+            assert timeline.sessions is not None  # noqa: S101 - narrows the type; Timeline of B always has sessions
+            starts[row] = timeline.sessions[position + steps]
+            ends[row] = timeline.sessions[position + steps + width - 1]
+            inside[row] = timeline.sessions[position]
+        else:
+            inside[row] = period_containing(series.parsed, day)
+            starts[row] = inside[row] + steps
+            ends[row] = starts[row] + width - 1
+    begins = np.flatnonzero(np.concatenate(([True], inside[1:] != inside[:-1])))
+    phase = np.arange(len(inside)) - np.repeat(begins, np.diff(np.append(begins, len(inside))))
+    return starts, ends, phase.astype(np.int64)
+
+
+def _check_real_time(plan: Plan, changes: ChangeFile) -> None:
+    """S6: a scored origin may not precede the first true vintage of target and inputs unless it is marked."""
+    if plan.experiment.pseudo_real_time:
+        return
+    first = plan.known[plan.first_scored]
+    firsts = {name: changes.first_true_vintage(name) for name in plan.inputs}
+    late = [name for name, moment in firsts.items() if moment == NEVER or moment > first]
+    if late:
+        shown = ", ".join(
+            f"{name} ({'no vintage at all' if firsts[name] == NEVER else instant(firsts[name]).date().isoformat()})"
+            for name in late
+        )
+        raise UserError(
+            "scored origins precede the first true vintage of an input",
+            value=shown,
+            rule="final values put under an early date are pseudo real time, and results must say so",
+            fix="set pseudo_real_time = true, or a later [origins] first",
+        )
+    scored = plan.request[plan.first_scored :]
+    if plan.outcomes.hindsight[:, scored].any():
+        raise UserError(
+            "outcomes to be scored are hindsight values",
+            rule="an outcome dated before the vintage it comes from is scored only in a run marked pseudo real time",
+            fix="set pseudo_real_time = true, or a later [origins] first",
+        )
+
+
+def _check_outcomes(plan: Plan) -> None:
+    """A horizon without a single matured outcome at any scored origin cannot be judged."""
+    for place, step in enumerate(plan.experiment.horizons):
+        judged = False
+        for origin in range(plan.first_scored, len(plan.instants)):
+            status = plan.outcomes.status[:, plan.request[origin, place]]
+            judged |= bool(((status == MATURED) & ~plan.already_public(origin)[:, place]).any())
+            if judged:
+                break
+        if not judged:
+            raise UserError(
+                "a horizon has no matured outcome at any scored origin",
+                value=f"h = {step}",
+                rule="a forecast is judged only on outcomes that are public and were not public at its origin",
+                fix="drop the horizon, start earlier, or ingest later data",
+            )
+
+
+def day_of(ordinal_day: np.datetime64) -> str:
+    """ISO text of a day."""
+    return (EPOCH + timedelta(days=int(ordinal_day.astype("datetime64[D]").astype(np.int64)))).isoformat()

@@ -1,0 +1,240 @@
+"""What a worker does: walk forward over a stretch of origins, fit at refit origins, forecast, store every cell."""
+
+from __future__ import annotations
+
+import resource
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import threadpoolctl
+from numpy.typing import NDArray
+
+from harness.backtest.answers import Asked, blank_cell, checked_answers
+from harness.backtest.design import RowBuilder
+from harness.backtest.keys import RecipeIdentity, blocks_of, cell_seed
+from harness.backtest.splits import Plan, TrainingSet, training_set
+from harness.core.errors import UserError
+from harness.core.recipe import Recipe
+from harness.core.snapshot import Snapshot, newest_periods
+from harness.data.changes import ChangeFile, Replay
+from harness.forecast.catalog import build, entry_for
+from harness.forecast.protocol import Forecaster, Storable
+from harness.record.cells import Cell, read_fit, write_cell, write_fit
+from harness.record.home import Home
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Context:
+    """What every worker of a run shares; sent once per worker.
+
+    Attributes:
+        plan: the plan.
+        changes: folder of the change file (memory-mapped by each worker).
+        design: file of the frozen feature rows (memory-mapped), "" when no model needs rows.
+        home: where cells and fits are stored.
+    """
+
+    plan: Plan
+    changes: Path
+    design: str
+    home: Home
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A stretch of one refit-aligned walk: several recipes only when they share their inputs and need no fit.
+
+    Attributes:
+        recipes: the recipes, with their identities.
+        origins: indices of the origins to answer, ascending.
+        keys: cell keys [recipe][origin].
+        fit_keys: fit key per (recipe, refit origin).
+    """
+
+    recipes: tuple[tuple[Recipe, RecipeIdentity], ...]
+    origins: tuple[int, ...]
+    keys: tuple[tuple[str, ...], ...]
+    fit_keys: Mapping[tuple[int, int], str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Spent:
+    """What a task cost.
+
+    Attributes:
+        cells: cells written.
+        seconds: seconds per (model, stage).
+        peak: peak memory of the process in bytes.
+    """
+
+    cells: int = 0
+    seconds: dict[tuple[str, str], float] = field(default_factory=dict)
+    peak: int = 0
+
+    def add(self, model: str, stage: str, since: float) -> float:
+        """Book the time since `since` and return now."""
+        now = time.perf_counter()
+        self.seconds[model, stage] = self.seconds.get((model, stage), 0.0) + now - since
+        return now
+
+
+def run_task(context: Context, task: Task) -> Spent:
+    """Answer every origin of a task and store the cells; the same bits whatever worker it runs on."""
+    spent = Spent()
+    changes = ChangeFile.open(context.changes, verify=False)
+    design = np.load(context.design, mmap_mode="r") if context.design else None
+    first = task.recipes[0][1]
+    experiment = context.plan.experiment
+    replay = Replay(
+        changes,
+        first.series,
+        latency=experiment.origins.latency,
+        exclude_hindsight=experiment.exclude_hindsight,
+        sources=first.sources,
+    )
+    history = _History(replay, context.plan, spent)
+    walks = [_Walk(context, recipe, identity, design, spent) for recipe, identity in task.recipes]
+    with threadpoolctl.threadpool_limits(1):
+        for place, origin in enumerate(task.origins):
+            for index, walk in enumerate(walks):
+                refit = walk.due(origin)
+                if refit is not None:
+                    walk.refit(refit, history.at(refit), task.fit_keys.get((index, refit), ""))
+            for index, walk in enumerate(walks):
+                write_cell(context.home.cells, task.keys[index][place], walk.answer(origin, history.at(origin)))
+                spent.cells += 1
+    spent.peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return spent
+
+
+class _History:
+    """Snapshots of a forward walk; asking twice for one origin builds one."""
+
+    def __init__(self, replay: Replay, plan: Plan, spent: Spent) -> None:
+        self.replay, self.plan, self.spent = replay, plan, spent
+        self.origin = -1
+        self.snapshot: Snapshot | None = None
+
+    def at(self, origin: int) -> Snapshot:
+        """Everything known at an origin, in ascending order of origins."""
+        if self.snapshot is None or origin != self.origin:
+            start = time.perf_counter()
+            self.replay.advance(self.plan.instants[origin])
+            self.snapshot, self.origin = self.replay.snapshot(self.plan.experiment.target), origin
+            self.spent.add("", "replay", start)
+        return self.snapshot
+
+
+class _Walk:
+    """One recipe walking forward: its forecaster, what it was fitted at, and why it may not answer."""
+
+    def __init__(
+        self, context: Context, recipe: Recipe, identity: RecipeIdentity, design: NDArray[np.float64] | None, spent: Spent
+    ) -> None:
+        self.context, self.recipe, self.identity, self.spent = context, recipe, identity, spent
+        self.plan = context.plan
+        self.fitted = entry_for(recipe.kind).fitted
+        self.needs_rows = bool(recipe.features)
+        experiment = self.plan.experiment
+        empty = (len(self.plan.instants), len(experiment.target.series), len(experiment.horizons), 0)
+        blocks = blocks_of(recipe, experiment)
+        self.rows = RowBuilder(self.plan, np.zeros(empty) if design is None else design, blocks)
+        self.forecaster: Forecaster | None = None
+        self.fitted_at = -1
+        self.failure = ""
+        self.short: dict[int, str] = {}
+        self.facts: dict[str, object] = {}
+
+    def due(self, origin: int) -> int | None:
+        """The refit origin to fit at before answering `origin`; None = the present fit still holds."""
+        if not self.fitted:
+            return origin if self.fitted_at < 0 else None
+        refit = self.plan.refit_origin(origin, self.identity.cadence)
+        return None if refit == self.fitted_at else refit
+
+    def refit(self, origin: int, snapshot: Snapshot, fit_key: str) -> None:
+        """Fit at a refit origin, or load the stored text of that very fit."""
+        start = time.perf_counter()
+        self.fitted_at, self.failure, self.forecaster = origin, "", None
+        sets = {place: training_set(self.plan, origin, place) for place in range(len(self.plan.experiment.horizons))}
+        minimum = self.plan.experiment.training.minimum if self.fitted else 0
+        self.short = {
+            place: f"{some.periods} matured target periods, minimum {minimum}"
+            for place, some in sets.items()
+            if some.periods < minimum
+        }
+        enough = {place: some for place, some in sets.items() if place not in self.short}
+        self.facts = {"fit_key": fit_key, "training_rows": {str(h): len(s.origins) for h, s in enough.items()}}
+        if enough:
+            self._fit(origin, snapshot, enough, fit_key)
+        self.spent.add(self.recipe.name, "fit", start)
+
+    def _fit(self, origin: int, snapshot: Snapshot, sets: dict[int, TrainingSet], fit_key: str) -> None:
+        experiment = self.plan.experiment
+        seed = cell_seed(self.identity, experiment, self.plan.instants[origin].isoformat(), "fit")
+        self.facts["seed"] = seed
+        try:
+            forecaster = build(self.recipe, folder=experiment.folder)
+            stored = read_fit(self.context.home.fits, fit_key) if fit_key and isinstance(forecaster, Storable) else None
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                if stored is not None and isinstance(forecaster, Storable):
+                    forecaster.load(stored)
+                else:
+                    rows = self.rows.training(origin, sets, snapshot) if self.needs_rows else None
+                    rolling = experiment.training.rolling
+                    known = snapshot if rolling is None else newest_periods(snapshot, rolling)
+                    forecaster.fit(rows, known, seed=seed)
+                    if fit_key and isinstance(forecaster, Storable):
+                        write_fit(self.context.home.fits, fit_key, forecaster.dump())
+            self._note(forecaster, caught)
+            self.forecaster = forecaster
+        except (KeyboardInterrupt, MemoryError, UserError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a model raises becomes a visible failed row
+            self.failure = _reason("fit", error)
+
+    def _note(self, forecaster: Forecaster, caught: Sequence[warnings.WarningMessage]) -> None:
+        own = list(getattr(forecaster, "warnings", ()))
+        seen = sorted({f"{item.category.__name__}: {item.message}"[:200] for item in caught})
+        if own or seen:
+            self.facts["warnings"] = [*own, *seen]
+
+    def answer(self, origin: int, snapshot: Snapshot) -> Cell:
+        """The cell of one origin: every asked row with a status, never a hole."""
+        start = time.perf_counter()
+        asked = Asked(self.plan, origin, snapshot, self.recipe)
+        frame = blank_cell(asked, self.short)
+        wanted = np.flatnonzero(frame["status"].to_numpy() == "asked")
+        if len(wanted):
+            frame = self._predict(origin, snapshot, asked, frame, wanted)
+        self.spent.add(self.recipe.name, "predict", start)
+        return Cell(frame, dict(self.facts))
+
+    def _predict(
+        self, origin: int, snapshot: Snapshot, asked: Asked, frame: pl.DataFrame, wanted: Integers
+    ) -> pl.DataFrame:
+        if self.forecaster is None:
+            return checked_answers(asked, frame, None, self.failure or "the model was not fitted")
+        rows = self.rows.asked(origin, asked.series[wanted], asked.horizons[wanted])
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                answers = self.forecaster.predict(rows, snapshot)
+        except (KeyboardInterrupt, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a model raises becomes a visible failed row
+            return checked_answers(asked, frame, None, _reason("predict", error))
+        return checked_answers(asked, frame, answers, "", self.plan.instants[self.fitted_at] if self.fitted else None)
+
+
+def _reason(stage: str, error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{stage}: {type(error).__name__}: {text}"[:300]

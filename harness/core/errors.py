@@ -1,0 +1,78 @@
+"""What a user is told when something cannot be done: one message with the value, the rule and the fix."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+SHOWN = 40
+"""Names listed at most when none is near."""
+
+
+class UserError(Exception):
+    """A mistake in what was asked for or in the data given; the CLI prints it and exits with code 2.
+
+    Attributes:
+        what: what happened, one clause.
+        value: the offending value, as text ("" when there is none).
+        rule: the rule that was broken ("" when it is evident).
+        fix: what to do about it ("" when it is evident).
+    """
+
+    def __init__(self, what: str, *, value: object = "", rule: str = "", fix: str = "") -> None:
+        self.what, self.value, self.rule, self.fix = what, str(value), rule, fix
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        parts = [self.what if not self.value else f"{self.what}: {self.value}"]
+        if self.rule:
+            parts.append(f"rule: {self.rule}")
+        if self.fix:
+            parts.append(f"fix: {self.fix}")
+        return "; ".join(parts)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), dict(self.__dict__), self.args)
+
+
+def _rebuild(kind: type[UserError], state: dict[str, object], args: tuple[object, ...]) -> UserError:
+    error = kind.__new__(kind)
+    error.__dict__.update(state)
+    error.args = args
+    return error
+
+
+class UnknownNameError(UserError):
+    """A name that does not exist, with the nearest one that does."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+        hint = f"did you mean {close[0]!r}?" if close else f"known: {shown or 'none'}"
+        super().__init__(f"unknown {kind}", value=repr(name), fix=hint)
+
+
+class DataError(UserError):
+    """Wrong data: rows that cannot be taken as they are."""
+
+
+class ArchiveBusyError(UserError):
+    """Another process is writing the archive; its process id is in the message."""
+
+
+class DamagedError(UserError):
+    """A stored file does not have the content its checksum promises."""
+
+
+class BeyondKnownError(UserError):
+    """An as-of question later than what the archive has ingested; it is refused, not guessed."""
+
+
+class ExperimentError(UserError):
+    """All problems of one experiment or dataset file, reported together."""
+
+    def __init__(self, path: str, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        lines = "\n".join(f"  - {problem}" for problem in self.problems)
+        super().__init__(f"{path}: {len(self.problems)} problem(s)\n{lines}")

@@ -1,0 +1,218 @@
+"""The archive's file: opened for the length of a call, locked against other processes, its errors made readable."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from harness.core.errors import ArchiveBusyError, DamagedError, UserError
+
+FORMAT = 1
+TABLES = """
+CREATE TABLE meta (format INTEGER);
+CREATE TABLE series (
+    code INTEGER, id VARCHAR, frequency VARCHAR, zone VARCHAR, calendar VARCHAR, unit VARCHAR, decimals INTEGER,
+    scale VARCHAR, licence VARCHAR, spec VARCHAR);
+CREATE TABLE changes (
+    code INTEGER, period INTEGER, published BIGINT, value DOUBLE, availability TINYINT, vintage BIGINT, batch INTEGER);
+CREATE TABLE restatements (
+    code INTEGER, period INTEGER, published BIGINT, value DOUBLE, availability TINYINT, vintage BIGINT, batch INTEGER);
+CREATE TABLE publications (
+    code INTEGER, published BIGINT, first INTEGER, last INTEGER, complete BOOLEAN, captured BOOLEAN, countable BOOLEAN,
+    availability TINYINT, vintage BIGINT, batch INTEGER);
+CREATE TABLE forecasts_in (
+    source VARCHAR, code INTEGER, issued BIGINT, cutoff BIGINT, period INTEGER, quantile DOUBLE, value DOUBLE,
+    conditioning VARCHAR, backfilled BOOLEAN, batch INTEGER);
+CREATE TABLE batches (
+    batch INTEGER, kind VARCHAR, source VARCHAR, coverage VARCHAR, sha256 VARCHAR, rows_in BIGINT, kept BIGINT,
+    duplicates BIGINT, set_aside BIGINT, known_through BIGINT, cleaning VARCHAR, ingested BIGINT);
+CREATE TABLE set_aside (
+    batch INTEGER, series_id VARCHAR, period VARCHAR, published VARCHAR, value DOUBLE, reason VARCHAR);
+CREATE TABLE known (code INTEGER, known_through BIGINT);
+"""
+HOLDER = re.compile(r"PID (\d+)")
+DAMAGE = (
+    "not a valid DuckDB database",
+    "Could not read enough bytes",
+    "Corrupt",
+    "checksum",
+    "Failed to load",
+    "serialization",
+    "Serialization",
+)
+FIX_DAMAGE = "restore the file from a copy, or move it away and ingest again"
+
+
+class Store:
+    """One archive file and the lock beside it.
+
+    Attributes:
+        path: the database file.
+        wait: seconds to wait for another process before giving up.
+    """
+
+    def __init__(self, path: Path, *, wait: float) -> None:
+        self.path, self.wait = path, wait
+
+    @contextmanager
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A read-only connection for the length of the block."""
+        with _locked(self.path, self.wait, shared=True), _connected(self.path, read_only=True) as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection inside one transaction: everything in the block is kept, or nothing."""
+        with _locked(self.path, self.wait, shared=False), _connected(self.path, read_only=False) as connection:
+            connection.begin()
+            try:
+                yield connection
+            except BaseException:
+                connection.rollback()
+                raise
+            connection.commit()
+
+    def create(self) -> None:
+        """Make the tables of a new archive; leaves an existing one as it is."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(self.path, self.wait, shared=False), _connected(self.path, read_only=False) as connection:
+            if connection.execute("SELECT count(*) FROM duckdb_tables()").fetchall() == [(0,)]:
+                connection.begin()
+                connection.execute(TABLES)
+                connection.execute("INSERT INTO meta VALUES (?)", [FORMAT])
+                connection.commit()
+
+    def check(self) -> None:
+        """Refuse a file that is no archive.
+
+        Raises:
+            UserError: there is no such file.
+            DamagedError: it is damaged, or something else.
+        """
+        if not self.path.exists():
+            raise UserError("no such archive", value=self.path, fix="check the path, or open it without read_only")
+        with self.reading() as connection:
+            known = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+            formats = connection.execute("SELECT format FROM meta").fetchall() if "meta" in known else []
+        if formats != [(FORMAT,)]:
+            raise DamagedError(
+                "this file is not an archive of this version",
+                value=self.path,
+                rule=f"archive format {FORMAT}",
+                fix=FIX_DAMAGE,
+            )
+
+
+def query(connection: duckdb.DuckDBPyConnection, text: str, *parameters: object) -> pl.DataFrame:
+    """The answer to a question as a frame."""
+    answer = connection.sql(text, params=list(parameters)) if parameters else connection.sql(text)
+    frame = pl.from_arrow(answer.to_arrow_table())
+    assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table never becomes a series
+    return frame
+
+
+@contextmanager
+def offered(connection: duckdb.DuckDBPyConnection, name: str, frame: pl.DataFrame) -> Iterator[str]:
+    """A frame under a name that queries can use, for the length of the block."""
+    connection.register(name, frame.to_arrow())
+    try:
+        yield name
+    finally:
+        connection.unregister(name)
+
+
+def insert(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame) -> None:
+    """Append a frame's rows to a table, matched by column name."""
+    if frame.height:
+        with offered(connection, "incoming", frame):
+            connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")  # noqa: S608 - a table of ours
+
+
+@contextmanager
+def _connected(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+    if read_only and not path.exists():
+        raise UserError("no such archive", value=path, fix="check the path, or open it without read_only")
+    try:
+        connection = duckdb.connect(str(path), read_only=read_only)
+        try:
+            yield connection
+        finally:
+            connection.close()
+    except duckdb.Error as error:
+        raise _explained(error, path) from error
+
+
+def _explained(error: duckdb.Error, path: Path) -> Exception:
+    """What a database error means to a user; errors of neither kind stay what they are."""
+    text = str(error)
+    holder = HOLDER.search(text)
+    if "lock" in text and holder:
+        return _busy(path, holder.group(1))
+    fatal = isinstance(error, duckdb.FatalException | duckdb.InternalException)
+    if fatal or any(mark in text for mark in DAMAGE):
+        first = text.splitlines()[0]
+        return DamagedError("the archive is damaged", value=path, rule=first, fix=FIX_DAMAGE)
+    return error
+
+
+def _busy(path: Path, holder: str) -> ArchiveBusyError:
+    who = f"process {holder}" if holder else "another process"
+    return ArchiveBusyError(
+        "the archive is in use",
+        value=f"{path} by {who}",
+        rule="one process writes at a time",
+        fix="wait for it to end, or open the archive with a longer wait",
+    )
+
+
+@contextmanager
+def _locked(path: Path, wait: float, *, shared: bool) -> Iterator[None]:
+    """Hold the lock file beside the archive, with the holder's process id in it."""
+    handle = _lock_file(path, shared=shared)
+    if handle is None:
+        yield
+        return
+    try:
+        _acquire(handle, path, wait, shared=shared)
+        with suppress(OSError):  # a reader may not be allowed to write its id
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock_file(path: Path, *, shared: bool) -> int | None:
+    place = path.with_name(path.name + ".lock")
+    try:
+        return os.open(place, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError:
+        if not shared:
+            raise
+    try:
+        return os.open(place, os.O_RDONLY)
+    except OSError:
+        # a folder in which no lock can be made has no writer to wait for
+        return None
+
+
+def _acquire(handle: int, path: Path, wait: float, *, shared: bool) -> None:
+    deadline = time.monotonic() + wait
+    mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    while True:
+        try:
+            fcntl.flock(handle, mode | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise _busy(path, os.pread(handle, 32, 0).decode()) from None
+            time.sleep(0.02)
+        else:
+            return

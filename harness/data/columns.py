@@ -1,0 +1,249 @@
+"""Columns of a user's frame as the archive's integers and floats, or one clear refusal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from harness.core.errors import DataError
+from harness.core.series import Series
+from harness.core.time import end_of_day, micros, period_ends, period_ordinals
+
+ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+ISO_OFFSET = re.compile(r"(Z|[+-]\d{2}:?\d{2})$")
+DATE_RULE = "dates are ISO dates (2020-03-31), instants are aware datetimes of one zone"
+ZONE_FIX = "declare the zone, for example pl.col(name).dt.replace_time_zone('Europe/London')"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Coded:
+    """The series of each row.
+
+    Attributes:
+        codes: [row] series codes.
+        series: declaration of each code that occurs.
+    """
+
+    codes: NDArray[np.int32]
+    series: dict[int, Series]
+
+
+def polars_frame(frame: Any, needed: Iterable[str], optional: Iterable[str] = ()) -> pl.DataFrame:
+    """The wanted columns of a polars or pandas frame; pandas NaN stays NaN (null is None or NA).
+
+    Raises:
+        DataError: it is no frame, it is empty, or a column is missing.
+    """
+    if isinstance(frame, pl.LazyFrame):
+        frame = frame.collect()
+    if not isinstance(frame, pl.DataFrame) and not type(frame).__module__.startswith("pandas"):
+        raise DataError("not a frame", value=type(frame).__name__, rule="polars or pandas")
+    wanted, names = tuple(needed), list(frame.columns)
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        raise DataError("missing columns", value=", ".join(missing), rule=f"needed: {', '.join(wanted)}")
+    if len(frame) == 0:
+        raise DataError("the frame is empty", rule="a batch states at least one value")
+    kept = [name for name in (*wanted, *optional) if name in names]
+    if isinstance(frame, pl.DataFrame):
+        return frame.select(kept)
+    return pl.DataFrame([_from_pandas(name, frame[name]) for name in kept])
+
+
+def _from_pandas(name: str, column: Any) -> pl.Series:
+    items = list(column) if column.dtype == object else []
+    stamps = [item for item in items if isinstance(item, datetime)]
+    if stamps:
+        return _from_stamps(name, items, stamps)
+    out: pl.Series = pl.from_pandas(column.reset_index(drop=True), nan_to_null=False)
+    return out.alias(name)
+
+
+def _from_stamps(name: str, items: Sequence[Any], stamps: Sequence[datetime]) -> pl.Series:
+    zones = sorted({str(item.tzinfo) for item in stamps})
+    if len(zones) > 1:
+        raise _mixed(name, zones)
+    if stamps[0].tzinfo is None:
+        return pl.Series(name, items, dtype=pl.Datetime("us"))
+    aware = [None if item is None else micros(item) for item in items]
+    return pl.Series(name, aware, dtype=pl.Int64).cast(pl.Datetime("us", "UTC"))
+
+
+def _mixed(name: str, zones: Sequence[str]) -> DataError:
+    return DataError(
+        f"mixed zones in column {name}",
+        value=", ".join(zones[:4]),
+        rule="all instants of a column share one zone",
+        fix="convert them to UTC first",
+    )
+
+
+def numbers(column: pl.Series) -> pl.Series:
+    """A Float64 column without NaN or infinity; null stays null.
+
+    Raises:
+        DataError: text, booleans, or a number that is not finite.
+    """
+    if column.dtype == pl.Null:
+        return column.cast(pl.Float64)
+    if not column.dtype.is_numeric():
+        raise DataError(f"column {column.name} holds no numbers", value=str(column.dtype), rule="floats or integers")
+    floats = column.cast(pl.Float64)
+    bad = floats.is_nan() | floats.is_infinite()
+    if bad.any():
+        row = int(bad.arg_max() or 0)
+        raise DataError(
+            f"column {column.name} holds a number that is not finite",
+            value=f"{floats[row]} in row {row}, {int(bad.sum())} row(s) in all",
+            rule="values are finite; null means withdrawn",
+            fix="leave the row out, or write null (None, NA) if the value was withdrawn",
+        )
+    return floats
+
+
+def days(column: pl.Series) -> pl.Series:
+    """A Date column from dates, naive midnights or ISO text.
+
+    Raises:
+        DataError: nulls, times of day, zones, or text that is no date.
+    """
+    if column.dtype == pl.String:
+        column = _parsed(column, pl.Date(), "%Y-%m-%d")
+    _no_nulls(column)
+    if isinstance(column.dtype, pl.Datetime):
+        if column.dtype.time_zone is not None or not _midnights(column):
+            raise DataError(f"column {column.name} holds instants", value=column[0], rule="periods are dates")
+        return column.cast(pl.Date)
+    if column.dtype != pl.Date:
+        raise DataError(f"column {column.name} holds no dates", value=str(column.dtype), rule=DATE_RULE)
+    return column
+
+
+def instants(column: pl.Series, rows: Coded) -> NDArray[np.int64]:
+    """Microseconds UTC of each row; a date is the end of that day in the zone of the row's series.
+
+    Raises:
+        DataError: nulls, mixed zones, naive times of day, or text that is no date.
+    """
+    if column.dtype == pl.String:
+        column = _parsed_instants(column)
+    _no_nulls(column)
+    if isinstance(column.dtype, pl.Datetime):
+        if column.dtype.time_zone is not None:
+            return column.dt.epoch("us").to_numpy().astype(np.int64)
+        if not _midnights(column):
+            raise DataError(
+                f"column {column.name} has times of day without a zone",
+                value=column.filter(column.dt.time() != time(0))[0],
+                rule="a naive column all at 00:00 holds dates; other stamps need a zone",
+                fix=ZONE_FIX,
+            )
+        column = column.cast(pl.Date)
+    if column.dtype != pl.Date:
+        raise DataError(f"column {column.name} holds no dates", value=str(column.dtype), rule=DATE_RULE)
+    return _day_ends(column, rows)
+
+
+def _day_ends(column: pl.Series, rows: Coded) -> NDArray[np.int64]:
+    zones = sorted({series.zone for series in rows.series.values()})
+    place = np.zeros(max(rows.series, default=0) + 1, dtype=np.int64)
+    for code, series in rows.series.items():
+        place[code] = zones.index(series.zone)
+    unique, inverse = np.unique(column.cast(pl.Int32).to_numpy(), return_inverse=True)
+    named = pl.Series(unique).cast(pl.Date).to_list()
+    table = np.array([[micros(end_of_day(day, zone)) for zone in zones] for day in named], dtype=np.int64)
+    out: NDArray[np.int64] = table[inverse, place[rows.codes]]
+    return out
+
+
+def ordinals(column: pl.Series, rows: Coded) -> NDArray[np.int32]:
+    """Period ordinals of a column of period ends.
+
+    Raises:
+        DataError: a day that is not the last day of its period, or lies outside the declared table.
+    """
+    ends = days(column).to_numpy().astype("datetime64[D]")
+    out = np.zeros(len(ends), dtype=np.int64)
+    groups: dict[object, list[int]] = {}
+    for code, series in rows.series.items():
+        groups.setdefault(series.parsed, []).append(code)
+    for codes in groups.values():
+        picked = slice(None) if len(groups) == 1 else np.isin(rows.codes, codes)
+        series = rows.series[codes[0]]
+        _inside_table(series, ends[picked])
+        found = period_ordinals(series.parsed, ends[picked])
+        expected = period_ends(series.parsed, found)
+        wrong = np.flatnonzero(expected != ends[picked])
+        if len(wrong):
+            name = rows.series[int(rows.codes[picked][wrong[0]])].id
+            raise DataError(
+                "a period is named by its last day",
+                value=f"{ends[picked][wrong[0]]} ({name}, {series.frequency}), {len(wrong)} row(s) in all",
+                rule=f"the last day of that period is {expected[wrong[0]]}",
+                fix='write the last day, or declare stamp = "first" or "month" in the dataset',
+            )
+        out[picked] = found
+    return out.astype(np.int32)
+
+
+def _inside_table(series: Series, ends: NDArray[np.datetime64]) -> None:
+    if series.parsed.kind == "T" and len(ends):
+        latest = ends.max()
+        if latest > np.datetime64(series.period_table[-1]):
+            raise DataError("a period outside the declared table", value=f"{latest} ({series.id})")
+
+
+def _parsed(column: pl.Series, dtype: pl.DataType, form: str) -> pl.Series:
+    out = column.str.strptime(dtype, form, strict=False)
+    bad = out.is_null() & column.is_not_null()
+    if bad.any():
+        raise DataError(
+            f"column {column.name} holds text that is no date",
+            value=f"{column.filter(bad)[0]!r}, {int(bad.sum())} row(s) in all",
+            rule=DATE_RULE,
+        )
+    return out
+
+
+def _parsed_instants(column: pl.Series) -> pl.Series:
+    texts = column.drop_nulls().unique().to_list()
+    if all(ISO_DATE.fullmatch(text) for text in texts):
+        return _parsed(column, pl.Date(), "%Y-%m-%d")
+    read: dict[str, datetime] = {}
+    for text in texts:
+        try:
+            read[text] = datetime.fromisoformat(text)
+        except ValueError as error:
+            raise DataError(
+                f"column {column.name} holds text that is no date", value=repr(text), rule=DATE_RULE
+            ) from error
+    zones = sorted({str(stamp.tzinfo) for stamp in read.values()})
+    if len(zones) > 1:
+        raise _mixed(column.name, zones)
+    aware = zones != ["None"]
+    stamps = {text: stamp.astimezone(UTC) if aware else stamp for text, stamp in read.items()}
+    dtype = pl.Datetime("us", "UTC" if aware else None)
+    return pl.Series(column.name, [stamps.get(text) for text in column.to_list()], dtype=dtype)
+
+
+def _midnights(column: pl.Series) -> bool:
+    return bool((column.drop_nulls().dt.time() == time(0)).all())
+
+
+def _no_nulls(column: pl.Series) -> None:
+    if column.null_count():
+        row = int(column.is_null().arg_max() or 0)
+        raise DataError(f"column {column.name} has an empty entry", value=f"row {row}", rule="every row names it")
+
+
+def day_of(ordinal: int, series: Series) -> date:
+    """The last day of one period, for messages."""
+    day: date = period_ends(series.parsed, np.array([ordinal], dtype=np.int64))[0].astype(object)
+    return day

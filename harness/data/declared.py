@@ -1,0 +1,162 @@
+"""The objects a `dataset.toml` is read into: sources, external forecasts, and the dataset as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from harness.core.series import Series
+
+Layout = Literal["long", "wide"]
+Stamp = Literal["last", "first", "month"]
+Coverage = Literal["rows", "complete", "changes"]
+
+
+@dataclass(frozen=True, slots=True)
+class TextForm:
+    """How the text of a CSV file is written.
+
+    Attributes:
+        encoding: character encoding; a byte-order mark is accepted.
+        delimiter: between fields.
+        decimal_mark: `.` or `,`.
+        date_format: strftime form of its dates; "" = ISO 8601, and period names like 2010Q1, 2010-03 or 2010.
+        null_values: texts that stand for "no value", beside the empty one.
+    """
+
+    encoding: str = "utf-8"
+    delimiter: str = ","
+    decimal_mark: str = "."
+    date_format: str = ""
+    null_values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One table of observations.
+
+    Attributes:
+        file: path inside the dataset's folder; "" when a reader supplies the table.
+        reader: one of `READERS`, or "".
+        series: bare ids of the series it holds.
+        layout: `long` (one row per observation) or `wide` (one column per series).
+        columns: meaning -> column name; `published_at` or `vintage_date` only where the table has one.
+        stamp: what a period's date is: its `last` day, its `first`, or any day of its last `month`.
+        coverage: what a publication's rows say about the rows not given (see `Archive.append`).
+        publications: file listing every publication, for `coverage = "changes"`; "" = none, not countable.
+        zone: zone of stamps that carry a time of day but no offset; "" = none declared.
+        text: how a CSV file is written.
+    """
+
+    file: str = ""
+    reader: str = ""
+    series: tuple[str, ...] = ()
+    layout: Layout = "long"
+    columns: tuple[tuple[str, str], ...] = ()
+    stamp: Stamp = "last"
+    coverage: Coverage = "rows"
+    publications: str = ""
+    zone: str = ""
+    text: TextForm = TextForm()
+
+    @property
+    def label(self) -> str:
+        """What messages call it: its file, else its reader."""
+        return self.file or self.reader
+
+    def column(self, meaning: str) -> str:
+        """The column with a meaning; "" when the table has none."""
+        return dict(self.columns).get(meaning, "")
+
+    @property
+    def dated_by(self) -> str:
+        """The column that says when a value was published, "" when a lag rule must."""
+        return self.column("published_at") or self.column("vintage_date")
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """Someone who issued forecasts of the dataset's series (S23).
+
+    Attributes:
+        name: short name, as `[models.X] source` gives it.
+        series: bare ids of the series forecast.
+        in_file: its name in the file.
+        title, conditioning, made: free text shown beside its scores.
+    """
+
+    name: str
+    series: tuple[str, ...]
+    in_file: str
+    title: str = ""
+    conditioning: str = ""
+    made: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecasts:
+    """A long table of external forecasts of levels.
+
+    Attributes:
+        file: path inside the dataset's folder.
+        columns: meaning -> column name; without `cutoff` the data cut-off is unknown, and reports say so.
+        issuers: who issued them.
+        stamp, zone, text: as for `Source`.
+        note: printed wherever these forecasts are compared.
+    """
+
+    file: str
+    columns: tuple[tuple[str, str], ...]
+    issuers: tuple[Issuer, ...]
+    stamp: Stamp = "last"
+    zone: str = ""
+    note: str = ""
+    text: TextForm = TextForm()
+
+    @property
+    def cutoff_known(self) -> bool:
+        """Whether the file says up to when its makers had data."""
+        return "cutoff" in dict(self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A dataset folder, as declared.
+
+    Attributes:
+        name: the folder's name; stored ids are `name/series`.
+        series: declarations with stored ids.
+        in_file: bare id -> the series' name in the file (a column, or an entry of the series column).
+        sources, forecasts: where the numbers are.
+        origin, licence, attribution: free text, shown with every result.
+        title, description: free text.
+        folder: where it was read from; not part of the dataset's identity.
+    """
+
+    name: str
+    series: tuple[Series, ...]
+    in_file: tuple[tuple[str, str], ...]
+    sources: tuple[Source, ...]
+    forecasts: Forecasts | None = None
+    origin: str = ""
+    licence: str = ""
+    attribution: str = ""
+    title: str = ""
+    description: str = ""
+    folder: Path = field(default=Path(), compare=False)
+
+    def declared(self, bare: str) -> Series:
+        """The declaration of one series by its bare id."""
+        return next(one for one in self.series if one.id == f"{self.name}/{bare}")
+
+    def uncountable(self) -> dict[str, str]:
+        """Stored ids whose publications cannot be counted (`release k` > 1), with the reason."""
+        reasons: dict[str, str] = {}
+        for source in self.sources:
+            reason = "" if source.dated_by else "it has no vintages: its values are final and dated by a rule"
+            if source.dated_by and source.coverage == "changes" and not source.publications:
+                reason = "its source reports changes only"
+            if reason:
+                reasons |= {f"{self.name}/{bare}": reason for bare in source.series}
+        return reasons

@@ -1,0 +1,250 @@
+"""Turn a source's table into dated observations: which series, which period, public since when, from which vintage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import polars as pl
+
+from harness.core.errors import DataError, UnknownNameError
+from harness.core.series import AVAILABILITIES, Series
+from harness.core.time import Frequency, period_ordinals
+from harness.data.calendars import session_days
+from harness.data.declared import Dataset, Source
+from harness.data.lags import release_micros
+from harness.data.stamps import INSTANT, as_instants, mapped, moments, period_of
+from harness.data.tables import RawTable, numbers
+
+ROW = "_row"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observations:
+    """What a source holds, ready for the archive.
+
+    Attributes:
+        rows: series_id, period, published_at (UTC), value (null = withdrawn), availability, value_known_at.
+        publications: series_id, published_at, first, last, complete, captured; None = the rows themselves tell.
+        aside: rows not taken: series_id, period, value, reason.
+        empty: fields without a value, in tables where that means "nothing known".
+    """
+
+    rows: pl.DataFrame
+    publications: pl.DataFrame | None
+    aside: pl.DataFrame
+    empty: int
+
+
+def observe(dataset: Dataset, source: Source, table: RawTable, listed: RawTable | None = None) -> Observations:
+    """Read the observations of one source.
+
+    Args:
+        dataset: the declarations.
+        source: which columns mean what.
+        table: the source's table.
+        listed: its publications table, where it has one.
+
+    Raises:
+        DataError: rows that cannot be taken as they are; the first is named by its line.
+        UnknownNameError: a column or a series that is not there.
+    """
+    tall, empty = _tall(dataset, source, table)
+    series = {one.id: one for one in (dataset.declared(bare) for bare in source.series)}
+    ids = {dict(dataset.in_file)[bare]: f"{dataset.name}/{bare}" for bare in source.series}
+    known = pl.col("name").is_in(list(ids))
+    strangers = tall.filter(~known).select(pl.col("name").alias("series_id"), pl.lit(None, pl.Date).alias("period"), "value")
+    named = tall.filter(known).with_columns(series_id=pl.col("name").replace_strict(ids, return_dtype=pl.String))
+    placed, off_session = _sessions_only(_with_periods(named, series, source, table), series)
+    dated = _dated_by_column(placed, series, source, table) if source.dated_by else _dated_by_rule(placed, series)
+    publications = None
+    if listed is not None:
+        publications = _publications(dataset, source, listed)
+        dated = _matched(dated, publications, table, listed)
+        publications = publications.drop("availability")
+    _refuse_contradictions(dated, table)
+    aside = pl.concat([
+        strangers.with_columns(reason=pl.lit(f"not a series that {source.label} is declared to hold")),
+        off_session.select("series_id", "period", "value", reason=pl.lit("its day is not a session of the calendar")),
+    ])
+    rows = dated.select("series_id", "period", "published_at", "value", "availability", "value_known_at")
+    return Observations(rows.unique(maintain_order=True), publications, aside, empty)
+
+
+def _tall(dataset: Dataset, source: Source, table: RawTable) -> tuple[pl.DataFrame, int]:
+    """(row, name, value) of every observation, and how many fields were empty."""
+    names = [dict(dataset.in_file)[bare] for bare in source.series]
+    mark = source.text.decimal_mark
+    index = pl.int_range(table.frame.height, dtype=pl.Int64, eager=True).alias(ROW)
+    if source.layout == "wide":
+        columns = {name: numbers(table, name, mark) for name in names}
+        tall = pl.DataFrame({ROW: index, **columns}).unpivot(index=ROW, variable_name="name", value_name="value")
+        empty_means_absent = True
+    else:
+        column = source.column("series")
+        name = table.column(column).cast(pl.String) if column else pl.repeat(names[0], len(index), eager=True)
+        tall = pl.DataFrame({ROW: index, "name": name, "value": numbers(table, source.column("value"), mark)})
+        _require_all(names, tall["name"], source, column)
+        empty_means_absent = not source.dated_by
+    nothing = pl.col("value").is_null() if empty_means_absent else pl.col("value").is_null() & pl.col("name").is_null()
+    kept = tall.filter(~nothing)
+    return kept, tall.height - kept.height
+
+
+def _require_all(names: list[str], found: pl.Series, source: Source, column: str) -> None:
+    present = set(found.drop_nulls().unique().to_list())
+    for name in names:
+        if name not in present:
+            raise UnknownNameError(f"series in column {column!r} of {source.label}", name, present)
+
+
+def _with_periods(
+    named: pl.DataFrame, series: Mapping[str, Series], source: Source, table: RawTable
+) -> pl.DataFrame:
+    """Add `period`; the series of each frequency read the stamps in their own way."""
+    groups: dict[Frequency, list[str]] = {}
+    for one in series.values():
+        groups.setdefault(one.parsed, []).append(one.id)
+    parts = []
+    for frequency, ids in groups.items():
+        part = named.filter(pl.col("series_id").is_in(ids))
+        rows = part[ROW].unique(maintain_order=True)
+        read = partial(period_of, frequency=frequency, stamp=source.stamp, date_format=source.text.date_format)
+        periods = pl.DataFrame({ROW: rows, "period": mapped(table, source.column("period"), read, rows)})
+        parts.append(part.join(periods, on=ROW, how="left", maintain_order="left"))
+    return pl.concat(parts)
+
+
+def _sessions_only(placed: pl.DataFrame, series: Mapping[str, Series]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows whose day is a session of their calendar (for series of sessions), and the others."""
+    keep = pl.repeat(value=True, n=placed.height, dtype=pl.Boolean, eager=True)
+    for one in series.values():
+        if one.parsed.kind == "B":
+            mine = placed["series_id"] == one.id
+            open_days = np.isin(placed["period"].cast(pl.Int32).to_numpy(), session_days(one))
+            keep = keep & (~mine | pl.Series(open_days))
+    return placed.filter(keep), placed.filter(~keep)
+
+
+def _dated_by_column(
+    placed: pl.DataFrame, series: Mapping[str, Series], source: Source, table: RawTable
+) -> pl.DataFrame:
+    """Add published_at from the table's own stamps; the number is of that very vintage."""
+    stamps = moments(table, source.dated_by, zone=source.zone, date_format=source.text.date_format)
+    placed = placed.with_columns(stamp=stamps.gather(placed[ROW]))
+    unstamped = placed.filter(pl.col("stamp").is_null())
+    if unstamped.height:
+        raise DataError(
+            f"{table.place(unstamped[ROW][0], source.dated_by)}: no date", rule="every value needs its publication date"
+        )
+    parts = [
+        part.with_columns(published_at=as_instants(part["stamp"], series[str(series_id)].zone))
+        for (series_id,), part in placed.group_by("series_id", maintain_order=True)
+    ]
+    dated = pl.concat(parts).drop("stamp")
+    availability = source.column("availability")
+    if availability:
+        given = table.column(availability).gather(dated[ROW])
+        return _with_availability(dated, given, table, availability)
+    return dated.with_columns(availability=pl.lit("observed"), value_known_at=pl.col("published_at"))
+
+
+def _with_availability(dated: pl.DataFrame, given: pl.Series, table: RawTable, column: str) -> pl.DataFrame:
+    allowed = AVAILABILITIES[:2]
+    strange = (~given.is_in(allowed)).fill_null(value=True).arg_true()
+    if len(strange):
+        first = int(strange[0])
+        raise DataError(
+            f"{table.place(dated[ROW][first], column)}: unknown availability",
+            value=repr(given[first]),
+            rule=f"one of {', '.join(allowed)}",
+        )
+    return dated.with_columns(availability=given.cast(pl.String), value_known_at=pl.col("published_at"))
+
+
+def _dated_by_rule(placed: pl.DataFrame, series: Mapping[str, Series]) -> pl.DataFrame:
+    """Add published_at from each series' lag rule; the numbers are final ones under an early date (hindsight)."""
+    parts = []
+    for (series_id,), part in placed.group_by("series_id", maintain_order=True):
+        one = series[str(series_id)]
+        ordinals = period_ordinals(one.parsed, part["period"].to_numpy().astype("datetime64[D]"))
+        instants = pl.Series(release_micros(one, ordinals)).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+        parts.append(part.with_columns(published_at=instants))
+    return pl.concat(parts).with_columns(availability=pl.lit("rule"), value_known_at=pl.lit(None, INSTANT))
+
+
+def _publications(dataset: Dataset, source: Source, listed: RawTable) -> pl.DataFrame:
+    """Every publication of the source's series, as a publications table lists them."""
+    rows = pl.int_range(listed.frame.height, dtype=pl.Int64, eager=True)
+    stamps = moments(listed, "published_at", zone=source.zone, date_format=source.text.date_format)
+    flags = {name: _flags(listed, name) for name in ("complete", "captured")}
+    columns = listed.frame.columns
+    names = dict(dataset.in_file)
+    parts = []
+    for one in (dataset.declared(bare) for bare in source.series):
+        name = names[one.id.partition("/")[2]]
+        mine = rows.filter(listed.frame["series"].cast(pl.String) == name) if "series" in columns else rows
+        read = partial(period_of, frequency=one.parsed, stamp=source.stamp, date_format=source.text.date_format)
+        given = listed.frame["availability"].gather(mine).cast(pl.String) if "availability" in columns else None
+        parts.append(
+            pl.DataFrame({
+                "published_at": as_instants(stamps.gather(mine), one.zone),
+                "first": mapped(listed, "first", read, mine),
+                "last": mapped(listed, "last", read, mine),
+                "complete": flags["complete"].gather(mine),
+                "captured": flags["captured"].gather(mine),
+                "availability": given if given is not None else pl.repeat("observed", len(mine), eager=True),
+            }).select(pl.lit(one.id).alias("series_id"), pl.all())
+        )
+    return pl.concat(parts)
+
+
+def _flags(listed: RawTable, name: str) -> pl.Series:
+    """A column of true and false, true where the table has none."""
+    if name not in listed.frame.columns:
+        return pl.repeat(value=True, n=listed.frame.height, dtype=pl.Boolean, eager=True)
+    found = listed.frame[name].cast(pl.String).str.to_lowercase()
+    strange = (~found.is_in(["true", "false"])).fill_null(value=True).arg_true()
+    if len(strange):
+        raise DataError(
+            f"{listed.place(int(strange[0]), name)}: neither true nor false", value=repr(found[int(strange[0])])
+        )
+    return found == "true"
+
+
+def _matched(dated: pl.DataFrame, publications: pl.DataFrame, table: RawTable, listed: RawTable) -> pl.DataFrame:
+    """Changes under the publication that made them, which also says how its date is known.
+
+    Raises:
+        DataError: a change that no captured publication covers.
+    """
+    events = publications.filter("captured").select("series_id", "published_at", "first", "last", given="availability")
+    joined = dated.join(events, on=["series_id", "published_at"], how="inner", maintain_order="left")
+    covered = joined.filter(pl.col("period").is_between("first", "last")).unique([ROW, "series_id"], maintain_order=True)
+    stray = dated.join(covered, on=[ROW, "series_id"], how="anti", maintain_order="left")
+    if stray.height:
+        row = stray.row(0, named=True)
+        raise DataError(
+            f"{table.place(row[ROW], 'period')}: no captured publication of {listed.label} covers this change",
+            value=f"{row['series_id']}, period {row['period']}, published {row['published_at'].isoformat()}",
+            rule="each change belongs to a publication whose first..last holds its period",
+        )
+    return covered.with_columns(availability=pl.col("given")).drop("first", "last", "given")
+
+
+def _refuse_contradictions(dated: pl.DataFrame, table: RawTable) -> None:
+    """Two different values for the same series, period and publication are refused."""
+    key = ["series_id", "period", "published_at"]
+    twice = dated.filter(pl.col("value").n_unique().over(key) > 1)
+    if twice.height:
+        first = twice.row(0, named=True)
+        pair = twice.filter(pl.all_horizontal(pl.col(name) == first[name] for name in key))
+        lines = ", ".join(str(row + table.offset) for row in pair[ROW].to_list())
+        raise DataError(
+            f"{table.label}: different values for one period and publication",
+            value=f"{first['series_id']}, period {first['period']}: {pair['value'].to_list()} in lines {lines}",
+            rule="a (series, period, published_at) has one value",
+            fix="keep the right row, or give each row its own publication date",
+        )

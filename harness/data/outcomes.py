@@ -1,0 +1,352 @@
+"""Which value is the truth for a target period, and from which instant on it is known (labels and scores alike).
+
+Publications are counted, not changes (S8); growth is taken in the as-of of the instant the end period's release came
+out (S11); a forward window holds the sessions after the origin (S12).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.core.errors import UserError
+from harness.core.recipe import Target
+from harness.core.series import Series
+from harness.core.snapshot import Panel, Snapshot, TargetPanel, target_panel
+from harness.core.time import NEVER, end_of_day, instant, micros, period_end
+from harness.core.transform import Floats, window_means
+from harness.data.calendars import sessions_known
+from harness.data.changes import ChangeFile, Replay
+from harness.data.lags import release_micros
+
+Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+MATURED, PENDING, NO_OUTCOME, WITHDRAWN, DELISTED = range(5)
+OUTCOME_STATUS = ("matured", "pending", "no_outcome", "withdrawn", "delisted")
+YOUNG = timedelta(days=365)
+"""A `latest` outcome of a period that ended less than this before the archive's end is marked immature."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Windows:
+    """Target periods asked for; arrays of equal length [request].
+
+    Attributes:
+        starts: ordinal of the first period of the target's own window (= `ends` unless the target is a forward window).
+        ends: ordinal of the target period.
+    """
+
+    starts: Integers
+    ends: Integers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcomes:
+    """Outcomes of every target series and asked period; all arrays [series, request].
+
+    Attributes:
+        value: the pinned outcome in the target's unit; NaN unless matured.
+        matured_at: microseconds UTC at which it became public; NEVER = not yet, or never.
+        first_public: microseconds UTC at which any value of the end period was first public; NEVER = not yet.
+        status: index into `OUTCOME_STATUS`.
+        release: which publication it is (0 for `after` and `latest`).
+        hindsight: made of a value put under an earlier date than its vintage (pseudo real time).
+        immature: a `latest` outcome that is still young.
+    """
+
+    value: Floats
+    matured_at: Integers
+    first_public: Integers
+    status: NDArray[np.int8]
+    release: Integers
+    hindsight: Flags
+    immature: Flags
+
+
+def outcomes(changes: ChangeFile, target: Target, windows: Windows, *, until: int | None = None) -> Outcomes:
+    """Pinned outcomes of the asked target periods.
+
+    Args:
+        changes: the change file.
+        target: what is forecast and which release is the truth.
+        windows: the asked target periods.
+        until: microseconds up to which the archive's content counts; None = the smallest `known_through` of the inputs.
+
+    Raises:
+        UserError: `release k > 1` of a source that reports changes only, or `after N days` shorter than the lag rule.
+    """
+    inputs = sorted({name for series_id in target.series for name in target.transform.inputs(series_id)})
+    end = min(changes.known_through[name] for name in inputs) if until is None else until
+    due = np.full((len(target.series), len(windows.ends)), NEVER, dtype=np.int64)
+    first = due.copy()
+    assumed = np.zeros(due.shape, dtype=bool)
+    captured = np.ones(due.shape, dtype=bool)
+    releases = _Releases(changes)
+    for row, series_id in enumerate(target.series):
+        names = target.transform.inputs(series_id)
+        due[row], first[row], assumed[row], captured[row] = _instants(releases, target, names, windows.ends, end)
+    # what is not public by the end is pending; a hole in the capture is known as such from its publication on
+    pending = (due == NEVER) | (due > end)
+    never_trades = _never_trades(changes.series[inputs[0]], windows.ends, end)
+    value, missing, withdrawn, marked = _evaluate_all(changes, target, windows, inputs, np.where(pending, NEVER, due))
+    status = np.full(due.shape, MATURED, dtype=np.int8)
+    status[missing | ~captured] = NO_OUTCOME
+    status[withdrawn & captured & (first <= due)] = WITHDRAWN
+    status[pending] = PENDING
+    status[:, never_trades] = NO_OUTCOME
+    value[status != MATURED] = np.nan
+    young = np.zeros(due.shape, dtype=bool)
+    if target.outcome.kind == "latest":
+        young = (status == MATURED) & _young(changes.series[target.series[0]], windows.ends, end)[None, :]
+    counted = target.outcome.number if target.outcome.kind in ("first", "release") else 0
+    return Outcomes(
+        value,
+        np.where(status == PENDING, NEVER, due),
+        np.where(first > end, NEVER, first),
+        status,
+        np.full(due.shape, counted, dtype=np.int64),
+        (marked | assumed) & (status == MATURED),
+        young,
+    )
+
+
+class _Releases:
+    """The publications of a change file, by series, as (instant, first, last, captured, countable) in order of time."""
+
+    def __init__(self, changes: ChangeFile) -> None:
+        self.changes = changes
+
+    def table(self, series_id: str) -> tuple[Integers, Integers, Integers, Flags, Flags]:
+        """Publications of one series, ascending by instant."""
+        rows = self.changes.publications_of(series_id)
+        return rows.published, rows.first, rows.last, rows.captured, rows.countable
+
+    def nth(self, series_id: str, ordinals: Integers, number: int) -> tuple[Integers, Flags]:
+        """Instant of the number-th publication covering each period (NEVER = not yet), and whether it was captured."""
+        published, first, last, captured, countable = self.table(series_id)
+        if number > 1 and not countable.all():
+            raise UserError(
+                "releases of this source cannot be counted",
+                value=f"release {number} of {series_id}",
+                rule="a source that reports changes only does not say when a value was confirmed unchanged",
+                fix='use outcome = "after N days", or ingest its publications',
+            )
+        instants = np.full(len(ordinals), NEVER, dtype=np.int64)
+        whole = np.ones(len(ordinals), dtype=bool)
+        if not len(ordinals) or not len(published):
+            return instants, whole
+        order = np.argsort(ordinals, kind="stable")
+        ranked = ordinals[order]
+        low = np.searchsorted(ranked, first, side="left")
+        high = np.searchsorted(ranked, last, side="right")
+        lengths = high - low
+        cells = np.repeat(low - np.concatenate(([0], np.cumsum(lengths)[:-1])), lengths) + np.arange(lengths.sum())
+        times = np.repeat(published, lengths)
+        kept = np.repeat(captured, lengths)
+        by_cell = np.lexsort((times, cells))
+        cells, times, kept = cells[by_cell], times[by_cell], kept[by_cell]
+        new = np.ones(len(cells), dtype=bool)
+        new[1:] = (cells[1:] != cells[:-1]) | (times[1:] != times[:-1])
+        cells, times, kept = cells[new], times[new], kept[new]
+        starts = np.searchsorted(cells, np.arange(len(ranked)))
+        place = starts + number - 1
+        inside = place < np.searchsorted(cells, np.arange(len(ranked)), side="right")
+        hit = np.where(inside, place, 0)
+        if len(cells):
+            instants[order[inside]] = times[hit[inside]]
+            whole[order[inside]] = kept[hit[inside]]
+        return instants, whole
+
+    def assumed(self, series_id: str, ordinals: Integers) -> Integers:
+        """Date of the assumed row of each period (before the first vintage); NEVER where there is none."""
+        periods, dates = self.changes.assumed_of(series_id)
+        out = np.full(len(ordinals), NEVER, dtype=np.int64)
+        if len(periods):
+            place = np.clip(np.searchsorted(periods, ordinals), 0, len(periods) - 1)
+            out = np.where(periods[place] == ordinals, dates[place], NEVER)
+        return out
+
+
+def _instants(
+    releases: _Releases, target: Target, names: Sequence[str], ends: Integers, end: int
+) -> tuple[Integers, Integers, Flags, Flags]:
+    """For one target series: due instant, first public instant, whether assumed, whether captured; arrays [request]."""
+    rule = target.outcome
+    due = np.full(len(ends), NEVER, dtype=np.int64)
+    first = due.copy()
+    known = np.ones(len(ends), dtype=bool)
+    hindsight = np.zeros(len(ends), dtype=bool)
+    captured = np.ones(len(ends), dtype=bool)
+    for name in names:
+        series = releases.changes.series[name]
+        opening, _ = releases.nth(name, ends, 1)
+        before = releases.assumed(name, ends)
+        opening = np.where(before != NEVER, before, opening)
+        if rule.kind == "after":
+            mine, whole = _after(series, ends, rule.number), np.ones(len(ends), dtype=bool)
+        elif rule.kind == "latest":
+            mine, whole = np.where(opening == NEVER, NEVER, end), np.ones(len(ends), dtype=bool)
+        else:
+            mine, whole = releases.nth(name, ends, rule.number)
+            shifted = _assumed_maturity(series, ends, before, rule.number)
+            mine, whole = np.where(before != NEVER, shifted, mine), whole | (before != NEVER)
+        known &= (mine != NEVER) & ((opening != NEVER) | (rule.kind == "after"))
+        due, first = np.maximum(due, mine), np.maximum(first, opening)
+        hindsight |= before != NEVER
+        captured &= whole
+    if rule.kind != "latest" and rule.kind != "after":
+        return np.where(known, due, NEVER), first, hindsight, captured
+    return np.where(known, due, NEVER), first, np.zeros(len(ends), dtype=bool), captured
+
+
+def _assumed_maturity(series: Series, ends: Integers, before: Integers, number: int) -> Integers:
+    """An assumed cell matures at its lag rule plus number - 1 publication intervals (one period of the series each)."""
+    if number == 1:
+        return before
+    out = before.copy()
+    places = np.flatnonzero(before != NEVER)
+    if len(places):
+        later = ends[places] + (number - 1)
+        out[places] = np.maximum(release_micros(series, later), before[places])
+    return out
+
+
+def _after(series: Series, ends: Integers, days: int) -> Integers:
+    if series.lag is not None and len(ends):
+        probe = ends[:: max(1, len(ends) // 50)]
+        last_days = [end_of_day(period_end(series.parsed, int(o)) + timedelta(days=days), series.zone) for o in probe]
+        late = [i for i, (o, r) in enumerate(zip(last_days, release_micros(series, probe), strict=True)) if micros(o) < r]
+        if late:
+            raise UserError(
+                "outcome matures before the value is published",
+                value=f"after {days} days, {series.id}",
+                rule="after N days may not be shorter than the series' lag rule",
+                fix="raise N",
+            )
+    instants = [micros(end_of_day(period_end(series.parsed, int(o)) + timedelta(days=days), series.zone)) for o in ends]
+    return np.array(instants, dtype=np.int64)
+
+
+def _young(series: Series, ends: Integers, end: int) -> Flags:
+    cutoff = instant(end) - YOUNG
+    return np.array([end_of_day(period_end(series.parsed, int(o)), series.zone) > cutoff for o in ends], dtype=bool)
+
+
+def _never_trades(series: Series, ends: Integers, end: int) -> Flags:
+    """Target days known by the archive's end not to have been sessions."""
+    if series.parsed.kind != "B" or not len(ends):
+        return np.zeros(len(ends), dtype=bool)
+    return ~np.isin(ends, sessions_known(series, instant(end)))
+
+
+def _evaluate_all(
+    changes: ChangeFile, target: Target, windows: Windows, inputs: Sequence[str], due: Integers
+) -> tuple[Floats, Flags, Flags, Flags]:
+    """Walk the due instants forward in one pass and read every outcome in the as-of of its own instant."""
+    value = np.full(due.shape, np.nan)
+    missing = np.zeros(due.shape, dtype=bool)
+    withdrawn, marked = missing.copy(), missing.copy()
+    rows, requests = np.nonzero(due != NEVER)
+    if not len(rows):
+        return value, missing, withdrawn, marked
+    times = due[rows, requests]
+    order = np.argsort(times, kind="stable")
+    edges = np.flatnonzero(np.diff(times[order])) + 1
+    replay = Replay(changes, inputs)
+    for group in np.split(order, edges):
+        replay.advance(instant(int(times[group[0]])))
+        snapshot = replay.snapshot(target, copy=False)
+        some = requests[group]
+        asked = Windows(windows.starts[some], windows.ends[some])
+        values, gone, seen = read_outcomes(snapshot, target, rows[group], asked)
+        value[rows[group], some] = values
+        missing[rows[group], some] = np.isnan(values)
+        withdrawn[rows[group], some] = gone
+        marked[rows[group], some] = seen
+    return value, missing, withdrawn, marked
+
+
+def read_outcomes(
+    snapshot: Snapshot, target: Target, rows: Integers, windows: Windows
+) -> tuple[Floats, Flags, Flags]:
+    """The target's value at the asked periods as one snapshot states it.
+
+    Args:
+        snapshot: the as-of of the outcome's instant (or, for labels under `latest`, of the origin).
+        target: what is forecast.
+        rows: [request] index into `target.series`.
+        windows: [request] the asked periods.
+
+    Returns:
+        Value (NaN = not there), whether the end period's level is absent (never stated, or withdrawn), whether a
+        hindsight value is in it; arrays [request].
+    """
+    timeline = snapshot.panel(target.transform.inputs(target.series[0])[0]).timeline
+    if timeline.sessions is None:
+        starts, ends, traded = windows.starts, windows.ends, np.ones(len(windows.ends), dtype=bool)
+    else:
+        starts = np.searchsorted(timeline.sessions, windows.starts, side="left").astype(np.int64)
+        ends = (np.searchsorted(timeline.sessions, windows.ends, side="right") - 1).astype(np.int64)
+        traded = np.isin(windows.ends, timeline.sessions)
+    panel = target_panel(snapshot, target, since=int(starts.min()))
+    if target.transform.is_volatility:
+        values = _window_volatility(panel, rows, starts, ends)
+    else:
+        values = _pick(panel.values, rows, ends - panel.first, np.nan)
+    values = np.where(traded, values, np.nan)
+    absent, marked = _marks(snapshot, target, rows, starts, ends)
+    return values, absent, marked
+
+
+def _pick(matrix: Floats, rows: Integers, columns: Integers, default: float) -> Floats:
+    inside = (columns >= 0) & (columns < matrix.shape[1])
+    out = np.full(len(rows), default)
+    out[inside] = matrix[rows[inside], columns[inside]]
+    return out
+
+
+def _window_volatility(panel: TargetPanel, rows: Integers, starts: Integers, ends: Integers) -> Floats:
+    out = np.full(len(rows), np.nan)
+    for width in np.unique(ends - starts + 1):
+        if width < 1:
+            continue
+        same = np.flatnonzero(ends - starts + 1 == width)
+        means = window_means(panel.steps, int(width))
+        out[same] = 100.0 * np.sqrt(_pick(means, rows[same], ends[same] - panel.first, np.nan))
+    return out
+
+
+def _marks(
+    snapshot: Snapshot, target: Target, rows: Integers, starts: Integers, ends: Integers
+) -> tuple[Flags, Flags]:
+    """Whether the end level is absent, and whether any level used is hindsight."""
+    absent = np.zeros(len(rows), dtype=bool)
+    marked = absent.copy()
+    transform = target.transform
+    back = () if transform.kind in ("level", "spread") or transform.is_volatility else (transform.span,)
+    used, place = np.unique(rows, return_inverse=True)
+    for slot in zip(*(transform.inputs(target.series[int(row)]) for row in used), strict=True):
+        panel = snapshot.panel(slot[0])
+        line_of = {name: line for line, name in enumerate(panel.ids)}
+        lines = np.array([line_of[name] for name in slot], dtype=np.int64)[place]
+        columns = ends - panel.first
+        absent |= np.isnan(_pick(panel.values, lines, columns, np.nan))
+        late = _hindsight(panel)
+        for shift in (0, *back):
+            marked |= _pick(late, lines, columns - shift, 0.0) > 0
+        if transform.is_volatility:
+            total = np.concatenate((np.zeros((len(late), 1)), np.cumsum(late, axis=1)), axis=1)
+            low = np.clip(starts - panel.first, 0, late.shape[1])
+            high = np.clip(columns + 1, 0, late.shape[1])
+            marked |= total[lines, high] > total[lines, low]
+    return absent, marked
+
+
+def _hindsight(panel: Panel) -> Floats:
+    """1 where the standing value comes from a later vintage than its date, or from none that is known."""
+    late = (panel.vintage == NEVER) | (panel.vintage > panel.published)
+    return (~np.isnan(panel.values) & late).astype(np.float64)

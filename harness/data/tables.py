@@ -1,0 +1,165 @@
+"""Read one file of a dataset into a table of its own words: bytes, columns and rows, before any meaning is given."""
+
+from __future__ import annotations
+
+import gzip
+import importlib
+import io
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import polars as pl
+
+from harness.core.errors import DataError, UnknownNameError, UserError
+from harness.data.declared import TextForm
+
+READERS: Mapping[str, str] = MappingProxyType({
+    "arch:sp500": "arch.data.sp500",
+    "arch:default": "arch.data.default",
+    "arch:core_cpi": "arch.data.core_cpi",
+})
+"""Tables shipped inside an installed package: reader -> module whose `load()` returns the table, dates as its index."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawTable:
+    """A table as it was found.
+
+    Attributes:
+        label: what messages call it.
+        frame: text columns for CSV, native ones for Parquet and readers.
+        offset: number of the first row as a person counts it: 2 for CSV (its header is line 1), else 1.
+        content: the bytes it was read from.
+        suffix: file ending of `content`.
+    """
+
+    label: str
+    frame: pl.DataFrame
+    offset: int
+    content: bytes
+    suffix: str
+
+    def place(self, row: int, column: str) -> str:
+        """Where a row is, for messages.
+
+        >>> RawTable("a.csv", pl.DataFrame(), 2, b"", ".csv").place(0, "value")
+        "a.csv, line 2, column 'value'"
+        """
+        return f"{self.label}, {'line' if self.offset > 1 else 'row'} {row + self.offset}, column {column!r}"
+
+    def column(self, name: str) -> pl.Series:
+        """A column by name.
+
+        Raises:
+            UnknownNameError: there is none, with the nearest one there is.
+        """
+        if name not in self.frame.columns:
+            raise UnknownNameError(f"column of {self.label}", name, self.frame.columns)
+        return self.frame[name]
+
+
+def read_file(path: Path, text: TextForm | None = None) -> RawTable:
+    """Read a CSV (also gzipped) or Parquet file.
+
+    Raises:
+        DataError: missing, empty, damaged, or written in another encoding than declared.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError("data file cannot be read", value=path.name, rule=str(error.strerror), fix="correct `file`") from error
+    if not content:
+        raise DataError("data file is empty", value=path.name)
+    if path.suffix in (".parquet", ".pq"):
+        table = RawTable(path.name, _parquet(path.name, content), 1, content, ".parquet")
+    elif path.name.endswith((".csv", ".csv.gz", ".tsv", ".txt")):
+        suffix = ".csv.gz" if path.suffix == ".gz" else ".csv"
+        table = RawTable(path.name, _csv(path.name, content, text or TextForm()), 2, content, suffix)
+    else:
+        raise DataError("unknown kind of data file", value=path.name, rule="CSV (.csv, .csv.gz, .tsv, .txt) or .parquet")
+    if not table.frame.height:
+        raise DataError("data file has no rows", value=path.name)
+    return table
+
+
+def read_packaged(reader: str) -> RawTable:
+    """Read a table that an installed package ships; its index becomes the column `date`.
+
+    Raises:
+        UserError: the package is not installed.
+    """
+    try:
+        module = importlib.import_module(READERS[reader])
+    except ImportError as error:
+        package = reader.partition(":")[0]
+        raise UserError("package not installed", value=package, fix=f"install {package}") from error
+    loaded = module.load()
+    frame = pl.from_pandas(loaded.rename_axis("date").reset_index())
+    return RawTable(reader, frame, 1, frame.write_csv().encode(), ".csv")
+
+
+def _parquet(label: str, content: bytes) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(io.BytesIO(content))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError("not a readable Parquet file", value=label, rule=str(error).splitlines()[0]) from error
+
+
+def _csv(label: str, content: bytes, text: TextForm) -> pl.DataFrame:
+    """A CSV file as text columns, blanks trimmed, empty and declared null texts as null."""
+    try:
+        raw = gzip.decompress(content) if label.endswith(".gz") else content
+        decoded = raw.decode(text.encoding).removeprefix("\ufeff")
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError("not a readable gzip file", value=label, rule=str(error)) from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise DataError(
+            f"{label} is not written in {text.encoding}",
+            value=f"byte {error.object[error.start]:#04x} in line {line}",
+            fix='declare its encoding on the [[source]], for example encoding = "cp1252" or "latin-1"',
+        ) from error
+    if not decoded.strip():
+        raise DataError("data file is empty", value=label)
+    try:
+        frame = pl.read_csv(io.StringIO(decoded), infer_schema=False, separator=text.delimiter)
+    except pl.exceptions.PolarsError as error:
+        raise DataError("not a readable CSV file", value=label, rule=str(error).splitlines()[0]) from error
+    named = frame.rename({name: name.strip() for name in frame.columns})
+    nulls = ["", *text.null_values]
+    trimmed = [pl.col(name).str.strip_chars() for name in named.columns]
+    return named.select(trimmed).with_columns(
+        pl.when(pl.all().is_in(nulls)).then(None).otherwise(pl.all()).name.keep()
+    )
+
+
+def numbers(table: RawTable, name: str, decimal_mark: str = ".") -> pl.Series:
+    """A column as finite Float64 numbers; null stays null.
+
+    Raises:
+        DataError: text that is no number, NaN or infinity; the first such row is named.
+    """
+    column = table.column(name)
+    found = column.str.replace(",", ".", literal=True) if column.dtype == pl.String and decimal_mark == "," else column
+    values = found.cast(pl.Float64, strict=False)
+    unreadable = (values.is_null() & column.is_not_null()).arg_true()
+    if len(unreadable):
+        row = int(unreadable[0])
+        raise DataError(
+            f"{table.place(row, name)}: not a number",
+            value=repr(column[row]),
+            fix='correct it, or declare null_values = ["..."] or decimal_mark = ","',
+        )
+    wild = (~values.is_finite()).fill_null(value=False).arg_true()
+    if len(wild):
+        row = int(wild[0])
+        raise DataError(
+            f"{table.place(row, name)}: not a finite number",
+            value=column[row],
+            rule="an absent value is empty, not NaN",
+            fix="leave the field empty",
+        )
+    return values

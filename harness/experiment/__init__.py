@@ -1,0 +1,6 @@
+"""Experiment files: TOML in, frozen and resolved objects out, every problem of a file reported at once."""
+
+from harness.experiment.keys import KEYS, SCHEMA
+from harness.experiment.load import load_experiment, validate
+
+__all__ = ["KEYS", "SCHEMA", "load_experiment", "validate"]

@@ -1,0 +1,344 @@
+"""What the parts of an experiment must be to each other and to the data; every problem is noted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Literal
+
+import numpy as np
+
+from harness.core.errors import UserError
+from harness.core.reading import Problems, meant, one_of
+from harness.core.recipe import Experiment, FeatureBlock, Kpi, Origins, Recipe, Target, Training
+from harness.core.series import Series
+from harness.core.time import NEVER, end_of_day, instant, local_day, period_containing, period_end
+from harness.core.transform import LOGARITHMIC, Transform
+from harness.data.lags import release_micros
+from harness.experiment.facts import Facts
+from harness.experiment.features import OPERATIONS
+from harness.forecast.catalog import CATALOG, always_on
+from harness.forecast.catalog import check_target as check_fits
+
+SCALE_FREE = LOGARITHMIC | {"realised_volatility"}
+"""Transforms that a change of base year or unit leaves alone."""
+SCALE_FREE_OPERATIONS = ("log_growth", "ratio")
+"""Feature operations that a change of base leaves alone when they are applied to levels or differences."""
+MEAN_SCORES = ("rmse", "rmsse", "qlike")
+MEDIAN_SCORES = ("mae", "mase", "smape")
+PROBE, PROBES = date(2020, 1, 1), 60
+"""The periods on which a lag rule is tried: this many before that day."""
+PRIMARIES = (*MEAN_SCORES, *MEDIAN_SCORES)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of an experiment as far as they could be made out.
+
+    Attributes:
+        target, origins, horizons, training, features, models, score_primary, kpi: as in `Experiment`; None = not.
+        blocks, names: names of all feature blocks and models, those that could not be made out included.
+    """
+
+    target: Target | None
+    origins: Origins | None
+    horizons: tuple[int, ...]
+    training: Training
+    features: tuple[FeatureBlock, ...]
+    models: tuple[Recipe, ...]
+    score_primary: str
+    kpi: Kpi | None
+    blocks: tuple[str, ...]
+    names: tuple[str, ...]
+
+
+def parts_of(experiment: Experiment) -> Parts:
+    """All parts of a whole experiment."""
+    return Parts(
+        experiment.target,
+        experiment.origins,
+        experiment.horizons,
+        experiment.training,
+        experiment.features,
+        experiment.models,
+        experiment.score_primary,
+        experiment.kpi,
+        blocks=tuple(block.name for block in experiment.features),
+        names=tuple(model.name for model in experiment.models),
+    )
+
+
+def named_series(experiment: Experiment) -> set[str]:
+    """Stored ids of every series an experiment names."""
+    target = experiment.target
+    named = {stored for series in target.series for stored in (series, *target.transform.inputs(series))}
+    for block in experiment.features:
+        for series in [block.series] if block.series else target.series:
+            named |= {series, *block.transform.inputs(series)}
+    return named
+
+
+def check(parts: Parts, facts: Facts, problems: Problems) -> None:
+    """Note everything wrong between the parts that could be made out."""
+    target, origins = parts.target, parts.origins
+    if target is not None:
+        check_target(target, facts, problems)
+        check_features(parts.features, target, facts, problems)
+        check_rivals(parts.models, target, problems)
+        check_score(parts.score_primary, target, problems)
+        if origins is not None:
+            check_origins(origins, facts.series[target.series[0]], problems)
+    check_horizons(parts.horizons, target, problems)
+    check_training(parts.training, problems)
+    check_names(parts, problems)
+    check_functionals(parts.models, parts.score_primary, problems)
+    if parts.kpi is not None and origins is not None:
+        check_kpi(parts.kpi, origins.latency, problems)
+
+
+def check_target(target: Target, facts: Facts, problems: Problems) -> None:
+    """One timeline, a transform its series can bear (S11, S12), an outcome its source can serve (S8)."""
+    transform = target.transform
+    for name in target.series:
+        _check_transform("target.transform", name, transform, facts, problems)
+    declared = [facts.series[name] for name in target.series]
+    _check_one_timeline("target.series", declared, problems)
+    for series in declared:
+        if series.scale == "rebased" and transform.kind not in SCALE_FREE:
+            problems.add(
+                f"target.transform = {transform.kind}",
+                f"refused for {series.id}: its base changes between vintages, so levels of two dates do not compare",
+                hint="use log_growth or growth",
+            )
+        _check_outcome(target, series, facts, problems)
+
+
+def _check_transform(where: str, name: str, transform: Transform, facts: Facts, problems: Problems) -> None:
+    series = facts.series[name]
+    _check_one_timeline(where, [series, *(facts.series[other] for other in transform.inputs(name))], problems)
+    if transform.other == name:
+        problems.add(f"{where}.spread", f"subtracts {name} from itself")
+    if transform.is_volatility and series.parsed.kind not in "BD":
+        problems.add(
+            f"{where} = realised_volatility",
+            f"{name} has frequency {series.frequency}, a window counts sessions (B) or days (D)",
+        )
+
+
+def _check_one_timeline(where: str, series: Sequence[Series], problems: Problems) -> None:
+    first = series[0]
+    for other in series[1:]:
+        for what in ("frequency", "calendar", "zone"):
+            one, two = getattr(first, what), getattr(other, what)
+            if one != two:
+                problems.add(
+                    where, f"{first.id} and {other.id} differ in {what} ({one}, {two}), they must share one timeline"
+                )
+
+
+def _check_outcome(target: Target, series: Series, facts: Facts, problems: Problems) -> None:
+    outcome = target.outcome
+    where = f'target.outcome = "{outcome}"'
+    reason = facts.uncountable.get(series.id, "")
+    if outcome.kind == "release" and outcome.number > 1 and reason:
+        problems.add(where, f"refused for {series.id}: {reason}", hint='use "first", "latest" or "after N days"')
+    if outcome.kind == "after" and series.lag is not None:
+        _check_wait(where, outcome.number, series, problems)
+
+
+def _check_wait(where: str, days: int, series: Series, problems: Problems) -> None:
+    """Every release of some years, by the rule, comes out within the days that the outcome waits."""
+    if series.lag is not None and series.lag.kind == "dates":
+        ends = [end for end, _ in series.lag.dates]
+    else:
+        newest = period_containing(series.parsed, PROBE)
+        ends = [period_end(series.parsed, ordinal) for ordinal in range(newest - PROBES, newest)]
+    ordinals = np.array([period_containing(series.parsed, end) for end in ends], dtype=np.int64)
+    waits = [
+        local_day(instant(int(release)), series.zone) - end
+        for end, release in zip(ends, release_micros(series, ordinals), strict=True)
+        if release != NEVER
+    ]
+    longest = max(waits, default=timedelta(0)).days
+    if days < longest:
+        problems.add(
+            where,
+            f"shorter than the lag rule of {series.id}, by which a value may come out {longest} days after its period",
+            hint=f'use "after {longest} days" or more',
+        )
+
+
+def check_origins(origins: Origins, series: Series, problems: Problems) -> None:
+    """The span runs forwards, and the schedule has the calendar it counts on."""
+    every = origins.every
+    if origins.last is not None and origins.last < origins.first:
+        problems.add(f"origins.last = {origins.last}", f"before the first scored origin, {origins.first}")
+    if every.kind == "sessions" and not (series.calendar or every.calendar):
+        problems.add(
+            "origins.every",
+            f"counts sessions, and {series.id} has no calendar of sessions",
+            hint='use "month end", "friday" or a list of dates, or name a calendar, like calendar = "XNYS"',
+        )
+    if every.kind == "business_month_end" and not (every.calendar or series.calendar):
+        problems.add(
+            "origins.calendar",
+            f"missing, and {series.id} has none",
+            hint='add a business calendar, like calendar = "XNYS" or "holidays:GB"',
+        )
+    _check_dates(origins, problems)
+
+
+def _check_dates(origins: Origins, problems: Problems) -> None:
+    first = end_of_day(origins.first, origins.zone)
+    every = origins.every
+    issued = [_moment(day, origins.zone) for day in every.dates]
+    before = sum(1 for moment in issued if local_day(moment, origins.zone) < origins.first)
+    if every.kind == "dates" and before < origins.warm_up:
+        problems.add(
+            f"origins.warm_up = {origins.warm_up}", f"only {before} of the listed origins precede {origins.first}"
+        )
+    if every.kind == "dates" and before == len(issued):
+        problems.add(f"origins.first = {origins.first}", "after every listed origin")
+    late = [day for day in every.pseudo if _moment(day, origins.zone) >= (min(issued) if issued else first)]
+    if late:
+        problems.add("origins.pseudo", f"pseudo-origins precede the first origin; {late[0].isoformat()} does not")
+
+
+def _moment(day: date | datetime, zone: str) -> datetime:
+    return day if isinstance(day, datetime) else end_of_day(day, zone)
+
+
+def check_horizons(horizons: Sequence[int], target: Target | None, problems: Problems) -> None:
+    """Distinct horizons; a forward window starts at the first session after the origin at the earliest (S12)."""
+    where = f"horizons.steps = {list(horizons)}"
+    if not horizons:
+        problems.add("horizons.steps", "at least one horizon is needed", hint="add steps = [1]")
+    if len(set(horizons)) != len(horizons):
+        problems.add(where, "a horizon is listed twice")
+    if target is not None and target.transform.is_volatility and any(step < 1 for step in horizons):
+        problems.add(where, "a window of sessions to come starts at 1 at the earliest: nothing known may lie inside")
+
+
+def check_training(training: Training, problems: Problems) -> None:
+    """A rolling window holds the minimum."""
+    if training.rolling is not None and training.rolling < training.minimum:
+        problems.add(
+            f"training.minimum = {training.minimum}",
+            f"more than the rolling window of {training.rolling} holds: every learner would abstain at every origin",
+        )
+
+
+def check_features(blocks: Sequence[FeatureBlock], target: Target, facts: Facts, problems: Problems) -> None:
+    """Inputs on one timeline with what they are compared to, and no level of a series whose base changes (S11)."""
+    for block in blocks:
+        where = f"features.{block.name}"
+        names = [block.series] if block.series else target.series
+        for name in names:
+            _check_transform(f"{where}.transform", name, block.transform, facts, problems)
+            rebased = [
+                stored for stored in {name, *block.transform.inputs(name)} if facts.series[stored].scale == "rebased"
+            ]
+            if rebased and block.transform.kind not in SCALE_FREE:
+                _check_scale(where, rebased[0], block, problems)
+
+
+def _check_scale(where: str, name: str, block: FeatureBlock, problems: Problems) -> None:
+    kept = () if block.transform.kind == "spread" else SCALE_FREE_OPERATIONS
+    scaled = [op for op in OPERATIONS if op not in kept and getattr(block, op)]
+    if scaled:
+        problems.add(
+            f"{where}.{scaled[0]}",
+            f"refused on {block.transform.kind} of {name}: its base changes between vintages, "
+            "so the numbers of two origins do not compare",
+            hint="use transform = { log_growth = 1 }, or the operations log_growth and ratio",
+        )
+
+
+def check_rivals(models: Sequence[Recipe], target: Target, problems: Problems) -> None:
+    """No model takes the name of a rival or repeats one, and each can answer the target."""
+    rivals = always_on(target)
+    for model in models:
+        where = f"models.{model.name}"
+        if model.name in {rival.name for rival in rivals}:
+            problems.add(where, "is the name of a rival that is always on", hint="remove this table")
+        elif any((model.kind, model.params) == (rival.kind, rival.params) for rival in rivals):
+            problems.add(f'{where}.kind = "{model.kind}"', "is a rival that is always on", hint="remove this table")
+        try:
+            check_fits(model, target)
+        except UserError as error:
+            problems.add(f'{where}.kind = "{model.kind}"', f"{error.what}, {error.rule or error.value}", hint=error.fix)
+
+
+def check_names(parts: Parts, problems: Problems) -> None:
+    """Every block and fallback that a model names is there, no name serves twice, and following fallbacks ends."""
+    rivals = [rival.name for rival in always_on(parts.target)] if parts.target is not None else list(CATALOG)
+    known = [*parts.names, *rivals]
+    fallbacks = {model.name: model.fallback for model in parts.models}
+    for names, section in ((parts.names, "models"), (parts.blocks, "features")):
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            problems.add(f"{section}.{name}", "this name is used twice")
+    for model in parts.models:
+        for name in model.features:
+            if name not in parts.blocks:
+                problems.add(
+                    f'models.{model.name}.features: "{name}"',
+                    f"no such block, known are {', '.join(parts.blocks) or 'none'}",
+                    hint=meant(name, parts.blocks),
+                )
+        where = f'models.{model.name}.fallback = "{model.fallback}"'
+        if model.fallback and model.fallback not in known:
+            problems.add(where, f"no such model, known are {', '.join(known)}", hint=meant(model.fallback, known))
+        path = [model.name]
+        while fallbacks.get(path[-1]) and len(path) == len(set(path)):
+            path.append(fallbacks[path[-1]])
+        if len(path) > 1 and path[-1] == model.name:
+            problems.add(where, f"leads back to itself ({' -> '.join(path)})")
+
+
+def check_score(primary: str, target: Target, problems: Problems) -> None:
+    """The headline metric suits the target (S26)."""
+    where = f'score.primary = "{primary}"'
+    if primary not in PRIMARIES:
+        problems.add(where, one_of(PRIMARIES), hint=meant(primary, PRIMARIES))
+    if primary == "qlike" and not target.transform.is_volatility:
+        problems.add(where, "judges variances only", hint='use "rmse", or a realised_volatility target')
+    if primary == "smape" and target.transform.kind != "level":
+        problems.add(where, f"judges levels only, the target is {target.transform.kind}", hint='use "mae" or "rmse"')
+
+
+def check_functionals(models: Sequence[Recipe], primary: str, problems: Problems) -> None:
+    """The headline metric is smallest for what each model says it forecasts (S26)."""
+    functional = functional_of(primary)
+    for model in models:
+        if model.functional != functional:
+            problems.add(
+                f'models.{model.name}.functional = "{model.functional}"',
+                f"{primary} is smallest for the {functional}, so it would misjudge the {model.functional}",
+                hint=f"choose a primary score among {', '.join(_scores_of(model.functional))}",
+            )
+
+
+def functional_of(primary: str) -> Literal["mean", "median"]:
+    """The functional a metric is consistent with.
+
+    >>> functional_of("qlike"), functional_of("mae")
+    ('mean', 'median')
+    """
+    return "median" if primary in MEDIAN_SCORES else "mean"
+
+
+def _scores_of(functional: str) -> tuple[str, ...]:
+    return MEDIAN_SCORES if functional == "median" else MEAN_SCORES
+
+
+def check_kpi(kpi: Kpi, latency: timedelta, problems: Problems) -> None:
+    """A forecast that is traded on needs time between knowing and trading (S2)."""
+    if kpi.trades and latency <= timedelta(0):
+        problems.add(
+            "origins.latency",
+            "missing: with kpi.trades = true nothing published at the instant of the trade can be used",
+            hint='add latency = "15 minutes" (or what it takes) to [origins]',
+        )
+    if kpi.under == kpi.over == 0:
+        problems.add("kpi.under", "both prices are 0, so no forecast is better than another")

@@ -1,0 +1,90 @@
+"""What the datasets of an experiment declare: their series under bare and stored names, and who forecasts them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from harness.core.errors import UnknownNameError
+from harness.core.series import Series
+from harness.data.declared import Dataset
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is declared about the series an experiment may name, before any value is read.
+
+    Attributes:
+        series: declarations by stored id (`dataset/id`).
+        uncountable: stored ids whose publications cannot be counted (they have no vintages, or their source reports
+            changes only), with the reason.
+        sources: external forecasters by name, with the stored ids they forecast (empty = not declared).
+        undated: external forecasters whose data cut-off is not known (S23).
+        complete: False when a dataset could not be read, so that names may be missing for that reason.
+    """
+
+    series: Mapping[str, Series]
+    uncountable: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    undated: frozenset[str] = frozenset()
+    complete: bool = True
+
+    def stored(self, name: str) -> str | None:
+        """The stored id of a bare or stored name; None when it is unknown for want of a dataset.
+
+        Raises:
+            UnknownNameError: no dataset of the experiment has such a series.
+            AmbiguousNameError: several have.
+        """
+        if name in self.series:
+            return name
+        matches = [stored for stored in self.series if bare(stored) == name]
+        if len(matches) > 1:
+            raise AmbiguousNameError(name, matches)
+        if matches:
+            return matches[0]
+        if not self.complete:
+            return None
+        raise UnknownNameError("series", name, [name for stored in self.series for name in (bare(stored), stored)])
+
+
+class AmbiguousNameError(UnknownNameError):
+    """A bare series name that several datasets have."""
+
+    def __init__(self, name: str, matches: list[str]) -> None:
+        super().__init__("series", name, matches)
+        self.what = "series of several datasets"
+        self.fix = f"write {' or '.join(sorted(matches))}"
+
+
+def bare(stored: str) -> str:
+    """The name of a series inside its dataset.
+
+    >>> bare("uk_macro/cpi")
+    'cpi'
+    """
+    return stored.partition("/")[2] or stored
+
+
+def facts_of(datasets: Iterable[Dataset], *, complete: bool = True) -> Facts:
+    """Gather what datasets declare.
+
+    Args:
+        datasets: as read from their files.
+        complete: whether these are all the datasets the experiment names.
+    """
+    read = tuple(datasets)
+    issuers = [(dataset, issuer) for dataset in read if dataset.forecasts for issuer in dataset.forecasts.issuers]
+    sources: dict[str, frozenset[str]] = {}
+    for dataset, issuer in issuers:
+        forecast = frozenset(f"{dataset.name}/{name}" for name in issuer.series)
+        sources[issuer.name] = sources.get(issuer.name, frozenset()) | forecast
+    return Facts(
+        series={series.id: series for dataset in read for series in dataset.series},
+        uncountable={stored: reason for dataset in read for stored, reason in dataset.uncountable().items()},
+        sources=sources,
+        undated=frozenset(
+            issuer.name for dataset, issuer in issuers if dataset.forecasts and not dataset.forecasts.cutoff_known
+        ),
+        complete=complete,
+    )

@@ -1,0 +1,80 @@
+"""Every key an experiment file may have, section by section; the reference in `experiments/README.md` follows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+SCHEMA = 1
+"""The version of the file's form that this code reads."""
+
+KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "": (
+            "schema",
+            "name",
+            "question",
+            "datasets",
+            "seed",
+            "pseudo_real_time",
+            "exclude_hindsight",
+            "target",
+            "origins",
+            "horizons",
+            "training",
+            "features",
+            "models",
+            "score",
+            "kpi",
+        ),
+        "target": ("series", "transform", "outcome", "season"),
+        "transform": (
+            "difference",
+            "log_growth",
+            "growth",
+            "log_return",
+            "return",
+            "spread",
+            "realised_volatility",
+            "proxy",
+            "high",
+            "low",
+        ),
+        "origins": ("every", "first", "last", "warm_up", "latency", "time", "calendar", "pseudo"),
+        "horizons": ("steps",),
+        "training": ("window", "minimum", "refit_every"),
+        "window": ("rolling",),
+        "features": (
+            "series",
+            "transform",
+            "latest",
+            "lag",
+            "rolling_mean",
+            "rolling_std",
+            "rolling_min",
+            "rolling_max",
+            "difference",
+            "log_growth",
+            "ratio",
+            "age",
+            "known_ahead",
+            "calendar",
+        ),
+        "models": (
+            "kind",
+            "params",
+            "features",
+            "functional",
+            "fallback",
+            "refit_every",
+            "works_on",
+            "source",
+            "from",
+            "to",
+            "knowledge",
+        ),
+        "score": ("primary",),
+        "kpi": ("unit", "kind", "under", "over", "abstain", "trades"),
+    }
+)
+"""Section -> keys. `transform` and `window` are the tables those values may be; "" is the top of the file."""

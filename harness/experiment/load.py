@@ -1,0 +1,152 @@
+"""From an experiment file to the frozen object that is run, with every problem of the file in one message."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+
+from harness.core.errors import ExperimentError, UserError
+from harness.core.reading import Problems, Table, meant
+from harness.core.recipe import Experiment
+from harness.data.dataset import find_dataset, load_dataset
+from harness.data.declared import Dataset
+from harness.experiment import checks
+from harness.experiment.facts import Facts, facts_of
+from harness.experiment.features import NAME, NAME_RULE, read_features
+from harness.experiment.keys import KEYS, SCHEMA
+from harness.experiment.models import Surroundings, read_models
+from harness.experiment.parts import read_horizons, read_kpi, read_primary, read_training
+from harness.experiment.schedule import read_origins
+from harness.experiment.target import read_target
+
+
+def load_experiment(path: str | Path) -> Experiment:
+    """Read an experiment file and resolve everything it names; no value of any series is read.
+
+    Args:
+        path: the TOML file. Datasets are looked for in `../datasets` of it, then in `./datasets`,
+            user classes beside it.
+
+    Returns:
+        The experiment with stored series ids, every default filled in.
+
+    Raises:
+        UserError: there is no such file.
+        ExperimentError: everything wrong with the file, one line per problem.
+    """
+    file = Path(path)
+    problems = Problems()
+    top = Table("", _parsed(file), problems)
+    experiment = _read(top, file.resolve().parent)
+    if problems.lines or experiment is None:
+        raise ExperimentError(str(path), problems.lines)
+    return experiment
+
+
+def validate(experiment: Experiment, datasets: Iterable[Dataset]) -> None:
+    """Hold an experiment built in Python against the rules a file must keep.
+
+    Args:
+        experiment: resolved, with stored series ids (`dataset/id`).
+        datasets: declarations of its datasets.
+
+    Raises:
+        ExperimentError: every rule it breaks, one line each.
+    """
+    problems = Problems()
+    facts = facts_of(datasets)
+    unknown = sorted(name for name in checks.named_series(experiment) if name not in facts.series)
+    for name in unknown:
+        problems.add(f'series "{name}"', "unknown in the datasets given", hint=meant(name, facts.series))
+    if not unknown:
+        checks.check(checks.parts_of(experiment), facts, problems)
+    if problems.lines:
+        raise ExperimentError(experiment.name, problems.lines)
+
+
+def _parsed(file: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(file.read_bytes().decode("utf-8"))
+    except FileNotFoundError as error:
+        siblings = [other.stem for other in file.parent.glob("*.toml")] if file.parent.is_dir() else []
+        hint = meant(file.stem, siblings) or f"there are: {', '.join(sorted(siblings)) or 'none'}"
+        raise UserError("no such experiment file", value=file, fix=hint) from error
+    except OSError as error:
+        raise UserError("experiment file cannot be read", value=file, fix=str(error.strerror)) from error
+    except UnicodeDecodeError as error:
+        raise ExperimentError(str(file), ["not UTF-8 text; save it as UTF-8"]) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ExperimentError(str(file), [f"not TOML: {error}"]) from error
+
+
+def _read(top: Table, folder: Path) -> Experiment | None:
+    """The experiment, or None where a part is missing; checks run on whatever parts could be made out."""
+    top.only(KEYS[""])
+    if top.required("schema", f"schema = {SCHEMA}") and top.values["schema"] != SCHEMA:
+        top.bad("schema", f"this version reads schema = {SCHEMA}")
+    name = top.text("name")
+    if top.required("name", 'name = "uk_inflation"') and NAME.fullmatch(name) is None:
+        top.bad("name", NAME_RULE)
+    facts, datasets = _read_datasets(top, folder)
+    target = read_target(top.table("target"), facts)
+    zone = facts.series[target.series[0]].zone if target else "UTC"
+    origins = read_origins(top.table("origins"), zone)
+    blocks = read_features(top, target, facts)
+    primary = read_primary(top.table("score"))
+    around = Surroundings(folder, target, tuple(top.table("features").values), checks.functional_of(primary), facts)
+    parts = checks.Parts(
+        target,
+        origins,
+        read_horizons(top.table("horizons")),
+        read_training(top.table("training")),
+        blocks,
+        read_models(top, around),
+        primary,
+        read_kpi(top.table("kpi")) if "kpi" in top.values else None,
+        blocks=around.blocks,
+        names=tuple(top.table("models").values),
+    )
+    checks.check(parts, facts, top.problems)
+    return _built(name, parts, datasets, top, folder)
+
+
+def _built(name: str, parts: checks.Parts, datasets: tuple[str, ...], top: Table, folder: Path) -> Experiment | None:
+    seed = top.integer("seed", 0, least=0)
+    question = top.text("question")
+    flags = {key: top.flag(key) for key in ("pseudo_real_time", "exclude_hindsight")}
+    if parts.target is None or parts.origins is None:
+        return None
+    return Experiment(
+        name=name,
+        question=question,
+        datasets=datasets,
+        seed=seed,
+        target=parts.target,
+        origins=parts.origins,
+        horizons=parts.horizons,
+        training=parts.training,
+        features=parts.features,
+        models=parts.models,
+        score_primary=parts.score_primary,
+        kpi=parts.kpi,
+        folder=str(folder),
+        **flags,
+    )
+
+
+def _read_datasets(top: Table, folder: Path) -> tuple[Facts, tuple[str, ...]]:
+    """What the named datasets declare; a missing or faulty one is noted, and names may then be unknown for its sake."""
+    names = top.texts("datasets")
+    if top.required("datasets", 'datasets = ["uk_macro"]') and top.values["datasets"] == []:
+        top.bad("datasets", "at least one dataset is needed")
+    read: list[Dataset] = []
+    for name in names:
+        try:
+            read.append(load_dataset(find_dataset(name, folder)))
+        except ExperimentError as error:
+            for line in error.problems:
+                top.problems.add(f"dataset {name}", line)
+        except UserError as error:
+            top.bad("datasets", f"{error.what} {error.value}", hint=error.fix)
+    return facts_of(read, complete=bool(names) and len(read) == len(names)), names

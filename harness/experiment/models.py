@@ -1,0 +1,183 @@
+"""[models.NAME]: what is run beside the rivals that always run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Literal, cast
+
+from harness.core.errors import UnknownNameError, UserError
+from harness.core.reading import Table, meant
+from harness.core.recipe import Params, Recipe, Target
+from harness.experiment.facts import Facts
+from harness.experiment.features import NAME, NAME_RULE
+from harness.experiment.keys import KEYS
+from harness.experiment.usercode import code_of
+from harness.forecast.catalog import CATALOG, WORKS_ON, CatalogEntry, entry_for, resolve_params
+from harness.forecast.user_class import is_user_class
+
+EXTERNAL = "external"
+FUNCTIONALS = ("mean", "median")
+OBJECTIVES = {"mean": "regression", "median": "regression_l1"}
+"""What trees are grown to minimise unless `params` says: squared errors give means, absolute errors medians."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a model table is read against.
+
+    Attributes:
+        folder: the experiment file's folder, where user classes are looked for.
+        target: what is forecast, or None when the file does not say.
+        blocks: names of the feature blocks, in the order of the file.
+        functional: what the primary score asks for.
+        facts: what the datasets declare.
+    """
+
+    folder: Path
+    target: Target | None
+    blocks: tuple[str, ...]
+    functional: Literal["mean", "median"]
+    facts: Facts
+
+
+def read_models(top: Table, around: Surroundings) -> tuple[Recipe, ...]:
+    """All models in the order of the file; one whose kind cannot be made out is noted and left out."""
+    recipes = (_read_model(name, table, around) for name, table in top.tables("models"))
+    return tuple(recipe for recipe in recipes if recipe is not None)
+
+
+def _read_model(name: str, table: Table, around: Surroundings) -> Recipe | None:
+    table.only(KEYS["models"])
+    if NAME.fullmatch(name) is None:
+        table.problems.add(f"models.{name}", NAME_RULE)
+    kind = table.text("kind")
+    entry = _entry(table, kind)
+    functional = table.word("functional", around.functional, FUNCTIONALS)
+    refit_every = table.integer("refit_every", 1, least=1) if "refit_every" in table.values else None
+    fallback = table.text("fallback")
+    span = (table.day("from"), table.day("to"))
+    if entry is None:
+        return None
+    if kind == EXTERNAL:
+        _check_external(table, span, around)
+    else:
+        for key in ("source", "from", "to", "knowledge"):
+            if key in table.values:
+                table.bad(key, f'belongs to kind = "{EXTERNAL}" only')
+    source = table.text("source") if kind == EXTERNAL else ""
+    return Recipe(
+        name,
+        kind,
+        params=_read_params(table, kind, functional),
+        features=_read_features(table, kind, entry, around.blocks),
+        functional=cast("Literal['mean', 'median']", functional),
+        fallback=fallback,
+        refit_every=refit_every,
+        source=source,
+        span=span if kind == EXTERNAL else (None, None),
+        cutoff_known=_cutoff_known(table, source, around.facts),
+        code=_read_code(table, kind, around.folder),
+    )
+
+
+def _entry(table: Table, kind: str) -> CatalogEntry | None:
+    if not table.required("kind", 'kind = "autoregression"') or not kind:
+        return None
+    try:
+        return entry_for(kind)
+    except UnknownNameError:
+        known = sorted(CATALOG)
+        table.bad(
+            "kind", f'unknown kind, known are {", ".join(known)} and your own "module:Name"', hint=meant(kind, known)
+        )
+        return None
+
+
+def _read_params(table: Table, kind: str, functional: str) -> Params:
+    """All parameters of the model, defaults filled in; each bad one is noted by itself."""
+    inner = table.table("params")
+    params = dict(inner.values)
+    if "works_on" in table.values:
+        if is_user_class(kind) or "works_on" not in CATALOG[kind].defaults:
+            fitting = [name for name, entry in CATALOG.items() if "works_on" in entry.defaults]
+            table.bad("works_on", f"belongs to the kinds {', '.join(fitting)} only")
+        elif "works_on" in params:
+            table.bad("works_on", "given twice, here and in params")
+        else:
+            params["works_on"] = table.word("works_on", "step", WORKS_ON)
+    if kind == "lightgbm":
+        params.setdefault("objective", OBJECTIVES[functional])
+    required = {} if is_user_class(kind) else {name: params.get(name, "") for name in CATALOG[kind].required}
+    for name, value in params.items():
+        try:
+            resolve_params(kind, {**required, name: value})
+        except UserError as error:
+            _note_param(inner, name, error)
+    try:
+        return resolve_params(kind, params)
+    except UserError as error:
+        if all(name in params for name in required):
+            return ()
+        table.problems.add(table.at("params"), error.what, hint=error.fix)
+        return ()
+
+
+def _note_param(inner: Table, name: str, error: UserError) -> None:
+    what = error.what if isinstance(error, UnknownNameError) else "; ".join(filter(None, (error.what, error.rule)))
+    if name in inner.values:
+        inner.bad(name, what, hint=error.fix)
+    else:
+        inner.problems.add(inner.at(name), what, hint=error.fix)
+
+
+def _read_features(table: Table, kind: str, entry: CatalogEntry, blocks: tuple[str, ...]) -> tuple[str, ...]:
+    """The blocks a model sees: those named, else all of them for a kind that learns from rows."""
+    named = table.texts("features")
+    if "features" in table.values:
+        if not entry.needs_rows and not is_user_class(kind):
+            table.bad("features", f"{kind} works on the series themselves and sees no features", hint="remove it")
+        elif entry.needs_rows and not named:
+            table.bad("features", f"{kind} learns from feature rows, it needs at least one block")
+        return named
+    if entry.needs_rows and not blocks:
+        table.problems.add(
+            table.at("features"),
+            f"{kind} learns from feature rows, and the file has no [features.NAME]",
+            hint="add [features.own] with latest = [1, 2]",
+        )
+    return blocks if entry.needs_rows else ()
+
+
+def _read_code(table: Table, kind: str, folder: Path) -> str:
+    if not is_user_class(kind):
+        return ""
+    try:
+        return code_of(kind, folder)
+    except UserError as error:
+        table.bad("kind", "; ".join(filter(None, (error.what, error.value, error.rule))), hint=error.fix)
+        return ""
+
+
+def _check_external(table: Table, span: tuple[date | None, date | None], around: Surroundings) -> None:
+    if span[0] is not None and span[1] is not None and span[1] < span[0]:
+        table.bad("to", f"before from, {span[0]}")
+    if not table.required("source", 'source = "mpr", who issued the forecasts'):
+        return
+    source, facts = table.text("source"), around.facts
+    if source in facts.sources:
+        forecast = facts.sources[source]
+        missing = [name for name in (around.target.series if around.target else ()) if name not in forecast]
+        if missing:
+            table.bad("source", f"issues no forecasts of {', '.join(missing)}, only of {', '.join(sorted(forecast))}")
+    elif not source or meant(source, facts.sources):
+        # a name unlike every declared one is taken to have been appended by the user
+        table.bad(
+            "source", f"no such source, known are {', '.join(sorted(facts.sources))}", hint=meant(source, facts.sources)
+        )
+
+
+def _cutoff_known(table: Table, source: str, facts: Facts) -> bool:
+    default = "unknown" if source in facts.undated else "known"
+    return table.word("knowledge", default, ("known", "unknown")) == "known"

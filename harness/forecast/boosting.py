@@ -1,0 +1,121 @@
+"""LightGBM: direct forecasts by gradient boosted trees, one model per horizon, pooled over the target's series."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import lightgbm as lgb
+import numpy as np
+import polars as pl
+
+from harness.core.errors import UserError
+from harness.core.frames import ANSWER_SCHEMA, Rows
+from harness.core.identity import derive_seed
+from harness.core.snapshot import Snapshot
+from harness.core.transform import Floats
+from harness.forecast.direct import Design, constant_fit, designs
+from harness.forecast.paths import answers
+
+FIXED = {"force_row_wise": True, "deterministic": True, "verbosity": -1, "use_missing": True}
+POINT = "point"
+
+
+class LightGBM:
+    """Direct forecasts by LightGBM.
+
+    Every horizon has its own model for the point forecast and one more per quantile. With more than one target series
+    the series itself is a categorical feature, coded by rank of its id among the target's series. Missing features
+    stay missing (LightGBM learns where they go). Quantiles of one row are sorted, so they never cross.
+
+    Args:
+        objective: of the point model (`regression` = mean, `regression_l1` = median, ...).
+        quantiles: levels in (0, 1) of further models with objective `quantile`.
+        n_estimators: trees per model.
+        num_threads: threads of one fit.
+        native: any of LightGBM's own parameters by its name.
+    """
+
+    def __init__(
+        self,
+        *,
+        objective: str = "regression",
+        quantiles: Sequence[float] = (),
+        n_estimators: int = 200,
+        num_threads: int = 1,
+        **native: object,
+    ) -> None:
+        if any(not 0.0 < level < 1.0 for level in quantiles):
+            raise UserError("lightgbm: a quantile is a level between 0 and 1", value=list(quantiles))
+        if n_estimators < 1:
+            raise UserError("lightgbm: n_estimators starts at 1", value=n_estimators)
+        self.quantiles = tuple(sorted(set(quantiles)))
+        self._rounds = n_estimators
+        self._params = {**native, **FIXED, "objective": objective, "num_threads": num_threads}
+        self._columns: list[str] = []
+        self._texts: dict[str, str] = {}
+        self._models: dict[str, lgb.Booster] = {}
+        self.warnings: list[str] = []
+        """Horizons whose fit says the same for every row, one line each."""
+
+    def fit(self, rows: Rows | None, snapshot: Snapshot, *, seed: int) -> None:
+        """Train every horizon that has rows.
+
+        Raises:
+            UserError: there are no rows, or they carry no features.
+        """
+        if rows is None or rows.y is None:
+            raise UserError("lightgbm needs training rows", fix="give the model features")
+        self._columns, self._texts, self.warnings = list(rows.X.columns), {}, []
+        for design in designs(rows, snapshot):
+            for name in (POINT, *map(str, self.quantiles)):
+                self._texts[f"{design.horizon}/{name}"] = self._trained(design, name, snapshot, seed)
+        self._models = {name: lgb.Booster(model_str=text) for name, text in self._texts.items()}
+
+    def _trained(self, design: Design, name: str, snapshot: Snapshot, seed: int) -> str:
+        """One model as LightGBM's own text; predictions always come from the text, so a stored fit has equal bits."""
+        assert design.y is not None  # noqa: S101 - fit has refused rows without labels
+        params = {**self._params, "seed": derive_seed(seed, design.horizon, name)}
+        if name != POINT:
+            params |= {"objective": "quantile", "alpha": float(name)}
+        matrix = _matrix(design, snapshot)
+        categorical = [matrix.shape[1] - 1] if matrix.shape[1] > design.X.shape[1] else []
+        data = lgb.Dataset(matrix, design.y, categorical_feature=categorical, params=params, free_raw_data=False)
+        booster = lgb.train(params, data, num_boost_round=self._rounds)
+        if constant_fit(np.asarray(booster.predict(matrix)), design.y):
+            rows = len(design.y)
+            self.warnings.append(f"horizon {design.horizon}, {name}: the fit is constant on its {rows} training rows")
+        return str(booster.model_to_string())
+
+    def predict(self, rows: Rows, snapshot: Snapshot) -> pl.DataFrame:
+        """Answer the asked rows; a horizon without a model abstains."""
+        levels = [POINT, *map(str, self.quantiles)]
+        values = np.full((len(rows), len(levels)), np.nan)  # [asked, level]
+        for design in designs(rows, snapshot, self._columns) if len(rows) and self._texts else ():
+            matrix = _matrix(design, snapshot)
+            for column, name in enumerate(levels):
+                model = self._models.get(f"{design.horizon}/{name}")
+                if model is not None:
+                    values[design.place, column] = np.asarray(model.predict(matrix))
+        values[:, 1:] = np.sort(values[:, 1:], axis=1)
+        parts = [answers(rows.keys, values[:, 0])]
+        parts += [answers(rows.keys, values[:, 1 + place], quantile=q) for place, q in enumerate(self.quantiles)]
+        return pl.concat(parts) if parts else pl.DataFrame(schema=ANSWER_SCHEMA)
+
+    def dump(self) -> str:
+        """LightGBM's model texts inside JSON."""
+        stored = {"columns": self._columns, "models": self._texts, "warnings": self.warnings}
+        return json.dumps(stored, sort_keys=True)
+
+    def load(self, text: str) -> None:
+        """Restore what `dump` wrote."""
+        stored = json.loads(text)
+        self._columns, self._texts, self.warnings = stored["columns"], stored["models"], stored["warnings"]
+        self._models = {name: lgb.Booster(model_str=model) for name, model in self._texts.items()}
+
+
+def _matrix(design: Design, snapshot: Snapshot) -> Floats:
+    """[row, feature], with the series code as last column when the target is a panel."""
+    if snapshot.target is None or len(snapshot.target.series) < 2:
+        return design.X
+    return np.column_stack([design.X, design.series.astype(np.float64)])

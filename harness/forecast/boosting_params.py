@@ -1,0 +1,49 @@
+"""LightGBM's own parameter names that a model table may set: none that would cost equal bits."""
+
+from __future__ import annotations
+
+NATIVE = frozenset(
+    {
+        "alpha",
+        "bagging_fraction",
+        "bagging_freq",
+        "boost_from_average",
+        "boosting",
+        "cat_l2",
+        "cat_smooth",
+        "data_sample_strategy",
+        "drop_rate",
+        "extra_trees",
+        "fair_c",
+        "feature_contri",
+        "feature_fraction",
+        "feature_fraction_bynode",
+        "interaction_constraints",
+        "lambda_l1",
+        "lambda_l2",
+        "linear_lambda",
+        "linear_tree",
+        "max_bin",
+        "max_cat_threshold",
+        "max_cat_to_onehot",
+        "max_delta_step",
+        "max_depth",
+        "max_drop",
+        "min_data_in_bin",
+        "min_gain_to_split",
+        "min_sum_hessian_in_leaf",
+        "monotone_constraints",
+        "monotone_constraints_method",
+        "monotone_penalty",
+        "other_rate",
+        "path_smooth",
+        "poisson_max_delta_step",
+        "reg_sqrt",
+        "skip_drop",
+        "top_rate",
+        "tweedie_variance_power",
+        "uniform_drop",
+        "zero_as_missing",
+    }
+)
+"""Left out on purpose: aliases (one name per meaning), seeds (derived), threading and histogram layout (fixed)."""

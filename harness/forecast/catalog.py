@@ -1,0 +1,274 @@
+"""Every kind of forecaster by name: what it is built from, what it needs, and the rivals that are always on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import import_module
+from types import MappingProxyType
+
+from harness.core.errors import UnknownNameError, UserError
+from harness.core.recipe import Params, Recipe, Target
+from harness.forecast.baselines import RULES, Naive
+from harness.forecast.protocol import Forecaster
+from harness.forecast.user_class import is_user_class, load_user_class
+
+REFERENCE = "last_value"
+VOLATILITY_REFERENCE = "trailing_window"
+WORKS_ON = ("step", "level", "target")
+ZERO_KINDS = frozenset({"difference", "return", "log_return"})
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogEntry:
+    """One kind of forecaster.
+
+    Attributes:
+        factory: called with the resolved parameters by keyword (`external` also with its `source`).
+        doc: one line for the reference of the experiment file.
+        defaults: every parameter with its default.
+        required: parameters without a default.
+        needs_rows: learns from feature rows, so a recipe must name features.
+        needs_snapshot: reads series from the snapshot.
+        fitted: estimates something; False = `fit` does nothing and no fit need be stored.
+        volatility: True = for realised-volatility targets only, False = not for them, None = for any target.
+    """
+
+    factory: Callable[..., Forecaster]
+    doc: str
+    defaults: Mapping[str, object] = field(default_factory=dict)
+    required: tuple[str, ...] = ()
+    needs_rows: bool = False
+    needs_snapshot: bool = True
+    fitted: bool = True
+    volatility: bool | None = None
+
+
+def _later(module: str, name: str) -> Callable[..., Forecaster]:
+    """A factory that imports its library only when a model is built."""
+
+    def make(**params: object) -> Forecaster:
+        made: Forecaster = getattr(import_module(f"harness.forecast.{module}"), name)(**params)
+        return made
+
+    return make
+
+
+def _rival(kind: str, doc: str, *, volatility: bool | None = None) -> CatalogEntry:
+    return CatalogEntry(partial(Naive, RULES[kind]), doc, fitted=False, volatility=volatility)
+
+
+_WORKS_ON = {"works_on": "step"}
+
+CATALOG: Mapping[str, CatalogEntry] = MappingProxyType({
+    "last_value": _rival("last_value", "last published value of the transformed target", volatility=False),
+    "seasonal_last_value": _rival(
+        "seasonal_last_value", "newest published value of the same season", volatility=False
+    ),
+    "drift": _rival("drift", "last value plus the mean one-period change per period ahead", volatility=False),
+    "historic_mean": _rival("historic_mean", "mean of all published values", volatility=False),
+    "zero": _rival("zero", "no change, no return", volatility=False),
+    "path_zero": _rival("path_zero", "known steps, unknown ones zero", volatility=False),
+    "path_mean_step": _rival("path_mean_step", "known steps, unknown ones the historic mean step", volatility=False),
+    "path_last_step": _rival("path_last_step", "known steps, unknown ones the last published step", volatility=False),
+    "path_seasonal_step": _rival(
+        "path_seasonal_step", "known steps, unknown ones the newest step of their season", volatility=False
+    ),
+    "trailing_window": _rival("trailing_window", "last complete trailing window", volatility=True),
+    "expanding_mean": _rival("expanding_mean", "mean of all variance proxies", volatility=True),
+    "ewma": CatalogEntry(
+        _later("volatility", "ewma"),
+        "exponentially weighted variance proxies",
+        {"decay": 0.94},
+        fitted=False,
+        volatility=True,
+    ),
+    "har": CatalogEntry(
+        _later("volatility", "Har"),
+        "least squares on 1-, 5- and 22-session trailing volatility, one regression per horizon",
+        {"measure": "log", "windows": (1, 5, 22), "max_ahead": 66},
+        volatility=True,
+    ),
+    "autoregression": CatalogEntry(
+        _later("classical", "autoregression"),
+        "autoregression by least squares, order chosen by an information criterion at each refit",
+        {"max_lags": 4, "lags": (), "criterion": "bic", "constant": True, **_WORKS_ON},
+    ),
+    "arima": CatalogEntry(
+        _later("classical", "arima"),
+        "seasonal ARIMA in state space form by maximum likelihood",
+        {"order": (1, 0, 1), "seasonal_order": (0, 0, 0), "trend": "c", "max_iterations": 50, **_WORKS_ON},
+    ),
+    "ets": CatalogEntry(
+        _later("smoothing", "ets"),
+        "exponential smoothing by maximum likelihood",
+        {
+            "error": "add", "trend": "none", "damped": False, "seasonal": "auto", "max_iterations": 50, **_WORKS_ON,
+        },  # fmt: skip
+    ),
+    "theta": CatalogEntry(
+        _later("smoothing", "theta"),
+        "theta method with a test for seasonality",
+        {"theta": 2.0, "deseasonalize": True, **_WORKS_ON},
+    ),
+    "lightgbm": CatalogEntry(
+        _later("boosting", "LightGBM"),
+        "gradient boosted trees, one model per horizon, pooled over series",
+        {
+            "objective": "regression",
+            "quantiles": (),
+            "n_estimators": 200,
+            "learning_rate": 0.05,
+            "num_leaves": 15,
+            "min_data_in_leaf": 5,
+            "min_data_per_group": 20,
+            "num_threads": 1,
+        },
+        needs_rows=True,
+    ),
+    "sklearn": CatalogEntry(
+        _later("regressors", "Sklearn"),
+        "any scikit-learn regressor, one per horizon, pooled over series",
+        {"estimator_params": ()},
+        required=("estimator",),
+        needs_rows=True,
+    ),
+    "external": CatalogEntry(
+        _later("external", "External"),
+        "forecasts made elsewhere, each from the instant it was issued",
+        fitted=False,
+        volatility=False,
+    ),
+})  # fmt: skip
+
+
+def entry_for(kind: str) -> CatalogEntry:
+    """The catalogue entry of a kind; a user class `module:name` gets a plain one.
+
+    Raises:
+        UnknownNameError: no such kind.
+    """
+    if kind in CATALOG:
+        return CATALOG[kind]
+    if is_user_class(kind):
+        return CatalogEntry(partial(load_user_class, kind), "a class of the user")
+    raise UnknownNameError("model kind", kind, CATALOG)
+
+
+def resolve_params(kind: str, params: Mapping[str, object]) -> Params:
+    """All parameters of a model, defaults filled in, sorted and hashable (lists and tables become tuples).
+
+    >>> resolve_params("ewma", {})
+    (('decay', 0.94),)
+
+    Args:
+        kind: a kind of the catalogue or `module:name`.
+        params: what the experiment file gives.
+
+    Raises:
+        UnknownNameError: no such kind, or no such parameter.
+        UserError: a required parameter is missing, or a value has the wrong type.
+    """
+    entry = entry_for(kind)
+    if is_user_class(kind):
+        return tuple(sorted((name, _frozen(value)) for name, value in params.items()))
+    known = {*entry.defaults, *entry.required, *(_native_names() if kind == "lightgbm" else ())}
+    for name in params:
+        if name not in known:
+            raise UnknownNameError(f"parameter of {kind}", name, known)
+    missing = [name for name in entry.required if name not in params]
+    if missing:
+        raise UserError(f"model kind {kind} needs {missing[0]}", fix=f'add params = {{ {missing[0]} = "..." }}')
+    resolved = {name: _frozen(value) for name, value in {**entry.defaults, **params}.items()}
+    for name, default in entry.defaults.items():
+        _check_type(f"{kind}: {name}", resolved[name], default)
+    if resolved.get("works_on", "step") not in WORKS_ON:
+        raise UserError(f"{kind}: unknown works_on", value=repr(resolved["works_on"]), rule=f"one of {WORKS_ON}")
+    return tuple(sorted(resolved.items()))
+
+
+def build(recipe: Recipe, *, folder: str = "") -> Forecaster:
+    """The forecaster of a recipe, unfitted.
+
+    Args:
+        recipe: resolved by `resolve_params`.
+        folder: folder of the experiment file, where user classes are looked for first.
+
+    Raises:
+        UserError: no such kind, module or class, or parameters its constructor does not take.
+    """
+    entry = entry_for(recipe.kind)
+    params = dict(recipe.params)
+    if recipe.kind == "external":
+        params["source"] = recipe.source
+    if is_user_class(recipe.kind):
+        params = {"folder": folder, "params": params}
+    return entry.factory(**params)
+
+
+def check_target(recipe: Recipe, target: Target) -> None:
+    """Refuse a model that cannot answer this target.
+
+    Raises:
+        UserError: a volatility model for another target, or the other way round; `works_on = "level"` for volatility.
+    """
+    entry = entry_for(recipe.kind)
+    volatile = target.transform.is_volatility
+    if entry.volatility is not None and entry.volatility != volatile:
+        raise UserError(
+            f"model kind {recipe.kind} does not fit the target",
+            value=target.transform.kind,
+            rule="for realised volatility only" if entry.volatility else "not for realised volatility",
+            fix=f"remove the model {recipe.name!r} or choose another kind",
+        )
+    if volatile and dict(recipe.params).get("works_on") == "level":
+        raise UserError(
+            f"{recipe.name}: a realised volatility has no level to work on", fix='works_on = "step" or "target"'
+        )
+
+
+def reference_name(target: Target) -> str:
+    """Kind and name of the rival that stands in for missing forecasts.
+
+    >>> reference_name(Target(("cpi",)))
+    'last_value'
+    """
+    return VOLATILITY_REFERENCE if target.transform.is_volatility else REFERENCE
+
+
+def always_on(target: Target) -> tuple[Recipe, ...]:
+    """The rivals that cannot be switched off (law 7, S22), the reference first; their names are their kinds.
+
+    >>> [recipe.name for recipe in always_on(Target(("cpi",)))]
+    ['last_value', 'seasonal_last_value', 'drift', 'historic_mean']
+    """
+    transform = target.transform
+    if transform.is_volatility:
+        kinds = [VOLATILITY_REFERENCE, "ewma", "expanding_mean"]
+    else:
+        kinds = [REFERENCE, "seasonal_last_value", "drift", "historic_mean"]
+        if transform.kind in ZERO_KINDS:
+            kinds.append("zero")
+        if transform.span > 1:
+            kinds += ["path_zero", "path_mean_step", "path_last_step", "path_seasonal_step"]
+    return tuple(Recipe(name=kind, kind=kind, params=resolve_params(kind, {}), rival=True) for kind in kinds)
+
+
+def _frozen(value: object) -> object:
+    if isinstance(value, Mapping):
+        return tuple(sorted((str(key), _frozen(item)) for key, item in value.items()))
+    return tuple(map(_frozen, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _check_type(name: str, value: object, default: object) -> None:
+    wanted: tuple[type, ...] = (int, float) if isinstance(default, float) else (type(default),)
+    if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
+        kind = "list" if isinstance(default, tuple) else wanted[-1].__name__
+        raise UserError(f"{name} has the wrong type", value=repr(value), rule=f"a {kind}, for example {default!r}")
+
+
+def _native_names() -> frozenset[str]:
+    from harness.forecast.boosting_params import NATIVE  # noqa: PLC0415 - read for one kind only
+
+    return NATIVE

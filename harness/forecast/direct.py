@@ -1,0 +1,67 @@
+"""Direct learners: one model per horizon, pooled over the target's series, from feature rows in a canonical order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from harness.core.errors import UserError
+from harness.core.frames import Rows
+from harness.core.snapshot import Snapshot
+from harness.core.transform import Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Design:
+    """The rows of one horizon.
+
+    Attributes:
+        horizon: the horizon.
+        place: [row] index of each row in the rows given.
+        X: [row, feature] in the column order given; NaN = missing.
+        series: [row] code of the row's series: its rank by id among the target's series.
+        y: [row] label in the target's unit, or None.
+    """
+
+    horizon: int
+    place: NDArray[np.int64]
+    X: Floats
+    series: NDArray[np.int64]
+    y: Floats | None
+
+
+def designs(rows: Rows, snapshot: Snapshot, columns: list[str] | None = None) -> Iterator[Design]:
+    """Rows by ascending horizon, sorted by (series, pseudo-origin, period), so that their order given cannot matter.
+
+    Args:
+        rows: training or asked rows.
+        snapshot: its target names the series, so that codes do not depend on which series have rows.
+        columns: feature columns in the order used at fit; None = as given.
+
+    Raises:
+        UserError: there are no features.
+    """
+    if not rows.X.width:
+        raise UserError("this model learns from features and has none", fix="add a [features.NAME] table")
+    ids = sorted(snapshot.target.series) if snapshot.target is not None else []
+    code = {series_id: place for place, series_id in enumerate(ids)}
+    matrix = rows.X.select(columns or rows.X.columns).cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    order = rows.keys.with_row_index("place").sort("horizon", "series_id", "pseudo_origin", "period")
+    for (horizon,), part in order.group_by("horizon", maintain_order=True):
+        place = part["place"].to_numpy().astype(np.int64)
+        series = np.array([code[series_id] for series_id in part["series_id"]], dtype=np.int64)
+        y = None if rows.y is None else np.array(rows.y[place], dtype=np.float64)
+        yield Design(int(str(horizon)), place, np.array(matrix[place], order="C"), series, y)
+
+
+def constant_fit(predicted: Floats, labels: Floats) -> bool:
+    """Whether a model says the same for every training row although the labels differ.
+
+    >>> constant_fit(np.array([1.0, 1.0]), np.array([1.0, 2.0]))
+    True
+    """
+    return bool(np.ptp(predicted) == 0.0 and np.ptp(labels) > 0.0)

@@ -1,0 +1,201 @@
+"""Asked targets on the target's own timeline, and targets assembled from known and forecast one-period steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from harness.core.errors import UnknownNameError
+from harness.core.frames import ANSWER_SCHEMA, Rows
+from harness.core.snapshot import NO_POSITION, Micros, Snapshot, TargetPanel, target_panel
+from harness.core.time import Timeline, period_ordinals
+from harness.core.transform import Floats, Transform, from_steps
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """The targets one predict call asks for, placed on the target's timeline as known at the origin.
+
+    Attributes:
+        keys: [asked] series_id, pseudo_origin, horizon, period.
+        panel: the target's own history inside the snapshot.
+        transform: of the target.
+        season: season length in target periods.
+        row: [asked] row of the series in `panel`.
+        position: [asked] position of the target period (windowed target: of its last session).
+    """
+
+    keys: pl.DataFrame
+    panel: TargetPanel
+    transform: Transform
+    season: int
+    row: Micros
+    position: Micros
+
+    @property
+    def last(self) -> Micros:
+        """[asked] position of the newest published level (volatility: proxy); NO_POSITION = nothing is known."""
+        return self.panel.last[self.row]
+
+    @property
+    def gap(self) -> Micros:
+        """[asked] periods from the newest published level to the target; 0 where nothing is known."""
+        return np.where(self.last == NO_POSITION, 0, self.position - np.maximum(self.last, -(2**40)))
+
+
+def ask(rows: Rows, snapshot: Snapshot) -> Asked:
+    """Place the asked rows on the timeline of the snapshot's target.
+
+    Raises:
+        UnknownNameError: a row names a series that is no series of the target.
+        UserError: the snapshot has no target.
+    """
+    panel = target_panel(snapshot)
+    places = {name: place for place, name in enumerate(panel.ids)}
+    names = rows.keys["series_id"].to_list()
+    unknown = set(names) - set(places)
+    if unknown:
+        raise UnknownNameError("target series", min(unknown), places)
+    target = snapshot.target
+    assert target is not None  # noqa: S101 - target_panel has refused a snapshot without one
+    row = np.array([places[name] for name in names], dtype=np.int64)
+    days = rows.keys["period"].to_numpy().astype("datetime64[D]")
+    return Asked(rows.keys, panel, target.transform, target.season, row, positions(panel.timeline, days))
+
+
+def positions(timeline: Timeline, days: np.ndarray[tuple[int], np.dtype[np.datetime64]]) -> Micros:
+    """Positions of the periods that many days lie in (vectorised `Timeline.position`)."""
+    return ordinal_positions(timeline, period_ordinals(timeline.frequency, days))
+
+
+def ordinal_positions(timeline: Timeline, ordinals: Micros) -> Micros:
+    """Positions of many ordinals; for a day that is no session, of the session before it."""
+    if timeline.sessions is None:
+        return ordinals
+    return np.searchsorted(timeline.sessions, ordinals, side="right").astype(np.int64) - 1
+
+
+def cells(matrix: Floats, row: Micros, column: Micros) -> Floats:
+    """Elements of [series, period] at (row, column); NaN outside the matrix."""
+    inside = (column >= 0) & (column < matrix.shape[1])
+    out = np.full(len(row), np.nan)
+    out[inside] = matrix[row[inside], column[inside]]
+    return out
+
+
+def values_at(asked: Asked, position: Micros) -> Floats:
+    """[asked] transformed value of each row's series at a position; NaN where it is not known."""
+    return cells(asked.panel.values, asked.row, position - asked.panel.first)
+
+
+def newest_column(matrix: Floats) -> Micros:
+    """[series] column of the newest known value, -1 where there is none.
+
+    >>> newest_column(np.array([[1.0, np.nan], [np.nan, np.nan]])).tolist()
+    [0, -1]
+    """
+    known = ~np.isnan(matrix)
+    if not matrix.shape[1]:
+        return np.full(len(matrix), -1, dtype=np.int64)
+    newest = matrix.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1)
+    return np.where(known.any(axis=1), newest, -1).astype(np.int64)
+
+
+def seasonal_newest(matrix: Floats, season: int) -> Floats:
+    """[series, season] newest known value of each phase (column modulo season); NaN where none is known.
+
+    >>> seasonal_newest(np.array([[1.0, 2.0, 3.0, np.nan]]), 2).tolist()
+    [[3.0, 2.0]]
+    """
+    out = np.full((len(matrix), season), np.nan)
+    every = np.arange(len(matrix))
+    for phase in range(min(season, matrix.shape[1])):
+        part = matrix[:, phase::season]
+        out[:, phase] = cells(part, every, newest_column(part))
+    return out
+
+
+def known_mean(matrix: Floats) -> Floats:
+    """[series] mean of the known values, summed oldest to newest so that missing columns do not touch its bits.
+
+    >>> known_mean(np.array([[1.0, np.nan, 3.0], [np.nan, np.nan, np.nan]])).tolist()
+    [2.0, nan]
+    """
+    known = ~np.isnan(matrix)
+    count = known.sum(axis=1)
+    if not matrix.shape[1]:
+        return np.full(len(matrix), np.nan)
+    total = np.cumsum(np.where(known, matrix, 0.0), axis=1)[:, -1]
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def steps_needed(asked: Asked) -> int:
+    """How many steps after the newest known level the farthest asked target needs."""
+    return max(0, int(asked.gap.max())) if len(asked.gap) else 0
+
+
+def assemble(asked: Asked, future: Floats) -> Floats:
+    """Targets from one-period steps: known ones from the snapshot, the others from a forecast.
+
+    A step that is missing *inside* the known history (a gap) makes the target NaN. When the target period itself is
+    already in the snapshot (a later release is forecast) every step is known and the snapshot's value comes out.
+
+    Args:
+        asked: what is asked.
+        future: [series, k] forecast of the step k + 1 periods after the series' newest known level; for realised
+            volatility of that session's variance proxy. NaN = not forecast.
+
+    Returns:
+        [asked] target value; NaN where a step is missing.
+    """
+    transform = asked.transform
+    if transform.kind in ("level", "spread"):
+        return _extended(asked, future)
+    window = np.empty((len(asked.row), transform.span))
+    for offset in range(transform.span):
+        window[:, offset] = _step_at(asked, future, asked.position - (transform.span - 1) + offset)
+    if transform.is_volatility:
+        return volatility(window)
+    return from_steps(transform, np.zeros(len(asked.row)), window)
+
+
+def volatility(proxies: Floats) -> Floats:
+    """Realised volatility 100 sqrt(mean v) of windows of variance proxies [asked, session], summed in order."""
+    total = np.cumsum(proxies, axis=1)[:, -1]
+    with np.errstate(invalid="ignore"):
+        return 100.0 * np.sqrt(total / proxies.shape[1])
+
+
+def _step_at(asked: Asked, future: Floats, position: Micros) -> Floats:
+    last = asked.last
+    nothing = last == NO_POSITION
+    ahead = position - np.where(nothing, position, last)
+    known = cells(asked.panel.steps, asked.row, position - asked.panel.first)
+    forecast = cells(future, asked.row, ahead - 1)
+    return np.where(nothing, np.nan, np.where(ahead <= 0, known, forecast))
+
+
+def _extended(asked: Asked, future: Floats) -> Floats:
+    gap = asked.gap
+    window = np.zeros((len(asked.row), max(1, steps_needed(asked))))
+    for offset in range(window.shape[1]):
+        forecast = cells(future, asked.row, np.full(len(asked.row), offset))
+        window[:, offset] = np.where(offset < gap, forecast, 0.0)
+    return from_steps(asked.transform, values_at(asked, asked.position - np.maximum(gap, 0)), window)
+
+
+def answers(keys: pl.DataFrame, values: Floats, *, quantile: float | None = None) -> pl.DataFrame:
+    """The frame a forecaster returns; a value that is not finite is an abstention (null), never an answer.
+
+    Args:
+        keys: [asked] series_id, horizon, period.
+        values: [asked] forecasts in the target's unit.
+        quantile: which quantile the values are; None = point forecasts.
+    """
+    finite = pl.Series("value", np.where(np.isfinite(values), values, np.nan), dtype=pl.Float64).fill_nan(None)
+    columns = keys.select("series_id", "horizon", "period").with_columns(
+        pl.lit(quantile, dtype=pl.Float64).alias("quantile"), finite
+    )
+    return columns.cast(dict(ANSWER_SCHEMA)).select(ANSWER_SCHEMA.names())

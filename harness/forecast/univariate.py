@@ -1,0 +1,214 @@
+"""One model per series on the snapshot's own history: what it works on, and how its path becomes the target.
+
+`works_on` (S16): `step` forecasts the one-period changes after the newest published level and the target is built from
+known and forecast steps; `level` forecasts levels and takes the transform of the stitched path; `target` forecasts the
+transformed target directly. All three train on the history as the snapshot has it, revisions included.
+
+For a realised volatility the step is a session's volatility y_t = 100 sqrt(v_t); a forecast session enters the window
+as the variance E[y^2] = (forecast of y)^2 + residual variance, so that the mean of the window is not biased low.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+import numpy as np
+import polars as pl
+
+from harness.core.errors import UserError
+from harness.core.frames import Rows
+from harness.core.snapshot import NO_POSITION, Snapshot, TargetPanel, target_panel
+from harness.core.transform import Floats, Transform, apply_transform
+from harness.forecast.paths import Asked, answers, ask, assemble, cells, steps_needed
+
+WorksOn = Literal["step", "level", "target"]
+Fitted = Mapping[str, object]
+"""Parameters of one series as JSON values; `variance` is the residual variance."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Work:
+    """The history one model sees.
+
+    Attributes:
+        values: [period] from the first to the newest known value; NaN = missing inside.
+        first: position of element 0 on the target's timeline.
+        season: season length in periods.
+    """
+
+    values: Floats
+    first: int
+    season: int
+
+    def newest_stretch(self) -> Work:
+        """The part after the newest gap, for methods that cannot bridge a missing value."""
+        missing = np.flatnonzero(np.isnan(self.values))
+        start = int(missing[-1]) + 1 if len(missing) else 0
+        return Work(self.values[start:], self.first + start, self.season)
+
+
+class Method(Protocol):
+    """A univariate method: estimate once, then filter with those parameters over any later history."""
+
+    def estimate(self, work: Work) -> Fitted | None:
+        """Parameters, or None when the history is too short."""
+        ...
+
+    def project(self, fitted: Fitted, work: Work, steps: int) -> Floats | None:
+        """Forecasts [step] after the newest value with fixed parameters, or None when the history is too short."""
+        ...
+
+
+class Univariate:
+    """A forecaster that fits `method` to each series of the target (parameters keyed by series id)."""
+
+    def __init__(self, method: Method, works_on: WorksOn) -> None:
+        self.method = method
+        self.works_on = works_on
+        self.fitted: dict[str, Fitted | None] = {}
+        self.warnings: list[str] = []
+        """What estimation complained about (no convergence, for example), one line each."""
+
+    def fit(self, rows: Rows | None, snapshot: Snapshot, *, seed: int) -> None:
+        """Estimate every series' parameters on the snapshot; nothing is random."""
+        panel = target_panel(snapshot)
+        matrix = _matrix(panel, snapshot, self.works_on)
+        self.fitted, self.warnings = {}, []
+        for row, series_id in enumerate(panel.ids):
+            work = _work(matrix[row], panel.first, _season(snapshot))
+            self.fitted[series_id] = None
+            if work is None or _is_constant(work):
+                continue
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                self.fitted[series_id] = self.method.estimate(work)
+            self.warnings += sorted({f"{series_id}: {one.category.__name__}: {one.message}" for one in caught})
+
+    def predict(self, rows: Rows, snapshot: Snapshot) -> pl.DataFrame:
+        """Filter with the fitted parameters over the whole snapshot and answer from the path.
+
+        A series with fewer than two known values, or too few for the method, abstains; a constant one is continued.
+
+        Raises:
+            ValueError: the method produced a forecast that is not finite.
+        """
+        asked = ask(rows, snapshot)
+        panel = asked.panel
+        matrix = _matrix(panel, snapshot, self.works_on)
+        future = np.full((len(panel.ids), steps_needed(asked) if self.works_on != "target" else _reach(asked)), np.nan)
+        for row, series_id in enumerate(panel.ids):
+            if row in asked.row:
+                future[row] = self._path(series_id, _work(matrix[row], panel.first, asked.season), asked, row, future)
+        return answers(rows.keys, _built(asked, matrix, future, self.works_on))
+
+    def _path(self, series_id: str, work: Work | None, asked: Asked, row: int, future: Floats) -> Floats:
+        """[step] forecasts for the periods after the newest published level (`target`: after the newest value)."""
+        nothing = np.full(future.shape[1], np.nan)
+        if work is None or not future.shape[1]:
+            return nothing
+        newest = work.first + len(work.values) - 1
+        skip = 0 if self.works_on == "target" else int(asked.panel.last[row]) - newest
+        path, variance = self._projected(series_id, work, skip + future.shape[1])
+        if path is None:
+            return nothing
+        if not np.isfinite(path).all():
+            raise ValueError(f"{series_id}: forecast path is not finite")
+        path = path[skip:]
+        if asked.transform.is_volatility and self.works_on == "step":
+            return (path * path + variance) / 1e4
+        return path
+
+    def _projected(self, series_id: str, work: Work, steps: int) -> tuple[Floats | None, float]:
+        if _is_constant(work):
+            return np.full(steps, work.values[-1]), 0.0
+        fitted = self.fitted.get(series_id)
+        if fitted is None:
+            return None, 0.0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return self.method.project(fitted, work, steps), float(str(fitted["variance"]))
+
+    def dump(self) -> str:
+        """Parameters per series as JSON text; floats are written so that the same bits come back."""
+        return json.dumps({"fitted": self.fitted, "warnings": self.warnings}, sort_keys=True)
+
+    def load(self, text: str) -> None:
+        """Restore what `dump` wrote."""
+        stored = json.loads(text)
+        self.fitted, self.warnings = stored["fitted"], stored["warnings"]
+
+
+def _matrix(panel: TargetPanel, snapshot: Snapshot, works_on: WorksOn) -> Floats:
+    """[series, period] what the model works on, on the columns of `panel`."""
+    target = snapshot.target
+    transform = target.transform if target is not None else Transform()
+    if works_on == "target" or (works_on == "level" and transform.kind in ("level", "spread")):
+        return panel.values
+    if works_on == "step":
+        return 100.0 * np.sqrt(panel.steps) if transform.is_volatility else panel.steps
+    if transform.is_volatility:
+        raise UserError("a realised volatility has no level to work on", fix='works_on = "step" or "target"')
+    source = snapshot.panel(panel.ids[0])
+    return source.values[[source.row(series_id) for series_id in panel.ids], panel.first - source.first :]
+
+
+def _season(snapshot: Snapshot) -> int:
+    return snapshot.target.season if snapshot.target is not None else 1
+
+
+def _work(row: Floats, first: int, season: int) -> Work | None:
+    known = np.flatnonzero(~np.isnan(row))
+    if len(known) < 2:
+        return None
+    values = np.array(row[known[0] : known[-1] + 1])
+    return Work(values, first + int(known[0]), season)
+
+
+def _is_constant(work: Work) -> bool:
+    known = work.values[~np.isnan(work.values)]
+    return bool(known.max() == known.min())
+
+
+def _newest(matrix: Floats, first: int) -> Floats:
+    """[series] position of the newest known value, NaN where there is none."""
+    out = np.full(len(matrix), np.nan)
+    for row, values in enumerate(matrix):
+        known = np.flatnonzero(~np.isnan(values))
+        if len(known):
+            out[row] = first + known[-1]
+    return out
+
+
+def _reach(asked: Asked) -> int:
+    """Steps after the newest known *target value* that the farthest asked period needs."""
+    ahead = asked.position - _newest(asked.panel.values, asked.panel.first)[asked.row]
+    known = ahead[~np.isnan(ahead)]
+    return max(0, int(known.max())) if len(known) else 0
+
+
+def _built(asked: Asked, matrix: Floats, future: Floats, works_on: WorksOn) -> Floats:
+    if works_on == "step":
+        return assemble(asked, future)
+    if works_on == "target":
+        newest = _newest(asked.panel.values, asked.panel.first)
+        return _stitched(asked, asked.panel.values, future, newest, offset=0)
+    last = np.where(asked.panel.last == NO_POSITION, np.nan, asked.panel.last.astype(np.float64))
+    end = _stitched(asked, matrix, future, last, offset=0)
+    if asked.transform.kind in ("level", "spread"):
+        return end
+    start = _stitched(asked, matrix, future, last, offset=asked.transform.span)
+    return apply_transform(replace(asked.transform, span=1), np.stack([start, end], axis=-1))[:, 1]
+
+
+def _stitched(asked: Asked, matrix: Floats, future: Floats, newest: Floats, *, offset: int) -> Floats:
+    """[asked] value `offset` periods before the target: known up to each series' `newest` position, forecast after."""
+    position = asked.position - offset
+    bound = newest[asked.row]
+    nothing = np.isnan(bound)
+    ahead = position - np.where(nothing, position, bound).astype(np.int64)
+    known = cells(matrix, asked.row, position - asked.panel.first)
+    return np.where(nothing, np.nan, np.where(ahead <= 0, known, cells(future, asked.row, ahead - 1)))

@@ -1,0 +1,115 @@
+"""A user's own forecaster `module:name`: found beside the experiment file first, then among installed packages."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+from harness.core.errors import UnknownNameError, UserError
+from harness.core.identity import digest
+from harness.forecast.protocol import Forecaster
+
+
+def is_user_class(kind: str) -> bool:
+    """Whether a kind names a class `module:name`.
+
+    >>> is_user_class("my_models:Trend"), is_user_class("drift")
+    (True, False)
+    """
+    module, colon, name = kind.partition(":")
+    return bool(colon) and all(part.isidentifier() for part in module.split(".")) and name.isidentifier()
+
+
+def load_user_class(kind: str, *, folder: str, params: Mapping[str, object]) -> Forecaster:
+    """Build a user's forecaster.
+
+    A file of the folder is loaded under a private name, anew for every model, so that two experiments may each have
+    their own `models.py`; modules beside it can be imported at its top, not later inside its functions.
+
+    Args:
+        kind: `module:name`.
+        folder: folder of the experiment file; "" = installed packages only.
+        params: passed to the class by keyword.
+
+    Raises:
+        UserError: the module cannot be found or run, it has no such class, the class refuses the parameters or lacks
+            `fit` or `predict`.
+    """
+    module_name, _, name = kind.partition(":")
+    module = _module(module_name, folder)
+    made_by = getattr(module, name, None)
+    if not callable(made_by):
+        raise UnknownNameError(
+            f"class in module {module_name}", name, [n for n in dir(module) if not n.startswith("_")]
+        )
+    try:
+        made = made_by(**params)
+    except TypeError as error:
+        raise UserError(f"{kind} does not take these parameters", value=error, fix="change its params") from error
+    lacking = [method for method in ("fit", "predict") if not callable(getattr(made, method, None))]
+    if lacking:
+        raise UserError(f"{kind} is no forecaster", value=f"no method {lacking[0]}", rule="it has fit and predict")
+    forecaster: Forecaster = made
+    return forecaster
+
+
+def _module(name: str, folder: str) -> ModuleType:
+    beside = _file_beside(name, folder)
+    try:
+        if beside is not None:
+            return _private(beside, folder)
+        return importlib.import_module(name)
+    except Exception as error:
+        if (
+            isinstance(error, ModuleNotFoundError)
+            and error.name is not None
+            and name.split(".", maxsplit=1)[0] == error.name
+        ):
+            raise UserError(
+                "no such module",
+                value=repr(name),
+                rule="looked for in the experiment file's folder, then among installed packages",
+                fix=f"put {name.replace('.', '/')}.py beside the experiment file",
+            ) from error
+        raise UserError(f"module {name} cannot be run", value=f"{type(error).__name__}: {error}") from error
+
+
+def _file_beside(name: str, folder: str) -> Path | None:
+    if not folder:
+        return None
+    stem = Path(folder).joinpath(*name.split("."))
+    found = [path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file()]
+    return found[0].resolve() if found else None
+
+
+def _private(path: Path, folder: str) -> ModuleType:
+    private = f"_harness_user_{digest(str(path))}"
+    spec = importlib.util.spec_from_file_location(private, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(str(path))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[private] = module
+    with _importing_from(Path(folder).resolve()):
+        spec.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def _importing_from(folder: Path) -> Iterator[None]:
+    """Let modules of a folder be imported for a moment, then forget path and modules again."""
+    before = set(sys.modules)
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in set(sys.modules) - before:
+            source = getattr(sys.modules[name], "__file__", None)
+            if source is not None and folder in Path(source).resolve().parents:
+                del sys.modules[name]

@@ -1,0 +1,1 @@
+"""What was done, by what, on what: cells, runs and their files."""

@@ -1,0 +1,94 @@
+"""Cells and fits on disk: one folder per key, whole or absent, never used when their checksum does not hold."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from harness.core.errors import DamagedError
+from harness.core.frames import UTC_INSTANT
+from harness.record.files import json_bytes, read_json, write_folder
+
+CELL_SCHEMA = pl.Schema(
+    {
+        "series_id": pl.String(),
+        "origin": UTC_INSTANT,
+        "horizon": pl.Int32(),
+        "period": pl.Date(),
+        "quantile": pl.Float64(),
+        "value": pl.Float64(),
+        "status": pl.String(),
+        "reason": pl.String(),
+        "trained_at": UTC_INSTANT,
+        "last_known_period": pl.Date(),
+        "info_gap": pl.Int32(),
+        "phase": pl.Int32(),
+        "issue_age": pl.Float64(),
+    }
+)
+FORECASTS, META = "forecasts.arrow", "cell.json"
+FIT, FIT_META = "fit.json", "meta.json"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cell:
+    """What one recipe answered at one origin.
+
+    Attributes:
+        frame: rows of `CELL_SCHEMA`.
+        facts: fit key, seed, training rows, warnings, seconds per stage (JSON values).
+    """
+
+    frame: pl.DataFrame
+    facts: Mapping[str, object]
+
+
+def write_cell(folder: Path, key: str, cell: Cell) -> None:
+    """Store a cell atomically under its key."""
+    buffer = io.BytesIO()
+    cell.frame.select(CELL_SCHEMA.names()).cast(CELL_SCHEMA).write_ipc(buffer, compression="uncompressed")
+    content = buffer.getvalue()
+    meta = {"key": key, "sha256": hashlib.sha256(content).hexdigest(), "facts": dict(cell.facts)}
+    write_folder(folder / key, {FORECASTS: content, META: json_bytes(meta)})
+
+
+def read_cell(folder: Path, key: str) -> Cell | None:
+    """The stored cell, or None when there is none or what is there is damaged (it is then computed again)."""
+    try:
+        content, meta = _checked(folder / key, FORECASTS, META, key)
+        frame = pl.read_ipc(io.BytesIO(content))
+    except (DamagedError, OSError, pl.exceptions.PolarsError):
+        return None
+    facts = meta.get("facts")
+    if frame.schema != CELL_SCHEMA or not isinstance(facts, dict):
+        return None
+    return Cell(frame, facts)
+
+
+def write_fit(folder: Path, key: str, text: str) -> None:
+    """Store the text of a fit atomically under its key."""
+    content = text.encode()
+    meta = {"key": key, "sha256": hashlib.sha256(content).hexdigest()}
+    write_folder(folder / key, {FIT: content, FIT_META: json_bytes(meta)})
+
+
+def read_fit(folder: Path, key: str) -> str | None:
+    """The stored fit, or None when there is none or it is damaged (it is then fitted again)."""
+    try:
+        content, _ = _checked(folder / key, FIT, FIT_META, key)
+        return content.decode()
+    except (DamagedError, OSError, UnicodeDecodeError):
+        return None
+
+
+def _checked(folder: Path, name: str, meta_name: str, key: str) -> tuple[bytes, dict[str, object]]:
+    meta = read_json(folder / meta_name)
+    content = (folder / name).read_bytes()
+    if meta.get("key") != key or meta.get("sha256") != hashlib.sha256(content).hexdigest():
+        raise DamagedError("checksum does not hold", value=f"{folder.name}/{name}", fix="delete it and rerun")
+    return content, meta

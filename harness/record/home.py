@@ -1,0 +1,50 @@
+"""The home folder: where everything the harness writes lives."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Paths under one home folder (default `.harness/` in the working folder, `HARNESS_HOME` to move it)."""
+
+    root: Path
+
+    @property
+    def archive(self) -> Path:
+        """The DuckDB archive."""
+        return self.root / "archive.duckdb"
+
+    @property
+    def raw(self) -> Path:
+        """Raw input by content hash."""
+        return self.root / "raw"
+
+    @property
+    def changes(self) -> Path:
+        """Change files by content hash."""
+        return self.root / "changes"
+
+    @property
+    def cells(self) -> Path:
+        """Cells by key, shared by runs."""
+        return self.root / "cells"
+
+    @property
+    def fits(self) -> Path:
+        """Fits by key."""
+        return self.root / "fits"
+
+    @property
+    def runs(self) -> Path:
+        """One folder per run."""
+        return self.root / "runs"
+
+
+def open_home(root: Path | str | None = None) -> Home:
+    """The home folder named by `root`, else by `HARNESS_HOME`, else `.harness` in the working folder."""
+    chosen = Path(root) if root is not None else Path(os.environ.get("HARNESS_HOME") or ".harness")
+    return Home(chosen.absolute())

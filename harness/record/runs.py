@@ -1,0 +1,152 @@
+"""Runs on disk: one folder per run id with Parquet tables and a JSON manifest that anything can read."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+
+from harness.core.errors import DamagedError, UnknownNameError, UserError
+from harness.core.identity import canonical
+from harness.core.recipe import Experiment
+from harness.record.files import json_bytes, read_json, sha256_of, write_file
+from harness.record.home import Home
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFiles:
+    """Where one run is stored.
+
+    Attributes:
+        run_id: the run's id.
+        folder: its folder.
+    """
+
+    run_id: str
+    folder: Path
+
+    @property
+    def work(self) -> Path:
+        """Scratch files of the run while it is under way."""
+        return self.folder / ".work"
+
+    def drop_work(self) -> None:
+        """Remove the scratch files."""
+        shutil.rmtree(self.work, ignore_errors=True)
+
+
+def start_run(home: Home, run_id: str, experiment: Experiment) -> RunFiles:
+    """Open the folder of a run; a finished manifest of the same identity stays until it is replaced."""
+    files = RunFiles(run_id, home.runs / run_id)
+    if not (files.folder / MANIFEST).exists():
+        begun = {
+            "run_id": run_id,
+            "name": experiment.name,
+            "status": "running",
+            "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "experiment": canonical(experiment),
+        }
+        write_file(files.folder / MANIFEST, json_bytes(begun))
+    return files
+
+
+def write_run(
+    files: RunFiles,
+    manifest: Mapping[str, object],
+    frames: Mapping[str, pl.DataFrame],
+    measured: Callable[[], Mapping[str, object]],
+) -> None:
+    """Write the tables and, last, the manifest with their hashes: a run with status `complete` is whole."""
+    begun = read_json(files.folder / MANIFEST)
+    hashes = {}
+    for name, frame in frames.items():
+        buffer = io.BytesIO()
+        frame.write_parquet(buffer)
+        path = files.folder / f"{name}.parquet"
+        write_file(path, buffer.getvalue())
+        hashes[path.name] = sha256_of(path)
+    whole = {
+        **manifest,
+        "run_id": files.run_id,
+        "name": begun.get("name"),
+        "status": "complete",
+        "started_at": begun.get("started_at"),
+        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "files": hashes,
+        "measured": measured(),
+    }
+    write_file(files.folder / MANIFEST, json_bytes(whole))
+
+
+def list_runs(home: Home) -> list[dict[str, object]]:
+    """Manifests of all runs, newest first; damaged ones are listed with status `damaged`."""
+    if not home.runs.is_dir():
+        return []
+    found = []
+    for folder in sorted(path for path in home.runs.iterdir() if path.is_dir()):
+        try:
+            found.append(read_json(folder / MANIFEST))
+        except DamagedError:
+            found.append({"run_id": folder.name, "name": "", "status": "damaged", "started_at": ""})
+    return sorted(found, key=lambda run: str(run.get("started_at") or ""), reverse=True)
+
+
+def find_run(home: Home, run_id: str) -> RunFiles:
+    """The run with this id, or with this unambiguous beginning of an id.
+
+    Raises:
+        UnknownNameError: no such run.
+        UserError: several runs begin so.
+    """
+    names = [path.name for path in home.runs.iterdir() if path.is_dir()] if home.runs.is_dir() else []
+    hits = [name for name in names if name.startswith(run_id)] if run_id else []
+    if run_id in names:
+        hits = [run_id]
+    if not hits:
+        raise UnknownNameError("run", run_id, names)
+    if len(hits) > 1:
+        raise UserError("several runs begin so", value=run_id, fix=f"one of {', '.join(sorted(hits))}")
+    return RunFiles(hits[0], home.runs / hits[0])
+
+
+def read_manifest(files: RunFiles) -> dict[str, object]:
+    """The manifest of a run.
+
+    Raises:
+        DamagedError: it cannot be read.
+    """
+    return read_json(files.folder / MANIFEST)
+
+
+def read_table(files: RunFiles, name: str) -> pl.DataFrame:
+    """One table of a finished run, checked against its recorded hash.
+
+    Raises:
+        UserError: the run is not finished.
+        DamagedError: the file is missing or not what was written.
+    """
+    manifest = read_manifest(files)
+    if manifest.get("status") != "complete":
+        raise UserError(
+            "the run is not finished",
+            value=files.run_id,
+            fix=f"resume it: harness backtest {manifest.get('name') or 'EXPERIMENT'}",
+        )
+    hashes = manifest.get("files")
+    path = files.folder / f"{name}.parquet"
+    expected = hashes.get(path.name) if isinstance(hashes, dict) else None
+    if not path.exists() or expected != sha256_of(path):
+        raise DamagedError(
+            "a table of the run is damaged",
+            value=f"{files.run_id}/{path.name}",
+            rule="its checksum does not hold, so it is not used",
+            fix=f"run harness backtest {manifest.get('name') or 'EXPERIMENT'} again: the cells are still there",
+        )
+    return pl.read_parquet(path)
