@@ -1,0 +1,153 @@
+"""Backtests of forecasts on the data as they were known at the time.
+
+The public names are resolved when they are first used: `import harness` loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import MappingProxyType, ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from harness.core.errors import UserError
+    from harness.core.recipe import (
+        Experiment,
+        FeatureBlock,
+        Kpi,
+        Origins,
+        OutcomeRule,
+        Recipe,
+        Schedule,
+        Target,
+        Training,
+    )
+    from harness.core.series import LagRule, Series
+    from harness.core.transform import Transform
+    from harness.data.archive import Archive
+    from harness.experiment import load_experiment
+    from harness.report.run import Run
+    from harness.score import point as metrics
+    from harness.score import significance
+
+__all__ = [
+    "Archive",
+    "Experiment",
+    "FeatureBlock",
+    "Kpi",
+    "LagRule",
+    "Origins",
+    "OutcomeRule",
+    "Recipe",
+    "Run",
+    "Schedule",
+    "Series",
+    "Target",
+    "Training",
+    "Transform",
+    "UserError",
+    "backtest",
+    "load_experiment",
+    "metrics",
+    "significance",
+]
+
+_WHERE: Final = MappingProxyType(
+    {
+        "Archive": "harness.data.archive",
+        "Experiment": "harness.core.recipe",
+        "FeatureBlock": "harness.core.recipe",
+        "Kpi": "harness.core.recipe",
+        "LagRule": "harness.core.series",
+        "Origins": "harness.core.recipe",
+        "OutcomeRule": "harness.core.recipe",
+        "Recipe": "harness.core.recipe",
+        "Run": "harness.report.run",
+        "Schedule": "harness.core.recipe",
+        "Series": "harness.core.series",
+        "Target": "harness.core.recipe",
+        "Training": "harness.core.recipe",
+        "Transform": "harness.core.transform",
+        "UserError": "harness.core.errors",
+        "load_experiment": "harness.experiment",
+    }
+)
+_MODULES: Final = MappingProxyType(
+    {
+        "backtest": "harness.backtest",
+        "metrics": "harness.score.point",
+        "significance": "harness.score.significance",
+    }
+)
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, imported now."""
+    if name in _MODULES:
+        return import_module(_MODULES[name])
+    if name in _WHERE:
+        return getattr(import_module(_WHERE[name]), name)
+    message = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(message)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _backtest(
+    experiment: Experiment | str | Path,
+    archive: Archive | None = None,
+    *,
+    workers: int | None = None,
+    home: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Run:
+    """Run an experiment, or resume an interrupted run of the same identity.
+
+    A local dataset that the archive lacks is ingested first; nothing is downloaded.
+
+    Args:
+        experiment: an experiment file, or an `Experiment` built in Python.
+        archive: the archive to use; None = the home's.
+        workers: worker processes; None = as many as the cores allow.
+        home: the home folder; None = `HARNESS_HOME`, else `.harness` in the working folder.
+        progress: called with (cells done, cells in all).
+
+    Returns:
+        The finished run.
+
+    Raises:
+        UserError: the experiment, the data or the plan is wrong; the message says what to do.
+    """
+    from harness.experiment.launch import launch
+    from harness.record.home import open_home
+    from harness.report.run import Run
+
+    place = open_home(home)
+    return Run(launch(experiment, place, archive, workers=workers, progress=progress), place)
+
+
+class _Room(ModuleType):
+    """The room `harness.backtest`, which is also the verb: `hs.backtest(experiment)`."""
+
+    __call__ = staticmethod(_backtest)
+
+
+class _Package(ModuleType):
+    """This package; when the import system hangs the room `backtest` into it, the room becomes callable."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "backtest" and isinstance(value, ModuleType):
+            value.__class__ = _Room
+        super().__setattr__(name, value)
+
+
+if TYPE_CHECKING:
+    backtest = _backtest
+else:
+    sys.modules[__name__].__class__ = _Package

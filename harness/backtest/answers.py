@@ -74,12 +74,11 @@ def blank_cell(asked: Asked, short: Mapping[int, str]) -> pl.DataFrame:
     for horizon, reason in short.items():
         rows = (asked.horizons == horizon) & (status == ASKED)
         status[rows], reasons[rows] = "abstained", reason
-    refit = plan.instants[asked.origin]
     steps = np.array(experiment.horizons, dtype=np.int64)
     return pl.DataFrame(
         {
             "series_id": [experiment.target.series[row] for row in asked.series],
-            "origin": [refit] * len(status),
+            "origin": [plan.instants[asked.origin]] * len(status),
             "horizon": steps[asked.horizons],
             "period": plan.end_days[asked.origin][asked.horizons].astype("datetime64[D]"),
             "quantile": [None] * len(status),
@@ -97,7 +96,7 @@ def blank_cell(asked: Asked, short: Mapping[int, str]) -> pl.DataFrame:
 
 
 def checked_answers(
-    asked: Asked, blank: pl.DataFrame, answers: object, failure: str, trained_at: datetime | None = None
+    blank: pl.DataFrame, answers: object, *, failure: str = "", trained_at: datetime | None = None
 ) -> pl.DataFrame:
     """Fill a blank cell with a model's answers, or mark the asked rows failed with the reason.
 
@@ -119,7 +118,8 @@ def checked_answers(
         pl.when(~mine).then("status").when(bad).then(pl.lit("failed")).when(pl.col("value").is_null())
         .then(pl.lit("abstained")).otherwise(pl.lit("ok")).alias("status"),
         pl.when(mine & bad).then(pl.lit("predict: the answer is not a finite number"))
-        .when(mine & pl.col("value").is_null()).then(pl.lit("the model gave no value")).otherwise("reason").alias("reason"),
+        .when(mine & pl.col("value").is_null()).then(pl.lit("the model gave no value"))
+        .otherwise("reason").alias("reason"),
         pl.when(mine & ~bad).then("value").otherwise(None).alias("value"),
         pl.when(mine).then(pl.lit(trained_at, dtype=CELL_SCHEMA["trained_at"])).otherwise(None).alias("trained_at"),
     )  # fmt: skip
@@ -134,10 +134,12 @@ def _problem(wanted: pl.DataFrame, answers: object) -> str:
     if missing:
         return f"predict: the answer lacks the column {missing[0]}"
     try:
-        given = answers.select(ANSWER_SCHEMA.names()).cast(ANSWER_SCHEMA)
+        return _row_problem(wanted.select(KEYS), answers.select(ANSWER_SCHEMA.names()).cast(ANSWER_SCHEMA))
     except pl.exceptions.PolarsError as error:
         return f"predict: the answer has the wrong types: {' '.join(str(error).split())[:150]}"
-    keys = wanted.select(KEYS)
+
+
+def _row_problem(keys: pl.DataFrame, given: pl.DataFrame) -> str:
     if given.join(keys, on=KEYS, how="anti").height:
         return "predict: the answer has rows that were not asked for"
     if given.select([*KEYS, "quantile"]).is_duplicated().any():

@@ -17,6 +17,7 @@ from harness.core.time import NEVER, Timeline, instant
 from harness.data.calendars import sessions_known
 from harness.data.changes import ChangeFile
 from harness.data.outcomes import MATURED, OUTCOME_STATUS, Windows, outcomes
+from harness.data.past import past_of
 from harness.forecast.catalog import reference_name
 from harness.record.cells import Cell
 from harness.score.decision import Kpi
@@ -75,9 +76,7 @@ def assemble(plan: Plan, changes: ChangeFile, cells: Mapping[str, list[Cell]], r
         "outcome_rule": str(experiment.target.outcome),
         "scale_notes": scale_notes,
         "share_already_public": public_shares(plan, changes),
-        "outcomes": dict(
-            truth.filter("scored").group_by("outcome_status").len().sort("outcome_status").iter_rows()
-        ),
+        "outcomes": dict(truth.filter("scored").group_by("outcome_status").len().sort("outcome_status").iter_rows()),
         "immature": int(truth.filter(pl.col("scored") & pl.col("immature")).height),
         "hindsight_outcomes": int(truth.filter(pl.col("scored") & pl.col("hindsight")).height),
         "pseudo_real_time": experiment.pseudo_real_time,
@@ -101,7 +100,8 @@ def _truth(plan: Plan) -> pl.DataFrame:
     )
     requests = plan.request[rows, places]
     table = plan.outcomes
-    matured_at = table.matured_at[series, requests]
+    latest = plan.experiment.target.outcome.kind == "latest"
+    matured_at = (table.first_public if latest else table.matured_at)[series, requests]
     origins = np.array([int(moment.timestamp() * 1_000_000) for moment in plan.instants])[rows]
     public = matured_at != NEVER
     frame = pl.DataFrame(
@@ -178,7 +178,7 @@ def score_spec(plan: Plan, changes: ChangeFile) -> ScoreSpec:
 
 def _cutoff_known(recipe: Recipe, changes: ChangeFile) -> bool:
     mine = changes.forecasts.filter(pl.col("source") == recipe.source)
-    return recipe.cutoff_known and bool(mine.height) and mine["data_cutoff"].null_count() == 0
+    return recipe.cutoff_known and bool(mine.height) and mine["cutoff"].null_count() == 0
 
 
 def _span_in_origins(plan: Plan) -> int:
@@ -205,7 +205,7 @@ def _scales(plan: Plan, changes: ChangeFile) -> tuple[pl.DataFrame, dict[str, st
     name = target.transform.inputs(target.series[0])[0]
     series = changes.series[name]
     known = int(plan.known[plan.first_scored])
-    first, last = changes.period_span(name)
+    first, last = past_of(changes, name).span
     if series.parsed.kind == "B":
         timeline = Timeline(series.parsed, sessions_known(series, instant(known)))
         assert timeline.sessions is not None  # noqa: S101 - Timeline of B always has sessions
@@ -241,10 +241,10 @@ def _spans(plan: Plan, changes: ChangeFile) -> pl.DataFrame:
     for recipe in plan.experiment.models:
         first = last = None
         if recipe.source:
-            mine = changes.forecasts.filter(
-                (pl.col("source") == recipe.source) & pl.col("series_id").is_in(list(plan.experiment.target.series))
-            )
-            first, last = (mine["issued_at"].min(), mine["issued_at"].max()) if mine.height else (None, None)
+            codes = [changes.code_of(name) for name in plan.experiment.target.series]
+            mine = changes.forecasts.filter((pl.col("source") == recipe.source) & pl.col("code").is_in(codes))
+            issued = mine["issued"].cast(UTC_INSTANT)
+            first, last = issued.min(), issued.max()
             start, end = recipe.span
             first = datetime.combine(start, time(), UTC) if start else first
             last = datetime.combine(end, time.max, UTC) if end else last
@@ -254,7 +254,7 @@ def _spans(plan: Plan, changes: ChangeFile) -> pl.DataFrame:
 
 
 def _errors(rows: pl.DataFrame, board: pl.DataFrame, reference: str) -> pl.DataFrame:
-    """The audit table: every point forecast beside its outcome, its error and the best rival's (error = outcome - forecast)."""
+    """The audit table: every point forecast, its outcome, its error (outcome - forecast) and the best rival's."""
     rows = rows.with_columns((pl.col("outcome") - pl.col("value")).alias("error"))
     best = board.select("horizon", "best_rival").unique()
     rows = rows.join(best, on="horizon", how="left")
@@ -276,6 +276,3 @@ def _warnings(cells: Mapping[str, list[Cell]]) -> dict[str, dict[str, int]]:
                 seen = counted.setdefault(name, {})
                 seen[str(text)] = seen.get(str(text), 0) + 1
     return counted
-
-
-

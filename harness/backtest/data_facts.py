@@ -9,8 +9,10 @@ from harness.backtest.splits import FATES, USED, Plan, row_fates, target_inputs,
 from harness.core.frames import UTC_INSTANT
 from harness.core.series import AVAILABILITIES
 from harness.core.snapshot import NO_POSITION, target_panel
-from harness.core.time import NEVER, instant
-from harness.data.changes import ChangeFile, Replay
+from harness.core.time import instant
+from harness.data.changes import ChangeFile
+from harness.data.past import past_of
+from harness.data.replay import Replay
 
 
 def input_facts(plan: Plan, changes: ChangeFile) -> pl.DataFrame:
@@ -19,11 +21,10 @@ def input_facts(plan: Plan, changes: ChangeFile) -> pl.DataFrame:
     rows = []
     for name in plan.inputs:
         series = changes.series[name]
-        values = changes.values_of(name)
-        count = max(1, len(values.value))
-        late = (values.vintage == NEVER) | (values.vintage > values.published)
+        values = past_of(changes, name)
+        count = len(values.value)
         shares = {kind: float((values.availability == code).sum()) / count for code, kind in enumerate(AVAILABILITIES)}
-        first, last = changes.period_span(name)
+        first, last = values.span
         rows.append(
             {
                 "series_id": name,
@@ -35,7 +36,7 @@ def input_facts(plan: Plan, changes: ChangeFile) -> pl.DataFrame:
                 "periods": last - first + 1,
                 "changes": len(values.value),
                 **shares,
-                "pseudo_real_time": float(late.sum()) / count,
+                "pseudo_real_time": values.hindsight_share,
                 "known_through": instant(changes.known_through[name]),
                 "licence": series.licence,
                 "source": series.source,

@@ -12,8 +12,9 @@ from harness.backtest.splits import Plan, TrainingSet
 from harness.core.frames import KEY_SCHEMA, Rows
 from harness.core.recipe import FeatureBlock
 from harness.core.snapshot import Snapshot
-from harness.data.changes import ChangeFile, Replay
+from harness.data.changes import ChangeFile
 from harness.data.outcomes import Windows, read_outcomes
+from harness.data.replay import Replay
 from harness.forecast.features import Targets, feature_names, feature_rows
 
 Floats = NDArray[np.float64]
@@ -56,9 +57,7 @@ class RowBuilder:
     def training(self, origin: int, sets: dict[int, TrainingSet], snapshot: Snapshot) -> Rows:
         """Matured rows of the given horizons (index -> set) at one origin, in order of horizon, origin, series."""
         target = self.plan.experiment.target
-        parts = [
-            (horizon, some.origins, some.series, some.requests) for horizon, some in sorted(sets.items())
-        ]
+        parts = [(horizon, some.origins, some.series, some.requests) for horizon, some in sorted(sets.items())]
         horizons = np.concatenate([np.full(len(rows), horizon) for horizon, rows, _, _ in parts])
         origins = np.concatenate([rows for _, rows, _, _ in parts])
         series = np.concatenate([who for _, _, who, _ in parts])

@@ -42,7 +42,7 @@ class InProcess:
 
 
 class Workers:
-    """Tasks spread over worker processes (loky); a worker that dies ends the run, which then resumes where it stopped."""
+    """Tasks spread over worker processes (loky); a worker that dies ends the run, which can then be resumed."""
 
     def __init__(self, count: int) -> None:
         self.count = count

@@ -1,4 +1,4 @@
-"""Keys: what a cell, a fit and a run are made of, so that equal content is found again and different content never is."""
+"""Keys: what a cell, a fit and a run are made of; equal content is found again, different content never is."""
 
 from __future__ import annotations
 

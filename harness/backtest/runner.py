@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from harness.backtest.assemble import Results, assemble
 from harness.backtest.design import build_design
@@ -65,7 +64,12 @@ class Stages:
 
 
 def execute(
-    experiment: Experiment, change_folder: Path, home: Home, *, workers: int | None = None, progress: Progress | None = None
+    experiment: Experiment,
+    change_folder: Path,
+    home: Home,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
 ) -> str:
     """Run an experiment on a change file and store everything under the home folder.
 
@@ -235,11 +239,3 @@ def _manifest(
         "recipes": {recipe.name: identity.text for recipe, identity in board},
         "facts": results.facts,
     }
-
-
-def frame_of_cells(cells: dict[str, list[Cell]]) -> pl.DataFrame:
-    """All cells of a run as one frame with the model's name in front."""
-    parts = [
-        pl.concat([cell.frame for cell in mine]).with_columns(pl.lit(name).alias("model")) for name, mine in cells.items()
-    ]
-    return pl.concat(parts)

@@ -1,9 +1,10 @@
-"""When forecasts are issued: the origins of a schedule between two days, the same rule carried back before the first."""
+"""When forecasts are issued: the origins of a schedule, and the same rule carried back before the first."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -41,7 +42,7 @@ def origin_instants(origins: Origins, series: Series, earliest: datetime, latest
     schedule = origins.every
     if schedule.kind == "dates":
         listed = [_given(day, schedule, origins.zone) for day in (*schedule.pseudo, *schedule.dates)]
-        if any(later <= earlier for earlier, later in zip(listed, listed[1:], strict=False)):
+        if any(later <= earlier for earlier, later in pairwise(listed)):
             raise UserError("origins are not in order", rule="ascending, without repeats, pseudo-origins before them")
         return [moment for moment in listed if earliest <= moment <= latest]
     low, high = local_day(earliest, origins.zone) - DAY, local_day(latest, origins.zone) + DAY
@@ -64,7 +65,7 @@ def _months(low: date, high: date) -> Iterator[date]:
     year, month = low.year, low.month
     while date(year, month, 1) <= high:
         yield date(year, month, 1)
-        year, month = (year + 1, 1) if month == 12 else (year, month + 1)  # noqa: PLR2004 - December
+        year, month = (year + 1, 1) if month == 12 else (year, month + 1)
 
 
 def _month_end(first: date) -> date:
@@ -77,10 +78,9 @@ def _days(origins: Origins, series: Series, low: date, high: date) -> Iterator[d
         yield from _sessions(origins, series, low, high)
         return
     if schedule.kind == "weekday":
-        day = low + timedelta(days=(schedule.weekday - low.weekday()) % 7)
-        while day <= high:
-            yield day
-            day += timedelta(days=7)
+        start = low + timedelta(days=(schedule.weekday - low.weekday()) % 7)
+        for number in range((high - start).days // 7 + 1):
+            yield start + timedelta(days=7 * number)
         return
     for first in _months(low, high):
         day = _of_month(schedule, first, series)
@@ -96,10 +96,9 @@ def _of_month(schedule: Schedule, first: date, series: Series) -> date | None:
         return last if last.month % 3 == 0 else None
     if schedule.kind == "business_month_end":
         calendar = business_calendar(schedule.calendar or series.calendar)
-        day = last
-        while not calendar.is_business_day(day):
-            day -= DAY
-        return day
+        candidates = [last - number * DAY for number in range(15)]
+        open_days = calendar.is_business_day(np.array(candidates, dtype="datetime64[D]"))
+        return candidates[int(np.argmax(open_days))]
     nth = first + timedelta(days=(schedule.weekday - first.weekday()) % 7 + 7 * (schedule.n - 1))
     return nth if nth.month == first.month else None
 

@@ -1,4 +1,4 @@
-"""The plan: origins, target periods, outcomes and which rows are matured training rows at each origin. A plan is data."""
+"""The plan: origins, target periods, outcomes, and which rows are matured training rows at each origin."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from harness.backtest.schedule import local_instant, origin_instants
 from harness.core.errors import BeyondKnownError, UserError
 from harness.core.recipe import Experiment, Target
 from harness.core.series import Series
-from harness.core.time import EPOCH, NEVER, Timeline, instant, local_day, micros, period_containing, period_ends
+from harness.core.time import NEVER, Timeline, instant, local_day, micros, period_containing, period_ends
 from harness.data.calendars import sessions_known
 from harness.data.changes import ChangeFile
 from harness.data.outcomes import MATURED, Outcomes, Windows, outcomes
+from harness.data.past import past_of
 from harness.forecast.features import declared_inputs
 
 Integers = NDArray[np.int64]
@@ -67,7 +68,8 @@ class Plan:
         latest = self.experiment.target.outcome.kind == "latest"
         public = self.outcomes.first_public if latest else self.outcomes.matured_at
         at = public[:, self.request[origin]]
-        return (at != NEVER) & (at <= self.known[origin])
+        flags: Flags = (at != NEVER) & (at <= self.known[origin])
+        return flags
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,9 +105,7 @@ def training_set(plan: Plan, origin: int, horizon: int) -> TrainingSet:
     if rolling is not None and len(distinct) > rolling:
         keep = periods >= distinct[-rolling]
         rows, series, distinct = rows[keep], series[keep], distinct[-rolling:]
-    return TrainingSet(
-        rows.astype(np.int64), series.astype(np.int64), plan.request[rows, horizon], int(len(distinct))
-    )
+    return TrainingSet(rows.astype(np.int64), series.astype(np.int64), plan.request[rows, horizon], len(distinct))
 
 
 USED, OTHER_PHASE, NOT_MATURED, WAS_PUBLIC, NO_OUTCOME, HINDSIGHT = range(6)
@@ -197,7 +197,8 @@ def _origins(
                 rule=f"the archive knows its inputs through {instant(until).isoformat()}",
                 fix="ingest later data, or set an earlier last",
             )
-    data_start = instant(min(changes.first_published(name) for name in experiment.target.transform.inputs(_base(experiment))))
+    own = experiment.target.transform.inputs(experiment.target.series[0])
+    data_start = instant(min(past_of(changes, name).first_published for name in own))
     # a year more than the data: the phase of the first pseudo-origin needs its whole target period
     found = origin_instants(origins, series, min(data_start, start) - timedelta(days=400), end)
     scored = [place for place, moment in enumerate(found) if moment >= start]
@@ -212,9 +213,7 @@ def _origins(
     return found, max(0, first_scored - origins.warm_up), first_scored
 
 
-def _targets(
-    experiment: Experiment, series: Series, instants: list[datetime]
-) -> tuple[Integers, Integers, Integers]:
+def _targets(experiment: Experiment, series: Series, instants: list[datetime]) -> tuple[Integers, Integers, Integers]:
     """Ordinals of the target windows [origin, horizon] and the phase of every origin [origin]."""
     steps = np.array(experiment.horizons, dtype=np.int64)
     width = experiment.target.transform.span if experiment.target.transform.is_volatility else 1
@@ -244,7 +243,7 @@ def _check_real_time(plan: Plan, changes: ChangeFile) -> None:
     if plan.experiment.pseudo_real_time:
         return
     first = plan.known[plan.first_scored]
-    firsts = {name: changes.first_true_vintage(name) for name in plan.inputs}
+    firsts = {name: past_of(changes, name).first_true_vintage for name in plan.inputs}
     late = [name for name, moment in firsts.items() if moment == NEVER or moment > first]
     if late:
         shown = ", ".join(
@@ -282,8 +281,3 @@ def _check_outcomes(plan: Plan) -> None:
                 rule="a forecast is judged only on outcomes that are public and were not public at its origin",
                 fix="drop the horizon, start earlier, or ingest later data",
             )
-
-
-def day_of(ordinal_day: np.datetime64) -> str:
-    """ISO text of a day."""
-    return (EPOCH + timedelta(days=int(ordinal_day.astype("datetime64[D]").astype(np.int64)))).isoformat()

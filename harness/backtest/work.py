@@ -21,7 +21,8 @@ from harness.backtest.splits import Plan, TrainingSet, training_set
 from harness.core.errors import UserError
 from harness.core.recipe import Recipe
 from harness.core.snapshot import Snapshot, newest_periods
-from harness.data.changes import ChangeFile, Replay
+from harness.data.changes import ChangeFile
+from harness.data.replay import Replay
 from harness.forecast.catalog import build, entry_for
 from harness.forecast.protocol import Forecaster, Storable
 from harness.record.cells import Cell, read_fit, write_cell, write_fit
@@ -136,7 +137,12 @@ class _Walk:
     """One recipe walking forward: its forecaster, what it was fitted at, and why it may not answer."""
 
     def __init__(
-        self, context: Context, recipe: Recipe, identity: RecipeIdentity, design: NDArray[np.float64] | None, spent: Spent
+        self,
+        context: Context,
+        recipe: Recipe,
+        identity: RecipeIdentity,
+        design: NDArray[np.float64] | None,
+        spent: Spent,
     ) -> None:
         self.context, self.recipe, self.identity, self.spent = context, recipe, identity, spent
         self.plan = context.plan
@@ -222,7 +228,7 @@ class _Walk:
         self, origin: int, snapshot: Snapshot, asked: Asked, frame: pl.DataFrame, wanted: Integers
     ) -> pl.DataFrame:
         if self.forecaster is None:
-            return checked_answers(asked, frame, None, self.failure or "the model was not fitted")
+            return checked_answers(frame, None, failure=self.failure or "the model was not fitted")
         rows = self.rows.asked(origin, asked.series[wanted], asked.horizons[wanted])
         try:
             with warnings.catch_warnings():
@@ -231,8 +237,8 @@ class _Walk:
         except (KeyboardInterrupt, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever a model raises becomes a visible failed row
-            return checked_answers(asked, frame, None, _reason("predict", error))
-        return checked_answers(asked, frame, answers, "", self.plan.instants[self.fitted_at] if self.fitted else None)
+            return checked_answers(frame, None, failure=_reason("predict", error))
+        return checked_answers(frame, answers, trained_at=self.plan.instants[self.fitted_at] if self.fitted else None)
 
 
 def _reason(stage: str, error: BaseException) -> str:

@@ -22,10 +22,8 @@ def canonical(value: object) -> object:
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    if isinstance(value, (date, datetime, time)):
-        return value.isoformat()
-    if isinstance(value, timedelta):
-        return value.total_seconds()
+    if isinstance(value, (date, datetime, time, timedelta)):
+        return value.total_seconds() if isinstance(value, timedelta) else value.isoformat()
     if is_dataclass(value) and not isinstance(value, type):
         kept = (f.name for f in fields(value) if f.compare)
         return {name: canonical(getattr(value, name)) for name in sorted(kept)}
@@ -33,8 +31,6 @@ def canonical(value: object) -> object:
         return {str(key): canonical(value[key]) for key in sorted(value, key=str)}
     if isinstance(value, (list, tuple)):
         return [canonical(item) for item in value]
-    if isinstance(value, (set, frozenset)):
-        return sorted((canonical(item) for item in value), key=str)
     message = f"no canonical form for {type(value).__name__}"
     raise TypeError(message)
 

@@ -32,13 +32,15 @@ from harness.data.lags import release_micros
 Coverage = Literal["rows", "complete", "changes"]
 COVERAGES = ("rows", "complete", "changes")
 NOT_YET = "published later than now"
-SET_ASIDE = pl.Schema({
-    "series_id": pl.String(),
-    "period": pl.String(),
-    "published": pl.String(),
-    "value": pl.Float64(),
-    "reason": pl.String(),
-})
+SET_ASIDE = pl.Schema(
+    {
+        "series_id": pl.String(),
+        "period": pl.String(),
+        "published": pl.String(),
+        "value": pl.Float64(),
+        "reason": pl.String(),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -250,9 +252,9 @@ def _without_repeats(
     repeated = ordered.select(same.alias("same"))["same"]
     if repeated.any():
         compared = with_decimals(ordered, catalogue.decimals())
-        differs = compared.select(
-            (same & pl.col("rounded").ne_missing(pl.col("rounded").shift(1))).alias("differs")
-        )["differs"]
+        differs = compared.select((same & pl.col("rounded").ne_missing(pl.col("rounded").shift(1))).alias("differs"))[
+            "differs"
+        ]
         if differs.any():
             row = int(differs.arg_max() or 0)
             first, second = ordered["value"][row - 1], ordered["value"][row]
@@ -323,7 +325,9 @@ def _check_listed(listed: pl.DataFrame, stated: pl.DataFrame, coverage: Coverage
                 fix="list only publications that were not captured",
             )
         return
-    covering = stated.join(listed.filter("captured").select("code", "published", "first", "last"), on=["code", "published"])
+    covering = stated.join(
+        listed.filter("captured").select("code", "published", "first", "last"), on=["code", "published"]
+    )
     inside = covering.filter(pl.col("period").is_between(pl.col("first"), pl.col("last")))
     loose = stated.join(inside, on=list(ORDER), how="anti")
     if loose.height:

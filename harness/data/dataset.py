@@ -42,8 +42,6 @@ KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType({
 })  # fmt: skip
 """Section -> the keys it may have; the reference in `datasets/README.md` documents each."""
 
-_TEXT_KEYS = ("date_format", "encoding", "delimiter", "decimal_mark", "null_values")
-
 
 def find_dataset(name: str, experiment_folder: Path | None = None) -> Path:
     """The folder of a dataset: `../datasets/NAME` of the experiment file, then `./datasets/NAME`, then the repository's.
@@ -325,7 +323,7 @@ def _forecasts(table: Table, known: tuple[str, ...]) -> Forecasts:
                 in_file=one.text("in_file", name),
                 title=one.text("title"),
                 conditioning=one.text("conditioning"),
-                made=one.text("made"),
+                made=one.word("made", "", ("", "live", "backfilled")),
             )
             for name, one in issuers
         ),

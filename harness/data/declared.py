@@ -83,7 +83,8 @@ class Issuer:
         name: short name, as `[models.X] source` gives it.
         series: bare ids of the series forecast.
         in_file: its name in the file.
-        title, conditioning, made: free text shown beside its scores.
+        title, conditioning: free text shown beside its scores.
+        made: `live`, `backfilled`, or "" = not known.
     """
 
     name: str

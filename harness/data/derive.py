@@ -12,27 +12,31 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-STATEMENT = pl.Schema({
-    "code": pl.Int32(),
-    "period": pl.Int32(),
-    "published": pl.Int64(),
-    "value": pl.Float64(),
-    "availability": pl.Int8(),
-    "vintage": pl.Int64(),
-    "batch": pl.Int32(),
-})
-PUBLICATION = pl.Schema({
-    "code": pl.Int32(),
-    "published": pl.Int64(),
-    "first": pl.Int32(),
-    "last": pl.Int32(),
-    "complete": pl.Boolean(),
-    "captured": pl.Boolean(),
-    "countable": pl.Boolean(),
-    "availability": pl.Int8(),
-    "vintage": pl.Int64(),
-    "batch": pl.Int32(),
-})
+STATEMENT = pl.Schema(
+    {
+        "code": pl.Int32(),
+        "period": pl.Int32(),
+        "published": pl.Int64(),
+        "value": pl.Float64(),
+        "availability": pl.Int8(),
+        "vintage": pl.Int64(),
+        "batch": pl.Int32(),
+    }
+)
+PUBLICATION = pl.Schema(
+    {
+        "code": pl.Int32(),
+        "published": pl.Int64(),
+        "first": pl.Int32(),
+        "last": pl.Int32(),
+        "complete": pl.Boolean(),
+        "captured": pl.Boolean(),
+        "countable": pl.Boolean(),
+        "availability": pl.Int8(),
+        "vintage": pl.Int64(),
+        "batch": pl.Int32(),
+    }
+)
 ORDER = ("code", "period", "published")
 CELL = ("code", "period")
 OBSERVED, RULE, ASSUMED = 0, 1, 2
@@ -62,9 +66,7 @@ def with_decimals(statements: pl.DataFrame, decimals: pl.DataFrame) -> pl.DataFr
     places[decimals["code"].to_numpy()] = decimals["decimals"].fill_null(-1).to_numpy()
     per_row = pl.Series("decimals", places[statements["code"].to_numpy()])
     digits = pl.when(pl.col("decimals") < 0).then(None).otherwise(pl.col("decimals"))
-    return (
-        statements.with_columns(per_row).with_columns(rounded=rounded(pl.col("value"), digits)).drop("decimals")
-    )
+    return statements.with_columns(per_row).with_columns(rounded=rounded(pl.col("value"), digits)).drop("decimals")
 
 
 def classify(statements: pl.DataFrame) -> pl.Series:
@@ -129,9 +131,16 @@ def spans(statements: pl.DataFrame) -> pl.DataFrame:
 
 
 def _publications(frame: pl.DataFrame, *, complete: bool, countable: bool) -> pl.DataFrame:
-    return frame.with_columns(
-        complete=pl.lit(complete), captured=pl.lit(value=True), countable=pl.lit(countable), batch=pl.lit(0, pl.Int32)
-    ).select(PUBLICATION.names()).cast(dict(PUBLICATION))  # type: ignore[arg-type]
+    return (
+        frame.with_columns(
+            complete=pl.lit(complete),
+            captured=pl.lit(value=True),
+            countable=pl.lit(countable),
+            batch=pl.lit(0, pl.Int32),
+        )
+        .select(PUBLICATION.names())
+        .cast(dict(PUBLICATION))
+    )  # type: ignore[arg-type]
 
 
 def expand(publications: pl.DataFrame, low: NDArray[np.int64], high: NDArray[np.int64]) -> pl.DataFrame:
@@ -183,6 +192,7 @@ def restored(new: pl.DataFrame, old: pl.DataFrame, publications: pl.DataFrame) -
             on="published",
             by=list(CELL),
             strategy="forward",
+            check_sortedness=False,
             allow_exact_matches=False,
         )
         .filter(pl.col("later").is_not_null())
@@ -216,6 +226,7 @@ def standing(asked: pl.DataFrame, old: pl.DataFrame) -> pl.DataFrame:
         on="published",
         by=list(CELL),
         strategy="backward",
+        check_sortedness=False,
     )
 
 
@@ -228,7 +239,9 @@ def assumed(changes: pl.DataFrame, dates: Callable[[int, NDArray[np.int64]], NDA
         changes: changes (none assumed) of series with a lag rule, sorted by `ORDER`.
         dates: rule dates in microseconds UTC, of a series' code and period ordinals.
     """
-    vintages = changes.filter(pl.col("vintage").is_not_null()).group_by("code").agg(pl.col("published").min().alias("at"))
+    vintages = (
+        changes.filter(pl.col("vintage").is_not_null()).group_by("code").agg(pl.col("published").min().alias("at"))
+    )
     opening = changes.group_by(CELL, maintain_order=True).first().join(vintages, on="code")
     cells = opening.filter((pl.col("published") == pl.col("at")) & pl.col("value").is_not_null()).sort(ORDER)
     parts = []

@@ -1,4 +1,4 @@
-"""Turn a source's table into dated observations: which series, which period, public since when, from which vintage."""
+"""Turn a source's table into observations: which series, which period, public since when, from which vintage."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 import polars as pl
 
 from harness.core.errors import DataError, UnknownNameError
 from harness.core.series import AVAILABILITIES, Series
-from harness.core.time import Frequency, period_ordinals
-from harness.data.calendars import session_days
+from harness.core.time import Frequency
 from harness.data.declared import Dataset, Source
-from harness.data.lags import release_micros
-from harness.data.stamps import INSTANT, as_instants, mapped, moments, period_of
+from harness.data.derive import rounded
+from harness.data.stamps import as_instants, mapped, moments, period_of
 from harness.data.tables import RawTable, numbers
 
 ROW = "_row"
@@ -26,16 +24,17 @@ class Observations:
     """What a source holds, ready for the archive.
 
     Attributes:
-        rows: series_id, period, published_at (UTC), value (null = withdrawn), availability, value_known_at.
-        publications: series_id, published_at, first, last, complete, captured; None = the rows themselves tell.
-        aside: rows not taken: series_id, period, value, reason.
+        rows: series_id, period, value (null = withdrawn) and, for dated sources, published_at (UTC), availability,
+            value_known_at; without these the archive dates each value by its series' lag rule.
+        publications: series_id, published_at, first, last, complete, captured, availability; None = the rows tell.
         empty: fields without a value, in tables where that means "nothing known".
+        undeclared: series of the table that the dataset does not declare, with their rows.
     """
 
     rows: pl.DataFrame
     publications: pl.DataFrame | None
-    aside: pl.DataFrame
     empty: int
+    undeclared: tuple[tuple[str, int], ...]
 
 
 def observe(dataset: Dataset, source: Source, table: RawTable, listed: RawTable | None = None) -> Observations:
@@ -55,22 +54,17 @@ def observe(dataset: Dataset, source: Source, table: RawTable, listed: RawTable 
     series = {one.id: one for one in (dataset.declared(bare) for bare in source.series)}
     ids = {dict(dataset.in_file)[bare]: f"{dataset.name}/{bare}" for bare in source.series}
     known = pl.col("name").is_in(list(ids))
-    strangers = tall.filter(~known).select(pl.col("name").alias("series_id"), pl.lit(None, pl.Date).alias("period"), "value")
+    strangers = tall.filter(~known).group_by("name", maintain_order=True).len()
     named = tall.filter(known).with_columns(series_id=pl.col("name").replace_strict(ids, return_dtype=pl.String))
-    placed, off_session = _sessions_only(_with_periods(named, series, source, table), series)
-    dated = _dated_by_column(placed, series, source, table) if source.dated_by else _dated_by_rule(placed, series)
+    rows = _with_periods(named, series, source, table)
     publications = None
+    if source.dated_by:
+        rows = _dated(rows, series, source, table)
     if listed is not None:
         publications = _publications(dataset, source, listed)
-        dated = _matched(dated, publications, table, listed)
-        publications = publications.drop("availability")
-    _refuse_contradictions(dated, table)
-    aside = pl.concat([
-        strangers.with_columns(reason=pl.lit(f"not a series that {source.label} is declared to hold")),
-        off_session.select("series_id", "period", "value", reason=pl.lit("its day is not a session of the calendar")),
-    ])
-    rows = dated.select("series_id", "period", "published_at", "value", "availability", "value_known_at")
-    return Observations(rows.unique(maintain_order=True), publications, aside, empty)
+        rows = _matched(rows, publications, table, listed)
+    _refuse_contradictions(rows, series, table)
+    return Observations(rows.drop("name", ROW), publications, empty, tuple(strangers.rows()))
 
 
 def _tall(dataset: Dataset, source: Source, table: RawTable) -> tuple[pl.DataFrame, int]:
@@ -117,20 +111,7 @@ def _with_periods(
     return pl.concat(parts)
 
 
-def _sessions_only(placed: pl.DataFrame, series: Mapping[str, Series]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows whose day is a session of their calendar (for series of sessions), and the others."""
-    keep = pl.repeat(value=True, n=placed.height, dtype=pl.Boolean, eager=True)
-    for one in series.values():
-        if one.parsed.kind == "B":
-            mine = placed["series_id"] == one.id
-            open_days = np.isin(placed["period"].cast(pl.Int32).to_numpy(), session_days(one))
-            keep = keep & (~mine | pl.Series(open_days))
-    return placed.filter(keep), placed.filter(~keep)
-
-
-def _dated_by_column(
-    placed: pl.DataFrame, series: Mapping[str, Series], source: Source, table: RawTable
-) -> pl.DataFrame:
+def _dated(placed: pl.DataFrame, series: Mapping[str, Series], source: Source, table: RawTable) -> pl.DataFrame:
     """Add published_at from the table's own stamps; the number is of that very vintage."""
     stamps = moments(table, source.dated_by, zone=source.zone, date_format=source.text.date_format)
     placed = placed.with_columns(stamp=stamps.gather(placed[ROW]))
@@ -162,17 +143,6 @@ def _with_availability(dated: pl.DataFrame, given: pl.Series, table: RawTable, c
             rule=f"one of {', '.join(allowed)}",
         )
     return dated.with_columns(availability=given.cast(pl.String), value_known_at=pl.col("published_at"))
-
-
-def _dated_by_rule(placed: pl.DataFrame, series: Mapping[str, Series]) -> pl.DataFrame:
-    """Add published_at from each series' lag rule; the numbers are final ones under an early date (hindsight)."""
-    parts = []
-    for (series_id,), part in placed.group_by("series_id", maintain_order=True):
-        one = series[str(series_id)]
-        ordinals = period_ordinals(one.parsed, part["period"].to_numpy().astype("datetime64[D]"))
-        instants = pl.Series(release_micros(one, ordinals)).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-        parts.append(part.with_columns(published_at=instants))
-    return pl.concat(parts).with_columns(availability=pl.lit("rule"), value_known_at=pl.lit(None, INSTANT))
 
 
 def _publications(dataset: Dataset, source: Source, listed: RawTable) -> pl.DataFrame:
@@ -234,17 +204,19 @@ def _matched(dated: pl.DataFrame, publications: pl.DataFrame, table: RawTable, l
     return covered.with_columns(availability=pl.col("given")).drop("first", "last", "given")
 
 
-def _refuse_contradictions(dated: pl.DataFrame, table: RawTable) -> None:
-    """Two different values for the same series, period and publication are refused."""
-    key = ["series_id", "period", "published_at"]
-    twice = dated.filter(pl.col("value").n_unique().over(key) > 1)
+def _refuse_contradictions(rows: pl.DataFrame, series: Mapping[str, Series], table: RawTable) -> None:
+    """Two different values (at the series' decimals) for one series, period and publication are refused."""
+    key = [name for name in ("series_id", "period", "published_at") if name in rows.columns]
+    places = pl.col("series_id").replace_strict({one.id: one.decimals for one in series.values()}, return_dtype=pl.Int32)
+    compared = rows.with_columns(places.alias("places")).with_columns(same=rounded(pl.col("value"), pl.col("places")))
+    twice = compared.filter(pl.col("same").n_unique().over(key) > 1)
     if twice.height:
         first = twice.row(0, named=True)
         pair = twice.filter(pl.all_horizontal(pl.col(name) == first[name] for name in key))
         lines = ", ".join(str(row + table.offset) for row in pair[ROW].to_list())
         raise DataError(
-            f"{table.label}: different values for one period and publication",
+            f"{table.label}: different values for one series, period and publication",
             value=f"{first['series_id']}, period {first['period']}: {pair['value'].to_list()} in lines {lines}",
-            rule="a (series, period, published_at) has one value",
+            rule="a publication states one value per period",
             fix="keep the right row, or give each row its own publication date",
         )

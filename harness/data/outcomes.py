@@ -20,8 +20,10 @@ from harness.core.snapshot import Panel, Snapshot, TargetPanel, target_panel
 from harness.core.time import NEVER, end_of_day, instant, micros, period_end
 from harness.core.transform import Floats, window_means
 from harness.data.calendars import sessions_known
-from harness.data.changes import ChangeFile, Replay
+from harness.data.changes import ChangeFile
 from harness.data.lags import release_micros
+from harness.data.releases import assumed_dates, check_countable, nth_release
+from harness.data.replay import Replay
 
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -85,10 +87,9 @@ def outcomes(changes: ChangeFile, target: Target, windows: Windows, *, until: in
     first = due.copy()
     assumed = np.zeros(due.shape, dtype=bool)
     captured = np.ones(due.shape, dtype=bool)
-    releases = _Releases(changes)
     for row, series_id in enumerate(target.series):
         names = target.transform.inputs(series_id)
-        due[row], first[row], assumed[row], captured[row] = _instants(releases, target, names, windows.ends, end)
+        due[row], first[row], assumed[row], captured[row] = _instants(changes, target, names, windows.ends, end)
     # what is not public by the end is pending; a hole in the capture is known as such from its publication on
     pending = (due == NEVER) | (due > end)
     never_trades = _never_trades(changes.series[inputs[0]], windows.ends, end)
@@ -114,65 +115,8 @@ def outcomes(changes: ChangeFile, target: Target, windows: Windows, *, until: in
     )
 
 
-class _Releases:
-    """The publications of a change file, by series, as (instant, first, last, captured, countable) in order of time."""
-
-    def __init__(self, changes: ChangeFile) -> None:
-        self.changes = changes
-
-    def table(self, series_id: str) -> tuple[Integers, Integers, Integers, Flags, Flags]:
-        """Publications of one series, ascending by instant."""
-        rows = self.changes.publications_of(series_id)
-        return rows.published, rows.first, rows.last, rows.captured, rows.countable
-
-    def nth(self, series_id: str, ordinals: Integers, number: int) -> tuple[Integers, Flags]:
-        """Instant of the number-th publication covering each period (NEVER = not yet), and whether it was captured."""
-        published, first, last, captured, countable = self.table(series_id)
-        if number > 1 and not countable.all():
-            raise UserError(
-                "releases of this source cannot be counted",
-                value=f"release {number} of {series_id}",
-                rule="a source that reports changes only does not say when a value was confirmed unchanged",
-                fix='use outcome = "after N days", or ingest its publications',
-            )
-        instants = np.full(len(ordinals), NEVER, dtype=np.int64)
-        whole = np.ones(len(ordinals), dtype=bool)
-        if not len(ordinals) or not len(published):
-            return instants, whole
-        order = np.argsort(ordinals, kind="stable")
-        ranked = ordinals[order]
-        low = np.searchsorted(ranked, first, side="left")
-        high = np.searchsorted(ranked, last, side="right")
-        lengths = high - low
-        cells = np.repeat(low - np.concatenate(([0], np.cumsum(lengths)[:-1])), lengths) + np.arange(lengths.sum())
-        times = np.repeat(published, lengths)
-        kept = np.repeat(captured, lengths)
-        by_cell = np.lexsort((times, cells))
-        cells, times, kept = cells[by_cell], times[by_cell], kept[by_cell]
-        new = np.ones(len(cells), dtype=bool)
-        new[1:] = (cells[1:] != cells[:-1]) | (times[1:] != times[:-1])
-        cells, times, kept = cells[new], times[new], kept[new]
-        starts = np.searchsorted(cells, np.arange(len(ranked)))
-        place = starts + number - 1
-        inside = place < np.searchsorted(cells, np.arange(len(ranked)), side="right")
-        hit = np.where(inside, place, 0)
-        if len(cells):
-            instants[order[inside]] = times[hit[inside]]
-            whole[order[inside]] = kept[hit[inside]]
-        return instants, whole
-
-    def assumed(self, series_id: str, ordinals: Integers) -> Integers:
-        """Date of the assumed row of each period (before the first vintage); NEVER where there is none."""
-        periods, dates = self.changes.assumed_of(series_id)
-        out = np.full(len(ordinals), NEVER, dtype=np.int64)
-        if len(periods):
-            place = np.clip(np.searchsorted(periods, ordinals), 0, len(periods) - 1)
-            out = np.where(periods[place] == ordinals, dates[place], NEVER)
-        return out
-
-
 def _instants(
-    releases: _Releases, target: Target, names: Sequence[str], ends: Integers, end: int
+    changes: ChangeFile, target: Target, names: Sequence[str], ends: Integers, end: int
 ) -> tuple[Integers, Integers, Flags, Flags]:
     """For one target series: due instant, first public instant, whether assumed, whether captured; arrays [request]."""
     rule = target.outcome
@@ -182,23 +126,26 @@ def _instants(
     hindsight = np.zeros(len(ends), dtype=bool)
     captured = np.ones(len(ends), dtype=bool)
     for name in names:
-        series = releases.changes.series[name]
-        opening, _ = releases.nth(name, ends, 1)
-        before = releases.assumed(name, ends)
+        series = changes.series[name]
+        published = changes.publications_of(name)
+        opening, _ = nth_release(published, ends, 1)
+        periods, dates = changes.assumed_of(name)
+        before = assumed_dates(periods, dates, ends)
         opening = np.where(before != NEVER, before, opening)
         if rule.kind == "after":
             mine, whole = _after(series, ends, rule.number), np.ones(len(ends), dtype=bool)
         elif rule.kind == "latest":
             mine, whole = np.where(opening == NEVER, NEVER, end), np.ones(len(ends), dtype=bool)
         else:
-            mine, whole = releases.nth(name, ends, rule.number)
+            check_countable(published, rule.number, name)
+            mine, whole = nth_release(published, ends, rule.number)
             shifted = _assumed_maturity(series, ends, before, rule.number)
             mine, whole = np.where(before != NEVER, shifted, mine), whole | (before != NEVER)
         known &= (mine != NEVER) & ((opening != NEVER) | (rule.kind == "after"))
         due, first = np.maximum(due, mine), np.maximum(first, opening)
         hindsight |= before != NEVER
         captured &= whole
-    if rule.kind != "latest" and rule.kind != "after":
+    if rule.kind in {"first", "release"}:
         return np.where(known, due, NEVER), first, hindsight, captured
     return np.where(known, due, NEVER), first, np.zeros(len(ends), dtype=bool), captured
 
@@ -219,7 +166,9 @@ def _after(series: Series, ends: Integers, days: int) -> Integers:
     if series.lag is not None and len(ends):
         probe = ends[:: max(1, len(ends) // 50)]
         last_days = [end_of_day(period_end(series.parsed, int(o)) + timedelta(days=days), series.zone) for o in probe]
-        late = [i for i, (o, r) in enumerate(zip(last_days, release_micros(series, probe), strict=True)) if micros(o) < r]
+        late = [
+            i for i, (o, r) in enumerate(zip(last_days, release_micros(series, probe), strict=True)) if micros(o) < r
+        ]
         if late:
             raise UserError(
                 "outcome matures before the value is published",
@@ -227,8 +176,12 @@ def _after(series: Series, ends: Integers, days: int) -> Integers:
                 rule="after N days may not be shorter than the series' lag rule",
                 fix="raise N",
             )
-    instants = [micros(end_of_day(period_end(series.parsed, int(o)) + timedelta(days=days), series.zone)) for o in ends]
-    return np.array(instants, dtype=np.int64)
+    return _days_after(series, ends, days)
+
+
+def _days_after(series: Series, ends: Integers, days: int) -> Integers:
+    lasts = [period_end(series.parsed, int(ordinal)) + timedelta(days=days) for ordinal in ends]
+    return np.array([micros(end_of_day(day, series.zone)) for day in lasts], dtype=np.int64)
 
 
 def _young(series: Series, ends: Integers, end: int) -> Flags:
@@ -270,9 +223,7 @@ def _evaluate_all(
     return value, missing, withdrawn, marked
 
 
-def read_outcomes(
-    snapshot: Snapshot, target: Target, rows: Integers, windows: Windows
-) -> tuple[Floats, Flags, Flags]:
+def read_outcomes(snapshot: Snapshot, target: Target, rows: Integers, windows: Windows) -> tuple[Floats, Flags, Flags]:
     """The target's value at the asked periods as one snapshot states it.
 
     Args:
@@ -320,9 +271,7 @@ def _window_volatility(panel: TargetPanel, rows: Integers, starts: Integers, end
     return out
 
 
-def _marks(
-    snapshot: Snapshot, target: Target, rows: Integers, starts: Integers, ends: Integers
-) -> tuple[Flags, Flags]:
+def _marks(snapshot: Snapshot, target: Target, rows: Integers, starts: Integers, ends: Integers) -> tuple[Flags, Flags]:
     """Whether the end level is absent, and whether any level used is hindsight."""
     absent = np.zeros(len(rows), dtype=bool)
     marked = absent.copy()
@@ -349,4 +298,5 @@ def _marks(
 def _hindsight(panel: Panel) -> Floats:
     """1 where the standing value comes from a later vintage than its date, or from none that is known."""
     late = (panel.vintage == NEVER) | (panel.vintage > panel.published)
-    return (~np.isnan(panel.values) & late).astype(np.float64)
+    marked: Floats = (~np.isnan(panel.values) & late).astype(np.float64)
+    return marked

@@ -15,6 +15,7 @@ from harness.core.recipe import Experiment, FeatureBlock, Kpi, Origins, Recipe, 
 from harness.core.series import Series
 from harness.core.time import NEVER, end_of_day, instant, local_day, period_containing, period_end
 from harness.core.transform import LOGARITHMIC, Transform
+from harness.data.calendars import business_calendar
 from harness.data.lags import release_micros
 from harness.experiment.facts import Facts
 from harness.experiment.features import OPERATIONS
@@ -105,13 +106,19 @@ def check_target(target: Target, facts: Facts, problems: Problems) -> None:
     declared = [facts.series[name] for name in target.series]
     _check_one_timeline("target.series", declared, problems)
     for series in declared:
-        if series.scale == "rebased" and transform.kind not in SCALE_FREE:
+        for rebased in _rebased(series.id, transform, facts):
             problems.add(
                 f"target.transform = {transform.kind}",
-                f"refused for {series.id}: its base changes between vintages, so levels of two dates do not compare",
+                f"refused for {rebased}: its base changes between vintages, so levels of two dates do not compare",
                 hint="use log_growth or growth",
             )
         _check_outcome(target, series, facts, problems)
+
+
+def _rebased(name: str, transform: Transform, facts: Facts) -> list[str]:
+    """The series whose change of base the transformed value would carry."""
+    inputs = () if transform.kind in SCALE_FREE else transform.inputs(name)
+    return [stored for stored in inputs if facts.series[stored].scale == "rebased"]
 
 
 def _check_transform(where: str, name: str, transform: Transform, facts: Facts, problems: Problems) -> None:
@@ -174,11 +181,11 @@ def check_origins(origins: Origins, series: Series, problems: Problems) -> None:
     every = origins.every
     if origins.last is not None and origins.last < origins.first:
         problems.add(f"origins.last = {origins.last}", f"before the first scored origin, {origins.first}")
-    if every.kind == "sessions" and not (series.calendar or every.calendar):
+    if every.kind == "sessions" and series.parsed.kind != "B":
         problems.add(
             "origins.every",
-            f"counts sessions, and {series.id} has no calendar of sessions",
-            hint='use "month end", "friday" or a list of dates, or name a calendar, like calendar = "XNYS"',
+            f"counts sessions, and {series.id} is not a series of sessions ({series.frequency})",
+            hint='use "month end", "friday" or a list of dates',
         )
     if every.kind == "business_month_end" and not (every.calendar or series.calendar):
         problems.add(
@@ -186,6 +193,11 @@ def check_origins(origins: Origins, series: Series, problems: Problems) -> None:
             f"missing, and {series.id} has none",
             hint='add a business calendar, like calendar = "XNYS" or "holidays:GB"',
         )
+    if every.calendar:
+        try:
+            business_calendar(every.calendar)
+        except UserError as error:
+            problems.add(f'origins.calendar = "{every.calendar}"', error.what, hint=error.fix)
     _check_dates(origins, problems)
 
 
@@ -236,11 +248,8 @@ def check_features(blocks: Sequence[FeatureBlock], target: Target, facts: Facts,
         names = [block.series] if block.series else target.series
         for name in names:
             _check_transform(f"{where}.transform", name, block.transform, facts, problems)
-            rebased = [
-                stored for stored in {name, *block.transform.inputs(name)} if facts.series[stored].scale == "rebased"
-            ]
-            if rebased and block.transform.kind not in SCALE_FREE:
-                _check_scale(where, rebased[0], block, problems)
+            for rebased in _rebased(name, block.transform, facts):
+                _check_scale(where, rebased, block, problems)
 
 
 def _check_scale(where: str, name: str, block: FeatureBlock, problems: Problems) -> None:

@@ -31,6 +31,7 @@ def read_features(top: Table, target: Target | None, facts: Facts) -> tuple[Feat
 
 def _read_block(name: str, table: Table, target: Target | None, facts: Facts) -> FeatureBlock | None:
     table.only(KEYS["features"])
+    noted = len(table.problems.lines)
     if NAME.fullmatch(name) is None:
         table.problems.add(f"features.{name}", NAME_RULE)
     operations: dict[str, Any] = {key: table.integers(key, least=LEAST.get(key)) for key in OPERATIONS}
@@ -40,7 +41,7 @@ def _read_block(name: str, table: Table, target: Target | None, facts: Facts) ->
         calendar=_read_calendar(table),
         **operations,
     )
-    if not block.columns():
+    if not block.columns() and noted == len(table.problems.lines):
         table.problems.add(f"features.{name}", f"makes no column, it needs one of {', '.join(KEYS['features'][2:])}")
     series = _read_input(name, table, facts, calendar_only=len(block.columns()) == len(block.calendar) > 0)
     transform = read_transform(table, facts)

@@ -64,11 +64,13 @@ def _read_schedule(table: Table, zone: str) -> Schedule | None:
         dates = _read_dates(table, "every", zone)
         if not value:
             table.bad("every", "at least one origin is needed")
-        return Schedule("dates", dates=dates, at=at, calendar=calendar, pseudo=pseudo or ()) if dates else None
+        return Schedule("dates", dates=dates, at=at, pseudo=pseudo or ()) if dates else None
     every = parse_every(value) if isinstance(value, str) else None
     if every is None:
         table.bad("every", EVERY, hint=meant(value, [*PHRASES, *WEEKDAYS, "third friday", "5 sessions"]))
         return None
+    if calendar and every.kind != "business_month_end":
+        table.bad("calendar", 'belongs to every = "business month end" only; sessions are those of the target')
     return replace(every, at=at, calendar=calendar, pseudo=pseudo or ())
 
 

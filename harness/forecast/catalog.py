@@ -61,86 +61,97 @@ def _rival(kind: str, doc: str, *, volatility: bool | None = None) -> CatalogEnt
 
 _WORKS_ON = {"works_on": "step"}
 
-CATALOG: Mapping[str, CatalogEntry] = MappingProxyType({
-    "last_value": _rival("last_value", "last published value of the transformed target", volatility=False),
-    "seasonal_last_value": _rival(
-        "seasonal_last_value", "newest published value of the same season", volatility=False
-    ),
-    "drift": _rival("drift", "last value plus the mean one-period change per period ahead", volatility=False),
-    "historic_mean": _rival("historic_mean", "mean of all published values", volatility=False),
-    "zero": _rival("zero", "no change, no return", volatility=False),
-    "path_zero": _rival("path_zero", "known steps, unknown ones zero", volatility=False),
-    "path_mean_step": _rival("path_mean_step", "known steps, unknown ones the historic mean step", volatility=False),
-    "path_last_step": _rival("path_last_step", "known steps, unknown ones the last published step", volatility=False),
-    "path_seasonal_step": _rival(
-        "path_seasonal_step", "known steps, unknown ones the newest step of their season", volatility=False
-    ),
-    "trailing_window": _rival("trailing_window", "last complete trailing window", volatility=True),
-    "expanding_mean": _rival("expanding_mean", "mean of all variance proxies", volatility=True),
-    "ewma": CatalogEntry(
-        _later("volatility", "ewma"),
-        "exponentially weighted variance proxies",
-        {"decay": 0.94},
-        fitted=False,
-        volatility=True,
-    ),
-    "har": CatalogEntry(
-        _later("volatility", "Har"),
-        "least squares on 1-, 5- and 22-session trailing volatility, one regression per horizon",
-        {"measure": "log", "windows": (1, 5, 22), "max_ahead": 66},
-        volatility=True,
-    ),
-    "autoregression": CatalogEntry(
-        _later("classical", "autoregression"),
-        "autoregression by least squares, order chosen by an information criterion at each refit",
-        {"max_lags": 4, "lags": (), "criterion": "bic", "constant": True, **_WORKS_ON},
-    ),
-    "arima": CatalogEntry(
-        _later("classical", "arima"),
-        "seasonal ARIMA in state space form by maximum likelihood",
-        {"order": (1, 0, 1), "seasonal_order": (0, 0, 0), "trend": "c", "max_iterations": 50, **_WORKS_ON},
-    ),
-    "ets": CatalogEntry(
-        _later("smoothing", "ets"),
-        "exponential smoothing by maximum likelihood",
-        {
-            "error": "add", "trend": "none", "damped": False, "seasonal": "auto", "max_iterations": 50, **_WORKS_ON,
-        },  # fmt: skip
-    ),
-    "theta": CatalogEntry(
-        _later("smoothing", "theta"),
-        "theta method with a test for seasonality",
-        {"theta": 2.0, "deseasonalize": True, **_WORKS_ON},
-    ),
-    "lightgbm": CatalogEntry(
-        _later("boosting", "LightGBM"),
-        "gradient boosted trees, one model per horizon, pooled over series",
-        {
-            "objective": "regression",
-            "quantiles": (),
-            "n_estimators": 200,
-            "learning_rate": 0.05,
-            "num_leaves": 15,
-            "min_data_in_leaf": 5,
-            "min_data_per_group": 20,
-            "num_threads": 1,
-        },
-        needs_rows=True,
-    ),
-    "sklearn": CatalogEntry(
-        _later("regressors", "Sklearn"),
-        "any scikit-learn regressor, one per horizon, pooled over series",
-        {"estimator_params": ()},
-        required=("estimator",),
-        needs_rows=True,
-    ),
-    "external": CatalogEntry(
-        _later("external", "External"),
-        "forecasts made elsewhere, each from the instant it was issued",
-        fitted=False,
-        volatility=False,
-    ),
-})  # fmt: skip
+CATALOG: Mapping[str, CatalogEntry] = MappingProxyType(
+    {
+        "last_value": _rival("last_value", "last published value of the transformed target", volatility=False),
+        "seasonal_last_value": _rival(
+            "seasonal_last_value", "newest published value of the same season", volatility=False
+        ),
+        "drift": _rival("drift", "last value plus the mean one-period change per period ahead", volatility=False),
+        "historic_mean": _rival("historic_mean", "mean of all published values", volatility=False),
+        "zero": _rival("zero", "no change, no return", volatility=False),
+        "path_zero": _rival("path_zero", "known steps, unknown ones zero", volatility=False),
+        "path_mean_step": _rival(
+            "path_mean_step", "known steps, unknown ones the historic mean step", volatility=False
+        ),
+        "path_last_step": _rival(
+            "path_last_step", "known steps, unknown ones the last published step", volatility=False
+        ),
+        "path_seasonal_step": _rival(
+            "path_seasonal_step", "known steps, unknown ones the newest step of their season", volatility=False
+        ),
+        "trailing_window": _rival("trailing_window", "last complete trailing window", volatility=True),
+        "expanding_mean": _rival("expanding_mean", "mean of all variance proxies", volatility=True),
+        "ewma": CatalogEntry(
+            _later("volatility", "ewma"),
+            "exponentially weighted variance proxies",
+            {"decay": 0.94},
+            fitted=False,
+            volatility=True,
+        ),
+        "har": CatalogEntry(
+            _later("volatility", "Har"),
+            "least squares on 1-, 5- and 22-session trailing volatility, one regression per horizon",
+            {"measure": "log", "windows": (1, 5, 22), "max_ahead": 66},
+            volatility=True,
+        ),
+        "autoregression": CatalogEntry(
+            _later("classical", "autoregression"),
+            "autoregression by least squares, order chosen by an information criterion at each refit",
+            {"max_lags": 4, "lags": (), "criterion": "bic", "constant": True, **_WORKS_ON},
+        ),
+        "arima": CatalogEntry(
+            _later("classical", "arima"),
+            "seasonal ARIMA in state space form by maximum likelihood",
+            {"order": (1, 0, 1), "seasonal_order": (0, 0, 0), "trend": "c", "max_iterations": 50, **_WORKS_ON},
+        ),
+        "ets": CatalogEntry(
+            _later("smoothing", "ets"),
+            "exponential smoothing by maximum likelihood",
+            {
+                "error": "add",
+                "trend": "none",
+                "damped": False,
+                "seasonal": "auto",
+                "max_iterations": 50,
+                **_WORKS_ON,
+            },
+        ),
+        "theta": CatalogEntry(
+            _later("smoothing", "theta"),
+            "theta method with a test for seasonality",
+            {"theta": 2.0, "deseasonalize": True, **_WORKS_ON},
+        ),
+        "lightgbm": CatalogEntry(
+            _later("boosting", "LightGBM"),
+            "gradient boosted trees, one model per horizon, pooled over series",
+            {
+                "objective": "regression",
+                "quantiles": (),
+                "n_estimators": 200,
+                "learning_rate": 0.05,
+                "num_leaves": 15,
+                "min_data_in_leaf": 5,
+                "min_data_per_group": 20,
+                "num_threads": 1,
+            },
+            needs_rows=True,
+        ),
+        "sklearn": CatalogEntry(
+            _later("regressors", "Sklearn"),
+            "any scikit-learn regressor, one per horizon, pooled over series",
+            {"estimator_params": ()},
+            required=("estimator",),
+            needs_rows=True,
+        ),
+        "external": CatalogEntry(
+            _later("external", "External"),
+            "forecasts made elsewhere, each from the instant it was issued",
+            fitted=False,
+            volatility=False,
+        ),
+    }
+)
 
 
 def entry_for(kind: str) -> CatalogEntry:

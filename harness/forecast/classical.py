@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -95,10 +96,10 @@ class _Autoregression:
         return tuple(range(1, min(scored)[1] + 1)) if scored else None
 
     def _score(self, design: Floats, outcome: Floats) -> float:
-        count, size = len(outcome), design.shape[1]
+        count, size = len(outcome), int(design.shape[1])
         squares = float(np.sum(_residuals(design, outcome)[1] ** 2))
-        price = {"aic": 2.0, "bic": np.log(count), "hqic": 2.0 * np.log(np.log(count))}[self.criterion]
-        return count * float(np.log(max(squares / count, np.finfo(float).tiny))) + price * (size + 1)
+        price = {"aic": 2.0, "bic": math.log(count), "hqic": 2.0 * math.log(math.log(count))}[self.criterion]
+        return count * math.log(max(squares / count, float(np.finfo(np.float64).tiny))) + price * (size + 1)
 
     def project(self, fitted: Fitted, work: Work, steps: int) -> Floats | None:
         lags, intercept, slopes = _unpacked(fitted)
@@ -174,7 +175,7 @@ def _regression(values: Floats, lags: tuple[int, ...], *, constant: bool, start:
 
 
 def _residuals(design: Floats, outcome: Floats) -> tuple[Floats, Floats]:
-    coefficients = np.linalg.lstsq(design, outcome, rcond=None)[0]
+    coefficients: Floats = np.asarray(np.linalg.lstsq(design, outcome, rcond=None)[0], dtype=np.float64)
     return coefficients, outcome - design @ coefficients
 
 

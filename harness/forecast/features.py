@@ -104,7 +104,7 @@ def feature_rows(snapshot: Snapshot, blocks: Sequence[FeatureBlock], targets: Ta
         targets: the series and target periods asked for.
 
     Returns:
-        [series, horizon, feature], columns as `feature_names(blocks)`; NaN = missing.
+        [series, horizon, feature], columns as `feature_names(blocks)`; NaN = missing, or too large for a number.
 
     Raises:
         UnknownNameError: a block reads a series that is not in the snapshot.
@@ -121,7 +121,7 @@ def feature_rows(snapshot: Snapshot, blocks: Sequence[FeatureBlock], targets: Ta
             for part in _parts(snapshot, block, targets):
                 rows[..., place : place + part.shape[-1]] = part
                 place += part.shape[-1]
-    rows[np.isnan(rows)] = np.nan  # one missing value, whatever arithmetic made it
+    rows[~np.isfinite(rows)] = np.nan  # one missing value, whatever arithmetic made it
     return rows
 
 

@@ -165,7 +165,8 @@ def volatility(proxies: Floats) -> Floats:
     """Realised volatility 100 sqrt(mean v) of windows of variance proxies [asked, session], summed in order."""
     total = np.cumsum(proxies, axis=1)[:, -1]
     with np.errstate(invalid="ignore"):
-        return 100.0 * np.sqrt(total / proxies.shape[1])
+        rooted: Floats = 100.0 * np.sqrt(total / proxies.shape[1])
+    return rooted
 
 
 def _step_at(asked: Asked, future: Floats, position: Micros) -> Floats:
@@ -198,4 +199,4 @@ def answers(keys: pl.DataFrame, values: Floats, *, quantile: float | None = None
     columns = keys.select("series_id", "horizon", "period").with_columns(
         pl.lit(quantile, dtype=pl.Float64).alias("quantile"), finite
     )
-    return columns.cast(dict(ANSWER_SCHEMA)).select(ANSWER_SCHEMA.names())
+    return columns.cast(ANSWER_SCHEMA).select(ANSWER_SCHEMA.names())

@@ -178,7 +178,7 @@ class _Theta:
         ahead = np.arange(steps, dtype=np.float64)
         if alpha > 0.0:
             ahead += 1.0 / alpha - (1.0 - alpha) ** count / alpha
-        path = level + (self.theta - 1.0) / self.theta * trend * ahead
+        path: Floats = level + (self.theta - 1.0) / self.theta * trend * ahead
         indices = _indices(fitted, work.first + count + np.arange(steps))
         return path * indices if fitted["multiplicative"] else path + indices
 

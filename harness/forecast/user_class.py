@@ -65,11 +65,7 @@ def _module(name: str, folder: str) -> ModuleType:
             return _private(beside, folder)
         return importlib.import_module(name)
     except Exception as error:
-        if (
-            isinstance(error, ModuleNotFoundError)
-            and error.name is not None
-            and name.split(".", maxsplit=1)[0] == error.name
-        ):
+        if isinstance(error, ModuleNotFoundError) and error.name is not None and error.name == name.partition(".")[0]:
             raise UserError(
                 "no such module",
                 value=repr(name),

@@ -116,7 +116,7 @@ class Har:
         design, measured = design[complete], measured[complete]
         if len(measured) < ROWS_PER_COEFFICIENT * trailing.shape[1]:
             return None
-        coefficients: Floats = np.linalg.lstsq(design, measured, rcond=None)[0]
+        coefficients: Floats = np.asarray(np.linalg.lstsq(design, measured, rcond=None)[0], dtype=np.float64)
         residuals = measured - design @ coefficients
         smallest = float(outcome[complete].min())
         return Regression(tuple(map(float, coefficients)), float(np.mean(residuals**2)), smallest)

@@ -53,7 +53,8 @@ def write_cell(folder: Path, key: str, cell: Cell) -> None:
     buffer = io.BytesIO()
     cell.frame.select(CELL_SCHEMA.names()).cast(CELL_SCHEMA).write_ipc(buffer, compression="uncompressed")
     content = buffer.getvalue()
-    meta = {"key": key, "sha256": hashlib.sha256(content).hexdigest(), "facts": dict(cell.facts)}
+    facts = dict(cell.facts)
+    meta = {"key": key, "sha256": _checksum(content, facts), "facts": facts}
     write_folder(folder / key, {FORECASTS: content, META: json_bytes(meta)})
 
 
@@ -73,7 +74,7 @@ def read_cell(folder: Path, key: str) -> Cell | None:
 def write_fit(folder: Path, key: str, text: str) -> None:
     """Store the text of a fit atomically under its key."""
     content = text.encode()
-    meta = {"key": key, "sha256": hashlib.sha256(content).hexdigest()}
+    meta = {"key": key, "sha256": _checksum(content, {})}
     write_folder(folder / key, {FIT: content, FIT_META: json_bytes(meta)})
 
 
@@ -86,9 +87,13 @@ def read_fit(folder: Path, key: str) -> str | None:
         return None
 
 
+def _checksum(content: bytes, facts: object) -> str:
+    return hashlib.sha256(content + json_bytes(facts)).hexdigest()
+
+
 def _checked(folder: Path, name: str, meta_name: str, key: str) -> tuple[bytes, dict[str, object]]:
     meta = read_json(folder / meta_name)
     content = (folder / name).read_bytes()
-    if meta.get("key") != key or meta.get("sha256") != hashlib.sha256(content).hexdigest():
+    if meta.get("key") != key or meta.get("sha256") != _checksum(content, meta.get("facts", {})):
         raise DamagedError("checksum does not hold", value=f"{folder.name}/{name}", fix="delete it and rerun")
     return content, meta

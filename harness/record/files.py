@@ -78,7 +78,9 @@ def read_json(path: Path) -> dict[str, object]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DamagedError("unreadable record", value=path.name, rule="a JSON object", fix="delete it and rerun") from error
+        raise DamagedError(
+            "unreadable record", value=path.name, rule="a JSON object", fix="delete it and rerun"
+        ) from error
     if not isinstance(value, dict):
         raise DamagedError("unreadable record", value=path.name, rule="a JSON object", fix="delete it and rerun")
     return value

@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import re
+import shutil
 import subprocess
 from functools import lru_cache
 from importlib import metadata
@@ -74,8 +75,8 @@ def numeric_platform() -> dict[str, object]:
         f"{info.get('internal_api')} {info.get('version')} {info.get('architecture', '')}".strip()
         for info in threadpoolctl.threadpool_info()
     )
-    config: dict[str, Any] | None = np.show_config(mode="dicts")
-    found = (config or {}).get("SIMD Extensions", {}).get("found", [])
+    config: Any = np.show_config(mode="dicts")
+    found = config.get("SIMD Extensions", {}).get("found", [])
     return {
         "machine": platform.machine(),
         "system": f"{platform.system()} {platform.release()}",
@@ -95,12 +96,15 @@ def available_cores() -> int:
 @lru_cache(maxsize=1)
 def code_version() -> str:
     """Commit of the checkout the package runs from, with `+changes` when the tree differs; "" outside a checkout."""
+    git = shutil.which("git")
+    if git is None:
+        return ""
     try:
         commit = subprocess.run(  # noqa: S603 - fixed arguments
-            ["git", "-C", str(PACKAGE), "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
+            [git, "-C", str(PACKAGE), "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
         ).stdout.strip()
         dirty = subprocess.run(  # noqa: S603
-            ["git", "-C", str(PACKAGE), "status", "--porcelain", "--", "."],
+            [git, "-C", str(PACKAGE), "status", "--porcelain", "--", "."],
             capture_output=True, text=True, check=True, timeout=10,
         ).stdout.strip()  # fmt: skip
     except (OSError, subprocess.SubprocessError):

@@ -1,1 +1,1 @@
-"""Pages and tables made from records; nothing here runs a model."""
+"""Pages, tables and charts made from records; nothing here runs a model."""

@@ -92,7 +92,6 @@ class Answers:
     Attributes:
         model: its name.
         is_rival: an always-on naive rival.
-        is_external: forecasts made elsewhere, held to their declared span.
         forecast: the model's own, or the reference's where it gave none.
         status: index into `STATUSES`; `missing` where there is no row at all.
         in_span: cells the model is held to: all, or those issued within an external's span.
@@ -100,7 +99,6 @@ class Answers:
 
     model: str
     is_rival: bool
-    is_external: bool
     forecast: Floats
     status: Ints
     in_span: Bools
@@ -183,40 +181,42 @@ def _grid(plan: pl.DataFrame) -> Grid:
     plan = plan.sort(KEYS)
     planned = plan["scored"].to_numpy() & (plan["status"] != "already_public").to_numpy()
     cell = pl.Series("cell", np.where(planned, np.cumsum(planned) - 1, -1), dtype=pl.Int64)
-    facts = plan.select(*KEYS, *FACTS).with_columns(cell)
     cells = plan.filter(pl.Series(planned))
-    if cells.is_empty():
-        raise DataError(
-            "no scored cells", rule="at least one origin after the warm-up whose outcome was not yet public"
-        )
-    matured = (cells["outcome_status"] == "matured").to_numpy()
-    outcome, published = _floats(cells["outcome"]), _micros(cells["outcome_published_at"])
-    if (matured & ~(np.isfinite(outcome) & cells["outcome_published_at"].is_not_null().to_numpy())).any():
-        raise DataError("a matured outcome lacks its value or instant of publication")
+    matured, outcome, published = _outcomes(cells)
     reference = np.where(_codes(cells["status"], STATUSES) < OWN, _floats(cells["value"]), np.nan)
     horizons, horizon = np.unique(cells["horizon"].to_numpy(), return_inverse=True)
-    series = cells["series_id"].unique().sort()
-    codes = _codes(cells["series_id"], tuple(series))
-    origin = _micros(cells["origin"])
+    series = tuple(cells["series_id"].unique().sort())
+    codes, origin = _codes(cells["series_id"], series), _micros(cells["origin"])
     stretch = _thirds(origin, matured)
     steps = [np.diff(keys, prepend=keys[:1]) != 0 for keys in (horizon, codes, stretch)]
     return Grid(
-        facts=facts,
+        facts=plan.select(*KEYS, *FACTS).with_columns(cell),
         horizons=horizons.astype(np.int64),
-        series=tuple(series),
+        series=series,
         horizon=horizon.astype(np.int64),
         series_code=codes,
         origin=origin,
         stretch=stretch,
         group=np.cumsum(np.logical_or.reduce(steps)),
-        outcome=np.where(matured, outcome, np.nan),
+        outcome=outcome,
         outcome_status=_codes(cells["outcome_status"], OUTCOMES),
-        published=np.where(matured, published, 0),
+        published=published,
         scale_mae=_scale(cells["scale_mae"]),
         scale_rmse=_scale(cells["scale_rmse"]),
         reference=reference,
         scorable=matured & np.isfinite(reference),
     )
+
+
+def _outcomes(cells: pl.DataFrame) -> tuple[Bools, Floats, Ints]:
+    """Which outcomes have matured, their values and instants; refused when one of these lacks."""
+    if cells.is_empty():
+        raise DataError("no scored cells", rule="an origin after the warm-up whose outcome was not yet public")
+    matured = (cells["outcome_status"] == "matured").to_numpy()
+    outcome = _floats(cells["outcome"])
+    if (matured & ~(np.isfinite(outcome) & cells["outcome_published_at"].is_not_null().to_numpy())).any():
+        raise DataError("a matured outcome lacks its value or instant of publication")
+    return matured, np.where(matured, outcome, np.nan), np.where(matured, _micros(cells["outcome_published_at"]), 0)
 
 
 def _answers(mine: pl.DataFrame, model: str, grid: Grid) -> Answers:
@@ -236,7 +236,6 @@ def _answers(mine: pl.DataFrame, model: str, grid: Grid) -> Answers:
     return Answers(
         model=model,
         is_rival=rivals[0],
-        is_external=mine["issued_first"].null_count() < mine.height,
         forecast=np.where(status < OWN, value, grid.reference),
         status=status,
         in_span=_in_span(placed, cell, grid, mine),
@@ -256,18 +255,17 @@ def _agree(joined: pl.DataFrame, model: str) -> None:
 
 
 def _in_span(placed: pl.DataFrame, cell: Ints, grid: Grid, mine: pl.DataFrame) -> Bools:
-    """Cells issued within an external's declared span; a row's own span counts before the model's."""
-    first, last = mine["issued_first"].min(), mine["issued_last"].max()
-    if first is None:
-        return np.ones(grid.origin.size, dtype=np.bool_)
-    if last is None:
-        raise DataError("an external's span has no end", value=mine["model"][0], rule="issued_first and issued_last")
-    ends = pl.select(first=pl.lit(first, dtype=INSTANT), last=pl.lit(last, dtype=INSTANT))
-    low = np.full(grid.origin.size, _micros(ends["first"])[0])
-    high = np.full(grid.origin.size, _micros(ends["last"])[0])
-    low[cell] = _micros(placed["issued_first"].fill_null(first))
-    high[cell] = _micros(placed["issued_last"].fill_null(last))
-    return (low <= grid.origin) & (grid.origin <= high)
+    """Cells issued within the declared span; a row's own span counts before the model's, an absent end is no limit."""
+    inside = np.ones(grid.origin.size, dtype=np.bool_)
+    for name, sign in (("issued_first", 1), ("issued_last", -1)):
+        if mine[name].null_count() == mine.height:
+            continue
+        stated = _micros(mine[name].drop_nulls())
+        bound = np.full(grid.origin.size, stated.min() if sign > 0 else stated.max())
+        own = placed[name].is_not_null().to_numpy()
+        bound[cell[own]] = _micros(placed[name])[own]
+        inside &= sign * bound <= sign * grid.origin
+    return inside
 
 
 def _thirds(origin: Ints, matured: Bools) -> Ints:

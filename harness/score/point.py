@@ -16,6 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from harness.core.errors import DataError
 from harness.score import losses
 
+__all__ = ["Scale", "bias", "mae", "mase", "qlike", "rmse", "rmsse", "seasonal_naive_scale", "smape"]
+
 Floats = NDArray[np.float64]
 
 MINIMUM_SCALE_VALUES: Final = 8

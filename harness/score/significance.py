@@ -155,6 +155,7 @@ def loss_difference_test(
     d = finite_series("difference", difference)
     n = d.size
     _check_options(n, horizon, alternative, kernel)
+    horizon = int(horizon)  # 2.0 is 2
     autocovariances = _autocovariances(d, min(n - 1, horizon - 1 + LAGS_BEYOND))  # [lag]
     variance, used, fallback = _variance(autocovariances[:horizon], n, horizon, kernel)
     statistic, p_value = math.nan, math.nan
@@ -185,7 +186,7 @@ def loss_difference_test(
 def _check_options(n: int, horizon: int, alternative: str, kernel: str) -> None:
     if n < 2:
         raise DataError("too few loss differences to test", value=n, rule="at least 2")
-    if not 1 <= horizon < n:
+    if horizon != int(horizon) or not 1 <= horizon < n:
         raise UserError("horizon of the test", value=horizon, rule=f"1 .. {n - 1} for {n} loss differences")
     if alternative not in get_args(Alternative):
         raise UserError("unknown alternative", value=alternative, rule=", ".join(get_args(Alternative)))

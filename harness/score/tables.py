@@ -53,7 +53,7 @@ def score_tables(rows: pl.DataFrame, spec: ScoreSpec) -> ScoreTables:
     comparisons = compare_all(grid, models, spec)
     return ScoreTables(
         scores=score_frame(grid, models, spec, _everywhere(grid)),
-        common_sample=score_frame(grid, models, spec, _common(grid, models)),
+        common_sample=_common_scores(grid, models, spec),
         against_rivals=comparison_frame(comparisons),
         leaderboard=board(grid, models, spec, comparisons),
     )
@@ -94,8 +94,9 @@ def scores(rows: pl.DataFrame, spec: ScoreSpec) -> pl.DataFrame:
 def common_sample(rows: pl.DataFrame, spec: ScoreSpec) -> pl.DataFrame:
     """Secondary scores, on the cells where every model gave its own forecast (status `ok`).
 
-    Per horizon, a model without a single own forecast there does not count. Externals count, so outside the shortest
-    external's span there is no common cell. Hard cells drop out with whoever abstained on them: never the headline.
+    Per horizon, a model without a single own forecast there takes no part and has no row. Externals take part, so
+    outside the shortest external's span there is no common cell. Hard cells drop out with whoever abstained on them:
+    never the headline.
 
     Args:
         rows: one row per (model, series_id, origin, horizon); columns as `grid.SCHEMA`, any order.
@@ -111,7 +112,7 @@ def common_sample(rows: pl.DataFrame, spec: ScoreSpec) -> pl.DataFrame:
         SEMANTICS 24.
     """
     grid, models = read(rows, spec.reference)
-    return score_frame(grid, models, spec, _common(grid, models))
+    return _common_scores(grid, models, spec)
 
 
 def against_rivals(rows: pl.DataFrame, spec: ScoreSpec) -> pl.DataFrame:
@@ -170,11 +171,15 @@ def _everywhere(grid: Grid) -> Bools:
     return np.ones(grid.outcome.size, dtype=np.bool_)
 
 
-def _common(grid: Grid, models: tuple[Answers, ...]) -> Bools:
-    """Cells answered with status ok by every model that has an ok answer at that horizon."""
+def _common_scores(grid: Grid, models: tuple[Answers, ...], spec: ScoreSpec) -> pl.DataFrame:
     common = grid.scorable.copy()
+    parts: list[tuple[int, str]] = []
     for model in models:
         ok = (model.status == 0) & model.in_span & grid.scorable
-        takes_part = np.bincount(grid.horizon[ok], minlength=grid.horizons.size) > 0
+        takes_part = np.bincount(grid.horizon[ok], minlength=grid.horizons.size) > 0  # [horizon]
         common &= ok | ~takes_part[grid.horizon]
-    return common
+        parts += [(horizon, model.model) for horizon in grid.horizons[takes_part].tolist()]
+    keys = pl.DataFrame(parts, schema={"horizon": pl.Int32, "model": pl.String}, orient="row")
+    return score_frame(grid, models, spec, common).join(
+        keys, on=["horizon", "model"], how="semi", maintain_order="left"
+    )

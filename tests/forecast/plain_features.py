@@ -29,7 +29,7 @@ def plain_feature_rows(snapshot: Snapshot, blocks: Sequence[FeatureBlock], targe
     """[series][horizon][feature], NaN = missing."""
     return [
         [
-            [number for block in blocks for number in block_numbers(snapshot, block, series_id, end)]
+            [finite(number) for block in blocks for number in block_numbers(snapshot, block, series_id, end)]
             for end in targets.ends.tolist()
         ]
         for series_id in targets.series_ids
@@ -133,6 +133,10 @@ def age(snapshot: Snapshot, inputs: Sequence[str], newest: int) -> float:
         history = snapshot.history(name)
         published.append(instant(int(history.published[newest - history.first])))
     return (snapshot.origin - max(published)) / timedelta(days=1)
+
+
+def finite(number: float) -> float:
+    return number if math.isfinite(number) else MISSING
 
 
 def log(value: float) -> float:

@@ -12,7 +12,7 @@ import pytest
 from harness.core.errors import UnknownNameError, UserError
 from harness.core.recipe import FeatureBlock, Target
 from harness.core.snapshot import Snapshot
-from harness.core.time import NEVER, micros
+from harness.core.time import micros
 from harness.core.transform import Transform
 from harness.forecast.features import Targets, declared_inputs, feature_names, feature_rows
 from tests.forecast.feature_snapshots import GAP, ORIGIN, asked, panel, snapshot
@@ -93,6 +93,18 @@ def test_age_is_fractional_and_counts_from_the_later_of_two_inputs() -> None:
     assert one_row(known, block, asked("baa")) == {"x.latest_1": 6, "x.age": 3.25}
     spread = replace(block, transform=Transform("spread", other="aaa"))
     assert one_row(known, spread, asked("baa")) == {"x.latest_1": 1, "x.age": 1.5}
+
+
+def test_a_value_that_was_never_complete_has_no_age() -> None:
+    known = snapshot(panel("D", {"baa": [6, 7], "aaa": [GAP, GAP]}, end=date(2024, 11, 25)))
+    block = FeatureBlock("x", "baa", transform=Transform("spread", other="aaa"), age=True)
+    assert math.isnan(one_row(known, block, asked("baa"))["x.age"])
+
+
+def test_a_result_beyond_the_numbers_is_missing() -> None:
+    row = one_row(monthly(-1.7e308, 1.7e308), FeatureBlock("x", latest=(1,), difference=(1,)), asked("cpi"))
+    assert row["x.latest_1"] == 1.7e308
+    assert math.isnan(row["x.difference_1"])
 
 
 def test_the_period_containing_the_origin_is_the_inputs_own() -> None:
@@ -353,7 +365,3 @@ def test_unknown_and_mixed_inputs_are_refused() -> None:
 def test_targets_need_one_end_for_each_horizon() -> None:
     with pytest.raises(ValueError, match="as many ends"):
         Targets(("cpi",), (0, 1), np.array(["2024-12-31"], dtype="datetime64[D]"))
-
-
-def test_an_unpublished_cell_has_no_instant() -> None:
-    assert (monthly(1, GAP).panels[0].published == NEVER).tolist() == [[False, True]]

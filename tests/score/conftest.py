@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Callable
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-UTC = timezone.utc
 START = datetime(2010, 1, 1, tzinfo=UTC)
 INSTANT = pl.Datetime("us", "UTC")
 SCHEMA = {
@@ -39,7 +38,7 @@ def origin_at(step: int) -> datetime:
 
 
 def make_rows(
-    models: dict[str, list[float | None | str]],
+    models: dict[str, list[float | str | None]],
     outcomes: list[float | None],
     *,
     rivals: tuple[str, ...] = ("last_value",),
@@ -69,7 +68,9 @@ def make_rows(
                 "value": None if isinstance(answer, str) else answer,
                 "outcome": outcome,
                 "outcome_status": "pending" if outcome is None else "matured",
-                "outcome_published_at": None if outcome is None else origin_at(step) + public_after * timedelta(days=30),
+                "outcome_published_at": None
+                if outcome is None
+                else origin_at(step) + public_after * timedelta(days=30),
                 "scored": True,
                 "phase": 0,
                 "issued_first": None,

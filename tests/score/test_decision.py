@@ -43,7 +43,9 @@ def test_total_mean_and_unit():
     assert bill([10.0, 10.0], [8.0, 8.0], KPI, answered=[True, False]) == Bill(8.0, 4.0, 2, 1, "GBP m")
 
 
-@pytest.mark.parametrize("prices", [{"under": -1.0}, {"over": float("nan")}, {"abstain": -0.1}, {"under": float("inf")}])
+@pytest.mark.parametrize(
+    "prices", [{"under": -1.0}, {"over": float("nan")}, {"abstain": -0.1}, {"under": float("inf")}]
+)
 def test_prices_that_are_not_prices_are_refused(prices):
     with pytest.raises(UserError, match="not a price"):
         Kpi(**({"unit": "x", "under": 1.0, "over": 1.0} | prices))

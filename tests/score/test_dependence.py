@@ -1,4 +1,4 @@
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -31,7 +31,7 @@ def test_bandwidth_counts_later_origins_before_the_outcome_was_public():
 
 
 def test_an_origin_at_the_very_instant_of_publication_is_not_counted():
-    days = [datetime(2020, 1, day, tzinfo=timezone.utc) for day in (1, 2, 3, 4)]
+    days = [datetime(2020, 1, day, tzinfo=UTC) for day in (1, 2, 3, 4)]
     after = [day + timedelta(days=1) for day in days]
     assert bandwidth(days, after) == 0
     assert bandwidth(days, [day + timedelta(microseconds=1) for day in after]) == 1

@@ -115,7 +115,7 @@ def test_an_impossible_scale_is_refused(rows):
         scores(rows(MODELS, OUTCOMES, scale_mae=0.0), SPEC)
 
 
-def test_an_external_needs_both_ends_of_its_span(rows, at):
-    table = rows(MODELS, OUTCOMES, issued_first=lambda model, _: at(0) if model == "ar" else None)
-    with pytest.raises(DataError, match="span has no end"):
-        scores(table, SPEC)
+def test_an_external_without_a_stated_end_is_held_to_everything_after_its_start(rows, at):
+    for name, n in (("issued_first", 2), ("issued_last", 2)):
+        facts = {name: lambda model, _: at(1) if model == "ar" else None}
+        assert whole(scores(rows(MODELS, OUTCOMES, **facts), SPEC), "ar")["n"] == n

@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 
 import numpy as np
 import polars as pl
@@ -72,7 +74,9 @@ def test_order_of_cells_does_not_matter(cells, order):
 def test_relative_metrics_ignore_the_unit(cells, factor):
     outcome, forecast = (np.array(side) for side in zip(*cells, strict=True))
     for metric in (point.smape, point.qlike):
-        assert metric(outcome, forecast) == pytest.approx(metric(factor * outcome, factor * forecast), rel=1e-6, abs=1e-9)
+        assert metric(outcome, forecast) == pytest.approx(
+            metric(factor * outcome, factor * forecast), rel=1e-6, abs=1e-9
+        )
 
 
 @given(pairs)
@@ -85,7 +89,14 @@ def test_mae_lies_between_the_absolute_bias_and_rmse(cells):
 @pytest.mark.parametrize("metric", PLAIN)
 @pytest.mark.parametrize(
     ("outcome", "forecast"),
-    [([], []), ([1.0], [1.0, 2.0]), ([[1.0, 2.0]], [1.0, 2.0]), ([math.nan], [1.0]), ([1.0], [math.inf]), (["a"], [1.0])],
+    [
+        ([], []),
+        ([1.0], [1.0, 2.0]),
+        ([[1.0, 2.0]], [1.0, 2.0]),
+        ([math.nan], [1.0]),
+        ([1.0], [math.inf]),
+        (["a"], [1.0]),
+    ],
 )
 def test_what_is_not_a_pair_of_finite_arrays_is_refused(metric, outcome, forecast):
     with pytest.raises(DataError):
@@ -142,3 +153,8 @@ def test_an_infinite_value_is_refused_in_a_scale():
 def test_polars_series_and_arrays_of_any_shape_are_taken():
     assert point.mae(pl.Series([1.0, 2.0]), np.array([2.0, 2.0])) == 0.5
     assert point.mae([[1, 2], [3, 4]], [[1, 2], [3, 8]]) == 1.0
+
+
+def test_metrics_are_usable_alone_without_frames():
+    code = "import harness.score.point, sys; sys.exit('polars' in sys.modules or 'pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,119 @@
+"""Writing a change folder: Arrow files under the hash of their content, complete or not there at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from harness.core.time import NEVER
+from harness.data.archive import questions
+from harness.data.archive.store import query
+from harness.data.changes import FILES, FORMAT, MANIFEST, file_hash, manifest_hash
+from harness.data.declaration import Catalogue, series_to_text
+
+
+def export_changes(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, folder: Path) -> Path:
+    """Write the change folder of an open archive, or find the one already written for its state."""
+    state = questions.state(connection)
+    for manifest in sorted(folder.glob(f"*/{MANIFEST}")):
+        text = manifest.read_bytes()
+        if manifest_hash(text) == manifest.parent.name and json.loads(text)["state"] == state:
+            return manifest.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
+    try:
+        for name, table in _tables(connection, catalogue):
+            _write(temporary / FILES[name], table)
+        hashes = {file: file_hash(temporary / file) for file in FILES.values()}
+        text = json.dumps({"format": FORMAT, "state": state, "files": hashes}, sort_keys=True).encode()
+        with (temporary / MANIFEST).open("wb") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        return _moved(temporary, folder / manifest_hash(text))
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _tables(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> list[tuple[str, Mapping[str, pl.Series]]]:
+    # codes of the file follow the order of the stored ids, so that sorting by code is sorting by id
+    ids = sorted(catalogue.codes)
+    rank = np.zeros(max(catalogue.series, default=-1) + 1, dtype=np.int32)
+    for place, name in enumerate(ids):
+        rank[catalogue.codes[name]] = place
+
+    def read(text: str, order: tuple[str, ...]) -> dict[str, pl.Series]:
+        frame = query(connection, text)
+        codes = pl.Series("code", rank[frame["code"].to_numpy()])
+        return frame.with_columns(codes).sort(order).to_dict()
+
+    known = questions.known(connection)
+    series = {
+        "code": pl.Series(range(len(ids)), dtype=pl.Int32),
+        "id": pl.Series(ids, dtype=pl.String),
+        "spec": pl.Series([series_to_text(catalogue.series[catalogue.codes[name]]) for name in ids], dtype=pl.String),
+        "known_through": pl.Series([known.get(catalogue.codes[name], NEVER) for name in ids], dtype=pl.Int64),
+    }
+    never = f"coalesce(vintage, {NEVER}) AS vintage"
+    return [
+        ("series", series),
+        (
+            "changes",
+            read(
+                "SELECT code, period::BIGINT AS period, published, coalesce(value, 'nan'::DOUBLE) AS value, availability,"
+                f" {never} FROM changes",
+                ("published", "code", "period"),
+            ),
+        ),
+        (
+            "publications",
+            read(
+                # a publication once missed and captured later is no longer missing
+                "SELECT DISTINCT p.code, p.published, first::BIGINT AS first, last::BIGINT AS last, complete, captured, countable FROM publications p"
+                " WHERE captured OR NOT EXISTS (SELECT 1 FROM publications q WHERE q.code = p.code"
+                " AND q.published = p.published AND q.captured)",
+                ("published", "code", "first", "last", "complete", "countable"),
+            ),
+        ),
+        (
+            "forecasts",
+            read(
+                "SELECT source, code, issued, cutoff, period, quantile, value, conditioning, backfilled"
+                " FROM forecasts_in",
+                ("issued", "source", "code", "period", "quantile"),
+            ),
+        ),
+    ]
+
+
+def _write(path: Path, columns: Mapping[str, pl.Series]) -> None:
+    table = pa.table({name: column.rechunk().to_arrow() for name, column in columns.items()}).combine_chunks()
+    with path.open("wb") as stream:
+        with pa.ipc.new_file(stream, table.schema) as writer:
+            writer.write_table(table)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _moved(temporary: Path, final: Path) -> Path:
+    if not final.exists():
+        try:
+            temporary.rename(final)
+        except OSError:
+            # another process wrote the same content first
+            if not final.exists():
+                raise
+        else:
+            handle = os.open(final.parent, os.O_RDONLY)
+            os.fsync(handle)
+            os.close(handle)
+    return final

@@ -1,0 +1,272 @@
+"""The change file: every change in order of publication, memory-mapped, checked before use."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from harness.core.errors import DamagedError, UnknownNameError
+from harness.core.identity import canonical
+from harness.core.series import Series
+from harness.core.time import NEVER
+from harness.core.transform import Floats
+from harness.data.declaration import series_from_text
+from harness.data.derive import ASSUMED
+from harness.data.replay import Replay
+
+__all__ = ["FILES", "FORMAT", "MANIFEST", "ChangeFile", "PublicationRows", "Replay", "file_hash", "manifest_hash"]
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+FILES = {
+    "changes": "changes.arrow",
+    "publications": "publications.arrow",
+    "forecasts": "forecasts_in.arrow",
+    "series": "series.arrow",
+}
+CHUNK = 1 << 20
+"""Rows hashed at a time."""
+_checked: set[tuple[str, tuple[int, ...]]] = set()
+
+Codes = NDArray[np.int32]
+Micros = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PublicationRows:
+    """Publications in order of time; arrays of equal length.
+
+    Attributes:
+        code: series code (place of the id among the sorted ids).
+        published: microseconds UTC.
+        first, last: ordinals of the first and last period covered.
+        complete: whether cells left out of the span are withdrawn.
+        captured: whether its values are at hand.
+        countable: whether releases may be counted by it.
+    """
+
+    code: Codes
+    published: Micros
+    first: Micros
+    last: Micros
+    complete: Flags
+    captured: Flags
+    countable: Flags
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChangeFile:
+    """All changes of an archive state, sorted by (published, series id, period); arrays are read-only.
+
+    Attributes:
+        folder: where it lies.
+        hash: hash of its content.
+        ids: stored ids, ascending; a code is a place in it.
+        series: declarations by stored id.
+        known_through: microseconds UTC up to which each series with values is known.
+        code, period, published, value, vintage, availability: [change] series code, period ordinal, microseconds UTC,
+            value (NaN = withdrawn), microseconds of the number's own vintage (NEVER = hindsight), and 0 observed,
+            1 rule, 2 assumed.
+        publications: every publication.
+        forecasts: external forecasts: source, code, issued, cutoff, period, quantile, value, conditioning, backfilled.
+    """
+
+    folder: Path
+    hash: str
+    ids: tuple[str, ...]
+    series: dict[str, Series]
+    known_through: dict[str, int]
+    code: Codes
+    period: Micros
+    published: Micros
+    value: Floats
+    vintage: Micros
+    availability: NDArray[np.int8]
+    publications: PublicationRows
+    forecasts: pl.DataFrame
+    codes: dict[str, int] = field(repr=False)
+
+    @classmethod
+    def open(cls, folder: str | Path, *, verify: bool = True) -> Self:
+        """Map a change folder.
+
+        Args:
+            folder: the folder, named by the hash of its manifest.
+            verify: compare every file with its checksum (once per process and file).
+
+        Raises:
+            DamagedError: a file is missing or does not have the content its checksum promises.
+        """
+        place = Path(folder)
+        _check(place, whole=verify)
+        try:
+            series, changes = _mapped(place, "series"), _mapped(place, "changes")
+            publications, forecasts = _mapped(place, "publications"), _mapped(place, "forecasts")
+        except (OSError, pa.ArrowException) as error:
+            raise _damaged(place, str(error)) from error
+        ids = tuple(series["id"].to_pylist())
+        known = zip(ids, series["known_through"].to_pylist(), strict=True)
+        return cls(
+            folder=place,
+            hash=place.name,
+            ids=ids,
+            series={name: series_from_text(text) for name, text in zip(ids, series["spec"].to_pylist(), strict=True)},
+            known_through={name: at for name, at in known if at != NEVER},
+            code=_array(changes["code"]),
+            period=_array(changes["period"]),
+            published=_array(changes["published"]),
+            value=_array(changes["value"]),
+            vintage=_array(changes["vintage"]),
+            availability=_array(changes["availability"]),
+            publications=PublicationRows(**{name: _array(column) for name, column in publications.items()}),
+            forecasts=pl.DataFrame({name: pl.Series(column) for name, column in forecasts.items()}),
+            codes={name: code for code, name in enumerate(ids)},
+        )
+
+    def code_of(self, series_id: str) -> int:
+        """Code of a stored id.
+
+        Raises:
+            UnknownNameError: no such series.
+        """
+        if series_id not in self.codes:
+            raise UnknownNameError("series", series_id, self.ids)
+        return self.codes[series_id]
+
+    def publications_of(self, series_id: str) -> PublicationRows:
+        """Publications of one series, in order of time."""
+        rows = np.flatnonzero(self.publications.code == self.code_of(series_id))
+        names = PublicationRows.__dataclass_fields__
+        return PublicationRows(**{name: getattr(self.publications, name)[rows] for name in names})
+
+    def assumed_of(self, series_id: str) -> tuple[Micros, Micros]:
+        """Periods (ascending ordinals) of one series that have an assumed row, and its date in microseconds UTC."""
+        rows = np.flatnonzero((self.code == self.code_of(series_id)) & (self.availability == ASSUMED))
+        order = np.argsort(self.period[rows], kind="stable")
+        return self.period[rows][order], self.published[rows][order]
+
+    def prefix_digests(self, series_ids: Iterable[str], sources: Iterable[str], instants: Sequence[int]) -> list[str]:
+        """Identity of what was known of some series, and issued by some sources, at each of several instants.
+
+        Publications, changes and forecasts up to the instant count; later ones, other series and other sources do not.
+
+        Args:
+            series_ids: stored ids.
+            sources: sources of external forecasts.
+            instants: microseconds UTC, ascending.
+        """
+        ids, issuers = sorted(set(series_ids)), sorted(set(sources))
+        place = np.full(len(self.ids), -1, dtype=np.int64)
+        place[[self.code_of(name) for name in ids]] = np.arange(len(ids))
+        meaning = ("frequency", "zone", "calendar", "decimals", "scale", "period_table")
+        declared = [[name, *(canonical(getattr(self.series[name], key)) for key in meaning)] for name in ids]
+        heading = json.dumps([declared, issuers]).encode()
+        parts = [
+            _prefixes(
+                _columns(self, ("published", "code", "period", "value", "vintage", "availability")), place, instants
+            ),
+            _prefixes(_columns(self.publications, PUBLISHED), place, instants),
+            _prefixes(self._issued(issuers), place, instants),
+        ]
+        return [hashlib.sha256(heading + b"".join(found)).hexdigest() for found in zip(*parts, strict=True)]
+
+    def _issued(self, sources: list[str]) -> dict[str, NDArray[Any]]:
+        chosen = self.forecasts.filter(pl.col("source").is_in(sources))
+        numbered = {name: number for number, name in enumerate(sources)}
+        return {
+            "published": chosen["issued"].to_numpy(),
+            "code": chosen["code"].to_numpy(),
+            "source": np.array([numbered[name] for name in chosen["source"].to_list()], dtype=np.int32),
+            "cutoff": chosen["cutoff"].fill_null(NEVER).to_numpy(),
+            "period": chosen["period"].to_numpy(),
+            "quantile": chosen["quantile"].fill_null(np.nan).to_numpy(),
+            "value": chosen["value"].to_numpy(),
+        }
+
+
+PUBLISHED = ("published", "code", "first", "last", "complete", "captured", "countable")
+
+
+def _columns(rows: object, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    return {name: getattr(rows, name) for name in names}
+
+
+def _prefixes(columns: dict[str, NDArray[Any]], place: Micros, instants: Sequence[int]) -> list[bytes]:
+    """SHA-256 of the chosen rows up to each instant, row by row, so that it does not depend on the other instants."""
+    published, codes = columns["published"], columns["code"]
+    layout = np.dtype(
+        [(name, "<i4" if name == "code" else array.dtype.newbyteorder("<")) for name, array in columns.items()]
+    )
+    hasher, done, out = hashlib.sha256(), 0, []
+    for end in np.searchsorted(published, np.asarray(instants, dtype=np.int64), side="right").tolist():
+        for start in range(done, end, CHUNK):
+            rows = slice(start, min(start + CHUNK, end))
+            chosen = place[codes[rows]]
+            kept = np.flatnonzero(chosen >= 0)
+            packed = np.empty(len(kept), dtype=layout)
+            for name, array in columns.items():
+                packed[name] = chosen[kept] if name == "code" else array[rows][kept]
+            hasher.update(packed.tobytes())
+        done = max(done, end)
+        out.append(hasher.copy().digest())
+    return out
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def manifest_hash(text: bytes) -> str:
+    """The name of the folder that a manifest belongs to."""
+    return hashlib.sha256(text).hexdigest()
+
+
+def _check(folder: Path, *, whole: bool) -> None:
+    try:
+        text = (folder / MANIFEST).read_bytes()
+    except OSError as error:
+        raise _damaged(folder, f"{MANIFEST} cannot be read") from error
+    if manifest_hash(text) != folder.name:
+        raise _damaged(folder, f"{MANIFEST} is not the one the folder is named after")
+    manifest = json.loads(text)
+    if manifest["format"] != FORMAT:
+        raise _damaged(folder, f"format {manifest['format']}, needed {FORMAT}")
+    for name, promised in manifest["files"].items():
+        try:
+            status = (folder / name).stat()
+        except OSError as error:
+            raise _damaged(folder, f"{name} is missing") from error
+        seen = (str((folder / name).resolve()), (status.st_size, status.st_mtime_ns, status.st_ino))
+        if whole and seen not in _checked:
+            if file_hash(folder / name) != promised:
+                raise _damaged(folder, f"{name} does not have the promised checksum")
+            _checked.add(seen)
+
+
+def _damaged(folder: Path, why: str) -> DamagedError:
+    return DamagedError(
+        "the change file is damaged", value=folder, rule=why, fix="delete the folder; it is rebuilt from the archive"
+    )
+
+
+def _mapped(folder: Path, name: str) -> dict[str, Any]:
+    table = pa.ipc.open_file(pa.memory_map(str(folder / FILES[name]))).read_all()
+    return {column: table[column].combine_chunks() for column in table.column_names}
+
+
+def _array(column: Any) -> NDArray[Any]:
+    out: NDArray[Any] = column.to_numpy(zero_copy_only=False)
+    out.flags.writeable = False
+    return out

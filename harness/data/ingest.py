@@ -1,0 +1,225 @@
+"""Ingest a dataset folder into the archive: read everything, check everything, then append."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from harness.core.identity import digest
+from harness.core.series import Series
+from harness.core.time import NEVER, period_ordinals
+from harness.data.archive import Archive, BatchReport
+from harness.data.dataset import load_dataset
+from harness.data.declared import Dataset, Source
+from harness.data.issued import read_issued
+from harness.data.lags import RuleCheck, require_late_rule
+from harness.data.observations import Observations, observe
+from harness.data.tables import RawTable, read_file, read_packaged
+from harness.record.files import write_file
+
+READING = 1
+"""Moves when the same files would be read differently: what was ingested before is then read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReport:
+    """What became of one table of a dataset.
+
+    Attributes:
+        label: its file or reader.
+        already: the archive had this very input; nothing was read again.
+        rows_in, kept, duplicates, set_aside: rows given to the archive, new, known before, refused with a reason
+            (`Archive.set_aside()` has them).
+        empty: fields without a value, where that means "nothing known".
+        undeclared: (name in the file, rows) of series the dataset does not declare; they stay in the raw input only.
+    """
+
+    label: str
+    already: bool = False
+    rows_in: int = 0
+    kept: int = 0
+    duplicates: int = 0
+    set_aside: int = 0
+    empty: int = 0
+    undeclared: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """What an ingest did.
+
+    Attributes:
+        dataset: its name.
+        series: stored ids defined.
+        sources: one report per table, forecasts last.
+        rules: stored id -> how its lag rule fares against the publications observed (only series with vintages).
+    """
+
+    dataset: str
+    series: tuple[str, ...]
+    sources: tuple[SourceReport, ...]
+    rules: tuple[tuple[str, RuleCheck], ...] = ()
+
+    @property
+    def already(self) -> bool:
+        """Whether the archive had everything."""
+        return all(one.already for one in self.sources)
+
+    @property
+    def rows_in(self) -> int:
+        """Rows given to the archive."""
+        return sum(one.rows_in for one in self.sources)
+
+    @property
+    def kept(self) -> int:
+        """Rows that were new."""
+        return sum(one.kept for one in self.sources)
+
+    @property
+    def set_aside(self) -> int:
+        """Rows refused, with a reason."""
+        return sum(one.set_aside for one in self.sources)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Input:
+    """The tables of one source and the name under which the archive records them."""
+
+    source: Source
+    table: RawTable
+    listed: RawTable | None
+    tag: str
+
+
+def ingest(folder: Path, archive: Archive, *, raw_dir: Path) -> IngestReport:
+    """Bring a dataset into the archive; the same input a second time changes nothing.
+
+    Nothing is appended before every table of the dataset was read and checked.
+
+    Args:
+        folder: a folder with a `dataset.toml`.
+        archive: where to.
+        raw_dir: where the files are kept as they were, under their content hash.
+
+    Raises:
+        ExperimentError: problems of the `dataset.toml`, all of them.
+        DataError: data that cannot be taken, or a lag rule that is too early (S7).
+        UnknownNameError: a column or a series that is not in the file.
+        UserError: a series that the archive has under another declaration.
+    """
+    dataset = load_dataset(folder)
+    inputs = [_read(dataset, source) for source in dataset.sources]
+    issued = None if dataset.forecasts is None else read_file(dataset.folder / dataset.forecasts.file, dataset.forecasts.text)
+    recorded = set(archive.batches()["source"].to_list())
+    fresh = [one for one in inputs if one.tag not in recorded]
+    observed = {one.tag: observe(dataset, one.source, one.table, one.listed) for one in fresh}
+    rules = tuple(pair for one in fresh for pair in _late_rules(dataset, one.source, observed[one.tag]))
+    forecasts = None if issued is None else read_issued(dataset, issued)
+    _refuse_redeclared(dataset, archive)
+    for table in [table for one in inputs for table in (one.table, one.listed)] + [issued]:
+        if table is not None:
+            _keep_raw(table, raw_dir)
+    for series in dataset.series:
+        archive.define(series)
+    reports = [
+        _append(archive, one, observed[one.tag]) if one.tag in observed else SourceReport(one.source.label, already=True)
+        for one in inputs
+    ]
+    if issued is not None and forecasts is not None:
+        reports.append(_reported(issued.label, archive.append_forecasts(forecasts)))
+    return IngestReport(dataset.name, tuple(one.id for one in dataset.series), tuple(reports), rules)
+
+
+def _read(dataset: Dataset, source: Source) -> _Input:
+    table = read_packaged(source.reader) if source.reader else read_file(dataset.folder / source.file, source.text)
+    listed = read_file(dataset.folder / source.publications, source.text) if source.publications else None
+    declared = [dataset.declared(bare) for bare in source.series]
+    hashes = [hashlib.sha256(one.content).hexdigest() for one in (table, listed) if one is not None]
+    key = digest("ingest", READING, dataset.name, source, declared, dataset.in_file, hashes)
+    return _Input(source, table, listed, f"{dataset.name}: {source.label} [{key[:16]}]")
+
+
+def _keep_raw(table: RawTable, raw_dir: Path) -> None:
+    path = raw_dir / f"{hashlib.sha256(table.content).hexdigest()}{table.suffix}"
+    if not path.exists():
+        write_file(path, table.content)
+
+
+def _refuse_redeclared(dataset: Dataset, archive: Archive) -> None:
+    """Ask about every changed declaration before anything is written."""
+    known = {one.id: one for one in archive.series()}
+    for series in dataset.series:
+        if known.get(series.id, series) != series:
+            archive.define(series)
+
+
+def _append(archive: Archive, one: _Input, found: Observations) -> SourceReport:
+    through = None
+    if found.publications is not None:
+        through = max(found.publications["published_at"].max(), found.rows["published_at"].max())  # type: ignore[type-var]
+    report = archive.append(
+        found.rows,
+        source=one.tag,
+        coverage=one.source.coverage,
+        known_through=through,  # type: ignore[arg-type]
+        publications=found.publications,
+    )
+    return _reported(one.source.label, report, found)
+
+
+def _reported(label: str, report: BatchReport, found: Observations | None = None) -> SourceReport:
+    return SourceReport(
+        label,
+        already=report.batch == 0,
+        rows_in=report.rows_in,
+        kept=report.kept,
+        duplicates=report.duplicates,
+        set_aside=report.set_aside,
+        empty=0 if found is None else found.empty,
+        undeclared=() if found is None else found.undeclared,
+    )
+
+
+def _late_rules(dataset: Dataset, source: Source, found: Observations) -> list[tuple[str, RuleCheck]]:
+    """The lag rule of every dated series against the first publications observed.
+
+    Raises:
+        DataError: a rule that holds for less than 99 % of them.
+    """
+    if not source.dated_by:
+        return []
+    checks = []
+    for series in (dataset.declared(bare) for bare in source.series):
+        if series.lag is not None:
+            firsts = first_publications(series, found)
+            if len(firsts):
+                ordinals = period_ordinals(series.parsed, firsts["period"].to_numpy().astype("datetime64[D]"))
+                instants = firsts["published_at"].dt.epoch("us").to_numpy().astype(np.int64)
+                checks.append((series.id, require_late_rule(series, ordinals, instants)))
+    return checks
+
+
+def first_publications(series: Series, found: Observations) -> pl.DataFrame:
+    """First publication (captured or not) of each period that came after the series' first vintage.
+
+    What the first vintage holds was public before; estimated dates say nothing about a rule.
+
+    Returns:
+        period, published_at.
+    """
+    rows = found.rows.filter(pl.col("series_id") == series.id)
+    if found.publications is None:
+        events = rows.select("period", "published_at", "availability")
+    else:
+        spans = found.publications.filter(pl.col("series_id") == series.id)
+        events = rows.select("period").unique().join_where(
+            spans, pl.col("period") >= pl.col("first"), pl.col("period") <= pl.col("last")
+        ).select("period", "published_at", "availability")
+    firsts = events.sort("published_at").group_by("period", maintain_order=True).first()
+    return firsts.filter(
+        (pl.col("published_at") > firsts["published_at"].min()) & (pl.col("availability") == "observed")
+    ).select("period", "published_at").sort("period")

@@ -1,0 +1,84 @@
+"""Which series share a panel, and how their periods become columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.core.errors import DataError
+from harness.core.series import Series
+from harness.core.snapshot import Panel
+from harness.core.time import NEVER, Frequency, Ordinals, Timeline, instant
+from harness.core.transform import Floats
+from harness.data.calendars import sessions_known
+
+Micros = NDArray[np.int64]
+
+
+def grouped(series: Mapping[str, Series]) -> list[tuple[str, ...]]:
+    """Ids that share frequency, calendar (with its closures) and zone; sorted within and between groups."""
+    groups: dict[tuple[Frequency, str, str, tuple[tuple[date, str], ...]], list[str]] = {}
+    for name in sorted(series):
+        one = series[name]
+        closures = one.closures if one.parsed.kind == "B" else ()
+        groups.setdefault((one.parsed, one.calendar, one.zone, closures), []).append(name)
+    return [tuple(names) for names in groups.values()]
+
+
+def timeline(series: Series, known_at: int) -> Timeline:
+    """The order of a series' periods as known at an instant."""
+    if series.parsed.kind != "B":
+        return Timeline(series.parsed)
+    return Timeline(series.parsed, sessions_known(series, instant(known_at)))
+
+
+def session_places(sessions: Ordinals, days: Ordinals, series: Series) -> Ordinals:
+    """Where each day stands among ascending sessions.
+
+    Raises:
+        DataError: a day is none of them.
+    """
+    places = np.searchsorted(sessions, days).astype(np.int64)
+    missing = np.append(sessions, -1)[places] != days
+    if missing.any():
+        raise DataError(
+            "the archive holds a day that is no session of its calendar",
+            value=f"{days[missing][0].astype('datetime64[D]')} ({series.id}, {series.calendar})",
+            rule="values of sessions lie on sessions",
+            fix="the calendar library may have changed: install the locked version, or ingest the series again",
+        )
+    return places
+
+
+def frozen(panel: Panel) -> Panel:
+    """The same panel; its arrays refuse to be written."""
+    for array in (panel.values, panel.published, panel.vintage):
+        array.flags.writeable = False
+    return panel
+
+
+def filled(
+    ids: tuple[str, ...], order: Timeline, places: tuple[Ordinals, Ordinals], cells: tuple[Floats, Micros, Micros]
+) -> Panel:
+    """A panel from single cells.
+
+    Args:
+        ids: its series, one per row.
+        order: the order of periods.
+        places: [cell] row and position on the timeline.
+        cells: [cell] value (NaN = withdrawn), published, vintage.
+    """
+    rows, positions = places
+    first = int(positions.min()) if len(positions) else 0
+    width = int(positions.max()) - first + 1 if len(positions) else 0
+    shape = (len(ids), width)
+    values, published, vintage = np.full(shape, np.nan), np.full(shape, NEVER), np.full(shape, NEVER)
+    there = ~np.isnan(cells[0])
+    at = (rows, positions - first)
+    values[at] = cells[0]
+    published[at] = np.where(there, cells[1], NEVER)
+    vintage[at] = np.where(there, cells[2], NEVER)
+    return frozen(Panel(ids, order, first, values, published, vintage))

@@ -1,0 +1,84 @@
+"""The past of single series in a change file: its changes, its span, and since when true vintages exist."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.core.errors import UserError
+from harness.core.time import NEVER
+from harness.core.transform import Floats
+from harness.data.changes import ChangeFile
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Past:
+    """Changes of one series, in order of publication; arrays [change].
+
+    Attributes:
+        period: ordinals.
+        published: microseconds UTC.
+        value: NaN = withdrawn.
+        vintage: microseconds of the vintage the number came from; NEVER = hindsight.
+        availability: index into `core.series.AVAILABILITIES`.
+    """
+
+    period: Integers
+    published: Integers
+    value: Floats
+    vintage: Integers
+    availability: NDArray[np.int8]
+
+    @property
+    def first_published(self) -> int:
+        """Microseconds UTC of the earliest change."""
+        return int(self.published[0])
+
+    @property
+    def first_true_vintage(self) -> int:
+        """Microseconds UTC of the first value that is as it was stated then (S6); NEVER = none is."""
+        true = self.published[self.vintage == self.published]
+        return int(true[0]) if len(true) else NEVER
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Ordinals of the first and last period that ever had a value."""
+        return int(self.period.min()), int(self.period.max())
+
+    @property
+    def hindsight_share(self) -> float:
+        """Share of changes that are pseudo real time: put under a date before the vintage they came from (S5)."""
+        late = (self.vintage == NEVER) | (self.vintage > self.published)
+        return float(late.mean())
+
+
+@lru_cache(maxsize=4)
+def _grouped(changes: ChangeFile) -> tuple[Integers, Integers]:
+    order = np.argsort(changes.code, kind="stable").astype(np.int64)
+    edges = np.searchsorted(changes.code[order], np.arange(len(changes.ids) + 1)).astype(np.int64)
+    return order, edges
+
+
+def past_of(changes: ChangeFile, series_id: str) -> Past:
+    """The changes of one series.
+
+    Raises:
+        UserError: the series has no ingested value.
+    """
+    order, edges = _grouped(changes)
+    code = changes.code_of(series_id)
+    rows = order[edges[code] : edges[code + 1]]
+    if not len(rows):
+        raise UserError("series without any ingested value", value=series_id, fix="ingest its dataset")
+    return Past(
+        changes.period[rows].astype(np.int64),
+        changes.published[rows],
+        changes.value[rows],
+        changes.vintage[rows],
+        changes.availability[rows],
+    )

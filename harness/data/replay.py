@@ -1,0 +1,136 @@
+"""Walking forward through a change file: one matrix per panel, to which only what is newly published is applied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from harness.core.errors import UserError
+from harness.core.recipe import Target
+from harness.core.series import Series
+from harness.core.snapshot import Issue, Panel, Snapshot
+from harness.core.time import NEVER, instant, micros
+from harness.data.declaration import declared_by
+from harness.data.external import issues_from
+from harness.data.matrix import Matrices
+from harness.data.panels import frozen
+
+if TYPE_CHECKING:
+    from harness.data.changes import ChangeFile
+
+Micros = NDArray[np.int64]
+
+
+class Replay:
+    """Snapshots at ascending origins, all together in one pass over the changes; no frame is built on the way."""
+
+    def __init__(
+        self,
+        changes: ChangeFile,
+        series_ids: Iterable[str],
+        *,
+        latency: timedelta = timedelta(0),
+        exclude_hindsight: bool = False,
+        sources: Iterable[str] = (),
+    ) -> None:
+        """Stand before the first change.
+
+        Args:
+            changes: the change file.
+            series_ids: stored ids of the series to follow.
+            latency: known means published at or before origin minus latency.
+            exclude_hindsight: leave out values whose vintage is unknown or later than their date.
+            sources: sources of external forecasts to hand out.
+
+        Raises:
+            UnknownNameError: no such series.
+        """
+        ids = tuple(sorted(set(series_ids)))
+        self._series: dict[str, Series] = {name: changes.series[changes.ids[changes.code_of(name)]] for name in ids}
+        self._latency = latency
+        self._known_at = NEVER
+        self._origin: datetime | None = None
+        codes = {name: changes.code_of(name) for name in ids}
+        rows = _chosen(changes, list(codes.values()), exclude_hindsight=exclude_hindsight)
+        arrays = (changes.code, changes.period, changes.published, changes.value, changes.vintage)
+        code, period, self._published, value, vintage = (array if rows is None else array[rows] for array in arrays)
+        self._matrices = Matrices(self._series, codes, (code, period, self._published, value, vintage))
+        self._done = 0
+        self._issues: list[Issue] = []
+        self._pending = _forecasts(changes, codes, tuple(sources))
+        self._names = {code: name for name, code in codes.items()}
+
+    def advance(self, origin: datetime) -> None:
+        """Apply what was published since the last origin.
+
+        Raises:
+            UserError: the origin has no zone, or lies before the last one.
+        """
+        at = micros(origin) - self._latency // timedelta(microseconds=1)
+        if at < self._known_at:
+            raise UserError(
+                "a replay only walks forward",
+                value=f"{origin.isoformat()} after {instant(self._known_at).isoformat()}",
+                fix="start another replay",
+            )
+        self._matrices.announce(at)
+        while len(self._pending) and self._pending[0][0] <= at:
+            issued, forecasts = self._pending.pop(0)
+            self._apply(issued)
+            self._issues += issues_from(
+                forecasts, self._names, lambda code, _: self._matrices.levels(self._names[code])
+            )
+        self._apply(at)
+        self._known_at, self._origin = at, origin
+
+    def _apply(self, at: int) -> None:
+        end = int(np.searchsorted(self._published, at, side="right"))
+        self._matrices.apply(self._done, end)
+        self._done = max(self._done, end)
+
+    def snapshot(self, target: Target | None = None, *, copy: bool = True) -> Snapshot:
+        """What is known at the last origin; its arrays are read-only.
+
+        Args:
+            target: what is forecast, carried along.
+            copy: False gives views that change with the next `advance`: for use before it only.
+
+        Raises:
+            UserError: `advance` was not called yet.
+        """
+        if self._origin is None:
+            raise UserError("no origin yet", fix="call advance(origin) first")
+        panels = tuple(_copied(panel) if copy else frozen(panel) for panel in self._matrices.panels())
+        series = {name: declared_by(one, self._known_at) for name, one in self._series.items()}
+        return Snapshot(self._origin, self._known_at, panels, series, target, tuple(self._issues))
+
+
+def _copied(panel: Panel) -> Panel:
+    arrays = (panel.values.copy(), panel.published.copy(), panel.vintage.copy())
+    return frozen(Panel(panel.ids, panel.timeline, panel.first, *arrays))
+
+
+def _chosen(changes: ChangeFile, codes: list[int], *, exclude_hindsight: bool) -> Micros | None:
+    """Rows of the chosen series; None = all of them."""
+    if len(codes) == len(changes.ids) and not exclude_hindsight:
+        return None
+    wanted = np.zeros(len(changes.ids), dtype=bool)
+    wanted[codes] = True
+    keep = wanted[changes.code]
+    if exclude_hindsight:
+        keep &= (changes.vintage != NEVER) & (changes.vintage <= changes.published)
+    return np.flatnonzero(keep)
+
+
+def _forecasts(changes: ChangeFile, codes: dict[str, int], sources: tuple[str, ...]) -> list[tuple[int, pl.DataFrame]]:
+    """Forecasts of the chosen series and sources by instant of issue, oldest first."""
+    if not sources:
+        return []
+    chosen = changes.forecasts.filter(pl.col("source").is_in(sources) & pl.col("code").is_in(list(codes.values())))
+    parts = chosen.sort("issued", maintain_order=True).partition_by("issued", maintain_order=True)
+    return [(int(part["issued"][0]), part) for part in parts]

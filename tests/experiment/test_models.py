@@ -1,0 +1,232 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.core.recipe import Experiment
+from harness.forecast.catalog import always_on
+
+OWN = "[features.own]\nlatest = [1]\n"
+GDP = '[features.gdp]\nseries = "gdp"\ntransform = "log_growth"\nlatest = [1]\n'
+GBM = '[models.gbm]\nkind = "lightgbm"\n'
+AR = '[models.ar]\nkind = "autoregression"\n'
+
+
+def test_a_kind_that_learns_from_rows_sees_all_blocks_unless_it_names_some(load: Callable[..., Experiment]) -> None:
+    both, one = load(OWN + GDP + GBM + '[models.small]\nkind = "lightgbm"\nfeatures = ["gdp"]\n').models
+    assert both.features == ("own", "gdp")
+    assert one.features == ("gdp",)
+
+
+def test_a_kind_that_reads_the_snapshot_sees_none(
+    load: Callable[..., Experiment], refused: Callable[..., list[str]]
+) -> None:
+    assert load(OWN + AR).models[0].features == ()
+    (problem,) = refused(OWN + AR + 'features = ["own"]\n')
+    assert "sees no features" in problem
+
+
+def test_parameters_are_resolved_with_the_kinds_defaults(load: Callable[..., Experiment]) -> None:
+    params = dict(load(OWN + GBM + "params = { num_leaves = 7, lambda_l2 = 1.0 }\n").models[0].params)
+    assert (params["num_leaves"], params["lambda_l2"]) == (7, 1.0)
+    assert params["n_estimators"] == dict(load(OWN + GBM).models[0].params)["n_estimators"]
+
+
+def test_every_recipe_of_a_file_is_hashable_so_that_it_can_be_a_key(load: Callable[..., Experiment]) -> None:
+    models = load(OWN + AR + '[models.ridge]\nkind = "sklearn"\nparams = { estimator = "sklearn.linear_model.Ridge", '
+                  "estimator_params = { alpha = 2.0 } }\n").models  # fmt: skip
+    assert len({hash(model) for model in models}) == 2
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        ("[models.a]\n", "kind: missing"),
+        ('[models.a]\nkind = "lightgmb"\n', 'did you mean "lightgbm"?'),
+        (GBM, "has no [features.NAME]"),
+        (OWN + GBM + "features = []\n", "at least one block"),
+        (OWN + GBM + 'features = ["won"]\n', 'did you mean "own"?'),
+        (OWN + GBM + "params = { num_leafs = 7 }\n", "did you mean 'num_leaves'?"),
+        (OWN + GBM + 'params = { n_estimators = "many" }\n', "wrong type"),
+        (OWN + GBM + "params = 7\n", "a table, written [models.gbm.params]"),
+        (OWN + GBM + 'works_on = "step"\n', "belongs to the kinds"),
+        (AR + 'works_on = "steps"\n', 'did you mean "step"?'),
+        (AR + 'works_on = "step"\nparams = { works_on = "level" }\n', "given twice"),
+        (OWN + '[models.r]\nkind = "sklearn"\n', "needs estimator"),
+        (AR + 'source = "bank"\n', 'belongs to kind = "external" only'),
+        (AR + "from = 2010-01-01\n", 'belongs to kind = "external" only'),
+        (AR + "refit_every = 0\n", "1 or more"),
+        (AR + 'functional = "mode"\n', '"mean", "median"'),
+        ('[models."a b"]\nkind = "ets"\n', "a name is a letter"),
+        ('[models.a]\nkind = "external"\n', "source: missing"),
+        ('[models.a]\nkind = "external"\nsource = "banks"\n', 'did you mean "bank"?'),
+        ('[models.a]\nkind = "external"\nsource = "bank"\nfrom = 2012-01-01\nto = 2011-01-01\n', "before from"),
+        ('[models.a]\nkind = "external"\nsource = "bank"\nknowledge = "some"\n', '"known", "unknown"'),
+        ('[models.last_value]\nkind = "ets"\n', "a rival that is always on"),
+        ('[models.mine]\nkind = "drift"\n', "a rival that is always on"),
+        ('[models.mine]\nkind = "har"\n', "does not fit the target"),
+        (AR + 'fallback = "drfit"\n', 'did you mean "drift"?'),
+        (AR + 'fallback = "ar"\n', "leads back to itself (ar -> ar)"),
+        (AR + 'fallback = "b"\n[models.b]\nkind = "ets"\nfallback = "ar"\n', "(ar -> b -> ar)"),
+    ],
+)
+def test_a_wrong_model_is_refused(refused: Callable[..., list[str]], models: str, message: str) -> None:
+    problems = refused(models)
+    assert any(message in line for line in problems), problems
+
+
+def test_every_rival_of_the_target_has_its_name_taken(
+    load: Callable[..., Experiment], refused: Callable[..., list[str]]
+) -> None:
+    for rival in always_on(load().target):
+        (problem,) = refused(f'[models.{rival.name}]\nkind = "ets"\n')
+        assert "always on" in problem
+
+
+def test_a_rival_with_other_parameters_is_a_model_of_its_own(load: Callable[..., Experiment]) -> None:
+    sections = {
+        "target": '[target]\nseries = ["stock.close"]\n'
+        'transform = { realised_volatility = 5, proxy = "squared_log_return" }\n',
+        "horizons": "[horizons]\nsteps = [1]\n",
+    }
+    assert load('[models.slow]\nkind = "ewma"\nparams = { decay = 0.99 }\n', **sections).models[0].name == "slow"
+
+
+def test_a_fallback_may_be_a_model_or_a_rival_and_chains_may_end(load: Callable[..., Experiment]) -> None:
+    ar, b = load(AR + 'fallback = "b"\n[models.b]\nkind = "ets"\nfallback = "drift"\n').models
+    assert (ar.fallback, b.fallback) == ("b", "drift")
+
+
+def test_a_fallback_on_a_model_with_another_mistake_is_not_blamed(refused: Callable[..., list[str]]) -> None:
+    (problem,) = refused(AR + 'fallback = "b"\n[models.b]\nkind = "etss"\n')
+    assert problem.startswith("models.b.kind")
+
+
+def test_a_source_no_dataset_declares_may_have_been_appended_by_the_user(load: Callable[..., Experiment]) -> None:
+    assert load('[models.a]\nkind = "external"\nsource = "our_desk"\n').models[0].cutoff_known
+
+
+def test_an_external_must_forecast_the_target(refused: Callable[..., list[str]]) -> None:
+    (problem,) = refused(
+        '[models.a]\nkind = "external"\nsource = "bank"\n', target='[target]\nseries = ["unemployment"]\n'
+    )
+    assert "issues no forecasts of toy/unemployment" in problem
+
+
+def test_trees_grow_for_what_the_primary_score_asks(load: Callable[..., Experiment]) -> None:
+    for primary, functional, objective in (("rmse", "mean", "regression"), ("mae", "median", "regression_l1")):
+        (gbm,) = load(OWN + GBM + f'[score]\nprimary = "{primary}"\n').models
+        assert (gbm.functional, dict(gbm.params)["objective"]) == (functional, objective)
+
+
+@pytest.mark.parametrize(("primary", "functional"), [("rmse", "median"), ("mae", "mean")])
+def test_a_score_that_misjudges_what_a_model_declares_is_refused(
+    refused: Callable[..., list[str]], primary: str, functional: str
+) -> None:
+    (problem,) = refused(AR + f'functional = "{functional}"\n[score]\nprimary = "{primary}"\n')
+    assert f"misjudge the {functional}" in problem
+
+
+@pytest.mark.parametrize(("primary", "message"), [("qlike", "variances only"), ("smape", "levels only"), ("bias", "one of")])
+def test_a_score_that_does_not_suit_the_target_is_refused(
+    refused: Callable[..., list[str]], primary: str, message: str
+) -> None:
+    (problem,) = refused(f'[score]\nprimary = "{primary}"\n')
+    assert message in problem
+
+
+@pytest.mark.parametrize(
+    ("kpi", "message"),
+    [
+        ('unit = "x"\nunder = 1\nover = 1\ntrades = true\n', "origins.latency: missing"),
+        ('unit = "x"\nunder = 0\nover = 0\n', "both prices are 0"),
+        ('unit = "x"\nunder = 1\n', "kpi.over: missing"),
+        ("under = 1\nover = 1\n", "kpi.unit: missing"),
+        ('unit = "x"\nunder = nan\nover = 1\n', "0 or more"),
+        ('unit = "x"\nunder = inf\nover = 1\n', "0 or more"),
+        ('unit = "x"\nunder = 1\nover = 1\nkind = "linear"\n', "asymmetric_linear"),
+    ],
+)
+def test_a_wrong_kpi_is_refused(refused: Callable[..., list[str]], kpi: str, message: str) -> None:
+    problems = refused(f"[kpi]\n{kpi}")
+    assert any(message in line for line in problems), problems
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ("window = { rolling = 10 }\n", "more than the rolling window of 10 holds"),
+        ("window = { rollng = 30 }\n", 'did you mean "rolling"?'),
+        ('window = "sliding"\n', "expanding"),
+        ("refit_every = 0\n", "1 or more"),
+    ],
+)
+def test_a_wrong_training_window_is_refused(refused: Callable[..., list[str]], training: str, message: str) -> None:
+    problems = refused(f"[training]\n{training}")
+    assert any(message in line for line in problems), problems
+
+
+def write(folder: Path, **files: str) -> None:
+    for name, text in files.items():
+        path = folder / f"{name.replace('__', '/')}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+MINE = '[models.mine]\nkind = "mine:Mean"\n'
+
+
+def code(load: Callable[..., Experiment]) -> str:
+    return load(MINE).models[0].code
+
+
+def test_a_users_class_is_hashed_with_every_file_it_imports_from_the_folder(
+    load: Callable[..., Experiment], folder: Path
+) -> None:
+    write(
+        folder,
+        mine="import numpy\nfrom tools import level\nimport kit.inner\n\n\nclass Mean:\n    pass\n",
+        tools="def level():\n    from deep import x\n    return x\n",
+        deep="x = 1\n",
+        kit____init__="",
+        kit__inner="from . import other\n",
+        kit__other="y = 1\n",
+        unrelated="z = 1\n",
+    )
+    seen = {code(load)}
+    write(folder, unrelated="z = 2\n")
+    assert {code(load)} == seen
+    for name in ("mine", "tools", "deep", "kit____init__", "kit__inner", "kit__other"):
+        path = folder / f"{name.replace('__', '/', 1) if name != 'kit____init__' else 'kit/__init__'}.py"
+        path.write_text(path.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
+        now = code(load)
+        assert now not in seen, name
+        seen.add(now)
+
+
+def test_reading_a_file_does_not_run_a_users_code(load: Callable[..., Experiment], folder: Path) -> None:
+    write(folder, mine="raise SystemExit('run')\n\n\nclass Mean:\n    pass\n")
+    assert len(code(load)) == 32
+
+
+def test_a_users_class_sees_features_only_when_it_names_them(load: Callable[..., Experiment], folder: Path) -> None:
+    write(folder, mine="class Mean:\n    pass\n")
+    assert load(OWN + MINE).models[0].features == ()
+    assert load(OWN + MINE + 'features = ["own"]\n').models[0].features == ("own",)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(None, "no module mine"), ("class Median:\n    pass\n", "defines no Mean"), ("class Mean\n", "is not Python")],
+)
+def test_a_users_class_that_is_not_there_is_refused(
+    refused: Callable[..., list[str]], folder: Path, text: str | None, message: str
+) -> None:
+    if text is not None:
+        write(folder, mine=text)
+    (problem,) = refused(MINE)
+    assert message in problem
+
+
+def test_an_installed_class_is_part_of_the_lock_and_has_no_hash_of_its_own(load: Callable[..., Experiment]) -> None:
+    assert load('[models.mine]\nkind = "sklearn.dummy:DummyRegressor"\n').models[0].code == ""

@@ -1,0 +1,62 @@
+"""Files appear whole or not at all, and a damaged record is never used."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from harness.core.errors import DamagedError
+from harness.record.files import read_json, write_file, write_folder
+
+
+class SimulatedKill(BaseException):
+    """Stands for the process ending here."""
+
+
+def test_an_interrupted_write_leaves_the_old_content_and_no_litter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "record.json"
+    write_file(path, b"old")
+
+    def killed(descriptor: int) -> None:
+        raise SimulatedKill
+
+    monkeypatch.setattr(os, "fsync", killed)
+    with pytest.raises(SimulatedKill):
+        write_file(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [item.name for item in tmp_path.iterdir()] == ["record.json"]
+
+
+def test_an_interrupted_folder_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def killed_at_the_second_file(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) == 2:
+            raise SimulatedKill
+
+    monkeypatch.setattr(os, "fsync", killed_at_the_second_file)
+    with pytest.raises(SimulatedKill):
+        write_folder(tmp_path / "cell", {"a": b"1", "b": b"2"})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_written_twice_holds_the_newer_files_only(tmp_path: Path) -> None:
+    write_folder(tmp_path / "cell", {"a": b"1", "b": b"2"})
+    write_folder(tmp_path / "cell", {"a": b"3"})
+    assert {item.name: item.read_bytes() for item in (tmp_path / "cell").iterdir()} == {"a": b"3"}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]"])
+def test_a_json_record_that_is_no_object_is_damaged(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "manifest.json"
+    path.write_text(content)
+    with pytest.raises(DamagedError, match="unreadable"):
+        read_json(path)
+    path.write_text(json.dumps({"a": 1}))
+    assert read_json(path) == {"a": 1}
