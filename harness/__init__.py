@@ -99,43 +99,41 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-def _backtest(
-    experiment: Experiment | str | Path,
-    archive: Archive | None = None,
-    *,
-    workers: int | None = None,
-    home: str | Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Run:
-    """Run an experiment, or resume an interrupted run of the same identity.
-
-    A local dataset that the archive lacks is ingested first; nothing is downloaded.
-
-    Args:
-        experiment: an experiment file, or an `Experiment` built in Python.
-        archive: the archive to use; None = the home's.
-        workers: worker processes; None = as many as the cores allow.
-        home: the home folder; None = `HARNESS_HOME`, else `.harness` in the working folder.
-        progress: called with (cells done, cells in all).
-
-    Returns:
-        The finished run.
-
-    Raises:
-        UserError: the experiment, the data or the plan is wrong; the message says what to do.
-    """
-    from harness.experiment.launch import launch
-    from harness.record.home import open_home
-    from harness.report.run import Run
-
-    place = open_home(home)
-    return Run(launch(experiment, place, archive, workers=workers, progress=progress), place)
-
-
 class _Room(ModuleType):
     """The room `harness.backtest`, which is also the verb: `hs.backtest(experiment)`."""
 
-    __call__ = staticmethod(_backtest)
+    def __call__(
+        self,
+        experiment: Experiment | str | Path,
+        archive: Archive | None = None,
+        *,
+        workers: int | None = None,
+        home: str | Path | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Run:
+        """Run an experiment, or resume an interrupted run of the same identity.
+
+        A local dataset that the archive lacks is ingested first; nothing is downloaded.
+
+        Args:
+            experiment: an experiment file, or an `Experiment` built in Python.
+            archive: the archive to use; None = the home's.
+            workers: worker processes; None = as many as the cores allow.
+            home: the home folder; None = `HARNESS_HOME`, else `.harness` in the working folder.
+            progress: called with (cells done, cells in all).
+
+        Returns:
+            The finished run.
+
+        Raises:
+            UserError: the experiment, the data or the plan is wrong; the message says what to do.
+        """
+        from harness.experiment.launch import launch
+        from harness.record.home import open_home
+        from harness.report.run import Run
+
+        place = open_home(home)
+        return Run(launch(experiment, place, archive, workers=workers, progress=progress), place)
 
 
 class _Package(ModuleType):
@@ -148,6 +146,6 @@ class _Package(ModuleType):
 
 
 if TYPE_CHECKING:
-    backtest = _backtest
+    backtest: _Room
 else:
     sys.modules[__name__].__class__ = _Package

@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 
 from harness.backtest.splits import FATES, USED, Plan, row_fates, target_inputs, training_set
 from harness.core.frames import UTC_INSTANT
+from harness.core.recipe import Experiment
 from harness.core.series import AVAILABILITIES
 from harness.core.snapshot import NO_POSITION, target_panel
 from harness.core.time import instant
 from harness.data.changes import ChangeFile
+from harness.data.dataset import find_dataset, load_dataset
 from harness.data.past import past_of
 from harness.data.replay import Replay
+
+
+def dataset_facts(experiment: Experiment) -> list[dict[str, str]]:
+    """What the experiment's datasets say about themselves: shown with every result, not part of its identity."""
+    folder = Path(experiment.folder) if experiment.folder else None
+    found = [load_dataset(find_dataset(name, folder)) for name in experiment.datasets]
+    return [
+        {
+            "name": one.name,
+            "title": one.title,
+            "origin": one.origin,
+            "licence": one.licence,
+            "attribution": one.attribution.strip(),
+            "forecasts_note": one.forecasts.note if one.forecasts else "",
+        }
+        for one in found
+    ]
 
 
 def input_facts(plan: Plan, changes: ChangeFile) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.backtest.assemble import Results, assemble
+from harness.backtest.data_facts import dataset_facts
 from harness.backtest.design import build_design
 from harness.backtest.engine import Engine, InProcess, Workers
 from harness.backtest.keys import RecipeIdentity, cell_keys, recipe_identity, run_id
@@ -237,5 +238,6 @@ def _manifest(
         "platform": numeric_platform(),
         "cells": keys,
         "recipes": {recipe.name: identity.text for recipe, identity in board},
+        "datasets": dataset_facts(experiment),
         "facts": results.facts,
     }

@@ -11,23 +11,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from harness.core.errors import DataError
-from harness.core.series import AVAILABILITIES, Series
+from harness.core.series import Series
 from harness.core.time import instant, period_end
 from harness.data.calendars import sessions_between
-from harness.data.columns import Coded, day_of, instants, numbers, ordinals, polars_frame
+from harness.data.columns import code_rows, day_of, polars_frame
+from harness.data.dating import dated
 from harness.data.declaration import Catalogue
-from harness.data.derive import (
-    OBSERVED,
-    ORDER,
-    PUBLICATION,
-    RULE,
-    STATEMENT,
-    runs,
-    spans,
-    with_decimals,
-    withdrawals,
-)
-from harness.data.lags import release_micros
+from harness.data.derive import ORDER, runs, spans, with_decimals, withdrawals
+from harness.data.listing import check_listed, listed
 
 Coverage = Literal["rows", "complete", "changes"]
 COVERAGES = ("rows", "complete", "changes")
@@ -63,6 +54,12 @@ class Batch:
     duplicates: int
     sha256: str
 
+    @property
+    def newest(self) -> int | None:
+        """Microseconds UTC of the newest captured publication; None when nothing was kept."""
+        published = self.publications.filter("captured")["published"].to_numpy()
+        return int(published.max()) if len(published) else None
+
 
 def read_batch(frame: Any, catalogue: Catalogue, *, coverage: Coverage, publications: Any, now: int) -> Batch:
     """Read one batch.
@@ -83,114 +80,20 @@ def read_batch(frame: Any, catalogue: Catalogue, *, coverage: Coverage, publicat
         raise DataError("unknown coverage", value=repr(coverage), rule=f"one of {', '.join(COVERAGES)}")
     columns = polars_frame(frame, ("series_id", "period", "value"), ("published_at", "availability", "value_known_at"))
     rows = code_rows(columns["series_id"], catalogue)
-    stated = _statements(columns, rows)
+    stated = dated(columns, rows)
     kept, set_aside, positions = _sorted_out(stated, rows.series, now)
     kept, positions, duplicates = _without_repeats(kept, positions, catalogue)
-    if publications is None:
-        found = spans(kept) if coverage == "complete" else runs(kept, positions, countable=coverage == "rows")
-    else:
-        found = _listed(publications, catalogue, kept, coverage, positions)
+    found = spans(kept) if coverage == "complete" else runs(kept, positions, countable=coverage == "rows")
+    if publications is not None:
+        told = listed(publications, catalogue, now)
+        check_listed(told, kept, coverage, catalogue)
+        found = told if coverage == "changes" else pl.concat([found, told])
     explicit = kept.with_columns(implied=pl.lit(value=False))
     if coverage == "complete":
         nulls = withdrawals(kept, found).with_columns(implied=pl.lit(value=True))
         explicit = pl.concat([explicit, nulls]).sort(ORDER) if nulls.height else explicit
     digest = content_hash(stated, coverage, found.select(pl.exclude("batch")))
     return Batch(explicit, found, set_aside, columns.height, duplicates, digest)
-
-
-def code_rows(column: pl.Series, catalogue: Catalogue) -> Coded:
-    """The series code of each row of a column of (stored or bare) ids."""
-    if column.dtype != pl.String:
-        if column.dtype not in (pl.Categorical, pl.Enum):
-            raise DataError("column series_id holds no names", value=str(column.dtype), rule="text")
-        column = column.cast(pl.String)
-    if column.null_count():
-        raise DataError("column series_id has an empty entry", rule="every row names its series")
-    names = column.unique(maintain_order=True)
-    codes = [catalogue.codes[catalogue.resolve(name)] for name in names.to_list()]
-    table = pl.Series(codes, dtype=pl.Int32)
-    per_row = column.cast(pl.Enum(names)).to_physical().to_numpy()
-    return Coded(table.to_numpy()[per_row], {code: catalogue.series[code] for code in codes})
-
-
-def _statements(columns: pl.DataFrame, rows: Coded) -> pl.DataFrame:
-    periods = ordinals(columns["period"], rows)
-    if "published_at" in columns.columns:
-        published = instants(columns["published_at"], rows)
-        availability = _availability(columns)
-        vintage = _vintage(columns, rows, published, availability)
-    else:
-        published = _ruled(rows, periods)
-        availability = np.full(len(periods), RULE, dtype=np.int8)
-        vintage = pl.Series([None], dtype=pl.Int64).new_from_index(0, len(periods))
-    return pl.DataFrame(
-        {
-            "code": rows.codes,
-            "period": periods,
-            "published": published,
-            "value": numbers(columns["value"]),
-            "availability": availability,
-            "vintage": vintage,
-            "batch": pl.zeros(len(periods), pl.Int32, eager=True),
-        },
-        schema=STATEMENT,
-    )
-
-
-def _availability(columns: pl.DataFrame) -> NDArray[np.int8]:
-    if "availability" not in columns.columns:
-        return np.full(columns.height, OBSERVED, dtype=np.int8)
-    given = columns["availability"]
-    allowed = AVAILABILITIES[:2]
-    wrong = given.filter(~given.is_in(list(allowed)).fill_null(value=False))
-    if len(wrong):
-        raise DataError(
-            "unknown availability",
-            value=repr(wrong[0]),
-            rule=f"one of {', '.join(allowed)}; assumed rows are made by the archive itself",
-        )
-    return (given == "rule").to_numpy().astype(np.int8)
-
-
-def _vintage(
-    columns: pl.DataFrame, rows: Coded, published: NDArray[np.int64], availability: NDArray[np.int8]
-) -> pl.Series:
-    """The instant of the vintage each number comes from: its publication for observed rows, else as declared."""
-    observed = pl.Series(availability == OBSERVED)
-    own = pl.Series(published).zip_with(observed, pl.Series([None], dtype=pl.Int64).new_from_index(0, len(published)))
-    if "value_known_at" not in columns.columns:
-        return own
-    given = columns["value_known_at"]
-    stated = given.is_not_null().to_numpy()
-    out = np.zeros(len(published), dtype=np.int64)
-    out[stated] = instants(given.filter(given.is_not_null()), Coded(rows.codes[stated], rows.series))
-    known = pl.select(pl.when(pl.Series(stated)).then(pl.Series(out))).to_series()
-    differs = (known != published).fill_null(value=False) & observed
-    if differs.any():
-        raise DataError(
-            "an observed row whose number comes from another vintage",
-            value=f"{int(differs.sum())} row(s)",
-            rule="observed means value_known_at equals published_at",
-            fix='say availability = "rule" for values put under another date',
-        )
-    return known.zip_with(~observed, own)
-
-
-def _ruled(rows: Coded, periods: NDArray[np.int32]) -> NDArray[np.int64]:
-    without = sorted(series.id for series in rows.series.values() if series.lag is None)
-    if without:
-        raise DataError(
-            "no publication dates",
-            value=", ".join(without[:5]),
-            rule="a value needs published_at, or its series a lag rule",
-            fix="add a column published_at, or declare lag = {...} for the series",
-        )
-    out = np.zeros(len(periods), dtype=np.int64)
-    for code, series in rows.series.items():
-        mine = np.flatnonzero(rows.codes == code) if len(rows.series) > 1 else slice(None)
-        unique, inverse = np.unique(periods[mine], return_inverse=True)
-        out[mine] = release_micros(series, unique.astype(np.int64))[inverse]
-    return out
 
 
 def _sorted_out(
@@ -275,70 +178,6 @@ def contradiction(
         rule="a publication states one value per period",
         fix="give a later published_at to the revision, or drop one of them",
     )
-
-
-def _listed(
-    frame: Any, catalogue: Catalogue, stated: pl.DataFrame, coverage: Coverage, positions: pl.Series
-) -> pl.DataFrame:
-    """Publications given as a list: they say what was covered, and which publication was not captured."""
-    needed = ("series_id", "published_at", "first", "last")
-    columns = polars_frame(frame, needed, ("complete", "captured", "availability"))
-    rows = code_rows(columns["series_id"], catalogue)
-    published = instants(columns["published_at"], rows)
-    flags = {
-        name: columns[name] if name in columns.columns else pl.repeat(default, columns.height, eager=True)
-        for name, default in (("complete", False), ("captured", True))
-    }
-    for name, flag in flags.items():
-        if flag.dtype != pl.Boolean or flag.null_count():
-            raise DataError(f"column {name} of publications holds no flags", value=str(flag.dtype), rule="booleans")
-    listed = pl.DataFrame(
-        {
-            "code": rows.codes,
-            "published": published,
-            "first": ordinals(columns["first"], rows),
-            "last": ordinals(columns["last"], rows),
-            **flags,
-            "countable": pl.repeat(True, columns.height, eager=True),  # noqa: FBT003 - polars' own signature
-            "availability": _availability(columns),
-            "vintage": published,
-            "batch": pl.zeros(columns.height, pl.Int32, eager=True),
-        },
-        schema=PUBLICATION,
-    ).unique(maintain_order=True)
-    _check_listed(listed, stated, coverage, catalogue)
-    if coverage == "changes":
-        return listed
-    own = spans(stated) if coverage == "complete" else runs(stated, positions, countable=True)
-    return pl.concat([own, listed])
-
-
-def _check_listed(listed: pl.DataFrame, stated: pl.DataFrame, coverage: Coverage, catalogue: Catalogue) -> None:
-    if (listed["first"] > listed["last"]).any():
-        raise DataError("a publication that ends before it begins", rule="first <= last")
-    if coverage != "changes":
-        if listed["captured"].any():
-            raise DataError(
-                "captured publications are listed for changes only",
-                value=coverage,
-                rule="with rows and complete, the rows themselves tell what was covered",
-                fix="list only publications that were not captured",
-            )
-        return
-    covering = stated.join(
-        listed.filter("captured").select("code", "published", "first", "last"), on=["code", "published"]
-    )
-    inside = covering.filter(pl.col("period").is_between(pl.col("first"), pl.col("last")))
-    loose = stated.join(inside, on=list(ORDER), how="anti")
-    if loose.height:
-        row = loose.row(0, named=True)
-        series = catalogue.series[row["code"]]
-        raise DataError(
-            "a change outside every listed publication",
-            value=f"{series.id}, period {day_of(row['period'], series)}, published {instant(row['published'])}",
-            rule="each change belongs to a captured publication of its instant that covers its period",
-            fix="add the publication to the list, or widen its first and last",
-        )
 
 
 def content_hash(rows: pl.DataFrame, *parts: object) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from harness.core.errors import DataError
 from harness.core.series import Series
 from harness.core.time import end_of_day, micros, period_ends, period_ordinals
+from harness.data.declaration import Catalogue
 
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 ISO_OFFSET = re.compile(r"(Z|[+-]\d{2}:?\d{2})$")
@@ -62,8 +63,8 @@ def _from_pandas(name: str, column: Any) -> pl.Series:
     stamps = [item for item in items if isinstance(item, datetime)]
     if stamps:
         return _from_stamps(name, items, stamps)
-    out: pl.Series = pl.from_pandas(column.reset_index(drop=True), nan_to_null=False)
-    return out.alias(name)
+    out = pl.from_pandas(column.reset_index(drop=True), nan_to_null=False)
+    return pl.Series(name, out)
 
 
 def _from_stamps(name: str, items: Sequence[Any], stamps: Sequence[datetime]) -> pl.Series:
@@ -83,6 +84,26 @@ def _mixed(name: str, zones: Sequence[str]) -> DataError:
         rule="all instants of a column share one zone",
         fix="convert them to UTC first",
     )
+
+
+def code_rows(column: pl.Series, catalogue: Catalogue) -> Coded:
+    """The series code of each row of a column of (stored or bare) ids.
+
+    Raises:
+        DataError: no text, or an empty entry.
+        UnknownNameError: a series that is not defined.
+    """
+    if column.dtype != pl.String:
+        if column.dtype not in (pl.Categorical, pl.Enum):
+            raise DataError("column series_id holds no names", value=str(column.dtype), rule="text")
+        column = column.cast(pl.String)
+    if column.null_count():
+        raise DataError("column series_id has an empty entry", rule="every row names its series")
+    names = column.unique(maintain_order=True)
+    codes = [catalogue.codes[catalogue.resolve(name)] for name in names.to_list()]
+    table = pl.Series(codes, dtype=pl.Int32)
+    per_row = column.cast(pl.Enum(names)).to_physical().to_numpy()
+    return Coded(table.to_numpy()[per_row], {code: catalogue.series[code] for code in codes})
 
 
 def numbers(column: pl.Series) -> pl.Series:
@@ -115,7 +136,7 @@ def days(column: pl.Series) -> pl.Series:
         DataError: nulls, times of day, zones, or text that is no date.
     """
     if column.dtype == pl.String:
-        column = _parsed(column, pl.Date(), "%Y-%m-%d")
+        column = _parsed(column)
     _no_nulls(column)
     if isinstance(column.dtype, pl.Datetime):
         if column.dtype.time_zone is not None or not _midnights(column):
@@ -200,8 +221,8 @@ def _inside_table(series: Series, ends: NDArray[np.datetime64]) -> None:
             raise DataError("a period outside the declared table", value=f"{latest} ({series.id})")
 
 
-def _parsed(column: pl.Series, dtype: pl.DataType, form: str) -> pl.Series:
-    out = column.str.strptime(dtype, form, strict=False)
+def _parsed(column: pl.Series) -> pl.Series:
+    out = column.str.strptime(pl.Date, "%Y-%m-%d", strict=False)
     bad = out.is_null() & column.is_not_null()
     if bad.any():
         raise DataError(
@@ -215,7 +236,7 @@ def _parsed(column: pl.Series, dtype: pl.DataType, form: str) -> pl.Series:
 def _parsed_instants(column: pl.Series) -> pl.Series:
     texts = column.drop_nulls().unique().to_list()
     if all(ISO_DATE.fullmatch(text) for text in texts):
-        return _parsed(column, pl.Date(), "%Y-%m-%d")
+        return _parsed(column)
     read: dict[str, datetime] = {}
     for text in texts:
         try:

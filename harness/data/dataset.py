@@ -150,7 +150,7 @@ def _series(table: Table, dataset: str, defaults: Table, dated: bool) -> Series 
     bare = table.path.partition(".")[2]
     frequency_given = merged.required("frequency", 'frequency = "M"')
     zone_given = merged.required("zone", 'zone = "Europe/London"')
-    lag = _lag(merged, dated)
+    lag = _lag(merged, dated, where=table.path if "lag" in table.values else "defaults")
     decimals = merged.values.get("decimals")
     if decimals is not None:
         decimals = merged.integer("decimals", 0, least=0)
@@ -176,7 +176,8 @@ def _series(table: Table, dataset: str, defaults: Table, dated: bool) -> Series 
         return None
 
 
-def _lag(series: Table, dated: bool) -> LagRule | None:
+def _lag(series: Table, dated: bool, where: str) -> LagRule | None:
+    """The lag rule of a series, or of the defaults (`where`), noted once there."""
     if "lag" not in series.values:
         if not dated:
             series.problems.add(
@@ -186,10 +187,10 @@ def _lag(series: Table, dated: bool) -> LagRule | None:
                 'publication date (columns.published_at = "...") or the vintage date (columns.vintage_date = "...")',
             )
         return None
-    table = series.table("lag")
-    if table.values.get("kind") == FILL_IN or FILL_IN in str(series.values["lag"]):
+    table = Table(where, series.values, series.problems).table("lag")
+    if FILL_IN in str(series.values["lag"]):
         series.problems.add(
-            f"{series.path}.lag",
+            table.path,
             "still to be filled in",
             hint='say when a period\'s value is public, late rather than typical: lag = { kind = "calendar_days", n = 30 }'
             " is 30 days after the period's last day; datasets/README.md lists the kinds",

@@ -102,6 +102,8 @@ def runs(statements: pl.DataFrame, positions: pl.Series, *, countable: bool) -> 
         countable: whether releases may be counted by these publications.
     """
     same = ("code", "published", "availability", "vintage")
+    if not statements.height:
+        return pl.DataFrame(schema=PUBLICATION)
     ordered = statements.with_columns(positions.alias("position")).sort("code", "published", "period")
     follows = pl.col("position") == pl.col("position").shift(1) + 1
     for name in same:
@@ -131,16 +133,10 @@ def spans(statements: pl.DataFrame) -> pl.DataFrame:
 
 
 def _publications(frame: pl.DataFrame, *, complete: bool, countable: bool) -> pl.DataFrame:
-    return (
-        frame.with_columns(
-            complete=pl.lit(complete),
-            captured=pl.lit(value=True),
-            countable=pl.lit(countable),
-            batch=pl.lit(0, pl.Int32),
-        )
-        .select(PUBLICATION.names())
-        .cast(dict(PUBLICATION))
-    )  # type: ignore[arg-type]
+    flagged = frame.with_columns(
+        complete=pl.lit(complete), captured=pl.lit(value=True), countable=pl.lit(countable), batch=pl.lit(0, pl.Int32)
+    )
+    return flagged.select(pl.col(name).cast(dtype) for name, dtype in PUBLICATION.items())
 
 
 def expand(publications: pl.DataFrame, low: NDArray[np.int64], high: NDArray[np.int64]) -> pl.DataFrame:

@@ -14,8 +14,8 @@ from harness.core.errors import DataError
 from harness.core.snapshot import Issue
 from harness.core.time import NEVER, instant
 from harness.core.transform import Floats
-from harness.data.batch import NOT_YET, SET_ASIDE, code_rows, content_hash
-from harness.data.columns import Coded, day_of, instants, numbers, ordinals, polars_frame
+from harness.data.batch import NOT_YET, SET_ASIDE, content_hash
+from harness.data.columns import Coded, code_rows, day_of, instants, numbers, ordinals, polars_frame
 from harness.data.declaration import Catalogue
 
 FORECAST = pl.Schema(

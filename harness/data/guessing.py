@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from harness.core.time import MONTHS, WEEKDAYS, parse_frequency
 from harness.data.calendars import sessions_between
 from harness.data.declared import Layout, Stamp, TextForm
 from harness.data.stamps import moment_of, period_of
-from harness.data.tables import RawTable, read_file
+from harness.data.tables import RawTable, numbers, read_file
 
 PUBLISHED = ("published_at", "publication_date", "published", "release_date", "released_at", "release", "announced")
 VINTAGE = ("vintage_date", "vintage", "realtime_start", "real_time_start", "as_of", "asof", "edition")
@@ -30,8 +30,35 @@ VALUE = ("value", "values", "obs_value", "val", "y")
 DATE_FORMATS = ("", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%Y/%m/%d", "%Y%m%d", "%b %Y", "%b-%y", "%m/%Y")
 CALENDARS = ("XNYS", "XLON", "XETR", "XTKS")
 DELIMITERS = (",", ";", "\t", "|")
+NO_VALUE = frozenset({"NA", "N/A", "#N/A", "nan", "NaN", "NAN", "null", "None", ".", "-", ".."})
 SAMPLE = 5000
-"""Rows looked at to tell a column's kind; the frequency is checked on every period."""
+"""Rows looked at to tell a column of dates; the frequency is checked on every period."""
+TREND = 4 / 3
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The period column, understood.
+
+    Attributes:
+        frequency, calendar, stamp: as declared for a series and its source.
+        date_format: its form; "" = ISO or names of periods.
+        periods: distinct period ends, ascending.
+    """
+
+    frequency: str
+    calendar: str
+    stamp: Stamp
+    date_format: str
+    periods: tuple[date, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """How a series' values lie: all above zero; moved by more than a third between its first and last third."""
+
+    positive: bool
+    trending: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +68,14 @@ class Guess:
     Attributes:
         layout: `long` or `wide`.
         period: its period column.
-        dated_by: (meaning, column): (`published_at` or `vintage_date`, name); ("", "") = no such column.
+        dated_by: (`published_at` or `vintage_date`, column name); ("", "") = it has none.
         series: its series column (long, several series), else "".
         value: its value column (long), else "".
         names: series names in the file, in order.
-        frequency, calendar, stamp: of its periods.
+        timing: the period column, understood.
         text: how a CSV file is written.
-        periods: distinct period ends, ascending.
-        trending: names whose values are positive and moved by more than a third between the ends of the sample.
-        positive: names whose values are all positive.
+        levels: series name -> how its values lie.
+        published: first and last publication day; None without such a column.
     """
 
     layout: Layout
@@ -58,13 +84,10 @@ class Guess:
     series: str
     value: str
     names: tuple[str, ...]
-    frequency: str
-    calendar: str
-    stamp: Stamp
+    timing: Timing
     text: TextForm
-    periods: tuple[date, ...]
-    trending: frozenset[str]
-    positive: frozenset[str]
+    levels: Mapping[str, Levels]
+    published: tuple[date, date] | None = None
 
 
 def guess(path: Path) -> Guess:
@@ -75,30 +98,207 @@ def guess(path: Path) -> Guess:
     """
     text = guess_text_form(path)
     table = read_file(path, text)
-    dates = {name: found for name in table.frame.columns if (found := _date_format(table.frame[name])) is not None}
-    dated_by = _dated_by(list(dates))
+    found = {name: _date_formats(table.frame[name].head(SAMPLE)) for name in table.frame.columns}
+    dates = [name for name, formats in found.items() if formats]
+    dated_by = _dated_by(dates)
     period = _pick(PERIOD, [name for name in dates if name != dated_by[1]])
     if not period:
         raise DataError(
             "no column of dates found",
             value=f"{path.name}: {', '.join(table.frame.columns)}",
             rule="one column names the period of each row, as a date or like 2010Q1, 2010-03, 2010",
-            fix="add such a column",
+            fix="add such a column, or name one of them period",
         )
+    timing = _timing(table, period, found[period])
     others = [name for name in table.frame.columns if name not in (period, dated_by[1])]
-    numeric = [name for name in others if _is_numeric(table.frame[name], text.decimal_mark)]
-    texts = [name for name in others if name not in numeric and name not in dates]
+    numeric, nulls = _numeric(table, others, text.decimal_mark)
     if not numeric:
-        raise DataError("no column of numbers found", value=path.name, fix='declare the decimal mark or correct the file')
-    series, value = _long_columns(table, texts, numeric)
-    text = TextForm(text.encoding, text.delimiter, text.decimal_mark, dates[period])
-    names = tuple(table.frame[series].drop_nulls().unique(maintain_order=True).cast(pl.String)) if series else ()
+        raise DataError("no column of numbers found", value=f"{path.name}: {', '.join(others)}")
+    series, value = _long_columns(table, [name for name in others if name not in numeric], numeric)
+    inside = table.frame[series].drop_nulls().unique(maintain_order=True).cast(pl.String).to_list() if series else []
+    names = tuple(inside) or ((value,) if value else tuple(numeric))
+    form = next((form for form in (timing.date_format, *found.get(dated_by[1], ())[:1]) if form), "")
+    text = TextForm(text.encoding, text.delimiter, text.decimal_mark, form, nulls)
+    levels = {name: _levels(table, name, series, value, text) for name in names}
     layout: Layout = "long" if value else "wide"
-    named = names or ((value,) if value else tuple(numeric))
-    frequency, calendar, stamp, periods = _frequency(table, period, text.date_format)
-    values = {name: _values(table, name, series, value, text.decimal_mark) for name in named}
-    positive = frozenset(name for name, numbers in values.items() if len(numbers) and numbers.min() > 0)
-    return Guess(
-        layout, period, dated_by, series, value, named, frequency, calendar, stamp, text, periods,
-        frozenset(name for name in positive if _trends(values[name])), positive,
-    )  # fmt: skip
+    published = _span(table.frame[dated_by[1]], form) if dated_by[1] else None
+    return Guess(layout, period, dated_by, series, value, names, timing, text, levels, published)
+
+
+def guess_text_form(path: Path) -> TextForm:
+    """Encoding, delimiter and decimal mark of a CSV file, from its first lines."""
+    if not path.name.endswith((".csv", ".tsv", ".txt")):
+        return TextForm()
+    try:
+        head = path.read_bytes()[:65536]
+    except OSError as error:
+        raise DataError("data file cannot be read", value=path, rule=str(error.strerror)) from error
+    try:
+        lines, encoding = head.decode("utf-8").splitlines(), "utf-8"
+    except UnicodeDecodeError as error:
+        cut_inside_a_character = error.start > len(head) - 4 and len(head) == 65536
+        encoding = "utf-8" if cut_inside_a_character else "cp1252"
+        lines = head.decode(encoding, errors="replace").splitlines()
+    header = lines[0] if lines else ""
+    delimiter = max(DELIMITERS, key=header.count)
+    fields = [field.strip() for line in lines[1:200] for field in line.split(delimiter)]
+    commas = delimiter != "," and any(re.fullmatch(r"-?\d+,\d+", field) for field in fields)
+    return TextForm(encoding=encoding, delimiter=delimiter, decimal_mark="," if commas else ".")
+
+
+def _pick(preferred: Sequence[str], names: Sequence[str]) -> str:
+    """The first name in order of preference (case aside), else the first there is, else ""."""
+    lowered = {name.lower(): name for name in reversed(names)}
+    return next((lowered[name] for name in preferred if name in lowered), names[0] if names else "")
+
+
+def _dated_by(dates: Sequence[str]) -> tuple[str, str]:
+    lowered = {name.lower(): name for name in dates}
+    for meaning, candidates in (("published_at", PUBLISHED), ("vintage_date", VINTAGE)):
+        for name in candidates:
+            if name in lowered:
+                return meaning, lowered[name]
+    return "", ""
+
+
+def _date_formats(column: pl.Series) -> tuple[str, ...]:
+    """The forms in which every entry of a column is a date ("" = ISO or a period's name); () = no dates."""
+    if column.dtype == pl.Date or isinstance(column.dtype, pl.Datetime):
+        return ("",)
+    values = column.drop_nulls().unique(maintain_order=True).to_list()
+    if column.dtype.is_integer():
+        named = column.name.lower() in PERIOD
+        return ("",) if values and named and all(1500 <= value <= 2200 for value in values) else ()
+    if column.dtype != pl.String or not values:
+        return ()
+    if all(re.fullmatch(r"\d{4}", value) for value in values) and column.name.lower() not in PERIOD:
+        return ()
+    return tuple(form for form in DATE_FORMATS if all(_plain_day(value, form) is not None for value in values))
+
+
+def _plain_day(value: object, date_format: str) -> date | None:
+    """A day inside the period that a stamp names, whatever the frequency; None = no date."""
+    for kind in ("Q", "M", "A") if date_format == "" and isinstance(value, (str, int)) else ():
+        try:
+            if re.fullmatch(r"\d{4}([- ]?[Qq][1-4]|[-Mm]\d{1,2})?", str(value)):
+                return period_of(value, parse_frequency(kind), "month")
+        except ValueError:
+            continue
+    try:
+        moment = moment_of(value, date_format)
+    except ValueError:
+        return None
+    if date_format and isinstance(value, str) and moment != moment_of(value, date_format):
+        return None
+    return moment.date() if isinstance(moment, datetime) else moment
+
+
+def _span(column: pl.Series, date_format: str) -> tuple[date, date] | None:
+    days = [_plain_day(value, date_format) or _plain_day(value, "") for value in column.drop_nulls().unique().to_list()]
+    known = sorted(day for day in days if day is not None)
+    return (known[0], known[-1]) if known else None
+
+
+def _timing(table: RawTable, period: str, formats: Sequence[str]) -> Timing:
+    """Frequency and stamp of the period column, in the first form that makes a regular series of it.
+
+    Raises:
+        DataError: no form does.
+    """
+    values = table.frame[period].drop_nulls().unique(maintain_order=True).to_list()
+    for form in formats:
+        days = {value: _plain_day(value, form) for value in values}
+        ordered = sorted({day for day in days.values() if day is not None})
+        for frequency, stamp in _candidates(ordered):
+            try:
+                ends = {period_of(value, parse_frequency(frequency), stamp, form) for value in values}
+            except ValueError:
+                continue
+            if len(ends) == len(values):
+                calendar = _calendar(ordered) if frequency == "B" else ""
+                return Timing(frequency, calendar, stamp, form, tuple(sorted(ends)))
+    raise DataError(
+        "the dates follow no known frequency",
+        value=f"{table.label}, column {period!r}: {', '.join(str(value) for value in values[:6])} ...",
+        rule="days, sessions, weeks, months, quarters or years, one stamp for each",
+        fix="write dataset.toml by hand (datasets/README.md); a declared table of periods serves 52/53-week years",
+    )
+
+
+def _candidates(days: Sequence[date]) -> list[tuple[str, Stamp]]:
+    """Frequencies and stamps that fit the usual distance of the dates, likeliest first."""
+    if len(days) < 3:
+        return []
+    gap = float(np.median(np.diff([day.toordinal() for day in days])))
+    stamps: tuple[Stamp, ...] = ("last", "first", "month")
+    if gap <= 4:
+        return [("D" if any(day.weekday() >= 5 for day in days) else "B", "last")]
+    if 6 <= gap <= 8:
+        return [(f"W-{WEEKDAYS[days[-1].weekday()]}", "last")]
+    kinds = {
+        "M": 27 <= gap <= 32,
+        "Q": 85 <= gap <= 95,
+        "A": 355 <= gap <= 375,
+    }
+    kind = next((kind for kind, fits in kinds.items() if fits), "")
+    anchored = {"M": ["M"], "Q": ["Q-DEC", "Q-JAN", "Q-FEB"], "A": [f"A-{m}" for m in ("DEC", *MONTHS[:-1])]}
+    return [(frequency, stamp) for frequency in anchored.get(kind, []) for stamp in stamps]
+
+
+def _calendar(days: Sequence[date]) -> str:
+    """The calendar, of a few well-known ones, whose sessions fit the days best."""
+    wanted = np.array([(day - date(1970, 1, 1)).days for day in days])
+
+    def misfit(name: str) -> int:
+        sessions = sessions_between(Series("x", "B", calendar=name), days[0], days[-1])
+        return len(np.setxor1d(sessions, wanted))
+
+    return min(CALENDARS, key=misfit)
+
+
+def _numeric(table: RawTable, names: Sequence[str], decimal_mark: str) -> tuple[list[str], tuple[str, ...]]:
+    """Columns of numbers, and the texts that stand for "no value" in them."""
+    numeric, nulls = [], set()
+    for name in names:
+        column = table.frame[name]
+        if column.dtype.is_numeric():
+            numeric.append(name)
+        elif column.dtype == pl.String:
+            plain = column.str.replace(",", ".", literal=True) if decimal_mark == "," else column
+            texts = set(column.filter(plain.cast(pl.Float64, strict=False).is_null() & column.is_not_null()).to_list())
+            texts |= set(column.filter(column.str.to_lowercase().is_in(["nan", "inf", "-inf"])).to_list())
+            if texts <= NO_VALUE and column.null_count() + len(column.filter(column.is_in(list(texts)))) < len(column):
+                numeric.append(name)
+                nulls |= texts
+    return numeric, tuple(sorted(nulls))
+
+
+def _long_columns(table: RawTable, texts: Sequence[str], numeric: Sequence[str]) -> tuple[str, str]:
+    """The series and the value column of a long table; ("", "") = it is wide."""
+    lowered = {name.lower(): name for name in numeric}
+    value = next((lowered[name] for name in VALUE if name in lowered), "")
+    labels = [name for name in texts if 0 < table.frame[name].n_unique() < table.frame.height]
+    if not value and labels and len(numeric) == 1:
+        value = numeric[0]
+    return (_pick(SERIES, labels) if value and labels else ""), value
+
+
+def _levels(table: RawTable, name: str, series: str, value: str, text: TextForm) -> Levels:
+    """How the values of one series lie."""
+    column = value or name
+    found = numbers(_without(table, column, text.null_values), column, text.decimal_mark)
+    if series:
+        found = found.filter(table.frame[series].cast(pl.String) == name)
+    levels = found.drop_nulls().to_numpy()
+    if not len(levels) or levels.min() <= 0:
+        return Levels(positive=False, trending=False)
+    third = max(1, len(levels) // 3)
+    early, late = float(levels[:third].mean()), float(levels[-third:].mean())
+    return Levels(positive=True, trending=not 1 / TREND <= late / early <= TREND)
+
+
+def _without(table: RawTable, column: str, nulls: Sequence[str]) -> RawTable:
+    if table.frame[column].dtype != pl.String:
+        return table
+    cleared = pl.when(pl.col(column).is_in(list(nulls))).then(None).otherwise(pl.col(column)).alias(column)
+    return replace(table, frame=table.frame.with_columns(cleared))

@@ -57,9 +57,19 @@ class Replay:
         self._origin: datetime | None = None
         codes = {name: changes.code_of(name) for name in ids}
         rows = _chosen(changes, list(codes.values()), exclude_hindsight=exclude_hindsight)
-        arrays = (changes.code, changes.period, changes.published, changes.value, changes.vintage)
-        code, period, self._published, value, vintage = (array if rows is None else array[rows] for array in arrays)
-        self._matrices = Matrices(self._series, codes, (code, period, self._published, value, vintage))
+        picked = slice(None) if rows is None else rows
+        self._published = changes.published[picked]
+        self._matrices = Matrices(
+            self._series,
+            codes,
+            (
+                changes.code[picked],
+                changes.period[picked],
+                self._published,
+                changes.value[picked],
+                changes.vintage[picked],
+            ),
+        )
         self._done = 0
         self._issues: list[Issue] = []
         self._pending = _forecasts(changes, codes, tuple(sources))

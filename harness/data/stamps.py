@@ -29,7 +29,7 @@ def period_of(value: object, frequency: Frequency, stamp: Stamp = "last", date_f
         value: a date, a datetime, or text: an ISO date, a date in `date_format`, or a name like 2010Q1, 2010-03, 2010.
         frequency: the series' frequency.
         stamp: what a date is of its period: the `last` day, the `first`, or any day of its last `month`.
-        date_format: strftime form of text; "" = as above.
+        date_format: strftime form of text, tried before the forms above.
 
     Raises:
         ValueError: not a date, or not such a day of a period.
@@ -41,7 +41,7 @@ def period_of(value: object, frequency: Frequency, stamp: Stamp = "last", date_f
     datetime.date(2010, 3, 31)
     """
     text = str(value) if isinstance(value, int) else value
-    if isinstance(text, str) and not date_format:
+    if isinstance(text, str) and not _in_form(text, date_format):
         if _QUARTER.fullmatch(text) or _YEAR.fullmatch(text):
             return _named_period(text, frequency)
         month = _MONTH.fullmatch(text)
@@ -97,25 +97,35 @@ def _starts_period(day: date, frequency: Frequency) -> bool:
     return period_end(frequency, period_containing(frequency, before)) == before
 
 
+def _in_form(text: str, date_format: str) -> datetime | None:
+    """The datetime a text names in the declared form, None when it is not in that form."""
+    try:
+        return datetime.strptime(text, date_format) if date_format else None  # noqa: DTZ007 - its zone comes later
+    except ValueError:
+        return None
+
+
 def moment_of(value: object, date_format: str = "") -> date | datetime:
-    """A date, or a datetime with its offset if it has one; text is read as ISO 8601 or in the given form.
+    """A date, or a datetime with its offset if it has one; text is read in the given form, else as ISO 8601.
 
     Raises:
         ValueError: not a date.
     """
     if isinstance(value, (date, datetime)):
         return value
-    if not isinstance(value, str):
-        message = "not a date"
-        raise ValueError(message)  # noqa: TRY004 - one class for everything that is wrong with a stamp
-    try:
-        parsed = datetime.strptime(value, date_format) if date_format else datetime.fromisoformat(value)  # noqa: DTZ007
-    except ValueError as error:
-        expected = f"the form {date_format}" if date_format else "a date like 2010-03-31 (or declare date_format)"
-        message = f"not {expected}"
-        raise ValueError(message) from error
-    dated_only = not re.search(r"%[HIMScXT]", date_format) if date_format else "T" not in value and ":" not in value
-    return parsed.date() if dated_only else parsed
+    if isinstance(value, str):
+        formed = _in_form(value, date_format)
+        if formed is not None:
+            return formed if re.search(r"%[HIMScXT]", date_format) else formed.date()
+        try:
+            parsed = datetime.fromisoformat(value)
+        except ValueError:
+            parsed = None
+        if parsed is not None:
+            return parsed if ":" in value or "T" in value else parsed.date()
+    expected = f"of the form {date_format}" if date_format else "like 2010-03-31 (or declare date_format)"
+    message = f"not a date {expected}"
+    raise ValueError(message)
 
 
 def mapped(table: RawTable, name: str, convert: Callable[[object], date], rows: pl.Series) -> pl.Series:

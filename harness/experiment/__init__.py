@@ -2,5 +2,6 @@
 
 from harness.experiment.keys import KEYS, SCHEMA
 from harness.experiment.load import load_experiment, validate
+from harness.experiment.models import completed
 
-__all__ = ["KEYS", "SCHEMA", "load_experiment", "validate"]
+__all__ = ["KEYS", "SCHEMA", "completed", "load_experiment", "validate"]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Literal
 
 import numpy as np
 
 from harness.core.errors import UserError
-from harness.core.reading import Problems, meant, one_of
-from harness.core.recipe import Experiment, FeatureBlock, Kpi, Origins, Recipe, Target, Training
+from harness.core.reading import Problems
+from harness.core.recipe import FeatureBlock, Kpi, Origins, OutcomeRule, Target, Training
 from harness.core.series import Series
 from harness.core.time import NEVER, end_of_day, instant, local_day, period_containing, period_end
 from harness.core.transform import LOGARITHMIC, Transform
@@ -19,65 +17,15 @@ from harness.data.calendars import business_calendar
 from harness.data.lags import release_micros
 from harness.experiment.facts import Facts
 from harness.experiment.features import OPERATIONS
-from harness.forecast.catalog import CATALOG, always_on
-from harness.forecast.catalog import check_target as check_fits
+from harness.experiment.model_checks import check_functionals, check_names, check_rivals, check_score
+from harness.experiment.parts import Parts
 
 SCALE_FREE = LOGARITHMIC | {"realised_volatility"}
 """Transforms that a change of base year or unit leaves alone."""
 SCALE_FREE_OPERATIONS = ("log_growth", "ratio")
 """Feature operations that a change of base leaves alone when they are applied to levels or differences."""
-MEAN_SCORES = ("rmse", "rmsse", "qlike")
-MEDIAN_SCORES = ("mae", "mase", "smape")
 PROBE, PROBES = date(2020, 1, 1), 60
 """The periods on which a lag rule is tried: this many before that day."""
-PRIMARIES = (*MEAN_SCORES, *MEDIAN_SCORES)
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The parts of an experiment as far as they could be made out.
-
-    Attributes:
-        target, origins, horizons, training, features, models, score_primary, kpi: as in `Experiment`; None = not.
-        blocks, names: names of all feature blocks and models, those that could not be made out included.
-    """
-
-    target: Target | None
-    origins: Origins | None
-    horizons: tuple[int, ...]
-    training: Training
-    features: tuple[FeatureBlock, ...]
-    models: tuple[Recipe, ...]
-    score_primary: str
-    kpi: Kpi | None
-    blocks: tuple[str, ...]
-    names: tuple[str, ...]
-
-
-def parts_of(experiment: Experiment) -> Parts:
-    """All parts of a whole experiment."""
-    return Parts(
-        experiment.target,
-        experiment.origins,
-        experiment.horizons,
-        experiment.training,
-        experiment.features,
-        experiment.models,
-        experiment.score_primary,
-        experiment.kpi,
-        blocks=tuple(block.name for block in experiment.features),
-        names=tuple(model.name for model in experiment.models),
-    )
-
-
-def named_series(experiment: Experiment) -> set[str]:
-    """Stored ids of every series an experiment names."""
-    target = experiment.target
-    named = {stored for series in target.series for stored in (series, *target.transform.inputs(series))}
-    for block in experiment.features:
-        for series in [block.series] if block.series else target.series:
-            named |= {series, *block.transform.inputs(series)}
-    return named
 
 
 def check(parts: Parts, facts: Facts, problems: Problems) -> None:
@@ -103,6 +51,8 @@ def check_target(target: Target, facts: Facts, problems: Problems) -> None:
     transform = target.transform
     for name in target.series:
         _check_transform("target.transform", name, transform, facts, problems)
+    if len(set(target.series)) != len(target.series):
+        problems.add(f"target.series = {list(target.series)}", "a series is named twice")
     declared = [facts.series[name] for name in target.series]
     _check_one_timeline("target.series", declared, problems)
     for series in declared:
@@ -112,7 +62,8 @@ def check_target(target: Target, facts: Facts, problems: Problems) -> None:
                 f"refused for {rebased}: its base changes between vintages, so levels of two dates do not compare",
                 hint="use log_growth or growth",
             )
-        _check_outcome(target, series, facts, problems)
+    for name in dict.fromkeys(name for stored in target.series for name in transform.inputs(stored)):
+        _check_outcome(target.outcome, facts.series[name], facts, problems)
 
 
 def _rebased(name: str, transform: Transform, facts: Facts) -> list[str]:
@@ -144,14 +95,16 @@ def _check_one_timeline(where: str, series: Sequence[Series], problems: Problems
                 )
 
 
-def _check_outcome(target: Target, series: Series, facts: Facts, problems: Problems) -> None:
-    outcome = target.outcome
+def _check_outcome(outcome: OutcomeRule, series: Series, facts: Facts, problems: Problems) -> None:
     where = f'target.outcome = "{outcome}"'
     reason = facts.uncountable.get(series.id, "")
     if outcome.kind == "release" and outcome.number > 1 and reason:
         problems.add(where, f"refused for {series.id}: {reason}", hint='use "first", "latest" or "after N days"')
     if outcome.kind == "after" and series.lag is not None:
-        _check_wait(where, outcome.number, series, problems)
+        try:
+            _check_wait(where, outcome.number, series, problems)
+        except UserError as error:
+            problems.add(f"the lag rule of {series.id}", f"{error.what} {error.value}", hint=error.fix)
 
 
 def _check_wait(where: str, days: int, series: Series, problems: Problems) -> None:
@@ -262,83 +215,6 @@ def _check_scale(where: str, name: str, block: FeatureBlock, problems: Problems)
             "so the numbers of two origins do not compare",
             hint="use transform = { log_growth = 1 }, or the operations log_growth and ratio",
         )
-
-
-def check_rivals(models: Sequence[Recipe], target: Target, problems: Problems) -> None:
-    """No model takes the name of a rival or repeats one, and each can answer the target."""
-    rivals = always_on(target)
-    for model in models:
-        where = f"models.{model.name}"
-        if model.name in {rival.name for rival in rivals}:
-            problems.add(where, "is the name of a rival that is always on", hint="remove this table")
-        elif any((model.kind, model.params) == (rival.kind, rival.params) for rival in rivals):
-            problems.add(f'{where}.kind = "{model.kind}"', "is a rival that is always on", hint="remove this table")
-        try:
-            check_fits(model, target)
-        except UserError as error:
-            problems.add(f'{where}.kind = "{model.kind}"', f"{error.what}, {error.rule or error.value}", hint=error.fix)
-
-
-def check_names(parts: Parts, problems: Problems) -> None:
-    """Every block and fallback that a model names is there, no name serves twice, and following fallbacks ends."""
-    rivals = [rival.name for rival in always_on(parts.target)] if parts.target is not None else list(CATALOG)
-    known = [*parts.names, *rivals]
-    fallbacks = {model.name: model.fallback for model in parts.models}
-    for names, section in ((parts.names, "models"), (parts.blocks, "features")):
-        for name in sorted({name for name in names if names.count(name) > 1}):
-            problems.add(f"{section}.{name}", "this name is used twice")
-    for model in parts.models:
-        for name in model.features:
-            if name not in parts.blocks:
-                problems.add(
-                    f'models.{model.name}.features: "{name}"',
-                    f"no such block, known are {', '.join(parts.blocks) or 'none'}",
-                    hint=meant(name, parts.blocks),
-                )
-        where = f'models.{model.name}.fallback = "{model.fallback}"'
-        if model.fallback and model.fallback not in known:
-            problems.add(where, f"no such model, known are {', '.join(known)}", hint=meant(model.fallback, known))
-        path = [model.name]
-        while fallbacks.get(path[-1]) and len(path) == len(set(path)):
-            path.append(fallbacks[path[-1]])
-        if len(path) > 1 and path[-1] == model.name:
-            problems.add(where, f"leads back to itself ({' -> '.join(path)})")
-
-
-def check_score(primary: str, target: Target, problems: Problems) -> None:
-    """The headline metric suits the target (S26)."""
-    where = f'score.primary = "{primary}"'
-    if primary not in PRIMARIES:
-        problems.add(where, one_of(PRIMARIES), hint=meant(primary, PRIMARIES))
-    if primary == "qlike" and not target.transform.is_volatility:
-        problems.add(where, "judges variances only", hint='use "rmse", or a realised_volatility target')
-    if primary == "smape" and target.transform.kind != "level":
-        problems.add(where, f"judges levels only, the target is {target.transform.kind}", hint='use "mae" or "rmse"')
-
-
-def check_functionals(models: Sequence[Recipe], primary: str, problems: Problems) -> None:
-    """The headline metric is smallest for what each model says it forecasts (S26)."""
-    functional = functional_of(primary)
-    for model in models:
-        if model.functional != functional:
-            problems.add(
-                f'models.{model.name}.functional = "{model.functional}"',
-                f"{primary} is smallest for the {functional}, so it would misjudge the {model.functional}",
-                hint=f"choose a primary score among {', '.join(_scores_of(model.functional))}",
-            )
-
-
-def functional_of(primary: str) -> Literal["mean", "median"]:
-    """The functional a metric is consistent with.
-
-    >>> functional_of("qlike"), functional_of("mae")
-    ('mean', 'median')
-    """
-    return "median" if primary in MEDIAN_SCORES else "mean"
-
-
-def _scores_of(functional: str) -> tuple[str, ...]:
-    return MEDIAN_SCORES if functional == "median" else MEAN_SCORES
 
 
 def check_kpi(kpi: Kpi, latency: timedelta, problems: Problems) -> None:

@@ -66,11 +66,12 @@ def bare(stored: str) -> str:
     return stored.partition("/")[2] or stored
 
 
-def facts_of(datasets: Iterable[Dataset], *, complete: bool = True) -> Facts:
+def facts_of(datasets: Iterable[Dataset], *, further: Iterable[Series] = (), complete: bool = True) -> Facts:
     """Gather what datasets declare.
 
     Args:
         datasets: as read from their files.
+        further: declarations from elsewhere; what a dataset says of the same stored id goes before.
         complete: whether these are all the datasets the experiment names.
     """
     read = tuple(datasets)
@@ -80,7 +81,7 @@ def facts_of(datasets: Iterable[Dataset], *, complete: bool = True) -> Facts:
         forecast = frozenset(f"{dataset.name}/{name}" for name in issuer.series)
         sources[issuer.name] = sources.get(issuer.name, frozenset()) | forecast
     return Facts(
-        series={series.id: series for dataset in read for series in dataset.series},
+        series={one.id: one for one in (*further, *(series for dataset in read for series in dataset.series))},
         uncountable={stored: reason for dataset in read for stored, reason in dataset.uncountable().items()},
         sources=sources,
         undated=frozenset(

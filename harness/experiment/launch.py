@@ -120,5 +120,6 @@ def _stored_block(block: FeatureBlock, archive: Archive) -> FeatureBlock:
 
 
 def _stored(transform: Transform, archive: Archive) -> Transform:
-    names = {key: getattr(transform, key) for key in ("other", "high", "low")}
-    return replace(transform, **{key: archive.resolve(name) for key, name in names.items() if name})
+    names = (transform.other, transform.high, transform.low)
+    other, high, low = (archive.resolve(name) if name else "" for name in names)
+    return replace(transform, other=other, high=high, low=low)

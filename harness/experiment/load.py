@@ -9,15 +9,18 @@ from pathlib import Path
 from harness.core.errors import ExperimentError, UserError
 from harness.core.reading import Problems, Table, meant
 from harness.core.recipe import Experiment
+from harness.core.series import Series
 from harness.data.dataset import find_dataset, load_dataset
 from harness.data.declared import Dataset
-from harness.experiment import checks
+from harness.experiment.checks import check
 from harness.experiment.facts import Facts, facts_of
 from harness.experiment.features import NAME, NAME_RULE, read_features
 from harness.experiment.keys import KEYS, SCHEMA
+from harness.experiment.model_checks import functional_of
 from harness.experiment.models import Surroundings, read_models
-from harness.experiment.parts import read_horizons, read_kpi, read_primary, read_training
+from harness.experiment.parts import Parts, named_series, parts_of
 from harness.experiment.schedule import read_origins
+from harness.experiment.sections import read_horizons, read_kpi, read_primary, read_training
 from harness.experiment.target import read_target
 
 
@@ -44,23 +47,24 @@ def load_experiment(path: str | Path) -> Experiment:
     return experiment
 
 
-def validate(experiment: Experiment, datasets: Iterable[Dataset]) -> None:
+def validate(experiment: Experiment, datasets: Iterable[Dataset] = (), *, series: Iterable[Series] = ()) -> None:
     """Hold an experiment built in Python against the rules a file must keep.
 
     Args:
         experiment: resolved, with stored series ids (`dataset/id`).
         datasets: declarations of its datasets.
+        series: further declarations, under their stored ids: series defined through the API.
 
     Raises:
         ExperimentError: every rule it breaks, one line each.
     """
     problems = Problems()
-    facts = facts_of(datasets)
-    unknown = sorted(name for name in checks.named_series(experiment) if name not in facts.series)
+    facts = facts_of(datasets, further=series)
+    unknown = sorted(name for name in named_series(experiment) if name not in facts.series)
     for name in unknown:
-        problems.add(f'series "{name}"', "unknown in the datasets given", hint=meant(name, facts.series))
+        problems.add(f'series "{name}"', "nothing declares it", hint=meant(name, facts.series))
     if not unknown:
-        checks.check(checks.parts_of(experiment), facts, problems)
+        check(parts_of(experiment), facts, problems)
     if problems.lines:
         raise ExperimentError(experiment.name, problems.lines)
 
@@ -94,8 +98,8 @@ def _read(top: Table, folder: Path) -> Experiment | None:
     origins = read_origins(top.table("origins"), zone)
     blocks = read_features(top, target, facts)
     primary = read_primary(top.table("score"))
-    around = Surroundings(folder, target, tuple(top.table("features").values), checks.functional_of(primary), facts)
-    parts = checks.Parts(
+    around = Surroundings(folder, target, tuple(top.table("features").values), functional_of(primary), facts)
+    parts = Parts(
         target,
         origins,
         read_horizons(top.table("horizons")),
@@ -107,11 +111,11 @@ def _read(top: Table, folder: Path) -> Experiment | None:
         blocks=around.blocks,
         names=tuple(top.table("models").values),
     )
-    checks.check(parts, facts, top.problems)
+    check(parts, facts, top.problems)
     return _built(name, parts, datasets, top, folder)
 
 
-def _built(name: str, parts: checks.Parts, datasets: tuple[str, ...], top: Table, folder: Path) -> Experiment | None:
+def _built(name: str, parts: Parts, datasets: tuple[str, ...], top: Table, folder: Path) -> Experiment | None:
     seed = top.integer("seed", 0, least=0)
     question = top.text("question")
     flags = {key: top.flag(key) for key in ("pseudo_real_time", "exclude_hindsight")}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Literal, cast
 
 from harness.core.errors import UnknownNameError, UserError
 from harness.core.reading import Table, meant
-from harness.core.recipe import Params, Recipe, Target
+from harness.core.recipe import Experiment, Params, Recipe, Target
 from harness.experiment.facts import Facts
 from harness.experiment.features import NAME, NAME_RULE
 from harness.experiment.keys import KEYS
@@ -40,6 +40,25 @@ class Surroundings:
     blocks: tuple[str, ...]
     functional: Literal["mean", "median"]
     facts: Facts
+
+
+def completed(experiment: Experiment) -> Experiment:
+    """An experiment built in Python with every model's parameters, features and code hash filled in as from a file.
+
+    Raises:
+        UserError: a kind, a parameter or a user's class that is not there.
+    """
+    blocks = tuple(block.name for block in experiment.features)
+    models = tuple(
+        replace(
+            model,
+            params=resolve_params(model.kind, dict(model.params)),
+            features=model.features or (blocks if entry_for(model.kind).needs_rows else ()),
+            code=code_of(model.kind, Path(experiment.folder)) if is_user_class(model.kind) else "",
+        )
+        for model in experiment.models
+    )
+    return replace(experiment, models=models)
 
 
 def read_models(top: Table, around: Surroundings) -> tuple[Recipe, ...]:

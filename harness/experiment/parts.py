@@ -1,56 +1,54 @@
-"""The short sections: [horizons], [training], [score] and [kpi]."""
+"""An experiment in parts: what a file says as far as it could be made out, or all of one built in Python."""
 
 from __future__ import annotations
 
-from harness.core.reading import Table
-from harness.core.recipe import Kpi, Training
-from harness.experiment.checks import PRIMARIES
-from harness.experiment.keys import KEYS
+from dataclasses import dataclass
+
+from harness.core.recipe import Experiment, FeatureBlock, Kpi, Origins, Recipe, Target, Training
 
 
-def read_horizons(table: Table) -> tuple[int, ...]:
-    """Horizons in ascending order (0 = the period containing the origin, -1 = the one before)."""
-    table.only(KEYS["horizons"])
-    if not table.required("steps", "steps = [0, 1]"):
-        return ()
-    if table.values["steps"] == []:
-        table.bad("steps", "at least one horizon is needed")
-    return tuple(sorted(set(table.integers("steps", least=None))))
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of an experiment as far as they could be made out.
+
+    Attributes:
+        target, origins, horizons, training, features, models, score_primary, kpi: as in `Experiment`; None = not.
+        blocks, names: names of all feature blocks and models, those that could not be made out included.
+    """
+
+    target: Target | None
+    origins: Origins | None
+    horizons: tuple[int, ...]
+    training: Training
+    features: tuple[FeatureBlock, ...]
+    models: tuple[Recipe, ...]
+    score_primary: str
+    kpi: Kpi | None
+    blocks: tuple[str, ...]
+    names: tuple[str, ...]
 
 
-def read_training(table: Table) -> Training:
-    """The training window and how often learners are fitted again."""
-    table.only(KEYS["training"])
-    window = table.values.get("window", "expanding")
-    rolling = None
-    if isinstance(window, dict):
-        inner = table.table("window")
-        inner.only(KEYS["window"])
-        rolling = inner.integer("rolling", 1, least=1) if inner.required("rolling", "{ rolling = 40 }") else None
-    elif window != "expanding":
-        table.bad("window", '"expanding" or a number of target periods, like { rolling = 40 }')
-    minimum = table.integer("minimum", Training().minimum, least=1)
-    return Training(rolling, minimum, table.integer("refit_every", 1, least=1))
-
-
-def read_primary(table: Table) -> str:
-    """The metric that the leaderboard is ordered by."""
-    table.only(KEYS["score"])
-    return table.word("primary", "rmse", PRIMARIES)
-
-
-def read_kpi(table: Table) -> Kpi:
-    """What a wrong forecast costs."""
-    table.only(KEYS["kpi"])
-    if table.required("unit", 'unit = "GBP m", the unit of the prices') and not table.text("unit"):
-        table.bad("unit", "may not be empty")
-    table.word("kind", "asymmetric_linear", ("asymmetric_linear",))
-    for key in ("under", "over"):
-        table.required(key, f"{key} = 1.0, the price of one unit of error")
-    return Kpi(
-        unit=table.text("unit"),
-        under=table.number("under", 1.0, least=0.0),
-        over=table.number("over", 1.0, least=0.0),
-        abstain=table.number("abstain", 0.0, least=0.0) if "abstain" in table.values else None,
-        trades=table.flag("trades"),
+def parts_of(experiment: Experiment) -> Parts:
+    """All parts of a whole experiment."""
+    return Parts(
+        experiment.target,
+        experiment.origins,
+        experiment.horizons,
+        experiment.training,
+        experiment.features,
+        experiment.models,
+        experiment.score_primary,
+        experiment.kpi,
+        blocks=tuple(block.name for block in experiment.features),
+        names=tuple(model.name for model in experiment.models),
     )
+
+
+def named_series(experiment: Experiment) -> set[str]:
+    """Stored ids of every series an experiment names."""
+    target = experiment.target
+    named = {stored for series in target.series for stored in (series, *target.transform.inputs(series))}
+    for block in experiment.features:
+        for series in [block.series] if block.series else target.series:
+            named |= {series, *block.transform.inputs(series)}
+    return named

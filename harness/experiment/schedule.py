@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from harness.backtest.schedule import local_instant
 from harness.core.reading import Table, meant
 from harness.core.recipe import Origins, Schedule
-from harness.core.time import end_of_day
+from harness.core.time import local_day
 from harness.experiment.keys import KEYS
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -34,7 +34,7 @@ def read_origins(table: Table, zone: str) -> Origins | None:
     last = table.day("last")
     first = table.day("first")
     if every is not None and every.kind == "dates" and "first" not in table.values:
-        first = _first_listed(table, every, warm_up)
+        first = _first_listed(table, every, warm_up, zone)
     elif not table.required("first", "first = 2010-03-31, the first scored origin"):
         return None
     if every is None or first is None:
@@ -42,26 +42,23 @@ def read_origins(table: Table, zone: str) -> Origins | None:
     return Origins(every, first, last, warm_up, latency, zone)
 
 
-def _first_listed(table: Table, every: Schedule, warm_up: int) -> date | None:
+def _first_listed(table: Table, every: Schedule, warm_up: int, zone: str) -> date | None:
     if warm_up >= len(every.dates):
         table.bad("warm_up", f"leaves none of the {len(every.dates)} listed origins to be scored")
         return None
-    return _local_date(every.dates[warm_up])
-
-
-def _local_date(day: date | datetime) -> date:
-    return day.date() if isinstance(day, datetime) else day
+    day = every.dates[warm_up]
+    return local_day(day, zone) if isinstance(day, datetime) else day
 
 
 def _read_schedule(table: Table, zone: str) -> Schedule | None:
     at = _read_time(table)
     calendar = table.text("calendar")
-    pseudo = _read_dates(table, "pseudo", zone) if "pseudo" in table.values else ()
+    pseudo = _read_dates(table, "pseudo", at, zone) if "pseudo" in table.values else ()
     if not table.required("every", 'every = "quarter end"'):
         return None
     value = table.values["every"]
     if isinstance(value, list):
-        dates = _read_dates(table, "every", zone)
+        dates = _read_dates(table, "every", at, zone)
         if not value:
             table.bad("every", "at least one origin is needed")
         return Schedule("dates", dates=dates, at=at, pseudo=pseudo or ()) if dates else None
@@ -96,27 +93,21 @@ def parse_every(phrase: str) -> Schedule | None:
     return None
 
 
-def _read_dates(table: Table, key: str, zone: str) -> tuple[date | datetime, ...] | None:
-    """Ascending dates, and datetimes made aware in `zone`; None (and a note) when one of them is neither."""
+def _read_dates(table: Table, key: str, at: time | None, zone: str) -> tuple[date | datetime, ...] | None:
+    """Dates, and datetimes made aware in `zone`, in order of time; None (and a note) when one of them is neither."""
     value = table.values[key]
     items = value if isinstance(value, list) else [value]
     days = [item for item in items if isinstance(item, date)]
     if len(days) != len(items):
         table.bad(key, "a list of dates or local datetimes without quotes, like [2020-03-31, 2020-06-30T17:00:00]")
         return None
-    return _ascending(table, key, days, zone)
-
-
-def _ascending(table: Table, key: str, items: Sequence[date], zone: str) -> tuple[date | datetime, ...] | None:
     local = ZoneInfo(zone)
-    aware = [
-        item.replace(tzinfo=local) if isinstance(item, datetime) and item.tzinfo is None else item for item in items
-    ]
-    ordered = sorted(aware, key=lambda day: day if isinstance(day, datetime) else end_of_day(day, zone))
-    if len(set(ordered)) != len(ordered):
+    aware = [day.replace(tzinfo=local) if isinstance(day, datetime) and day.tzinfo is None else day for day in days]
+    moments = {day if isinstance(day, datetime) else local_instant(day, at, zone): day for day in aware}
+    if len(moments) != len(days):
         table.bad(key, "a date is listed twice")
         return None
-    return tuple(ordered)
+    return tuple(moments[moment] for moment in sorted(moments))
 
 
 def _read_time(table: Table) -> time | None:

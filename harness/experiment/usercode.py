@@ -26,7 +26,7 @@ def code_of(kind: str, folder: Path) -> str:
         raise UserError("not a class of yours", rule='written "module:name", for example "mymodels:Mean"')
     path = _file_of(module, folder)
     if path is None:
-        if importlib.util.find_spec(module.partition(".")[0]) is None:
+        if not _installed(module.partition(".")[0]):
             raise UserError(f"no module {module}", rule="beside the experiment file or installed")
         return ""
     if name not in _defined(_parse(path)):
@@ -37,6 +37,13 @@ def code_of(kind: str, folder: Path) -> str:
             for file in sorted(_reached(module, folder))
         ]
     )
+
+
+def _installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ValueError:  # a module made by hand, such as __main__
+        return False
 
 
 def _file_of(module: str, folder: Path) -> Path | None:

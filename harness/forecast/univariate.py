@@ -74,10 +74,15 @@ class Univariate:
         """What estimation complained about (no convergence, for example), one line each."""
 
     def fit(self, rows: Rows | None, snapshot: Snapshot, *, seed: int) -> None:
-        """Estimate every series' parameters on the snapshot; nothing is random."""
+        """Estimate every series' parameters on the snapshot; nothing is random.
+
+        Raises:
+            ValueError: estimation failed for a series and succeeded for none.
+        """
         panel = target_panel(snapshot)
         matrix = _matrix(panel, snapshot, self.works_on)
         self.fitted, self.warnings = {}, []
+        failed: list[str] = []
         for row, series_id in enumerate(panel.ids):
             work = _work(matrix[row], panel.first, _season(snapshot))
             self.fitted[series_id] = None
@@ -85,8 +90,18 @@ class Univariate:
                 continue
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                self.fitted[series_id] = self.method.estimate(work)
+                try:
+                    self.fitted[series_id] = self.method.estimate(work)
+                except ValueError as error:  # numpy's LinAlgError is one
+                    failed.append(f"{series_id}: {error}")
             self.warnings += sorted({f"{series_id}: {one.category.__name__}: {one.message}" for one in caught})
+        self._note(failed, all_failed=not any(self.fitted.values()))
+
+    def _note(self, failed: list[str], *, all_failed: bool) -> None:
+        """A failed series of a panel abstains and is named; where nothing is left, the model has failed."""
+        if failed and all_failed:
+            raise ValueError("; ".join(failed))
+        self.warnings += failed
 
     def predict(self, rows: Rows, snapshot: Snapshot) -> pl.DataFrame:
         """Filter with the fitted parameters over the whole snapshot and answer from the path.
@@ -94,30 +109,34 @@ class Univariate:
         A series with fewer than two known values, or too few for the method, abstains; a constant one is continued.
 
         Raises:
-            ValueError: the method produced a forecast that is not finite.
+            ValueError: the method failed for a series and answered none.
         """
         asked = ask(rows, snapshot)
         panel = asked.panel
         matrix = _matrix(panel, snapshot, self.works_on)
-        future = np.full((len(panel.ids), steps_needed(asked) if self.works_on != "target" else _reach(asked)), np.nan)
-        for row, series_id in enumerate(panel.ids):
-            if row in asked.row:
-                future[row] = self._path(series_id, _work(matrix[row], panel.first, asked.season), asked, row, future)
+        count = _reach(asked) if self.works_on == "target" else steps_needed(asked)
+        future = np.full((len(panel.ids), count), np.nan)  # [series, step]
+        failed: list[str] = []
+        for row in np.unique(asked.row) if count else ():
+            work = _work(matrix[row], panel.first, asked.season)
+            if work is None:
+                continue
+            newest = work.first + len(work.values) - 1
+            skip = 0 if self.works_on == "target" else int(panel.last[row]) - newest
+            try:
+                future[row] = self._path(panel.ids[row], work, skip + count, asked)[skip:]
+            except ValueError as error:
+                failed.append(f"{panel.ids[row]}: {error}")
+        self._note(failed, all_failed=bool(np.isnan(future).all()))
         return answers(rows.keys, _built(asked, matrix, future, self.works_on))
 
-    def _path(self, series_id: str, work: Work | None, asked: Asked, row: int, future: Floats) -> Floats:
-        """[step] forecasts for the periods after the newest published level (`target`: after the newest value)."""
-        nothing = np.full(future.shape[1], np.nan)
-        if work is None or not future.shape[1]:
-            return nothing
-        newest = work.first + len(work.values) - 1
-        skip = 0 if self.works_on == "target" else int(asked.panel.last[row]) - newest
-        path, variance = self._projected(series_id, work, skip + future.shape[1])
+    def _path(self, series_id: str, work: Work, steps: int, asked: Asked) -> Floats:
+        """[step] forecasts after the newest value the model works on; NaN where the history is too short."""
+        path, variance = self._projected(series_id, work, steps)
         if path is None:
-            return nothing
+            return np.full(steps, np.nan)
         if not np.isfinite(path).all():
-            raise ValueError(f"{series_id}: forecast path is not finite")
-        path = path[skip:]
+            raise ValueError("the forecast path is not finite")
         if asked.transform.is_volatility and self.works_on == "step":
             return (path * path + variance) / 1e4
         return path

@@ -77,16 +77,22 @@ def test_a_wrong_block_is_refused(refused: Callable[..., list[str]], block: str,
 @pytest.mark.parametrize(
     "operation",
     [
-        "latest = [1]", "lag = [1]", "rolling_mean = [2]", "rolling_std = [2]", "rolling_min = [2]", "rolling_max = [2]",
-        "difference = [1]", "known_ahead = [0]",
+        "latest = [1]",
+        "lag = [1]",
+        "rolling_mean = [2]",
+        "rolling_std = [2]",
+        "rolling_min = [2]",
+        "rolling_max = [2]",
+        "difference = [1]",
+        "known_ahead = [0]",
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("transform", ['"level"', "{ difference = 1 }"])
 def test_levels_of_a_rebased_input_are_refused(
     refused: Callable[..., list[str]], operation: str, transform: str
 ) -> None:
     (problem,) = refused(f'[features.gdp]\nseries = "gdp"\ntransform = {transform}\n{operation}\n')
-    assert problem.startswith(f"features.gdp.{operation.split()[0]}:")
+    assert problem.startswith(f"features.gdp.{operation.split(maxsplit=1)[0]}:")
     assert "base changes" in problem
 
 

@@ -139,14 +139,14 @@ def test_a_plain_file_gets_stored_ids_the_series_zone_and_every_default(load: Ca
 def keys_used(values: Mapping[str, object]) -> dict[str, set[str]]:
     """Section -> keys that a parsed file uses."""
     used: dict[str, set[str]] = {"": set(values)}
-    for name, table in values.items():
-        for inner in [table, *table.values()] if isinstance(table, dict) and name in ("features", "models") else [table]:
-            if isinstance(inner, dict):
-                if inner is not table or name not in ("features", "models"):
-                    used.setdefault(name, set()).update(inner)
-                for part in ("transform", "window"):
-                    if isinstance(inner.get(part), dict):
-                        used.setdefault(part, set()).update(inner[part])
+    for name, section in values.items():
+        if not isinstance(section, dict):
+            continue
+        for table in section.values() if name in ("features", "models") else [section]:
+            used.setdefault(name, set()).update(table)
+            for part in ("transform", "window"):
+                if isinstance(table.get(part), dict):
+                    used.setdefault(part, set()).update(table[part])
     return used
 
 
@@ -251,7 +251,11 @@ def test_a_missing_file_names_its_neighbours(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"schema = = 1", "not TOML"), (b'name = "a"\nname = "b"', "not TOML"), ("name = 'Größe'".encode("cp1252"), "UTF-8")],
+    [
+        (b"schema = = 1", "not TOML"),
+        (b'name = "a"\nname = "b"', "not TOML"),
+        ("name = 'Größe'".encode("cp1252"), "UTF-8"),
+    ],
 )
 def test_a_file_that_is_no_toml_text_is_refused_with_the_place(folder: Path, content: bytes, message: str) -> None:
     (folder / "broken.toml").write_bytes(content)

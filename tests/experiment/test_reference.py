@@ -57,7 +57,9 @@ def kind_row(kind: str) -> str:
     """The row of the kinds' table that the catalogue asks for."""
     entry = CATALOG[kind]
     named = [*(f"`{name}` (required)" for name in entry.required)]
-    named += [f"`{name}` ({'{}' if name.endswith('_params') else shown(default)})" for name, default in entry.defaults.items()]
+    named += [
+        f"`{name}` ({'{}' if name.endswith('_params') else shown(default)})" for name, default in entry.defaults.items()
+    ]
     if kind == "lightgbm":
         named.append("any of LightGBM's own")
     return f"| `{kind}` | {entry.doc} | {', '.join(named) or 'none'} |"
@@ -77,13 +79,15 @@ def test_every_transform_and_its_keys_are_documented_with_a_formula() -> None:
         assert key in text, key
 
 
-@pytest.mark.parametrize("kind", [kind for kind, entry in CATALOG.items() if kind == "external" or entry.fitted or entry.defaults])
+@pytest.mark.parametrize(
+    "kind", [kind for kind, entry in CATALOG.items() if kind == "external" or entry.fitted or entry.defaults]
+)
 def test_every_kind_is_documented_with_its_parameters_and_defaults(kind: str) -> None:
     assert kind_row(kind) in README.read_text(encoding="utf-8")
 
 
 def test_documented_words_are_the_ones_the_reader_takes() -> None:
-    from harness.experiment.checks import PRIMARIES
+    from harness.experiment.model_checks import PRIMARIES
     from harness.experiment.schedule import PHRASES
     from harness.forecast.target_calendar import CALENDAR_COLUMNS
 

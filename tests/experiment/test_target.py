@@ -114,7 +114,9 @@ def test_growth_and_returns_of_a_rebased_series_are_taken(load: Callable[..., Ex
     assert load(target=target("cpi", kind)).target.series == ("toy/cpi",)
 
 
-@pytest.mark.parametrize(("dataset", "series", "why"), [("toy", "output", "no vintages"), ("ledger", "fails", "changes")])
+@pytest.mark.parametrize(
+    ("dataset", "series", "why"), [("toy", "output", "no vintages"), ("ledger", "fails", "changes")]
+)
 def test_later_releases_need_publications_that_can_be_counted(
     load: Callable[..., Experiment], refused: Callable[..., list[str]], dataset: str, series: str, why: str
 ) -> None:
@@ -145,6 +147,9 @@ def test_target_series_share_one_timeline(refused: Callable[..., list[str]]) -> 
     assert "differ in frequency" in problem
 
 
-@pytest.mark.parametrize(("series", "message"), [("[]", "at least one"), ('["rate", "rate"]', "twice"), ("[3]", "names")])
+@pytest.mark.parametrize(
+    ("series", "message"),
+    [("[]", "at least one"), ('["rate", "rate"]', "twice"), ("[3]", "names"), ('["rate", "toy/rate"]', "twice")],
+)
 def test_the_list_of_series_is_checked(refused: Callable[..., list[str]], series: str, message: str) -> None:
     assert any(message in line for line in refused(target=f"[target]\nseries = {series}\n"))

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.errors import ExperimentError
-from harness.core.recipe import Experiment, FeatureBlock, Kpi, OutcomeRule, Recipe, Training
+from harness.core.errors import ExperimentError, UserError
+from harness.core.recipe import Experiment, FeatureBlock, Kpi, OutcomeRule, Recipe, Target, Training
+from harness.core.series import Series
 from harness.core.transform import Transform
 from harness.data.dataset import load_dataset
 from harness.data.declared import Dataset
-from harness.experiment import validate
+from harness.experiment import completed, validate
 
 
 @pytest.fixture
@@ -56,6 +57,34 @@ def test_an_experiment_built_in_python_keeps_the_same_rules_all_reported_at_once
     with pytest.raises(ExperimentError) as caught:
         validate(replace(broken, origins=repaired), [toy])
     assert "origins.latency" not in str(caught.value)
+
+
+def test_a_series_defined_elsewhere_may_be_declared_beside_the_datasets(
+    load: Callable[..., Experiment], toy: Dataset
+) -> None:
+    mine = replace(load(), target=Target(("mine",)))
+    with pytest.raises(ExperimentError, match="nothing declares it"):
+        validate(mine, [toy])
+    validate(mine, [toy], series=[Series("mine", "Q", zone="Europe/London")])
+    with pytest.raises(ExperimentError, match="base changes"):
+        validate(mine, series=[Series("mine", "Q", zone="Europe/London", scale="rebased")])
+
+
+def test_models_built_in_python_are_completed_to_what_a_file_gives(
+    load: Callable[..., Experiment], folder: Path
+) -> None:
+    (folder / "mine.py").write_text("class Mean:\n    pass\n", encoding="utf-8")
+    from_file = load(
+        "[features.own]\nlatest = [1]\n[models.gbm]\nkind = 'lightgbm'\nparams = { num_leaves = 5 }\n"
+        "[models.mine]\nkind = 'mine:Mean'\n"
+    )
+    by_hand = replace(
+        from_file, models=(Recipe("gbm", "lightgbm", params=(("num_leaves", 5),)), Recipe("mine", "mine:Mean"))
+    )
+    assert by_hand != from_file
+    assert completed(by_hand) == from_file
+    with pytest.raises(UserError, match="did you mean 'num_leaves'"):
+        completed(replace(by_hand, models=(Recipe("gbm", "lightgbm", params=(("num_leafs", 5),)),)))
 
 
 def test_series_must_be_named_in_full(load: Callable[..., Experiment], toy: Dataset) -> None:

@@ -319,6 +319,15 @@ def test_a_series_that_ended_long_ago_is_still_found() -> None:
     assert np.isnan(rows[2]).all()
 
 
+def test_an_edge_however_ragged_gives_the_whole_window() -> None:
+    levels = {"whole": np.arange(1.0, 201)}
+    for missing in range(1, 120):
+        levels[f"late{missing}"] = np.where(np.arange(200) < 200 - missing, levels["whole"], GAP)
+    block = FeatureBlock("x", transform=Transform("difference", 2), latest=(1, 4), rolling_mean=(3,), rolling_max=(7,))
+    rows = feature_rows(snapshot(panel("D", levels, end=date(2024, 11, 28))), [block], asked(*levels))
+    assert (rows == 2).all()
+
+
 def test_declared_inputs_are_the_series_the_blocks_read() -> None:
     target = Target(("a", "b"))
     spread = Transform("spread", other="c")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -12,46 +11,30 @@ from typing import Any, Self
 import duckdb
 import polars as pl
 
-from harness.core.errors import BeyondKnownError, DataError, UserError
+from harness.core.errors import UserError
 from harness.core.series import Series
 from harness.core.snapshot import Snapshot
-from harness.core.time import end_of_day, instant, micros
+from harness.core.time import instant, micros
 from harness.data.archive import questions
 from harness.data.archive.appending import enter
+from harness.data.archive.books import (
+    BatchReport,
+    advance_known,
+    catalogue_of,
+    is_recorded,
+    known_by,
+    next_batch,
+    record,
+    refuse_beyond,
+    refuse_other,
+)
 from harness.data.archive.exporting import export_changes
-from harness.data.archive.store import Store, insert, offered, query
-from harness.data.batch import SET_ASIDE, Coverage, read_batch
-from harness.data.declaration import Catalogue, series_from_text, series_to_text
+from harness.data.archive.store import Store, insert, query
+from harness.data.batch import Coverage, read_batch
+from harness.data.declaration import series_to_text
 from harness.data.external import FORECAST, FORECAST_KEY, read_forecasts
 
 __all__ = ["Archive", "BatchReport"]
-
-
-@dataclass(frozen=True, slots=True)
-class BatchReport:
-    """What became of one batch.
-
-    Attributes:
-        batch: its number; 0 when the archive had all of it already and nothing was recorded.
-        source: where it came from.
-        rows_in: rows given.
-        kept: statements (or forecasts) that were new.
-        changes: change rows they made.
-        duplicates: rows given twice, or known before.
-        set_aside: rows not taken; `Archive.set_aside()` has them with the reason.
-        known_through: instant up to which its series are known by it.
-        sha256: content hash of what was given.
-    """
-
-    batch: int
-    source: str
-    rows_in: int
-    kept: int
-    changes: int
-    duplicates: int
-    set_aside: int
-    known_through: datetime | None
-    sha256: str
 
 
 class Archive:
@@ -92,9 +75,9 @@ class Archive:
             UserError: it exists with another declaration.
         """
         with self._writing() as connection:
-            catalogue = _catalogue(connection)
+            catalogue = catalogue_of(connection)
             if series.id in catalogue.codes:
-                _refuse_other(catalogue.series[catalogue.codes[series.id]], series)
+                refuse_other(catalogue.series[catalogue.codes[series.id]], series)
                 return
             row = {
                 "code": max(catalogue.series, default=-1) + 1,
@@ -132,15 +115,15 @@ class Archive:
         """
         now = micros(datetime.now(UTC))
         with self._store.reading() as connection:
-            catalogue = _catalogue(connection)
+            catalogue = catalogue_of(connection)
         batch = read_batch(frame, catalogue, coverage=coverage, publications=publications, now=now)
         codes = pl.concat([batch.statements["code"], batch.publications["code"]]).unique().sort().to_list()
         with self._writing() as connection:
-            known = _known_by(batch.statements["published"], known_through, catalogue, codes, now)
-            number = _next_batch(connection)
+            known = known_by(batch.newest, known_through, catalogue, codes, now)
+            number = next_batch(connection)
             entered = enter(connection, batch, catalogue, number)
-            advanced = _advance_known(connection, known)
-            unseen_aside = batch.set_aside.height and not _recorded(connection, batch.sha256)
+            advanced = advance_known(connection, known)
+            unseen_aside = batch.set_aside.height and not is_recorded(connection, batch.sha256)
             if not (entered.anything or advanced or unseen_aside):
                 number = 0
             report = BatchReport(
@@ -155,7 +138,7 @@ class Archive:
                 batch.sha256,
             )
             if number:
-                _record(connection, report, kind="values", coverage=coverage, aside=batch.set_aside, now=now)
+                record(connection, report, kind="values", coverage=coverage, aside=batch.set_aside, now=now)
         return report
 
     def append_forecasts(self, frame: Any, *, source: str | None = None) -> BatchReport:
@@ -172,12 +155,12 @@ class Archive:
         """
         now = micros(datetime.now(UTC))
         with self._store.reading() as connection:
-            catalogue = _catalogue(connection)
+            catalogue = catalogue_of(connection)
         given = read_forecasts(frame, catalogue, source=source, now=now)
         with self._writing() as connection:
-            old = query(connection, "SELECT * FROM forecasts_in").select(FORECAST.names()).cast(dict(FORECAST))  # type: ignore[arg-type]
+            old = query(connection, "SELECT * FROM forecasts_in").select(FORECAST.names())
             new = given.unseen(old, catalogue)
-            number = _next_batch(connection) if new.height else 0
+            number = next_batch(connection) if new.height else 0
             names = ", ".join(given.rows["source"].unique().sort().to_list())
             report = BatchReport(
                 number,
@@ -192,13 +175,13 @@ class Archive:
             )
             if number:
                 insert(connection, "forecasts_in", new.with_columns(batch=pl.lit(number, pl.Int32)).sort(FORECAST_KEY))
-                _record(connection, report, kind="forecasts", coverage="", aside=given.set_aside, now=now)
+                record(connection, report, kind="forecasts", coverage="", aside=given.set_aside, now=now)
         return report
 
     def series(self) -> list[Series]:
         """All declarations, in order of definition."""
         with self._store.reading() as connection:
-            return list(_catalogue(connection).series.values())
+            return list(catalogue_of(connection).series.values())
 
     def resolve(self, name: str) -> str:
         """The stored id behind a stored or bare id.
@@ -208,12 +191,12 @@ class Archive:
             UserError: a bare id of more than one dataset.
         """
         with self._store.reading() as connection:
-            return _catalogue(connection).resolve(name)
+            return catalogue_of(connection).resolve(name)
 
     def known_through(self, series_id: str | None = None) -> datetime | None:
         """Instant up to which a series (None: every series with values) is known; None when nothing was ingested."""
         with self._store.reading() as connection:
-            catalogue, known = _catalogue(connection), questions.known(connection)
+            catalogue, known = catalogue_of(connection), questions.known(connection)
         if series_id is not None:
             known = {code: at for code, at in known.items() if code == catalogue.codes[catalogue.resolve(series_id)]}
         return instant(min(known.values())) if known else None
@@ -235,10 +218,10 @@ class Archive:
             )
         at = micros(origin)
         with self._store.reading() as connection:
-            catalogue, known = _catalogue(connection), questions.known(connection)
+            catalogue, known = catalogue_of(connection), questions.known(connection)
             asked = None if series is None else sorted({catalogue.resolve(name) for name in _listed(series)})
             codes = sorted(known) if asked is None else [catalogue.codes[name] for name in asked]
-            _refuse_beyond(codes, known, catalogue, at)
+            refuse_beyond(codes, known, catalogue, at)
             return questions.as_of(connection, catalogue, codes, origin, whole=asked is not None)
 
     def revisions(self, series_id: str) -> pl.DataFrame:
@@ -250,7 +233,7 @@ class Archive:
             availability, value_known_at (null = hindsight).
         """
         with self._store.reading() as connection:
-            catalogue = _catalogue(connection)
+            catalogue = catalogue_of(connection)
             code = catalogue.codes[catalogue.resolve(series_id)]
             return questions.revisions(connection, code, catalogue.series[code])
 
@@ -278,121 +261,13 @@ class Archive:
             changes_dir: the folder of change folders.
         """
         with self._store.reading() as connection:
-            return export_changes(connection, _catalogue(connection), Path(changes_dir))
+            return export_changes(connection, catalogue_of(connection), Path(changes_dir))
 
-    def _writing(self) -> Any:
+    def _writing(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         if self._read_only:
             raise UserError("this archive was opened read-only", value=self.path, fix="open it without read_only")
         return self._store.writing()
 
 
-def _catalogue(connection: duckdb.DuckDBPyConnection) -> Catalogue:
-    rows = connection.execute("SELECT code, spec FROM series ORDER BY code").fetchall()
-    series = {int(code): series_from_text(text) for code, text in rows}
-    return Catalogue({one.id: code for code, one in series.items()}, series)
-
-
 def _listed(series: Iterable[str]) -> list[str]:
     return [series] if isinstance(series, str) else list(series)
-
-
-def _refuse_other(known: Series, series: Series) -> None:
-    if known == series:
-        return
-    fields = [name for name in Series.__dataclass_fields__ if getattr(known, name) != getattr(series, name)]
-    differ = "; ".join(f"{name}: {getattr(known, name)!r}, now {getattr(series, name)!r}" for name in fields)
-    raise UserError(
-        "this series is already declared differently",
-        value=f"{series.id}: {differ}",
-        rule="a declaration may not change under the values it describes",
-        fix="use another id, or start a new archive",
-    )
-
-
-def _refuse_beyond(codes: list[int], known: Mapping[int, int], catalogue: Catalogue, at: int) -> None:
-    for code in codes:
-        name = catalogue.series[code].id
-        if code not in known:
-            raise BeyondKnownError("nothing was ingested of this series", value=name, fix="append its values first")
-        if at > known[code]:
-            raise BeyondKnownError(
-                "an as-of question beyond what is known",
-                value=f"{instant(at).isoformat()} for {name}, known through {instant(known[code]).isoformat()}",
-                rule="what the archive has not ingested is refused, not guessed",
-                fix="ask for an earlier instant, or append newer data (known_through= says how far a batch reaches)",
-            )
-
-
-def _known_by(
-    published: pl.Series, given: datetime | date | None, catalogue: Catalogue, codes: list[int], now: int
-) -> dict[int, int]:
-    """Instant up to which each series of a batch is known by it."""
-    newest = published.max()
-    if given is None:
-        return {} if newest is None else dict.fromkeys(codes, int(newest))  # type: ignore[arg-type]
-    if isinstance(given, datetime):
-        known = dict.fromkeys(codes, micros(given))
-    else:
-        known = {code: micros(end_of_day(given, catalogue.series[code].zone)) for code in codes}
-    latest = max(known.values(), default=now)
-    if latest > now:
-        raise DataError("known_through lies in the future", value=given, rule="nobody knows beyond now")
-    if newest is not None and min(known.values()) < int(newest):  # type: ignore[call-overload]
-        raise DataError(
-            "known_through lies before the batch's newest publication",
-            value=f"{given}, newest {instant(int(newest)).isoformat()}",  # type: ignore[call-overload]
-            rule="a batch is known at least as far as it reaches",
-        )
-    return known
-
-
-def _advance_known(connection: duckdb.DuckDBPyConnection, known: Mapping[int, int]) -> bool:
-    """Move `known_through` forward; whether anything moved."""
-    before = questions.known(connection)
-    moved = {code: at for code, at in known.items() if at > before.get(code, at - 1)}
-    if moved:
-        frame = pl.DataFrame(
-            {"code": list(moved), "known_through": list(moved.values())},
-            schema={"code": pl.Int32, "known_through": pl.Int64},
-        )
-        with offered(connection, "moved", frame):
-            connection.execute("DELETE FROM known k USING moved m WHERE k.code = m.code")
-        insert(connection, "known", frame)
-    return bool(moved)
-
-
-def _recorded(connection: duckdb.DuckDBPyConnection, sha256: str) -> bool:
-    return bool(connection.execute("SELECT 1 FROM batches WHERE sha256 = ?", [sha256]).fetchall())
-
-
-def _next_batch(connection: duckdb.DuckDBPyConnection) -> int:
-    return int(connection.execute("SELECT coalesce(max(batch), 0) + 1 FROM batches").fetchall()[0][0])
-
-
-def _record(
-    connection: duckdb.DuckDBPyConnection,
-    report: BatchReport,
-    *,
-    kind: str,
-    coverage: str,
-    aside: pl.DataFrame,
-    now: int,
-) -> None:
-    reasons = {str(reason): int(count) for reason, count in aside.group_by("reason").len().sort("reason").rows()}
-    row = {
-        "batch": report.batch,
-        "kind": kind,
-        "source": report.source,
-        "coverage": coverage,
-        "sha256": report.sha256,
-        "rows_in": report.rows_in,
-        "kept": report.kept,
-        "duplicates": report.duplicates,
-        "set_aside": report.set_aside,
-        "known_through": None if report.known_through is None else micros(report.known_through),
-        "cleaning": json.dumps({"duplicates": report.duplicates, "set_aside": reasons}),
-        "ingested": now,
-    }
-    insert(connection, "batches", pl.DataFrame([row]))
-    rows = aside.select(SET_ASIDE.names()).with_columns(batch=pl.lit(report.batch, pl.Int32))
-    insert(connection, "set_aside", rows)

@@ -30,6 +30,19 @@ from harness.data.derive import (
 from harness.data.lags import release_micros
 
 PUBLICATION_KEY = ("code", "published", "first", "last", "complete", "captured", "countable")
+EARLIER = """
+SELECT * FROM (SELECT * FROM changes WHERE availability <> 2 UNION ALL SELECT * FROM restatements)
+SEMI JOIN cells USING (code, period)
+"""
+STANDING = f"{EARLIER} QUALIFY row_number() OVER (PARTITION BY code, period ORDER BY published DESC) = 1"
+OPENING = """
+SELECT c.* FROM changes c JOIN (
+    SELECT o.code, min(o.published) AS vintage_at FROM changes o JOIN earliest e ON o.code = e.code
+    WHERE o.availability <> 2 AND o.vintage IS NOT NULL
+    GROUP BY o.code, e.published HAVING e.published <= min(o.published)
+) v ON v.code = c.code
+WHERE c.availability <> 2 AND c.published <= v.vintage_at
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,13 +116,8 @@ def _rows(connection: duckdb.DuckDBPyConnection, table: str, codes: list[int]) -
 
 def _earlier_statements(connection: duckdb.DuckDBPyConnection, cells: pl.DataFrame, *, newest: bool) -> pl.DataFrame:
     """Statements of some cells that are still on record, sorted by `ORDER`; only the standing ones if `newest`."""
-    only = "QUALIFY row_number() OVER (PARTITION BY code, period ORDER BY published DESC) = 1" if newest else ""
     with offered(connection, "cells", cells):
-        found = query(
-            connection,
-            "SELECT * FROM (SELECT * FROM changes WHERE availability <> 2 UNION ALL SELECT * FROM restatements)"
-            f" SEMI JOIN cells USING (code, period) {only}",  # noqa: S608 - no text of a user's
-        )
+        found = query(connection, STANDING if newest else EARLIER)
     return found.select(STATEMENT.names()).sort(ORDER)
 
 
@@ -194,13 +202,7 @@ def _enter_assumed(connection: duckdb.DuckDBPyConnection, statements: pl.DataFra
     if not earliest.height:
         return
     with offered(connection, "earliest", earliest):
-        opening = query(
-            connection,
-            "SELECT c.* FROM changes c JOIN (SELECT o.code, min(o.published) AS vintage_at FROM changes o JOIN earliest e"
-            " ON o.code = e.code WHERE o.availability <> 2 AND o.vintage IS NOT NULL GROUP BY o.code, e.published"
-            " HAVING e.published <= min(o.published)) v ON v.code = c.code"
-            " WHERE c.availability <> 2 AND c.published <= v.vintage_at",
-        ).select(STATEMENT.names())
+        opening = query(connection, OPENING).select(STATEMENT.names())
     if not opening.height:
         return
     rows = assumed(opening.sort(ORDER), partial(_rule_dates, catalogue))

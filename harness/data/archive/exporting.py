@@ -20,6 +20,20 @@ from harness.data.archive.store import query
 from harness.data.changes import FILES, FORMAT, MANIFEST, file_hash, manifest_hash
 from harness.data.declaration import Catalogue, series_to_text
 
+CHANGES = f"""
+SELECT code, period::BIGINT AS period, published, coalesce(value, 'nan'::DOUBLE) AS value, availability,
+       coalesce(vintage, {NEVER}) AS vintage
+FROM changes
+"""  # noqa: S608 - a number of ours
+# a publication once missed and captured later is no longer missing
+PUBLICATIONS = """
+SELECT DISTINCT code, published, first::BIGINT AS first, last::BIGINT AS last, complete, captured, countable
+FROM publications p
+WHERE captured OR NOT EXISTS (
+    SELECT 1 FROM publications q WHERE q.code = p.code AND q.published = p.published AND q.captured)
+"""
+FORECASTS = "SELECT source, code, issued, cutoff, period, quantile, value, conditioning, backfilled FROM forecasts_in"
+
 
 def export_changes(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, folder: Path) -> Path:
     """Write the change folder of an open archive, or find the one already written for its state."""
@@ -63,35 +77,11 @@ def _tables(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> list
         "spec": pl.Series([series_to_text(catalogue.series[catalogue.codes[name]]) for name in ids], dtype=pl.String),
         "known_through": pl.Series([known.get(catalogue.codes[name], NEVER) for name in ids], dtype=pl.Int64),
     }
-    never = f"coalesce(vintage, {NEVER}) AS vintage"
     return [
         ("series", series),
-        (
-            "changes",
-            read(
-                "SELECT code, period::BIGINT AS period, published, coalesce(value, 'nan'::DOUBLE) AS value, availability,"
-                f" {never} FROM changes",
-                ("published", "code", "period"),
-            ),
-        ),
-        (
-            "publications",
-            read(
-                # a publication once missed and captured later is no longer missing
-                "SELECT DISTINCT p.code, p.published, first::BIGINT AS first, last::BIGINT AS last, complete, captured, countable FROM publications p"
-                " WHERE captured OR NOT EXISTS (SELECT 1 FROM publications q WHERE q.code = p.code"
-                " AND q.published = p.published AND q.captured)",
-                ("published", "code", "first", "last", "complete", "countable"),
-            ),
-        ),
-        (
-            "forecasts",
-            read(
-                "SELECT source, code, issued, cutoff, period, quantile, value, conditioning, backfilled"
-                " FROM forecasts_in",
-                ("issued", "source", "code", "period", "quantile"),
-            ),
-        ),
+        ("changes", read(CHANGES, ("published", "code", "period"))),
+        ("publications", read(PUBLICATIONS, ("published", "code", "first", "last", "complete", "countable"))),
+        ("forecasts", read(FORECASTS, ("issued", "source", "code", "period", "quantile"))),
     ]
 
 

@@ -1,0 +1,279 @@
+"""The command `harness`: thin verbs; every one of them is also a `make` target of the same name."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from harness.core.errors import UserError
+
+if TYPE_CHECKING:
+    from harness.data.archive import Archive
+    from harness.data.ingest import IngestReport
+    from harness.record.home import Home
+
+DONE, BUG, REFUSED, INTERRUPTED = 0, 1, 2, 130
+EXPERIMENT_HELP = "name of experiments/NAME.toml, or the path of an experiment file"
+DATASET_HELP = "name of a dataset folder (see `harness datasets`), or its path"
+RUN_HELP = "run id, or its unambiguous beginning (see `harness runs`)"
+DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb.
+
+    Args:
+        argv: arguments; None = those of the process.
+
+    Returns:
+        0 done; 2 refused, with one message on stderr; 130 interrupted. Anything else that goes wrong is a bug of the
+        harness and is raised (Python then ends with 1).
+    """
+    try:
+        args = _parser().parse_args(argv)
+    except SystemExit as end:  # argparse has said what is wrong
+        return int(end.code or DONE)
+    verb: Callable[[argparse.Namespace], None] = args.verb
+    try:
+        verb(args)
+        sys.stdout.flush()
+    except UserError as error:
+        print(f"harness: {error}", file=sys.stderr)
+        return REFUSED
+    except KeyboardInterrupt:
+        print("harness: interrupted; run the same command again to resume", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        print(f"harness: cannot write or read {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+        return REFUSED
+    return DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    home = argparse.ArgumentParser(add_help=False)
+    home.add_argument("--home", metavar="DIR", help="home folder (default: HARNESS_HOME, else .harness)")
+    top = argparse.ArgumentParser(
+        prog="harness",
+        description="Backtests forecasts on the data as they were known at the time.",
+        epilog="harness VERB --help explains a verb.",
+    )
+    verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
+
+    def add(name: str, verb: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+        parser = verbs.add_parser(name, parents=[home], help=text, description=f"{text[0].upper()}{text[1:]}.")
+        parser.set_defaults(verb=verb)
+        return parser
+
+    new = add("new", _new, "describe your own data: writes datasets/NAME/ and experiments/NAME.toml")
+    new.add_argument("name", metavar="NAME", help="name of the new dataset and experiment")
+    new.add_argument("--data", metavar="FILE", required=True, type=Path, help="CSV or Parquet file, long or wide")
+    add("datasets", _datasets, "list the datasets")
+    ingest = add("ingest", _ingest, "read a dataset into the archive; again changes nothing")
+    ingest.add_argument("dataset", metavar="DATASET", help=DATASET_HELP)
+    lags = add("lags", _lags, "show how late and how revised each series of a dataset is")
+    lags.add_argument("dataset", metavar="DATASET", help=DATASET_HELP)
+    plan = add("plan", _plan, "show what an experiment would know, train on and purge at each origin; runs no model")
+    plan.add_argument("experiment", metavar="EXPERIMENT", help=EXPERIMENT_HELP)
+    plan.add_argument("--all", action="store_true", help="print every origin, however many there are")
+    _add_backtest(add("backtest", _backtest, "run an experiment, or resume it, and print its leaderboard"))
+    add("runs", _runs, "list the runs so far")
+    show = add("show", _show, "print the leaderboard and record of a run")
+    show.add_argument("run", metavar="RUN", help=RUN_HELP)
+    report = add("report", _report, "write a run as one self-contained HTML page")
+    report.add_argument("run", metavar="RUN", help=RUN_HELP)
+    report.add_argument("--out", metavar="FILE", type=Path, help="the page (default: report.html in the run's folder)")
+    return top
+
+
+def _add_backtest(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("experiment", metavar="EXPERIMENT", help=EXPERIMENT_HELP)
+    parser.add_argument("--workers", metavar="N", type=int, help="worker processes (default: as many as cores allow)")
+    noise = parser.add_mutually_exclusive_group()
+    noise.add_argument("--quiet", action="store_true", help="no progress bar")
+    noise.add_argument("--progress", action="store_true", help="a progress bar even when stderr is no terminal")
+
+
+def _new(args: argparse.Namespace) -> None:
+    from harness.data.scaffold import new_dataset
+
+    written = new_dataset(args.name, args.data, Path())
+    for path in written:
+        print(f"wrote {path}")
+    print(f"next: read datasets/{args.name}/dataset.toml and fill in what it asks for, then")
+    print(f"      harness ingest {args.name}; harness plan {args.name}; harness backtest {args.name}")
+
+
+def _datasets(args: argparse.Namespace) -> None:
+    from harness.data.dataset import load_dataset
+    from harness.report.text import table
+
+    archive = _archive(args, create=False)
+    defined = set() if archive is None else {series.id for series in archive.series()}
+    rows = []
+    for folder in _dataset_folders():
+        try:
+            dataset = load_dataset(folder)
+        except UserError as error:
+            rows.append([folder.name, "-", "-", str(error).splitlines()[0]])
+            continue
+        held = "yes" if all(series.id in defined for series in dataset.series) else "no"
+        rows.append([dataset.name, str(len(dataset.series)), held, dataset.title or dataset.origin])
+    print(table(["dataset", "series", "ingested", "title"], rows))
+
+
+def _ingest(args: argparse.Namespace) -> None:
+    from harness.data.ingest import ingest
+
+    home = _home(args)
+    _print_ingest(ingest(_dataset_folder(args.dataset), _archive(args), raw_dir=home.raw))
+
+
+def _lags(args: argparse.Namespace) -> None:
+    from harness.data.dataset import load_dataset
+    from harness.data.ingest import ingest
+    from harness.data.lag_table import lag_table
+    from harness.experiment.launch import lacks
+    from harness.report.lags import lags_text
+
+    archive = _archive(args)
+    dataset = load_dataset(_dataset_folder(args.dataset))
+    if lacks(archive, dataset):
+        ingest(dataset.folder, archive, raw_dir=_home(args).raw)
+    print(lags_text(lag_table(archive, dataset)))
+
+
+def _plan(args: argparse.Namespace) -> None:
+    from harness.backtest.data_facts import input_facts, origin_facts, public_shares
+    from harness.backtest.splits import build_plan
+    from harness.data.changes import ChangeFile
+    from harness.experiment.launch import prepare
+    from harness.report.plan_table import plan_text
+
+    ready = prepare(_experiment_file(args.experiment), _home(args))
+    for report in ready.ingested:
+        _print_ingest(report)
+    changes = ChangeFile.open(ready.changes)
+    plan = build_plan(ready.experiment, changes)
+    inputs, origins = input_facts(plan, changes), origin_facts(plan, changes)
+    print(plan_text(ready.experiment, inputs, origins, public_shares(plan, changes), everything=args.all))
+
+
+def _backtest(args: argparse.Namespace) -> None:
+    from harness.backtest.runner import execute
+    from harness.experiment.launch import prepare
+    from harness.report.run import Run
+    from harness.report.summary import summary
+
+    home = _home(args)
+    ready = prepare(_experiment_file(args.experiment), home)
+    for report in ready.ingested:
+        _print_ingest(report)
+    shown = args.progress or (sys.stderr.isatty() and not args.quiet)
+    with _Bar(shown=shown) as bar:
+        run_id = execute(ready.experiment, ready.changes, home, workers=args.workers, progress=bar.move)
+    print(summary(Run(run_id, home)))
+
+
+def _runs(args: argparse.Namespace) -> None:
+    from harness.record.runs import list_runs
+    from harness.report.text import table
+
+    found = list_runs(_home(args))
+    rows = [
+        [str(run.get("run_id", ""))[:12], str(run.get("name", "")), str(run.get("status", "")), str(run.get("started_at"))]
+        for run in found
+    ]
+    print(table(["run", "experiment", "status", "started"], rows) if rows else "no runs yet: harness backtest EXPERIMENT")
+
+
+def _show(args: argparse.Namespace) -> None:
+    from harness.report.run import Run
+    from harness.report.summary import summary
+
+    print(summary(Run(args.run, _home(args))))
+
+
+def _report(args: argparse.Namespace) -> None:
+    from harness.report.run import Run
+
+    print(Run(args.run, _home(args)).report(args.out))
+
+
+class _Bar:
+    """A progress bar on stderr with cells done and time left; nothing at all when not shown."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self._bar = None
+        if shown:
+            from tqdm import tqdm
+
+            self._bar = tqdm(unit="cell", file=sys.stderr, dynamic_ncols=True, desc="cells")
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def move(self, done: int, total: int) -> None:
+        """Show that `done` of `total` cells are there."""
+        if self._bar is not None:
+            self._bar.total = total
+            self._bar.update(done - self._bar.n)
+
+
+def _home(args: argparse.Namespace) -> Home:
+    from harness.record.home import open_home
+
+    return open_home(args.home)
+
+
+def _archive(args: argparse.Namespace, *, create: bool = True) -> Archive | None:
+    from harness.data.archive import Archive
+
+    path = _home(args).archive
+    return Archive.open(path) if create or path.exists() else None
+
+
+def _experiment_file(name: str) -> Path:
+    """The file of an experiment: a path as it is, a bare name in ./experiments."""
+    path = Path(name)
+    return path if path.suffix == ".toml" or path.parent != Path() else Path("experiments") / f"{name}.toml"
+
+
+def _dataset_folder(name: str) -> Path:
+    from harness.data.dataset import find_dataset
+
+    path = Path(name)
+    if (path / "dataset.toml").is_file():
+        return path.resolve()
+    return find_dataset(name)
+
+
+def _dataset_folders() -> list[Path]:
+    roots = [Path("datasets"), Path(__file__).parents[1] / "datasets"]
+    found = {path.parent.name: path.parent for root in reversed(roots) for path in root.glob("*/dataset.toml")}
+    return [found[name] for name in sorted(found)]
+
+
+def _print_ingest(report: IngestReport) -> None:
+    if report.already:
+        print(f"{report.dataset}: nothing new")
+        return
+    print(f"{report.dataset}: {len(report.series)} series, {report.rows_in} rows in, {report.kept} new")
+    for one in report.sources:
+        if one.set_aside:
+            print(f"  {one.label}: {one.set_aside} rows set aside, each with its reason in the archive's set_aside()")
+        for name, rows in one.undeclared:
+            print(f"  {one.label}: {name!r} is not declared, its {rows} rows stay in the raw input only")

@@ -1,0 +1,169 @@
+"""What the archive notes beside the values: declarations, batches, rows set aside, how far each series is known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import duckdb
+import polars as pl
+
+from harness.core.errors import BeyondKnownError, DataError, UserError
+from harness.core.series import Series
+from harness.core.time import end_of_day, instant, micros
+from harness.data.archive import questions
+from harness.data.archive.store import insert, offered
+from harness.data.batch import SET_ASIDE
+from harness.data.declaration import Catalogue, series_from_text
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """What became of one batch.
+
+    Attributes:
+        batch: its number; 0 when the archive had all of it already and nothing was recorded.
+        source: where it came from.
+        rows_in: rows given.
+        kept: statements (or forecasts) that were new.
+        changes: change rows they made.
+        duplicates: rows given twice, or known before.
+        set_aside: rows not taken; `Archive.set_aside()` has them with the reason.
+        known_through: instant up to which its series are known by it.
+        sha256: content hash of what was given.
+    """
+
+    batch: int
+    source: str
+    rows_in: int
+    kept: int
+    changes: int
+    duplicates: int
+    set_aside: int
+    known_through: datetime | None
+    sha256: str
+
+
+def catalogue_of(connection: duckdb.DuckDBPyConnection) -> Catalogue:
+    """The declared series."""
+    rows = connection.execute("SELECT code, spec FROM series ORDER BY code").fetchall()
+    series = {int(code): series_from_text(text) for code, text in rows}
+    return Catalogue({one.id: code for code, one in series.items()}, series)
+
+
+def refuse_other(known: Series, series: Series) -> None:
+    """Refuse a second, different declaration of a series."""
+    if known == series:
+        return
+    fields = [name for name in Series.__dataclass_fields__ if getattr(known, name) != getattr(series, name)]
+    differ = "; ".join(f"{name}: {getattr(known, name)!r}, now {getattr(series, name)!r}" for name in fields)
+    raise UserError(
+        "this series is already declared differently",
+        value=f"{series.id}: {differ}",
+        rule="a declaration may not change under the values it describes",
+        fix="use another id, or start a new archive",
+    )
+
+
+def refuse_beyond(codes: list[int], known: Mapping[int, int], catalogue: Catalogue, at: int) -> None:
+    """Refuse an instant later than what is known of any of some series."""
+    for code in codes:
+        name = catalogue.series[code].id
+        if code not in known:
+            raise BeyondKnownError("nothing was ingested of this series", value=name, fix="append its values first")
+        if at > known[code]:
+            raise BeyondKnownError(
+                "an as-of question beyond what is known",
+                value=f"{instant(at).isoformat()} for {name}, known through {instant(known[code]).isoformat()}",
+                rule="what the archive has not ingested is refused, not guessed",
+                fix="ask for an earlier instant, or append newer data (known_through= says how far a batch reaches)",
+            )
+
+
+def known_by(
+    newest: int | None, given: datetime | date | None, catalogue: Catalogue, codes: list[int], now: int
+) -> dict[int, int]:
+    """Instant up to which each series of a batch is known by it.
+
+    Args:
+        newest: the batch's largest captured publication, microseconds UTC; None = it has none.
+        given: what the caller says; a date is the end of that day in each series' zone.
+        catalogue: the declared series.
+        codes: the series of the batch.
+        now: microseconds UTC.
+
+    Raises:
+        DataError: the caller's word lies in the future, or before the batch's own newest publication.
+    """
+    if given is None:
+        return {} if newest is None else dict.fromkeys(codes, newest)
+    if isinstance(given, datetime):
+        known = dict.fromkeys(codes, micros(given))
+    else:
+        known = {code: micros(end_of_day(given, catalogue.series[code].zone)) for code in codes}
+    if max(known.values(), default=now) > now:
+        raise DataError("known_through lies in the future", value=given, rule="nobody knows beyond now")
+    if known and newest is not None and min(known.values()) < newest:
+        raise DataError(
+            "known_through lies before the batch's newest publication",
+            value=f"{given}, newest {instant(newest).isoformat()}",
+            rule="a batch is known at least as far as it reaches",
+        )
+    return known
+
+
+def advance_known(connection: duckdb.DuckDBPyConnection, known: Mapping[int, int]) -> bool:
+    """Move `known_through` forward; whether anything moved."""
+    before = questions.known(connection)
+    moved = {code: at for code, at in known.items() if at > before.get(code, at - 1)}
+    if moved:
+        frame = pl.DataFrame(
+            {"code": list(moved), "known_through": list(moved.values())},
+            schema={"code": pl.Int32, "known_through": pl.Int64},
+        )
+        with offered(connection, "moved", frame):
+            connection.execute("DELETE FROM known k USING moved m WHERE k.code = m.code")
+        insert(connection, "known", frame)
+    return bool(moved)
+
+
+def is_recorded(connection: duckdb.DuckDBPyConnection, sha256: str) -> bool:
+    """Whether a batch of this content was recorded."""
+    return bool(connection.execute("SELECT 1 FROM batches WHERE sha256 = ?", [sha256]).fetchall())
+
+
+def next_batch(connection: duckdb.DuckDBPyConnection) -> int:
+    """The number of the next batch."""
+    return int(connection.execute("SELECT coalesce(max(batch), 0) + 1 FROM batches").fetchall()[0][0])
+
+
+def record(
+    connection: duckdb.DuckDBPyConnection,
+    report: BatchReport,
+    *,
+    kind: str,
+    coverage: str,
+    aside: pl.DataFrame,
+    now: int,
+) -> None:
+    """Write a batch's row, and the rows it set aside."""
+    reasons = {str(reason): int(count) for reason, count in aside.group_by("reason").len().sort("reason").rows()}
+    row = {
+        "batch": report.batch,
+        "kind": kind,
+        "source": report.source,
+        "coverage": coverage,
+        "sha256": report.sha256,
+        "rows_in": report.rows_in,
+        "kept": report.kept,
+        "duplicates": report.duplicates,
+        "set_aside": report.set_aside,
+        "known_through": None if report.known_through is None else micros(report.known_through),
+        "cleaning": json.dumps({"duplicates": report.duplicates, "set_aside": reasons}),
+        "ingested": now,
+    }
+    insert(connection, "batches", pl.DataFrame([row]))
+    rows = aside.select(SET_ASIDE.names()).with_columns(batch=pl.lit(report.batch, pl.Int32))
+    insert(connection, "set_aside", rows)

@@ -1,0 +1,258 @@
+"""`harness new`: from a stranger's table to a commented dataset.toml and experiment file, guesses marked as such."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+
+from harness.core.errors import UserError
+from harness.core.time import parse_frequency, period_containing, period_end
+from harness.data.dataset import FILL_IN
+from harness.data.guessing import Guess, guess
+from harness.record.files import write_file
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+GENERIC = frozenset({"value", "values", "obs_value", "val", "y"})
+SHARE_BEFORE_SCORES = 0.6
+"""Share of the history that lies before the first scored origin."""
+OTHER_INPUTS = 3
+EVERY = {"D": "friday", "B": "5 sessions", "M": "month end", "Q": "quarter end", "A": "quarter end"}
+STEPS = {"D": (1, 7), "B": (1, 5), "W": (1, 2, 4), "M": (1, 3, 6), "Q": (1, 2, 4), "A": (1, 2)}
+LATEST = {"D": (1, 2, 7), "B": (1, 2, 5), "W": (1, 2, 4), "M": (1, 2, 3, 12), "Q": (1, 2, 3, 4), "A": (1, 2)}
+ROLLING = {"D": (7, 28), "B": (5, 22), "W": (4, 13), "M": (3, 12), "Q": (4,), "A": (3,)}
+REFIT = {"D": 4, "B": 4, "W": 4, "M": 1, "Q": 1, "A": 1}
+DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+def new_dataset(name: str, data_file: Path, root: Path) -> list[Path]:
+    """Write `datasets/NAME/` (dataset.toml and a copy of the data) and `experiments/NAME.toml`.
+
+    Where the table has a publication-date column it is used; else the reporting lag is left to be filled in, and
+    ingest refuses until it is.
+
+    Args:
+        name: a letter followed by letters, digits, _ or -.
+        data_file: CSV or Parquet, long or wide.
+        root: the folder that has (or gets) `datasets` and `experiments`.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UserError: a bad name, or one that is taken; nothing is written.
+        DataError: a file that cannot be understood; nothing is written.
+    """
+    if not NAME.fullmatch(name):
+        raise UserError("not a dataset name", value=repr(name), rule="a letter followed by letters, digits, _ or -")
+    folder, experiment = root / "datasets" / name, root / "experiments" / f"{name}.toml"
+    for taken in (folder, experiment):
+        if taken.exists():
+            raise UserError("already there", value=taken, fix="choose another name, or remove it first")
+    guessed = guess(data_file)
+    ids = series_ids(guessed, name)
+    declaration = dataset_text(name, data_file.name, guessed, ids)
+    plan = experiment_text(name, guessed, ids)
+    written = [folder / data_file.name, folder / "dataset.toml", experiment]
+    for path, content in zip(written, (data_file.read_bytes(), declaration.encode(), plan.encode()), strict=True):
+        write_file(path, content)
+    return written
+
+
+def series_ids(guessed: Guess, name: str) -> tuple[str, ...]:
+    """Ids for the series of a table: their names in the file, lower case, without blanks, each once."""
+    ids: list[str] = []
+    for in_file in guessed.names:
+        plain = name if in_file.lower() in GENERIC else in_file
+        base = re.sub(r"[^0-9A-Za-z_.-]+", "_", plain.strip()).strip("_.").lower() or "series"
+        ids.append(base if base not in ids else f"{base}_{len(ids) + 1}")
+    return tuple(ids)
+
+
+def dataset_text(name: str, file: str, guessed: Guess, ids: Sequence[str]) -> str:
+    """The text of a commented dataset.toml."""
+    timing = guessed.timing
+    lines = [
+        f"# Written by `harness new` from {file}. Guesses are marked; every key is explained in datasets/README.md.",
+        "",
+        "schema = 1",
+        f"name = {_quoted(name)}",
+        f"title = {_quoted(name)}",
+        f"origin = {_quoted(file)}  # where the numbers come from",
+        'licence = "not stated"  # may they be passed on, and how are they attributed?',
+        "",
+        "[defaults]  # for every series that does not say otherwise",
+        f"frequency = {_quoted(timing.frequency)}  # guessed from {len(timing.periods)} periods, "
+        f"{timing.periods[0]} to {timing.periods[-1]}",
+        *([f"calendar = {_quoted(timing.calendar)}  # guessed: its sessions fit the days best"] if timing.calendar else []),
+        'zone = "UTC"  # in which its days end; correct it, for example "Europe/London"',
+        '# unit = "per cent"',
+        "# decimals = 1  # places at which two values count as different; absent = exactly",
+        '# scale = "rebased"  # where base years or units change between vintages',
+        *_lag_lines(guessed),
+        "",
+    ]
+    for series_id, in_file in zip(ids, guessed.names, strict=True):
+        lines.append(f"[series.{_key(series_id)}]")
+        lines += [f"in_file = {_quoted(in_file)}", ""] if _needs_in_file(guessed, series_id, in_file) else [""]
+    return "\n".join([*lines, *_source_lines(file, guessed)]) + "\n"
+
+
+def _needs_in_file(guessed: Guess, series_id: str, in_file: str) -> bool:
+    return in_file != series_id and not (guessed.layout == "long" and not guessed.series)
+
+
+def _lag_lines(guessed: Guess) -> list[str]:
+    if guessed.dated_by[1]:
+        return [
+            "",
+            f"# Publication dates come from the column {guessed.dated_by[1]!r}. History before the first of them is left",
+            '# out unless a rule dates it: lag = { kind = "calendar_days", n = 60 }',
+        ]
+    example = {"B": '{ kind = "calendar_days", n = 0, at = 16:00:00 }', "D": '{ kind = "calendar_days", n = 1 }'}
+    return [
+        "",
+        "# When is a period's value public? Nothing in the file says so, and everything depends on it. Count from the",
+        "# period's last day, late rather than typical (it should hold for 99 % of the periods), for example",
+        "#   lag = " + example.get(guessed.timing.frequency, '{ kind = "calendar_days", n = 45 }'),
+        '#   lag = { kind = "nth_business_day", n = 10, calendar = "holidays:GB" }  # of the following month',
+        "# `harness ingest` refuses until this line is filled in.",
+        f"lag = {{ kind = {_quoted(FILL_IN)} }}",
+    ]
+
+
+def _source_lines(file: str, guessed: Guess) -> list[str]:
+    columns = {"period": guessed.period}
+    if guessed.layout == "long":
+        columns |= {"value": guessed.value} | ({"series": guessed.series} if guessed.series else {})
+    if guessed.dated_by[1]:
+        columns[guessed.dated_by[0]] = guessed.dated_by[1]
+    text = guessed.text
+    lines = [
+        "[[source]]",
+        f"file = {_quoted(file)}",
+        f"layout = {_quoted(guessed.layout)}",
+        "columns = { " + ", ".join(f"{key} = {_quoted(column)}" for key, column in columns.items()) + " }",
+        f"stamp = {_quoted(guessed.timing.stamp)}  # guessed: what a date is of its period",
+    ]
+    optional = {
+        "date_format": (text.date_format, ""),
+        "encoding": (text.encoding, "utf-8"),
+        "delimiter": (text.delimiter, ","),
+        "decimal_mark": (text.decimal_mark, "."),
+    }
+    lines += [f"{key} = {_quoted(value)}" for key, (value, default) in optional.items() if value != default]
+    if text.null_values:
+        lines.append(f"null_values = [{', '.join(map(_quoted, text.null_values))}]")
+    return lines
+
+
+def experiment_text(name: str, guessed: Guess, ids: Sequence[str]) -> str:
+    """The text of a commented experiment file that forecasts the table's first series."""
+    kind = guessed.timing.frequency[0]
+    every, first = first_origin(guessed)
+    periods_before = sum(day <= first for day in guessed.timing.periods)
+    minimum = max(8, min(24 if kind in "MQAW" else 100, periods_before // 2))
+    dated = bool(guessed.dated_by[1])
+    lines = [
+        f"# Written by `harness new`: forecasts of {ids[0]}. Every key is explained in experiments/README.md.",
+        "",
+        "schema = 1",
+        f"name = {_quoted(name)}",
+        f"question = {_quoted(f'Does anything beat the naive rivals for {ids[0]}?')}",
+        f"datasets = [{_quoted(name)}]",
+        "seed = 1",
+        *([] if dated else ["pseudo_real_time = true  # final values dated by a rule: every page says so"]),
+        "",
+        "[target]",
+        f"series = [{_quoted(ids[0])}]",
+        _transform_line(guessed, 0),
+        'outcome = "first"  # the release that is the truth, for labels and scores',
+        "",
+        "[origins]  # when forecasts are issued",
+        f"every = {_quoted(every)}",
+        f"first = {first}  # first scored origin: about 60 % of the history lies before it",
+        "",
+        "[horizons]",
+        f"steps = {list(STEPS[kind])}  # in periods from the one containing the origin; 0 = that period itself",
+        "",
+        "[training]",
+        f"minimum = {minimum}  # matured target periods below which a learner abstains",
+        f"refit_every = {REFIT[kind]}",
+        "",
+        "[features.own]",
+        f"latest = {list(LATEST[kind])}  # k-th most recent published value",
+        f"rolling_mean = {list(ROLLING[kind])}",
+        "age = true",
+        "",
+        *_input_lines(guessed, ids),
+        "[models.ar]",
+        'kind = "autoregression"',
+        "",
+        "[models.ets]",
+        'kind = "ets"',
+        "",
+        "[models.theta]",
+        'kind = "theta"',
+        "",
+        "[models.gbm]",
+        'kind = "lightgbm"',
+        "params = { num_leaves = 7, min_data_in_leaf = 5, learning_rate = 0.05 }",
+        "",
+        "[score]",
+        'primary = "rmse"',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def first_origin(guessed: Guess) -> tuple[str, date]:
+    """The schedule that fits the frequency, and its first scored origin."""
+    timing = guessed.timing
+    frequency = parse_frequency(timing.frequency)
+    start = max(timing.periods[0], guessed.published[0]) if guessed.published else timing.periods[0]
+    end = max(timing.periods[-1], guessed.published[1]) if guessed.published else timing.periods[-1]
+    day = start + timedelta(days=round((end - start).days * SHARE_BEFORE_SCORES))
+    if frequency.kind == "W":
+        return DAYS[frequency.anchor], period_end(frequency, period_containing(frequency, day))
+    if frequency.kind == "B":
+        return EVERY["B"], next(session for session in timing.periods if session >= min(day, timing.periods[-1]))
+    if frequency.kind == "D":
+        return EVERY["D"], day + timedelta(days=(4 - day.weekday()) % 7)
+    every = "month end" if frequency.kind == "M" or (frequency.kind == "Q" and frequency.anchor % 3) else "quarter end"
+    calendar_unit = parse_frequency("M" if every == "month end" else "Q-DEC")
+    return every, period_end(calendar_unit, period_containing(calendar_unit, day))
+
+
+def _transform_line(guessed: Guess, place: int) -> str:
+    levels = guessed.levels[guessed.names[place]]
+    if levels.positive and guessed.timing.frequency in ("B", "D"):
+        return 'transform = "log_return"  # guessed; in per cent; or "level", { difference = 1 }, ...'
+    if levels.trending:
+        return "transform = { log_growth = 1 }  # guessed: it trends; per cent over one period, inside one vintage"
+    return 'transform = "level"  # guessed; or { difference = 1 }, { log_growth = 1 }, ...'
+
+
+def _input_lines(guessed: Guess, ids: Sequence[str]) -> list[str]:
+    lines: list[str] = []
+    for place, series_id in enumerate(ids[1 : 1 + OTHER_INPUTS], start=1):
+        block = re.sub(r"[^A-Za-z0-9_-]", "_", series_id)
+        block = block if NAME.fullmatch(block) and block != "own" else f"input_{place}"
+        lines += [
+            f"[features.{block}]",
+            f"series = {_quoted(series_id)}",
+            _transform_line(guessed, place),
+            "latest = [1, 2]",
+            "",
+        ]
+    return lines
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _key(name: str) -> str:
+    return name if BARE_KEY.fullmatch(name) else _quoted(name)

@@ -1,0 +1,95 @@
+"""What models must be to the rivals, to each other, to the feature blocks and to the primary score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from harness.core.errors import UserError
+from harness.core.reading import Problems, meant, one_of
+from harness.core.recipe import Recipe, Target
+from harness.experiment.parts import Parts
+from harness.forecast.catalog import CATALOG, always_on
+from harness.forecast.catalog import check_target as check_fits
+
+MEAN_SCORES = ("rmse", "rmsse", "qlike")
+MEDIAN_SCORES = ("mae", "mase", "smape")
+PRIMARIES = (*MEAN_SCORES, *MEDIAN_SCORES)
+"""Metrics the leaderboard may be ordered by, each consistent with the functional it is named under."""
+
+
+def check_rivals(models: Sequence[Recipe], target: Target, problems: Problems) -> None:
+    """No model takes the name of a rival or repeats one, and each can answer the target."""
+    rivals = always_on(target)
+    for model in models:
+        where = f"models.{model.name}"
+        if model.name in {rival.name for rival in rivals}:
+            problems.add(where, "is the name of a rival that is always on", hint="remove this table")
+        elif any((model.kind, model.params) == (rival.kind, rival.params) for rival in rivals):
+            problems.add(f'{where}.kind = "{model.kind}"', "is a rival that is always on", hint="remove this table")
+        try:
+            check_fits(model, target)
+        except UserError as error:
+            problems.add(f'{where}.kind = "{model.kind}"', f"{error.what}, {error.rule or error.value}", hint=error.fix)
+
+
+def check_names(parts: Parts, problems: Problems) -> None:
+    """Every block and fallback that a model names is there, no name serves twice, and following fallbacks ends."""
+    rivals = [rival.name for rival in always_on(parts.target)] if parts.target is not None else list(CATALOG)
+    known = [*parts.names, *rivals]
+    fallbacks = {model.name: model.fallback for model in parts.models}
+    for names, section in ((parts.names, "models"), (parts.blocks, "features")):
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            problems.add(f"{section}.{name}", "this name is used twice")
+    for model in parts.models:
+        for name in model.features:
+            if name not in parts.blocks:
+                problems.add(
+                    f'models.{model.name}.features: "{name}"',
+                    f"no such block, known are {', '.join(parts.blocks) or 'none'}",
+                    hint=meant(name, parts.blocks),
+                )
+        where = f'models.{model.name}.fallback = "{model.fallback}"'
+        if model.fallback and model.fallback not in known:
+            problems.add(where, f"no such model, known are {', '.join(known)}", hint=meant(model.fallback, known))
+        path = [model.name]
+        while fallbacks.get(path[-1]) and len(path) == len(set(path)):
+            path.append(fallbacks[path[-1]])
+        if len(path) > 1 and path[-1] == model.name:
+            problems.add(where, f"leads back to itself ({' -> '.join(path)})")
+
+
+def check_score(primary: str, target: Target, problems: Problems) -> None:
+    """The headline metric suits the target (S26)."""
+    where = f'score.primary = "{primary}"'
+    if primary not in PRIMARIES:
+        problems.add(where, one_of(PRIMARIES), hint=meant(primary, PRIMARIES))
+    if primary == "qlike" and not target.transform.is_volatility:
+        problems.add(where, "judges variances only", hint='use "rmse", or a realised_volatility target')
+    if primary == "smape" and target.transform.kind != "level":
+        problems.add(where, f"judges levels only, the target is {target.transform.kind}", hint='use "mae" or "rmse"')
+
+
+def check_functionals(models: Sequence[Recipe], primary: str, problems: Problems) -> None:
+    """The headline metric is smallest for what each model says it forecasts (S26)."""
+    functional = functional_of(primary)
+    for model in models:
+        if model.functional != functional:
+            problems.add(
+                f'models.{model.name}.functional = "{model.functional}"',
+                f"{primary} is smallest for the {functional}, so it would misjudge the {model.functional}",
+                hint=f"choose a primary score among {', '.join(_scores_of(model.functional))}",
+            )
+
+
+def functional_of(primary: str) -> Literal["mean", "median"]:
+    """The functional a metric is consistent with.
+
+    >>> functional_of("qlike"), functional_of("mae")
+    ('mean', 'median')
+    """
+    return "median" if primary in MEDIAN_SCORES else "mean"
+
+
+def _scores_of(functional: str) -> tuple[str, ...]:
+    return MEDIAN_SCORES if functional == "median" else MEAN_SCORES

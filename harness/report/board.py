@@ -1,0 +1,107 @@
+"""The leaderboard as rows to print: one list of cells per model, long verdicts as numbered notes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from harness.report.facts import Facts
+from harness.report.text import number, p_value, skill
+
+NO_VERDICT = "no verdict: "
+COUNTED = ("n_failed", "n_abstained", "n_fallback", "n_not_issued", "n_missing", "n_reference")
+
+
+@dataclass(slots=True)
+class Notes:
+    """Sentences behind short marks, in order of first use."""
+
+    texts: list[str] = field(default_factory=list)
+
+    def mark(self, text: str) -> str:
+        """The mark of a sentence, "[1]" for the first."""
+        if text not in self.texts:
+            self.texts.append(text)
+        return f"[{self.texts.index(text) + 1}]"
+
+
+def header(facts: Facts) -> list[str]:
+    """Column heads of the leaderboard."""
+    kpi = [f"{facts.kpi_unit}/cell"] if facts.kpi_unit else []
+    return [
+        "rank", "model", facts.primary, "skill", "p", *kpi,
+        "n", "failed", "abst.", "fallb.", "not iss.", "missing", "by ref.", "verdict",
+    ]  # fmt: skip
+
+
+def board_rows(board: pl.DataFrame, facts: Facts, notes: Notes) -> list[list[str]]:
+    """The leaderboard of one horizon.
+
+    Args:
+        board: rows of the leaderboard of one horizon, best first.
+        facts: of the run.
+        notes: collects reasons for which there is no verdict.
+    """
+    return [
+        [
+            number(row["rank"]),
+            row["model"],
+            number(row["value"]),
+            skill(row["skill"]),
+            p_value(row["p_better_than_naive"]),
+            *([number(row["kpi_mean"])] if facts.kpi_unit else []),
+            number(row["n"]),
+            *(str(row[name] or "") for name in COUNTED),
+            verdict(row["verdict"], notes),
+        ]
+        for row in board.iter_rows(named=True)
+    ]
+
+
+def verdict(text: str, notes: Notes) -> str:
+    """A verdict short enough for a column."""
+    return f"no verdict {notes.mark(text.removeprefix(NO_VERDICT))}" if text.startswith(NO_VERDICT) else text
+
+
+def answer(board: pl.DataFrame) -> str:
+    """One sentence: what a horizon's leaderboard says about the question.
+
+    Args:
+        board: rows of the leaderboard of one horizon.
+    """
+    first = board.row(0, named=True)
+    best = f"best naive rival {first['best_rival']} ({first['metric']} {number(_rival_value(board, first))})"
+    better = board.filter(pl.col("verdict") == "better than naive").sort("rank")["model"].to_list()
+    if better:
+        return f"better than every naive rival: {', '.join(better)}; {best}"
+    if not board.filter(~pl.col("is_rival")).height:
+        return best
+    return f"nothing is shown to be better than every naive rival; {best}"
+
+
+def _rival_value(board: pl.DataFrame, first: dict[str, object]) -> object:
+    own: Sequence[object] = board.filter(pl.col("model") == first["best_rival"])["value"].to_list()
+    return own[0] if own else first["best_rival_value"]
+
+
+def unanswered(forecasts: pl.DataFrame) -> pl.DataFrame:
+    """How often, and why, a model gave no forecast of its own at scored origins.
+
+    Args:
+        forecasts: `Run.forecasts()`.
+
+    Returns:
+        model, status (failed, abstained or fallback), reason, cells, horizons; the most frequent first.
+    """
+    return (
+        forecasts.filter(pl.col("scored") & pl.col("quantile").is_null())
+        .filter(pl.col("status").is_in(["failed", "abstained", "fallback"]))
+        .group_by("model", "status", pl.col("reason").fill_null(""))
+        .agg(
+            pl.len().alias("cells"),
+            pl.col("horizon").unique().sort().cast(pl.String).str.join(", ").alias("horizons"),
+        )
+        .sort(["cells", "model", "status", "reason"], descending=[True, False, False, False])
+    )

@@ -1,0 +1,100 @@
+"""One finished run: its tables and its page, read from the records."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.record.home import Home, open_home
+from harness.record.runs import RunFiles, find_run, read_manifest, read_table
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+class Run:
+    """A run by its id; every table is checked against its recorded hash when it is read.
+
+    Raises:
+        UnknownNameError: there is no such run.
+    """
+
+    def __init__(self, run_id: str, home: Home | str | Path | None = None) -> None:
+        """Find a run.
+
+        Args:
+            run_id: the id, or its unambiguous beginning.
+            home: the home folder; None = `HARNESS_HOME`, else `.harness` in the working folder.
+        """
+        self._files = find_run(home if isinstance(home, Home) else open_home(home), run_id)
+
+    def __repr__(self) -> str:
+        return f"Run({self.id!r})"
+
+    @property
+    def id(self) -> str:
+        """The run id: hash of experiment, archive state, code and lock."""
+        return self._files.run_id
+
+    @property
+    def files(self) -> RunFiles:
+        """Where the run is stored."""
+        return self._files
+
+    @cached_property
+    def manifest(self) -> dict[str, object]:
+        """What was run, on what, by what code, on what machine, and what it cost.
+
+        Raises:
+            DamagedError: it cannot be read.
+        """
+        return read_manifest(self._files)
+
+    def forecasts(self) -> pl.DataFrame:
+        """Every forecast asked for: one row per model, series, origin, horizon and quantile (null = point)."""
+        return read_table(self._files, "forecasts")
+
+    def errors(self) -> pl.DataFrame:
+        """The audit table: every point forecast beside its outcome (which release, when) and the best rival's error."""
+        return read_table(self._files, "errors")
+
+    def scores(self) -> pl.DataFrame:
+        """Headline scores on the planned grid, by model, horizon, series and stretch of time."""
+        return read_table(self._files, "scores")
+
+    def leaderboard(self) -> pl.DataFrame:
+        """Who is best at each horizon, by how much, and whether that is more than luck."""
+        return read_table(self._files, "leaderboard")
+
+    def common_sample(self) -> pl.DataFrame:
+        """Secondary scores, on the cells that every model answered itself; columns as `scores`."""
+        return read_table(self._files, "common_sample")
+
+    def against_rivals(self) -> pl.DataFrame:
+        """Every model against every always-on rival, with the one-sided Diebold-Mariano test."""
+        return read_table(self._files, "against_rivals")
+
+    def inputs(self) -> pl.DataFrame:
+        """What the data were: one row per input with its lag rule, availability and pseudo-real-time shares."""
+        return read_table(self._files, "inputs")
+
+    def origins(self) -> pl.DataFrame:
+        """What each issued origin knew, trained on and purged, per horizon."""
+        return read_table(self._files, "origins")
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write the run as one self-contained HTML page.
+
+        Args:
+            path: the file; None = `report.html` in the run's folder.
+
+        Returns:
+            The file written.
+        """
+        from harness.record.files import write_file  # noqa: PLC0415 - a run that is only read needs no page
+        from harness.report.page import render  # noqa: PLC0415
+
+        target = Path(path) if path is not None else self._files.folder / "report.html"
+        write_file(target, render(self).encode())
+        return target.absolute()

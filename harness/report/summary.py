@@ -1,0 +1,134 @@
+"""What `harness backtest` and `harness show` print of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import polars as pl
+
+from harness.report.board import Notes, answer, board_rows, header, unanswered
+from harness.report.facts import PSEUDO_REAL_TIME, Facts, facts_of, horizon_text
+from harness.report.run import Run
+from harness.report.text import megabytes, seconds, share, table
+
+REASONS = 12
+UNKNOWN_CUTOFF = "differences at short horizons measure information, not method; no verdict is given for these models"
+
+
+def summary(run: Run) -> str:
+    """The run as text: question, data, leaderboards, what is missing, cost, where the files are.
+
+    Raises:
+        UserError: the run is not finished.
+        DamagedError: a record is damaged.
+    """
+    board, forecasts, inputs = run.leaderboard(), run.forecasts(), run.inputs()
+    facts = facts_of(run.manifest)
+    notes = Notes()
+    parts = [
+        "\n".join(_head(facts)),
+        "Data\n" + data_table(inputs),
+        *_boards(board, facts, notes),
+        "\n".join(_footnotes(facts, notes)),
+        _gaps(forecasts),
+        "\n".join(_cost(facts)),
+        f"run {run.id}\nfiles {run.files.folder}\npage  harness report {run.id[:8]}",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def data_table(inputs: pl.DataFrame) -> str:
+    """One line per input: how its dates are known, and how much of it is pseudo real time.
+
+    Args:
+        inputs: `Run.inputs()`.
+    """
+    rows = [
+        [
+            row["series_id"], row["role"], row["frequency"], row["lag"] or "-",
+            share(row["observed"]), share(row["rule"]), share(row["assumed"]), share(row["pseudo_real_time"]),
+            row["known_through"].date().isoformat(),
+        ]
+        for row in inputs.sort("role", "series_id", descending=[True, False]).iter_rows(named=True)
+    ]  # fmt: skip
+    return table(
+        ["series", "role", "freq.", "lag rule", "observed", "by rule", "assumed", "pseudo real time", "known through"],
+        rows,
+        left=4,
+        indent="  ",
+    )
+
+
+def _head(facts: Facts) -> Iterator[str]:
+    yield f"{facts.name}: {facts.question}" if facts.question else facts.name
+    yield (
+        f"target {facts.target}; outcome: {facts.outcome_rule} release"
+        if facts.outcome_rule == "first"
+        else (f"target {facts.target}; outcome: {facts.outcome_rule}")
+    )
+    warm = f", after {facts.warm_up} of warm-up that are not scored" if facts.warm_up else ""
+    yield f"scored origins {facts.first_scored} to {facts.last_scored} ({facts.zone}){warm}"
+    if facts.kpi:
+        yield f"cost of an error: {facts.kpi}"
+    if facts.pseudo_real_time:
+        yield PSEUDO_REAL_TIME
+
+
+def _boards(board: pl.DataFrame, facts: Facts, notes: Notes) -> Iterator[str]:
+    for step in facts.horizons:
+        mine = board.filter(pl.col("horizon") == step)
+        if not mine.height:
+            continue
+        public = f"; {share(facts.shares_public.get(step))} of the target is already public at the origin"
+        yield "\n".join(
+            [
+                f"{horizon_text(step)}: {answer(mine)}{public}",
+                table(header(facts), board_rows(mine, facts, notes), left=2, indent="  "),
+            ]
+        )
+
+
+def _footnotes(facts: Facts, notes: Notes) -> Iterator[str]:
+    yield (
+        f"skill: how far {facts.primary} is below the best naive rival's, which was chosen after the fact. "
+        "p: largest one-sided p-value over all naive rivals; better than naive below 0.05."
+    )
+    yield f"by ref.: cells without a forecast of the model's own, scored with {facts.reference} and counted."
+    for place, text in enumerate(notes.texts, start=1):
+        yield f"[{place}] {text}"
+    if facts.unknown_cutoff:
+        said = f"{'; '.join(facts.notes)}: " if facts.notes else "the data cut-off is unknown: "
+        yield f"{', '.join(facts.unknown_cutoff)}: {said}{UNKNOWN_CUTOFF}."
+    yield f"outcomes at scored origins: {outcome_text(facts)}"
+    for name, texts in facts.warnings.items():
+        for text, cells in texts.items():
+            yield f"warning, {name}: {text} ({cells} cells)"
+
+
+def outcome_text(facts: Facts) -> str:
+    """How many outcomes have matured, are pending, missing or young."""
+    counted = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in facts.outcomes.items())
+    young = f", {facts.immature} of them still young (immature)" if facts.immature else ""
+    late = f", {facts.hindsight_outcomes} dated before the vintage they come from" if facts.hindsight_outcomes else ""
+    return f"{counted or 'none'}{young}{late}"
+
+
+def _gaps(forecasts: pl.DataFrame) -> str:
+    found = unanswered(forecasts)
+    if not found.height:
+        return "Every model answered every cell it was asked."
+    columns = ("model", "status", "cells", "horizons", "reason")
+    rows = [[str(row[name]) for name in columns] for row in found.iter_rows(named=True)]
+    more = f"\n  and {len(rows) - REASONS} more lines: see the page" if len(rows) > REASONS else ""
+    body = table(columns, rows[:REASONS], left=2, indent="  ")
+    return f"Cells without a forecast of the model's own\n{body}{more}"
+
+
+def _cost(facts: Facts) -> Iterator[str]:
+    spent = facts.measured.get("seconds")
+    stages = spent if isinstance(spent, Mapping) else {}
+    total = sum(float(value) for value in stages.values() if isinstance(value, (int, float)))
+    yield f"time  {seconds(total)}: " + ", ".join(f"{stage} {seconds(value)}" for stage, value in stages.items())
+    peak = f"memory  peak {megabytes(facts.measured.get('peak_memory_bytes'))}"
+    worker = facts.measured.get("peak_worker_bytes")
+    yield f"{peak}, in a worker {megabytes(worker)}" if worker else peak
