@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from harness.core.errors import UserError
 
@@ -117,8 +117,7 @@ def _datasets(args: argparse.Namespace) -> None:
     from harness.data.dataset import load_dataset
     from harness.report.text import table
 
-    archive = _archive(args, create=False)
-    defined = set() if archive is None else {series.id for series in archive.series()}
+    defined = {series.id for series in _archive(args).series()} if _home(args).archive.exists() else set()
     rows = []
     for folder in _dataset_folders():
         try:
@@ -149,7 +148,7 @@ def _lags(args: argparse.Namespace) -> None:
     dataset = load_dataset(_dataset_folder(args.dataset))
     if lacks(archive, dataset):
         ingest(dataset.folder, archive, raw_dir=_home(args).raw)
-    print(lags_text(lag_table(archive, dataset)))
+    print(lags_text(lag_table(archive, dataset.name, changes_dir=_home(args).changes)))
 
 
 def _plan(args: argparse.Namespace) -> None:
@@ -190,10 +189,17 @@ def _runs(args: argparse.Namespace) -> None:
 
     found = list_runs(_home(args))
     rows = [
-        [str(run.get("run_id", ""))[:12], str(run.get("name", "")), str(run.get("status", "")), str(run.get("started_at"))]
+        [
+            str(run.get("run_id", ""))[:12],
+            str(run.get("name", "")),
+            str(run.get("status", "")),
+            str(run.get("started_at")),
+        ]
         for run in found
     ]
-    print(table(["run", "experiment", "status", "started"], rows) if rows else "no runs yet: harness backtest EXPERIMENT")
+    print(
+        table(["run", "experiment", "status", "started"], rows) if rows else "no runs yet: harness backtest EXPERIMENT"
+    )
 
 
 def _show(args: argparse.Namespace) -> None:
@@ -219,7 +225,7 @@ class _Bar:
 
             self._bar = tqdm(unit="cell", file=sys.stderr, dynamic_ncols=True, desc="cells")
 
-    def __enter__(self) -> _Bar:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -239,11 +245,10 @@ def _home(args: argparse.Namespace) -> Home:
     return open_home(args.home)
 
 
-def _archive(args: argparse.Namespace, *, create: bool = True) -> Archive | None:
+def _archive(args: argparse.Namespace) -> Archive:
     from harness.data.archive import Archive
 
-    path = _home(args).archive
-    return Archive.open(path) if create or path.exists() else None
+    return Archive.open(_home(args).archive)
 
 
 def _experiment_file(name: str) -> Path:

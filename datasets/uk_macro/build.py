@@ -106,7 +106,9 @@ def publications(statements: pl.DataFrame) -> pl.DataFrame:
     if spans.filter(pl.col("rows") != quarters).height:
         message = "a vintage has holes: it is no complete statement of its span"
         raise SystemExit(message)
-    return spans.select("series", "published_at", "first", "last", complete=pl.lit(value=True)).sort("series", "published_at")
+    return spans.select("series", "published_at", "first", "last", complete=pl.lit(value=True)).sort(
+        "series", "published_at"
+    )
 
 
 if __name__ == "__main__":

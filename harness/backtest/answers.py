@@ -13,7 +13,7 @@ from harness.backtest.splits import Plan
 from harness.core.frames import ANSWER_SCHEMA
 from harness.core.recipe import Recipe
 from harness.core.snapshot import NO_POSITION, Snapshot, target_panel
-from harness.core.time import micros
+from harness.core.time import local_day, micros
 from harness.record.cells import CELL_SCHEMA
 
 Integers = NDArray[np.int64]
@@ -44,7 +44,7 @@ class Asked:
             return float("nan")
         moment = self.plan.instants[self.origin]
         start, end = self.recipe.span
-        day = moment.date()
+        day = local_day(moment, self.plan.experiment.origins.zone)
         if (start and day < start) or (end and day > end):
             return float("nan")
         issued = [

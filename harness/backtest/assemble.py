@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import timedelta
 
 import numpy as np
 import polars as pl
@@ -13,7 +13,7 @@ from harness.backtest.data_facts import input_facts, origin_facts, public_shares
 from harness.backtest.splits import Plan
 from harness.core.frames import UTC_INSTANT
 from harness.core.recipe import Recipe
-from harness.core.time import NEVER, Timeline, instant
+from harness.core.time import MICROSECOND, NEVER, Timeline, end_of_day, instant
 from harness.data.calendars import sessions_known
 from harness.data.changes import ChangeFile
 from harness.data.outcomes import MATURED, OUTCOME_STATUS, Windows, outcomes
@@ -246,8 +246,9 @@ def _spans(plan: Plan, changes: ChangeFile) -> pl.DataFrame:
             issued = mine["issued"].cast(UTC_INSTANT)
             first, last = issued.min(), issued.max()
             start, end = recipe.span
-            first = datetime.combine(start, time(), UTC) if start else first
-            last = datetime.combine(end, time.max, UTC) if end else last
+            zone = plan.experiment.origins.zone
+            first = end_of_day(start - timedelta(days=1), zone) + MICROSECOND if start else first
+            last = end_of_day(end, zone) if end else last
         rows.append((recipe.name, first, last))
     schema = {"model": pl.String(), "issued_first": UTC_INSTANT, "issued_last": UTC_INSTANT}
     return pl.DataFrame(rows, schema=schema, orient="row")

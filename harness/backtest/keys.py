@@ -51,8 +51,11 @@ def recipe_identity(recipe: Recipe, experiment: Experiment) -> RecipeIdentity:
 
 
 def cell_seed(identity: RecipeIdentity, experiment: Experiment, origin: str, purpose: str) -> int:
-    """The seed of a cell: recipe, target, series, origin, horizons, purpose and the user's seed; nothing else (S19)."""
-    return derive_seed(identity.text, experiment.target, origin, experiment.horizons, purpose, experiment.seed)
+    """The seed of a cell: recipe, target and its series, origin, purpose and the user's seed; nothing else (S19).
+
+    A forecaster with one model per horizon derives each one's seed from this and the horizon.
+    """
+    return derive_seed(identity.text, experiment.target, origin, purpose, experiment.seed)
 
 
 def cell_keys(

@@ -201,7 +201,7 @@ def _origins(
     data_start = instant(min(past_of(changes, name).first_published for name in own))
     # a year more than the data: the phase of the first pseudo-origin needs its whole target period
     found = origin_instants(origins, series, min(data_start, start) - timedelta(days=400), end)
-    scored = [place for place, moment in enumerate(found) if moment >= start]
+    scored = [place for place, moment in enumerate(found) if local_day(moment, origins.zone) >= origins.first]
     if not scored:
         raise UserError(
             "no origin to score",

@@ -87,7 +87,23 @@ class Spent:
 
 
 def run_task(context: Context, task: Task) -> Spent:
-    """Answer every origin of a task and store the cells; the same bits whatever worker it runs on."""
+    """Answer every origin of a task and store the cells; the same bits whatever worker it runs on.
+
+    Raises:
+        UserError: the process ran out of memory; the cells done so far are stored.
+    """
+    try:
+        return _walk(context, task)
+    except MemoryError as error:
+        raise UserError(
+            "out of memory",
+            value=", ".join(recipe.name for recipe, _ in task.recipes),
+            rule="finished cells are stored; nothing is half written",
+            fix="free memory or use --workers 1, and run the same command again to resume",
+        ) from error
+
+
+def _walk(context: Context, task: Task) -> Spent:
     spent = Spent()
     changes = ChangeFile.open(context.changes, verify=False)
     design = np.load(context.design, mmap_mode="r") if context.design else None
@@ -186,8 +202,8 @@ class _Walk:
         experiment = self.plan.experiment
         seed = cell_seed(self.identity, experiment, self.plan.instants[origin].isoformat(), "fit")
         self.facts["seed"] = seed
+        forecaster = build(self.recipe, folder=experiment.folder)
         try:
-            forecaster = build(self.recipe, folder=experiment.folder)
             stored = read_fit(self.context.home.fits, fit_key) if fit_key and isinstance(forecaster, Storable) else None
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
@@ -202,7 +218,7 @@ class _Walk:
                         write_fit(self.context.home.fits, fit_key, forecaster.dump())
             self._note(forecaster, caught)
             self.forecaster = forecaster
-        except (KeyboardInterrupt, MemoryError, UserError):
+        except (KeyboardInterrupt, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever a model raises becomes a visible failed row
             self.failure = _reason("fit", error)

@@ -99,7 +99,7 @@ class Series:
         zone: IANA zone in which its days end.
         calendar: session calendar for `B` (pandas-market-calendars name), else "".
         unit, source, licence, description: free text shown in reports.
-        lag: reporting-lag rule, or None.
+        lag: reporting-lag rule, or None; a table as in a dataset file, `{"kind": "calendar_days", "n": 30}`, is read.
         decimals: places at which two values count as different; None = exactly.
         scale: `fixed`, or `rebased` when base years or units change between vintages.
         period_table: last days of all periods, for frequency `T`.
@@ -125,6 +125,8 @@ class Series:
     parsed: Frequency = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if isinstance(self.lag, Mapping):
+            object.__setattr__(self, "lag", lag_rule(self.lag))
         object.__setattr__(self, "parsed", parse_frequency(self.frequency, self.period_table))
         object.__setattr__(self, "frequency", str(self.parsed))
         check_zone(self.zone)

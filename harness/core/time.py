@@ -182,9 +182,9 @@ def period_end(frequency: Frequency, ordinal: int) -> date:
     datetime.date(2024, 6, 30)
     """
     if frequency.kind in "DB":
-        return EPOCH + timedelta(days=ordinal)
+        return EPOCH + timedelta(days=int(ordinal))
     if frequency.kind == "W":
-        return EPOCH + timedelta(days=7 * ordinal - 3 + frequency.anchor)
+        return EPOCH + timedelta(days=int(7 * ordinal - 3 + frequency.anchor))
     if frequency.kind == "M":
         return _month_end(ordinal // 12, ordinal % 12 + 1)
     if frequency.kind == "T":

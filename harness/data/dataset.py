@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
@@ -58,7 +59,9 @@ def find_dataset(name: str, experiment_folder: Path | None = None) -> Path:
     for root in roots:
         if (root / name / "dataset.toml").is_file():
             return (root / name).resolve()
-    raise UnknownNameError("dataset", name, {path.parent.name for root in roots for path in root.glob("*/dataset.toml")})
+    raise UnknownNameError(
+        "dataset", name, {path.parent.name for root in roots for path in root.glob("*/dataset.toml")}
+    )
 
 
 def load_dataset(folder: Path) -> Dataset:
@@ -71,7 +74,9 @@ def load_dataset(folder: Path) -> Dataset:
     try:
         values = tomllib.loads(path.read_bytes().decode("utf-8"))
     except OSError as error:
-        raise ExperimentError(str(path), [f"unreadable ({error.strerror}); a dataset is a folder with this file"]) from error
+        raise ExperimentError(
+            str(path), [f"unreadable ({error.strerror}); a dataset is a folder with this file"]
+        ) from error
     except UnicodeDecodeError as error:
         raise ExperimentError(str(path), [f"not UTF-8 text, from byte {error.start} on"]) from error
     except tomllib.TOMLDecodeError as error:
@@ -112,7 +117,7 @@ def parse_dataset(values: Mapping[str, object], folder: Path) -> Dataset:
     series = tuple(_series(table, name, defaults, dated.get(bare, True)) for bare, table in tables.items())
     dataset = Dataset(
         name=name,
-        series=tuple(one for one in series if one is not None),
+        series=tuple(replace(one, source=top.text("origin"), licence=top.text("licence")) for one in series if one),
         in_file=tuple((bare, table.text("in_file", bare)) for bare, table in tables.items()),
         sources=sources,
         forecasts=_forecasts(top.table("forecasts"), tuple(tables)) if "forecasts" in values else None,
@@ -140,56 +145,76 @@ def _array(top: Table, key: str) -> tuple[Table, ...]:
 def _check_claims(top: Table, names: tuple[str, ...], dated: Mapping[str, bool], any_source: bool) -> None:
     for bare in names:
         if any_source and bare not in dated:
-            top.problems.add(f"series.{bare}", "no [[source]] holds it", hint=f'add it to a source: series = ["{bare}"]')
+            top.problems.add(
+                f"series.{bare}", "no [[source]] holds it", hint=f'add it to a source: series = ["{bare}"]'
+            )
 
 
 def _series(table: Table, dataset: str, defaults: Table, dated: bool) -> Series | None:
     """One [series.NAME]; None when it cannot be built (the reason is noted)."""
     table.only(KEYS["series.NAME"])
-    merged = Table(table.path, {**defaults.values, **table.values}, table.problems)
-    bare = table.path.partition(".")[2]
-    frequency_given = merged.required("frequency", 'frequency = "M"')
-    zone_given = merged.required("zone", 'zone = "Europe/London"')
-    lag = _lag(merged, dated, where=table.path if "lag" in table.values else "defaults")
-    decimals = merged.values.get("decimals")
-    if decimals is not None:
-        decimals = merged.integer("decimals", 0, least=0)
-    period_table = _days(merged, "period_table")
-    if not (frequency_given and zone_given):
+
+    def given(key: str) -> Table:
+        return table if key in table.values else defaults
+
+    for key, example in (("frequency", 'frequency = "M"'), ("zone", 'zone = "Europe/London"')):
+        if key not in given(key).values:
+            table.required(key, f"{example} here or under [defaults]")
+    lag = _lag(given("lag"), table.path, dated=dated)
+    counted = "decimals" in given("decimals").values
+    decimals = given("decimals").integer("decimals", 0, least=0) if counted else None
+    period_table = _days(given("period_table"), "period_table")
+    scale = given("scale").word("scale", "fixed", ("fixed", "rebased"))
+    frequency = _frequency(given("frequency"), period_table)
+    zone, calendar = (given(key).text(key) for key in ("zone", "calendar"))
+    unit, title = (given(key).text(key) for key in ("unit", "title"))
+    closures = _closures(given("closures"))
+    if not frequency or not zone:
         return None
     try:
         return Series(
-            id=f"{dataset}/{bare}",
-            frequency=str(parse_frequency(merged.text("frequency", "M"), period_table)),
-            zone=merged.text("zone", "UTC"),
-            calendar=merged.text("calendar"),
-            unit=merged.text("unit"),
-            description=merged.text("title"),
+            id=f"{dataset}/{table.path.partition('.')[2]}",
+            frequency=frequency,
+            zone=zone,
+            calendar=calendar,
+            unit=unit,
+            description=title,
             lag=lag,
-            decimals=cast("int | None", decimals),
-            scale=merged.word("scale", "fixed", ("fixed", "rebased")),  # type: ignore[arg-type]
+            decimals=decimals,
+            scale="rebased" if scale == "rebased" else "fixed",
             period_table=period_table,
-            closures=_closures(merged),
+            closures=closures,
         )
     except UserError as error:
         table.problems.add(table.path, str(error))
         return None
 
 
-def _lag(series: Table, dated: bool, where: str) -> LagRule | None:
-    """The lag rule of a series, or of the defaults (`where`), noted once there."""
-    if "lag" not in series.values:
+def _frequency(table: Table, period_table: tuple[date, ...]) -> str:
+    """A frequency in its full form; "" when it is missing or unknown (the latter is noted)."""
+    if "frequency" not in table.values:
+        return ""
+    try:
+        return str(parse_frequency(table.text("frequency"), period_table))
+    except UserError as error:
+        table.bad("frequency", f"{error.what}: {error.rule}", hint=error.fix)
+        return ""
+
+
+def _lag(given: Table, series: str, *, dated: bool) -> LagRule | None:
+    """The lag rule in the table (of the series or of the defaults) that has it."""
+    if "lag" not in given.values:
         if not dated:
-            series.problems.add(
-                series.path,
+            given.problems.add(
+                series,
                 "nothing says when its values were published",
-                hint="add a lag rule, lag = { kind = \"calendar_days\", n = 30 }, or name the source's column with the "
+                hint='add a lag rule, lag = { kind = "calendar_days", n = 30 }, or name the source\'s column with the '
                 'publication date (columns.published_at = "...") or the vintage date (columns.vintage_date = "...")',
             )
         return None
-    table = Table(where, series.values, series.problems).table("lag")
-    if FILL_IN in str(series.values["lag"]):
-        series.problems.add(
+    table = given.table("lag")
+    if FILL_IN in str(given.values["lag"]):
+        table.problems.add(
             table.path,
             "still to be filled in",
             hint='say when a period\'s value is public, late rather than typical: lag = { kind = "calendar_days", n = 30 }'
@@ -223,11 +248,14 @@ def _days(table: Table, key: str) -> tuple[date, ...]:
 def _closures(table: Table) -> tuple[tuple[date, str], ...]:
     value = table.values.get("closures", [])
     good = isinstance(value, list) and all(
-        isinstance(item, list) and len(item) == 2 and type(item[0]) is date and isinstance(item[1], str) for item in value
+        isinstance(item, list) and len(item) == 2 and type(item[0]) is date and isinstance(item[1], str)
+        for item in value
     )
     if good and isinstance(value, list):
         return tuple((item[0], item[1]) for item in value)
-    table.bad("closures", 'a list of [day, "instant it was announced"], like [[2012-10-29, "2012-10-28T20:00:00-04:00"]]')
+    table.bad(
+        "closures", 'a list of [day, "instant it was announced"], like [[2012-10-29, "2012-10-28T20:00:00-04:00"]]'
+    )
     return ()
 
 

@@ -113,7 +113,11 @@ def ingest(folder: Path, archive: Archive, *, raw_dir: Path) -> IngestReport:
     """
     dataset = load_dataset(folder)
     inputs = [_read(dataset, source) for source in dataset.sources]
-    issued = None if dataset.forecasts is None else read_file(dataset.folder / dataset.forecasts.file, dataset.forecasts.text)
+    issued = (
+        None
+        if dataset.forecasts is None
+        else read_file(dataset.folder / dataset.forecasts.file, dataset.forecasts.text)
+    )
     recorded = set(archive.batches()["source"].to_list())
     fresh = [one for one in inputs if one.tag not in recorded]
     observed = {one.tag: observe(dataset, one.source, one.table, one.listed) for one in fresh}
@@ -126,7 +130,9 @@ def ingest(folder: Path, archive: Archive, *, raw_dir: Path) -> IngestReport:
     for series in dataset.series:
         archive.define(series)
     reports = [
-        _append(archive, one, observed[one.tag]) if one.tag in observed else SourceReport(one.source.label, already=True)
+        _append(archive, one, observed[one.tag])
+        if one.tag in observed
+        else SourceReport(one.source.label, already=True)
         for one in inputs
     ]
     if issued is not None and forecasts is not None:
@@ -216,10 +222,15 @@ def first_publications(series: Series, found: Observations) -> pl.DataFrame:
         events = rows.select("period", "published_at", "availability")
     else:
         spans = found.publications.filter(pl.col("series_id") == series.id)
-        events = rows.select("period").unique().join_where(
-            spans, pl.col("period") >= pl.col("first"), pl.col("period") <= pl.col("last")
-        ).select("period", "published_at", "availability")
+        events = (
+            rows.select("period")
+            .unique()
+            .join_where(spans, pl.col("period") >= pl.col("first"), pl.col("period") <= pl.col("last"))
+            .select("period", "published_at", "availability")
+        )
     firsts = events.sort("published_at").group_by("period", maintain_order=True).first()
-    return firsts.filter(
-        (pl.col("published_at") > firsts["published_at"].min()) & (pl.col("availability") == "observed")
-    ).select("period", "published_at").sort("period")
+    return (
+        firsts.filter((pl.col("published_at") > firsts["published_at"].min()) & (pl.col("availability") == "observed"))
+        .select("period", "published_at")
+        .sort("period")
+    )

@@ -33,13 +33,15 @@ def read_issued(dataset: Dataset, table: RawTable) -> pl.DataFrame:
         return pl.DataFrame()
     columns = dict(declared.columns)
     rows = pl.int_range(table.frame.height, dtype=pl.Int64, eager=True).alias("row")
-    frame = pl.DataFrame({
-        "row": rows,
-        "source": table.column(columns["source"]).cast(pl.String),
-        "name": table.column(columns["series"]).cast(pl.String),
-        "value": numbers(table, columns["value"], declared.text.decimal_mark),
-        "issued": moments(table, columns["issued_at"], zone=declared.zone, date_format=declared.text.date_format),
-    })
+    frame = pl.DataFrame(
+        {
+            "row": rows,
+            "source": table.column(columns["source"]).cast(pl.String),
+            "name": table.column(columns["series"]).cast(pl.String),
+            "value": numbers(table, columns["value"], declared.text.decimal_mark),
+            "issued": moments(table, columns["issued_at"], zone=declared.zone, date_format=declared.text.date_format),
+        }
+    )
     if "quantile" in columns:
         frame = frame.with_columns(quantile=numbers(table, columns["quantile"], declared.text.decimal_mark))
     if "cutoff" in columns:
@@ -63,7 +65,11 @@ def _wanted(dataset: Dataset, declared: Forecasts, frame: pl.DataFrame) -> pl.Da
         bare=pl.col("name").replace_strict({**own, **names}, default=None, return_dtype=pl.String),
     )
     listed = pl.DataFrame(
-        [(one.name, bare, one.conditioning or None, _backfilled(one.made)) for one in declared.issuers for bare in one.series],
+        [
+            (one.name, bare, one.conditioning or None, _backfilled(one.made))
+            for one in declared.issuers
+            for bare in one.series
+        ],
         schema={"source": pl.String, "bare": pl.String, "conditioning": pl.String, "backfilled": pl.Boolean},
         orient="row",
     )
@@ -88,5 +94,15 @@ def _of_series(dataset: Dataset, bare: object, part: pl.DataFrame, table: RawTab
     )
     if "cutoff" in dated.columns:
         dated = dated.with_columns(data_cutoff=as_instants(dated["cutoff"], series.zone))
-    kept = ("source", "series_id", "issued_at", "data_cutoff", "period", "quantile", "value", "conditioning", "backfilled")
+    kept = (
+        "source",
+        "series_id",
+        "issued_at",
+        "data_cutoff",
+        "period",
+        "quantile",
+        "value",
+        "conditioning",
+        "backfilled",
+    )
     return dated.select([name for name in kept if name in dated.columns])

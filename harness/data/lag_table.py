@@ -12,27 +12,29 @@ from harness.core.errors import UserError
 from harness.core.series import AVAILABILITIES, Series
 from harness.core.time import NEVER, period_ordinals
 from harness.data.archive import Archive
-from harness.data.changes import ChangeFile
+from harness.data.changes import ChangeFile, PublicationRows
 from harness.data.lags import measured_lag
-from harness.data.releases import Publications, nth_release
+from harness.data.releases import nth_release
 
-LAG_SCHEMA = pl.Schema({
-    "series_id": pl.String(),
-    "frequency": pl.String(),
-    "unit": pl.String(),
-    "periods": pl.Int64(),
-    "observed": pl.Float64(),
-    "rule": pl.Float64(),
-    "assumed": pl.Float64(),
-    "pseudo_real_time": pl.Float64(),
-    "lag_min": pl.Float64(),
-    "lag_median": pl.Float64(),
-    "lag_max": pl.Float64(),
-    "publications": pl.Int64(),
-    "changes": pl.Int64(),
-    "revision": pl.Float64(),
-    "revision_percent": pl.Float64(),
-})
+LAG_SCHEMA = pl.Schema(
+    {
+        "series_id": pl.String(),
+        "frequency": pl.String(),
+        "unit": pl.String(),
+        "periods": pl.Int64(),
+        "observed": pl.Float64(),
+        "rule": pl.Float64(),
+        "assumed": pl.Float64(),
+        "pseudo_real_time": pl.Float64(),
+        "lag_min": pl.Float64(),
+        "lag_median": pl.Float64(),
+        "lag_max": pl.Float64(),
+        "publications": pl.Int64(),
+        "changes": pl.Int64(),
+        "revision": pl.Float64(),
+        "revision_percent": pl.Float64(),
+    }
+)
 
 
 def lag_table(archive: Archive, dataset: str, *, changes_dir: Path | None = None) -> pl.DataFrame:
@@ -69,16 +71,11 @@ def lag_table(archive: Archive, dataset: str, *, changes_dir: Path | None = None
 
 
 def _table(archive: Archive, found: list[Series], changes: ChangeFile) -> pl.DataFrame:
-    rows = [_row(series, archive.revisions(series.id), _publications(changes, series.id)) for series in found]
+    rows = [_row(series, archive.revisions(series.id), changes.publications_of(series.id)) for series in found]
     return pl.DataFrame(rows, schema=LAG_SCHEMA)
 
 
-def _publications(changes: ChangeFile, series_id: str) -> Publications:
-    rows = changes.publications_of(series_id)
-    return Publications(rows.published, rows.first, rows.last, rows.captured, rows.countable)
-
-
-def _row(series: Series, revisions: pl.DataFrame, publications: Publications) -> dict[str, object]:
+def _row(series: Series, revisions: pl.DataFrame, publications: PublicationRows) -> dict[str, object]:
     earliest = revisions.group_by("period", maintain_order=True).first()
     periods = earliest.height
     shares = {name: _share(earliest["availability"] == name) for name in AVAILABILITIES}
@@ -86,9 +83,7 @@ def _row(series: Series, revisions: pl.DataFrame, publications: Publications) ->
     hindsight = earliest.select((known_at.is_null() | (known_at > published)).alias("hindsight"))["hindsight"]
     stated = revisions.filter(pl.col("availability") != "assumed")
     firsts = _after_first_vintage(series, stated, publications)
-    lag = measured_lag(
-        firsts["period"].to_numpy().astype("datetime64[D]"), firsts["instant"].to_numpy(), series.zone
-    )
+    lag = measured_lag(firsts["period"].to_numpy().astype("datetime64[D]"), firsts["instant"].to_numpy(), series.zone)
     captured = firsts.filter("captured")["period"]
     revision, percent = _revision(stated.filter(pl.col("period").is_in(captured.implode())), stated, series)
     return {
@@ -112,7 +107,7 @@ def _share(flags: pl.Series) -> float | None:
     return float(flags.mean()) if len(flags) else None  # type: ignore[arg-type]
 
 
-def _after_first_vintage(series: Series, stated: pl.DataFrame, publications: Publications) -> pl.DataFrame:
+def _after_first_vintage(series: Series, stated: pl.DataFrame, publications: PublicationRows) -> pl.DataFrame:
     """(period, instant, captured) of first publications after the first vintage whose date was observed.
 
     What the first vintage holds was public before, and a date made by a rule measures the rule.
@@ -129,14 +124,12 @@ def _after_first_vintage(series: Series, stated: pl.DataFrame, publications: Pub
     return later.join(by_rule, on=["period", "instant"], how="anti").sort("period")
 
 
-def _revision(
-    rows: pl.DataFrame, stated: pl.DataFrame, series: Series
-) -> tuple[float | None, float | None]:
+def _revision(rows: pl.DataFrame, stated: pl.DataFrame, series: Series) -> tuple[float | None, float | None]:
     """Mean absolute revision from first to newest value, in the unit and in per cent (see `lag_table`)."""
     ends = rows.filter(pl.col("value").is_not_null()).group_by("period", maintain_order=True)
-    pairs = ends.agg(
-        first="value", at=pl.col("published_at").first(), newest=pl.col("value").last()
-    ).with_columns(pl.col("first").list.first())
+    pairs = ends.agg(first="value", at=pl.col("published_at").first(), newest=pl.col("value").last()).with_columns(
+        pl.col("first").list.first()
+    )
     if not pairs.height:
         return None, None
     if series.scale == "rebased":
@@ -158,7 +151,11 @@ def _growth_revision(pairs: pl.DataFrame, stated: pl.DataFrame, series: Series) 
     before = pl.Series("before", [by_ordinal.get(ordinal - 1) for ordinal in ordinals.tolist()], dtype=pl.Date)
     asked = pairs.with_columns(before).drop_nulls("before").sort("at")
     then = asked.join_asof(
-        cells.rename({"period": "before", "published_at": "at"}), on="at", by="before", strategy="backward"
+        cells.rename({"period": "before", "published_at": "at"}),
+        on="at",
+        by="before",
+        strategy="backward",
+        check_sortedness=False,
     )
     newest = cells.group_by("period").agg(pl.col("base").last().alias("base_newest"))
     both = then.join(newest, left_on="before", right_on="period")

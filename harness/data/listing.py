@@ -73,9 +73,8 @@ def check_listed(publications: pl.DataFrame, stated: pl.DataFrame, coverage: str
                 fix="list only publications that were not captured",
             )
         return
-    covering = stated.join(
-        publications.filter("captured").select("code", "published", "first", "last"), on=["code", "published"]
-    )
+    spans = publications.filter("captured").select("code", "published", "first", "last")
+    covering = stated.join(spans, on=["code", "published"])
     inside = covering.filter(pl.col("period").is_between(pl.col("first"), pl.col("last")))
     loose = stated.join(inside, on=list(ORDER), how="anti")
     if loose.height:

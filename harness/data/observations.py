@@ -94,9 +94,7 @@ def _require_all(names: list[str], found: pl.Series, source: Source, column: str
             raise UnknownNameError(f"series in column {column!r} of {source.label}", name, present)
 
 
-def _with_periods(
-    named: pl.DataFrame, series: Mapping[str, Series], source: Source, table: RawTable
-) -> pl.DataFrame:
+def _with_periods(named: pl.DataFrame, series: Mapping[str, Series], source: Source, table: RawTable) -> pl.DataFrame:
     """Add `period`; the series of each frequency read the stamps in their own way."""
     groups: dict[Frequency, list[str]] = {}
     for one in series.values():
@@ -159,14 +157,16 @@ def _publications(dataset: Dataset, source: Source, listed: RawTable) -> pl.Data
         read = partial(period_of, frequency=one.parsed, stamp=source.stamp, date_format=source.text.date_format)
         given = listed.frame["availability"].gather(mine).cast(pl.String) if "availability" in columns else None
         parts.append(
-            pl.DataFrame({
-                "published_at": as_instants(stamps.gather(mine), one.zone),
-                "first": mapped(listed, "first", read, mine),
-                "last": mapped(listed, "last", read, mine),
-                "complete": flags["complete"].gather(mine),
-                "captured": flags["captured"].gather(mine),
-                "availability": given if given is not None else pl.repeat("observed", len(mine), eager=True),
-            }).select(pl.lit(one.id).alias("series_id"), pl.all())
+            pl.DataFrame(
+                {
+                    "published_at": as_instants(stamps.gather(mine), one.zone),
+                    "first": mapped(listed, "first", read, mine),
+                    "last": mapped(listed, "last", read, mine),
+                    "complete": flags["complete"].gather(mine),
+                    "captured": flags["captured"].gather(mine),
+                    "availability": given if given is not None else pl.repeat("observed", len(mine), eager=True),
+                }
+            ).select(pl.lit(one.id).alias("series_id"), pl.all())
         )
     return pl.concat(parts)
 
@@ -192,7 +192,9 @@ def _matched(dated: pl.DataFrame, publications: pl.DataFrame, table: RawTable, l
     """
     events = publications.filter("captured").select("series_id", "published_at", "first", "last", given="availability")
     joined = dated.join(events, on=["series_id", "published_at"], how="inner", maintain_order="left")
-    covered = joined.filter(pl.col("period").is_between("first", "last")).unique([ROW, "series_id"], maintain_order=True)
+    covered = joined.filter(pl.col("period").is_between("first", "last")).unique(
+        [ROW, "series_id"], maintain_order=True
+    )
     stray = dated.join(covered, on=[ROW, "series_id"], how="anti", maintain_order="left")
     if stray.height:
         row = stray.row(0, named=True)
@@ -207,7 +209,9 @@ def _matched(dated: pl.DataFrame, publications: pl.DataFrame, table: RawTable, l
 def _refuse_contradictions(rows: pl.DataFrame, series: Mapping[str, Series], table: RawTable) -> None:
     """Two different values (at the series' decimals) for one series, period and publication are refused."""
     key = [name for name in ("series_id", "period", "published_at") if name in rows.columns]
-    places = pl.col("series_id").replace_strict({one.id: one.decimals for one in series.values()}, return_dtype=pl.Int32)
+    places = pl.col("series_id").replace_strict(
+        {one.id: one.decimals for one in series.values()}, return_dtype=pl.Int32
+    )
     compared = rows.with_columns(places.alias("places")).with_columns(same=rounded(pl.col("value"), pl.col("places")))
     twice = compared.filter(pl.col("same").n_unique().over(key) > 1)
     if twice.height:

@@ -87,7 +87,11 @@ def dataset_text(name: str, file: str, guessed: Guess, ids: Sequence[str]) -> st
         "[defaults]  # for every series that does not say otherwise",
         f"frequency = {_quoted(timing.frequency)}  # guessed from {len(timing.periods)} periods, "
         f"{timing.periods[0]} to {timing.periods[-1]}",
-        *([f"calendar = {_quoted(timing.calendar)}  # guessed: its sessions fit the days best"] if timing.calendar else []),
+        *(
+            [f"calendar = {_quoted(timing.calendar)}  # guessed: its sessions fit the days best"]
+            if timing.calendar
+            else []
+        ),
         'zone = "UTC"  # in which its days end; correct it, for example "Europe/London"',
         '# unit = "per cent"',
         "# decimals = 1  # places at which two values count as different; absent = exactly",

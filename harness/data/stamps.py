@@ -228,7 +228,9 @@ def _instant(moment: date | datetime, zone: str, where: str) -> datetime:
         raise DataError("unknown time zone", value=repr(zone), rule="an IANA name") from error
     if moment.tzinfo is not None:
         if local is not None and moment.utcoffset() not in (moment.astimezone(local).utcoffset(), UTC.utcoffset(None)):
-            raise DataError(f"{where}: offset is not that of {zone}", value=moment.isoformat(), rule="mixed zones are refused")
+            raise DataError(
+                f"{where}: offset is not that of {zone}", value=moment.isoformat(), rule="mixed zones are refused"
+            )
         return moment.astimezone(UTC)
     if local is None:
         raise DataError(

@@ -16,11 +16,13 @@ import polars as pl
 from harness.core.errors import DataError, UnknownNameError, UserError
 from harness.data.declared import TextForm
 
-READERS: Mapping[str, str] = MappingProxyType({
-    "arch:sp500": "arch.data.sp500",
-    "arch:default": "arch.data.default",
-    "arch:core_cpi": "arch.data.core_cpi",
-})
+READERS: Mapping[str, str] = MappingProxyType(
+    {
+        "arch:sp500": "arch.data.sp500",
+        "arch:default": "arch.data.default",
+        "arch:core_cpi": "arch.data.core_cpi",
+    }
+)
 """Tables shipped inside an installed package: reader -> module whose `load()` returns the table, dates as its index."""
 
 
@@ -70,7 +72,9 @@ def read_file(path: Path, text: TextForm | None = None) -> RawTable:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DataError("data file cannot be read", value=path.name, rule=str(error.strerror), fix="correct `file`") from error
+        raise DataError(
+            "data file cannot be read", value=path.name, rule=str(error.strerror), fix="correct `file`"
+        ) from error
     if not content:
         raise DataError("data file is empty", value=path.name)
     if path.suffix in (".parquet", ".pq"):
@@ -79,7 +83,9 @@ def read_file(path: Path, text: TextForm | None = None) -> RawTable:
         suffix = ".csv.gz" if path.suffix == ".gz" else ".csv"
         table = RawTable(path.name, _csv(path.name, content, text or TextForm()), 2, content, suffix)
     else:
-        raise DataError("unknown kind of data file", value=path.name, rule="CSV (.csv, .csv.gz, .tsv, .txt) or .parquet")
+        raise DataError(
+            "unknown kind of data file", value=path.name, rule="CSV (.csv, .csv.gz, .tsv, .txt) or .parquet"
+        )
     if not table.frame.height:
         raise DataError("data file has no rows", value=path.name)
     return table
@@ -131,9 +137,7 @@ def _csv(label: str, content: bytes, text: TextForm) -> pl.DataFrame:
     named = frame.rename({name: name.strip() for name in frame.columns})
     nulls = ["", *text.null_values]
     trimmed = [pl.col(name).str.strip_chars() for name in named.columns]
-    return named.select(trimmed).with_columns(
-        pl.when(pl.all().is_in(nulls)).then(None).otherwise(pl.all()).name.keep()
-    )
+    return named.select(trimmed).with_columns(pl.when(pl.all().is_in(nulls)).then(None).otherwise(pl.all()).name.keep())
 
 
 def numbers(table: RawTable, name: str, decimal_mark: str = ".") -> pl.Series:

@@ -9,7 +9,7 @@ from typing import Any
 from harness.core.reading import Table, meant
 from harness.core.recipe import FeatureBlock, Target
 from harness.core.transform import Transform
-from harness.experiment.facts import Facts
+from harness.experiment.facts import Facts, bare
 from harness.experiment.keys import KEYS
 from harness.experiment.target import read_series, read_transform
 from harness.forecast.features import LEAST
@@ -71,7 +71,7 @@ def _read_input(name: str, table: Table, facts: Facts, *, calendar_only: bool) -
         )
         return None
     given = table.text("series")
-    if given == OWN:
+    if given == OWN and OWN not in map(bare, facts.series):
         return ""
     return read_series(table, "series", given, facts) or None
 

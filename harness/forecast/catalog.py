@@ -222,7 +222,8 @@ def check_target(recipe: Recipe, target: Target) -> None:
     """Refuse a model that cannot answer this target.
 
     Raises:
-        UserError: a volatility model for another target, or the other way round; `works_on = "level"` for volatility.
+        UserError: a volatility model for another target, or the other way round; an external for a spread;
+            `works_on = "level"` for volatility.
     """
     entry = entry_for(recipe.kind)
     volatile = target.transform.is_volatility
@@ -232,6 +233,11 @@ def check_target(recipe: Recipe, target: Target) -> None:
             value=target.transform.kind,
             rule="for realised volatility only" if entry.volatility else "not for realised volatility",
             fix=f"remove the model {recipe.name!r} or choose another kind",
+        )
+    if recipe.kind == "external" and target.transform.kind == "spread":
+        raise UserError(
+            f"{recipe.name}: an external forecast of one series is none of a spread",
+            fix=f"remove the model {recipe.name!r}",
         )
     if volatile and dict(recipe.params).get("works_on") == "level":
         raise UserError(

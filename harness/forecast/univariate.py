@@ -101,7 +101,7 @@ class Univariate:
         """A failed series of a panel abstains and is named; where nothing is left, the model has failed."""
         if failed and all_failed:
             raise ValueError("; ".join(failed))
-        self.warnings += failed
+        self.warnings += [line for line in failed if line not in self.warnings]
 
     def predict(self, rows: Rows, snapshot: Snapshot) -> pl.DataFrame:
         """Filter with the fitted parameters over the whole snapshot and answer from the path.

@@ -11,7 +11,15 @@ from harness.report.facts import Facts
 from harness.report.text import number, p_value, skill
 
 NO_VERDICT = "no verdict: "
-COUNTED = ("n_failed", "n_abstained", "n_fallback", "n_not_issued", "n_missing", "n_reference")
+COUNTED = {
+    "n_failed": "failed",
+    "n_abstained": "abstained",
+    "n_fallback": "fallback",
+    "n_not_issued": "not issued",
+    "n_missing": "missing",
+    "n_reference": "by reference",
+}
+"""Counts of the leaderboard that say how often a model gave no answer of its own, and their column heads."""
 
 
 @dataclass(slots=True)
@@ -27,37 +35,32 @@ class Notes:
         return f"[{self.texts.index(text) + 1}]"
 
 
-def header(facts: Facts) -> list[str]:
-    """Column heads of the leaderboard."""
-    kpi = [f"{facts.kpi_unit}/cell"] if facts.kpi_unit else []
-    return [
-        "rank", "model", facts.primary, "skill", "p", *kpi,
-        "n", "failed", "abst.", "fallb.", "not iss.", "missing", "by ref.", "verdict",
-    ]  # fmt: skip
-
-
-def board_rows(board: pl.DataFrame, facts: Facts, notes: Notes) -> list[list[str]]:
-    """The leaderboard of one horizon.
+def board_table(board: pl.DataFrame, facts: Facts, notes: Notes) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of the leaderboard of one horizon; counts that are zero for every model are left out.
 
     Args:
         board: rows of the leaderboard of one horizon, best first.
         facts: of the run.
         notes: collects reasons for which there is no verdict.
     """
-    return [
+    counts = [name for name in COUNTED if board[name].sum()]
+    kpi = [f"{facts.kpi_unit} per cell"] if facts.kpi_unit else []
+    head = ["rank", "model", facts.primary, "skill", "p", *kpi, "n", *(COUNTED[name] for name in counts), "verdict"]
+    rows = [
         [
             number(row["rank"]),
             row["model"],
             number(row["value"]),
             skill(row["skill"]),
-            p_value(row["p_better_than_naive"]),
+            "-" if row["model"] in facts.unknown_cutoff else p_value(row["p_better_than_naive"]),
             *([number(row["kpi_mean"])] if facts.kpi_unit else []),
             number(row["n"]),
-            *(str(row[name] or "") for name in COUNTED),
+            *(str(row[name] or "") for name in counts),
             verdict(row["verdict"], notes),
         ]
         for row in board.iter_rows(named=True)
     ]
+    return head, rows
 
 
 def verdict(text: str, notes: Notes) -> str:
@@ -73,12 +76,14 @@ def answer(board: pl.DataFrame) -> str:
     """
     first = board.row(0, named=True)
     best = f"best naive rival {first['best_rival']} ({first['metric']} {number(_rival_value(board, first))})"
+    open_ones = board.filter(pl.col("verdict").str.starts_with(NO_VERDICT)).sort("rank")["model"].to_list()
+    best += f"; no verdict on {', '.join(open_ones)}" if open_ones else ""
     better = board.filter(pl.col("verdict") == "better than naive").sort("rank")["model"].to_list()
     if better:
         return f"better than every naive rival: {', '.join(better)}; {best}"
-    if not board.filter(~pl.col("is_rival")).height:
+    if not board.filter(pl.col("verdict") == "not shown").height:
         return best
-    return f"nothing is shown to be better than every naive rival; {best}"
+    return f"no model is shown to be better than every naive rival; {best}"
 
 
 def _rival_value(board: pl.DataFrame, first: dict[str, object]) -> object:

@@ -13,6 +13,7 @@ PSEUDO_REAL_TIME = (
     "PSEUDO REAL TIME: outcomes and inputs include final values put under an early date by a rule. What was really "
     "published on those days may have differed."
 )
+UNKNOWN_CUTOFF = "differences at short horizons measure information, not method; no verdict is given for these models"
 NOT_PROVABLE = (
     "the choice of features and datasets",
     "the outcome rule, the start date and thresholds",

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
-from harness.report.board import Notes, answer, board_rows, header, unanswered
-from harness.report.facts import PSEUDO_REAL_TIME, Facts, facts_of, horizon_text
+from harness.report.board import Notes, answer, board_table, unanswered
+from harness.report.facts import PSEUDO_REAL_TIME, UNKNOWN_CUTOFF, Facts, facts_of, horizon_text
 from harness.report.run import Run
 from harness.report.text import megabytes, seconds, share, table
 
 REASONS = 12
-UNKNOWN_CUTOFF = "differences at short horizons measure information, not method; no verdict is given for these models"
+STAGES = ("plan", "look up cells", "features", "cells", "read cells", "score")
 
 
 def summary(run: Run) -> str:
@@ -31,8 +31,8 @@ def summary(run: Run) -> str:
         *_boards(board, facts, notes),
         "\n".join(_footnotes(facts, notes)),
         _gaps(forecasts),
-        "\n".join(_cost(facts)),
-        f"run {run.id}\nfiles {run.files.folder}\npage  harness report {run.id[:8]}",
+        "\n".join(f"{name:<6} {text}" for name, text in cost(facts))
+        + f"\nrun    {run.id}\nfiles  {run.files.folder}\npage   harness report {run.id}",
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -43,20 +43,32 @@ def data_table(inputs: pl.DataFrame) -> str:
     Args:
         inputs: `Run.inputs()`.
     """
+    return table(*data_rows(inputs), left=4, indent="  ")
+
+
+def data_rows(inputs: pl.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of `data_table`."""
+    shares = ("observed", "rule", "assumed", "pseudo_real_time")
     rows = [
         [
-            row["series_id"], row["role"], row["frequency"], row["lag"] or "-",
-            share(row["observed"]), share(row["rule"]), share(row["assumed"]), share(row["pseudo_real_time"]),
+            *(row[name] or "-" for name in ("series_id", "role", "frequency", "lag")),
+            *(share(row[name]) for name in shares),
             row["known_through"].date().isoformat(),
         ]
         for row in inputs.sort("role", "series_id", descending=[True, False]).iter_rows(named=True)
-    ]  # fmt: skip
-    return table(
-        ["series", "role", "freq.", "lag rule", "observed", "by rule", "assumed", "pseudo real time", "known through"],
-        rows,
-        left=4,
-        indent="  ",
-    )
+    ]
+    head = [
+        "series",
+        "role",
+        "freq.",
+        "lag rule",
+        "observed",
+        "by rule",
+        "assumed",
+        "pseudo real time",
+        "known through",
+    ]
+    return head, rows
 
 
 def _head(facts: Facts) -> Iterator[str]:
@@ -83,7 +95,7 @@ def _boards(board: pl.DataFrame, facts: Facts, notes: Notes) -> Iterator[str]:
         yield "\n".join(
             [
                 f"{horizon_text(step)}: {answer(mine)}{public}",
-                table(header(facts), board_rows(mine, facts, notes), left=2, indent="  "),
+                table(*board_table(mine, facts, notes), left=2, indent="  "),
             ]
         )
 
@@ -93,7 +105,7 @@ def _footnotes(facts: Facts, notes: Notes) -> Iterator[str]:
         f"skill: how far {facts.primary} is below the best naive rival's, which was chosen after the fact. "
         "p: largest one-sided p-value over all naive rivals; better than naive below 0.05."
     )
-    yield f"by ref.: cells without a forecast of the model's own, scored with {facts.reference} and counted."
+    yield f"by reference: cells without a forecast of the model's own, scored with {facts.reference} and counted."
     for place, text in enumerate(notes.texts, start=1):
         yield f"[{place}] {text}"
     if facts.unknown_cutoff:
@@ -124,11 +136,14 @@ def _gaps(forecasts: pl.DataFrame) -> str:
     return f"Cells without a forecast of the model's own\n{body}{more}"
 
 
-def _cost(facts: Facts) -> Iterator[str]:
+def cost(facts: Facts) -> Iterator[tuple[str, str]]:
+    """Time per stage and peak memory of a run, named."""
     spent = facts.measured.get("seconds")
     stages = spent if isinstance(spent, Mapping) else {}
     total = sum(float(value) for value in stages.values() if isinstance(value, (int, float)))
-    yield f"time  {seconds(total)}: " + ", ".join(f"{stage} {seconds(value)}" for stage, value in stages.items())
-    peak = f"memory  peak {megabytes(facts.measured.get('peak_memory_bytes'))}"
+    known = [stage for stage in STAGES if stage in stages]
+    order = [*known, *(stage for stage in stages if stage not in known)]
+    yield "time", f"{seconds(total)}: " + ", ".join(f"{stage} {seconds(stages[stage])}" for stage in order)
     worker = facts.measured.get("peak_worker_bytes")
-    yield f"{peak}, in a worker {megabytes(worker)}" if worker else peak
+    peak = f"peak {megabytes(facts.measured.get('peak_memory_bytes'))}"
+    yield "memory", f"{peak}, in a worker {megabytes(worker)}" if worker else peak

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -111,3 +112,11 @@ def test_nothing_is_taken_of_a_spread_with_a_rebased_side(refused: Callable[...,
 
 def test_growth_of_a_rebased_input_is_taken(load: Callable[..., Experiment]) -> None:
     assert load('[features.gdp]\nseries = "gdp"\ntransform = { growth = 1 }\nlatest = [1]\ndifference = [1]\n').features
+
+
+def test_a_series_that_is_really_called_own_is_meant_when_named(load: Callable[..., Experiment], folder: Path) -> None:
+    file = folder.parent / "datasets" / "ledger" / "dataset.toml"
+    file.write_text(file.read_text(encoding="utf-8").replace("fails", "own"), encoding="utf-8")
+    both = 'schema = 1\nname = "trial"\ndatasets = ["toy", "ledger"]\n'
+    own, named = load('[features.own]\nlatest = 1\n[features.other]\nseries = "own"\nlatest = 1\n', base=both).features
+    assert (own.series, named.series) == ("", "ledger/own")

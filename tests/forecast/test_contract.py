@@ -49,14 +49,18 @@ def of_kind(kind: str, *, name: str = "", folder: str = "", transform: Transform
     return Case(name or kind, lambda: build(recipe, folder=folder), transform, entry.needs_rows)
 
 
+BAGGED = {"bagging_fraction": 0.7, "bagging_freq": 1}
 CLASSICAL = ("autoregression", "arima", "ets", "theta")
 BUILT_IN = [
     *(of_kind(kind) for kind in CATALOG if kind not in ("sklearn", "lightgbm")),
     of_kind("lightgbm", n_estimators=20),
-    of_kind("lightgbm", name="lightgbm quantiles", n_estimators=10, quantiles=[0.1, 0.9], bagging_fraction=0.7, bagging_freq=1),
+    of_kind("lightgbm", name="lightgbm quantiles", n_estimators=10, quantiles=[0.1, 0.9], **BAGGED),
     of_kind("sklearn", estimator="sklearn.linear_model.Ridge"),
     of_kind(
-        "sklearn", name="forest", estimator="sklearn.ensemble.RandomForestRegressor", estimator_params={"n_estimators": 5}
+        "sklearn",
+        name="sklearn forest",
+        estimator="sklearn.ensemble.RandomForestRegressor",
+        estimator_params={"n_estimators": 5},
     ),
     *(of_kind(kind, name=f"{kind} on {on}", works_on=on) for kind in CLASSICAL for on in ("level", "target")),
     *(of_kind(kind, name=f"{kind} of volatility", transform=VOLATILITY) for kind in CLASSICAL),

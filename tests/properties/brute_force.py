@@ -23,6 +23,17 @@ class BruteForce:
     decimals: dict[str, int | None]
     rule_date: dict[str, Callable[[int], int]] = field(default_factory=dict)
     said: dict[Cell, dict[int, float | None]] = field(default_factory=dict)
+    listed: list[Span] = field(default_factory=list)
+
+    def contradicts(self, row: Row) -> bool:
+        """Whether a row has another value than what was said of its cell at its instant, if only by "unchanged"."""
+        series, period, at, value = row
+        told = self.said.get((series, period), {})
+        unchanged = any(
+            span[:2] == (series, at) and span[2] <= period <= span[3] and min(told, default=at) < at
+            for span in self.listed
+        )
+        return told[at] != value if at in told else unchanged
 
     def rows(self, rows: Iterable[Row]) -> None:
         for series, period, at, value in rows:
@@ -37,6 +48,7 @@ class BruteForce:
 
     def changes(self, rows: list[Row], publications: list[Span]) -> None:
         self.rows(rows)
+        self.listed += publications
         for series, at, first, last in sorted(publications, key=lambda span: span[1]):
             for period in range(first, last + 1):
                 earlier = [when for when in self.said.get((series, period), {}) if when <= at]

@@ -1,0 +1,282 @@
+"""The page of a run: the question, the answer per horizon, and everything one must know to believe it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from harness.report import markup
+from harness.report.board import Notes, answer, board_table, unanswered
+from harness.report.charts import forecast_chart, loss_chart
+from harness.report.facts import NOT_PROVABLE, PSEUDO_REAL_TIME, UNKNOWN_CUTOFF, Facts, facts_of, horizon_text
+from harness.report.run import Run
+from harness.report.summary import cost, data_rows, outcome_text
+from harness.report.text import number, p_value, share
+
+METRICS = ("mae", "rmse", "mase", "rmsse", "smape", "qlike", "bias")
+CHARTED_SERIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Everything a page is made of.
+
+    Attributes:
+        facts: from the manifest.
+        board, scores, common, rivals, errors, forecasts, inputs: the tables of the run.
+        notes: reasons for which there is no verdict, collected while the page is written.
+    """
+
+    facts: Facts
+    board: pl.DataFrame
+    scores: pl.DataFrame
+    common: pl.DataFrame
+    rivals: pl.DataFrame
+    errors: pl.DataFrame
+    forecasts: pl.DataFrame
+    inputs: pl.DataFrame
+    notes: Notes = field(default_factory=Notes)
+
+
+def render(run: Run) -> str:
+    """The run as one self-contained HTML page.
+
+    Raises:
+        UserError: the run is not finished.
+        DamagedError: a record is damaged.
+    """
+    records = Records(
+        facts_of(run.manifest),
+        run.leaderboard(),
+        run.scores(),
+        run.common_sample(),
+        run.against_rivals(),
+        run.errors(),
+        run.forecasts(),
+        run.inputs(),
+    )
+    body = [
+        *_head(records),
+        *_data(records),
+        *_horizons(records),
+        *_legend(records),
+        *_cuts(records),
+        *_gaps(records),
+        *_limits(),
+        *_identity(records),
+    ]
+    return markup.page(records.facts.name, body)
+
+
+def _head(records: Records) -> Iterator[str]:
+    facts = records.facts
+    yield markup.element("h1", facts.name)
+    if facts.question:
+        yield markup.element("p", facts.question, "question")
+    if facts.pseudo_real_time:
+        yield markup.element("p", PSEUDO_REAL_TIME, "banner")
+    yield markup.bullets(
+        f"{horizon_text(step)}: {answer(mine)}" for step in facts.horizons if (mine := _at(records.board, step)).height
+    )
+    if facts.unknown_cutoff:
+        said = f"{'; '.join(facts.notes)}: " if facts.notes else ""
+        yield markup.element("p", f"{', '.join(facts.unknown_cutoff)}: {said}{UNKNOWN_CUTOFF}.", "banner")
+    warm = f", after {facts.warm_up} origins of warm-up that are not scored" if facts.warm_up else ""
+    yield markup.pairs(
+        [
+            ("target", facts.target),
+            ("truth", f"the {facts.outcome_rule} release" if facts.outcome_rule == "first" else facts.outcome_rule),
+            ("scored origins", f"{facts.first_scored} to {facts.last_scored} ({facts.zone}){warm}"),
+            ("outcomes", outcome_text(facts)),
+            ("headline metric", facts.primary),
+            *([("cost of an error", facts.kpi)] if facts.kpi else []),
+        ]
+    )
+
+
+def _data(records: Records) -> Iterator[str]:
+    yield markup.element("h2", "Data")
+    yield markup.table(*data_rows(records.inputs), left=4)
+    for one in records.facts.datasets:
+        said = [str(one.get(key, "")) for key in ("title", "origin", "licence", "attribution")]
+        yield markup.element("p", f"{one.get('name')}: {'. '.join(text for text in said if text)}", "quiet")
+
+
+def _horizons(records: Records) -> Iterator[str]:
+    facts = records.facts
+    for place, step in enumerate(facts.horizons):
+        board = _at(records.board, step)
+        if not board.height:
+            continue
+        yield markup.element("h2", horizon_text(step))
+        yield markup.element("p", answer(board), "answer")
+        public = share(facts.shares_public.get(step))
+        yield markup.element("p", f"{public} of the target is already public at the origin, on average.", "quiet")
+        head, rows = board_table(board, facts, records.notes)
+        yield markup.table(head, rows, left=2, css=[_row_class(row) for row in board.iter_rows(named=True)])
+        yield from _charts(records, board, step, f"h{place}")
+        yield _tests(records, step)
+        yield _metrics(records, step)
+        yield _common(records, step)
+
+
+def _row_class(row: Mapping[str, object]) -> str:
+    return "rival" if row["is_rival"] else "better" if row["verdict"] == "better than naive" else ""
+
+
+def _charts(records: Records, board: pl.DataFrame, step: int, name: str) -> Iterator[str]:
+    held = pl.col("origin").is_between("first_origin", "last_origin")
+    spans = board.select("model", "first_origin", "last_origin")
+    errors = _at(records.errors, step).join(spans, on="model", maintain_order="left").filter(held)
+    models = board.filter(~pl.col("is_rival") & pl.col("skill").is_not_null()).sort("rank")["model"].to_list()
+    rival = str(board["best_rival"][0])
+    series = errors["series_id"].unique(maintain_order=True).to_list()
+    for place, series_id in enumerate(series[:CHARTED_SERIES]):
+        mine = errors.filter(pl.col("series_id") == series_id)
+        yield forecast_chart(mine, models, rival, unit=series_id, name=f"{name}-f{place}")
+    if len(series) > CHARTED_SERIES:
+        text = f"The first {CHARTED_SERIES} of {len(series)} series are drawn."
+        yield markup.element("p", text, "quiet")
+    if models:
+        yield loss_chart(errors, models, rival, primary=records.facts.primary, name=f"{name}-l")
+
+
+def _tests(records: Records, step: int) -> str:
+    mine = _at(records.rivals, step).filter(~pl.col("model").is_in(list(records.facts.rivals)))
+    rows = [
+        [
+            row["model"], row["rival"], number(row["value"]), number(row["rival_value"]), number(row["ratio"]),
+            number(row["n_origins"]), number(row["dm_statistic"]), p_value(row["p_value"]), number(row["bandwidth"]),
+            number(row["autocorrelation_beyond"]), number(row["autocorrelation_band"]), row["fallback"] or "",
+        ]
+        for row in mine.iter_rows(named=True)
+    ]  # fmt: skip
+    head = [
+        "model", "naive rival", records.facts.primary, "the rival's", "ratio", "origins", "DM statistic",
+        "one-sided p", "bandwidth", "autocorrelation beyond", "band", "instead of the plain test",
+    ]  # fmt: skip
+    title = "Every model against every naive rival (Diebold-Mariano)"
+    return markup.folded(title, markup.table(head, rows, left=2, wide=True))
+
+
+def _metrics(records: Records, step: int) -> str:
+    whole = _at(records.scores, step).filter(pl.col("series_id").is_null() & pl.col("stretch").is_null())
+    shown = _defined(whole)
+    kpi = [f"total {records.facts.kpi_unit}"] if records.facts.kpi_unit else []
+    rows = [
+        [
+            row["model"],
+            str(row["n"]),
+            *(number(row[name]) for name in shown),
+            *([number(row["kpi_total"])] if kpi else []),
+            "",
+        ]
+        for row in whole.iter_rows(named=True)
+    ]
+    return markup.folded("All metrics", markup.table(["model", "n", *shown, *kpi, ""], rows))
+
+
+def _common(records: Records, step: int) -> str:
+    mine = _at(records.common, step).filter(pl.col("series_id").is_null() & pl.col("stretch").is_null())
+    shown = _defined(mine)
+    rows = [
+        [row["model"], str(row["n"]), *(number(row[name]) for name in shown), ""] for row in mine.iter_rows(named=True)
+    ]
+    text = "Only cells that every model answered itself: hard cells drop out, so this is never the headline."
+    table = markup.table(["model", "n", *shown, ""], rows)
+    return markup.folded("Common sample (secondary)", markup.element("p", text, "quiet"), table)
+
+
+def _defined(scores: pl.DataFrame) -> list[str]:
+    return [name for name in METRICS if scores[name].null_count() < scores.height]
+
+
+def _legend(records: Records) -> Iterator[str]:
+    facts = records.facts
+    yield markup.element("h2", "How to read the tables")
+    yield markup.bullets(
+        [
+            f"skill: how far {facts.primary} is below the best naive rival's on the same cells (chosen after the fact).",
+            "p: largest one-sided p-value over all naive rivals; better than naive means below 0.05 against every one.",
+            f"by reference: cells without a forecast of the model's own; they are scored with {facts.reference}.",
+            "n: cells scored; an external forecaster is held to the span in which it issued.",
+            *(f"[{place}] {text}" for place, text in enumerate(records.notes.texts, start=1)),
+            *(f"{series}: no scale for MASE and RMSSE, {why}" for series, why in facts.scale_notes.items()),
+        ]
+    )
+
+
+def _cuts(records: Records) -> Iterator[str]:
+    """Scores by stretch of time, and by series for a panel."""
+    primary = records.facts.primary
+    yield markup.element("h2", f"{primary} by stretch of time")
+    cut = records.scores.filter(pl.col("series_id").is_null() & pl.col("stretch").is_not_null())
+    yield _pivot(cut, "stretch", primary)
+    names = records.scores["series_id"].drop_nulls().unique(maintain_order=True).to_list()
+    if len(names) > 1:
+        yield markup.element("h2", f"{primary} by series")
+        cut = records.scores.filter(pl.col("series_id").is_not_null() & pl.col("stretch").is_null())
+        yield markup.folded("Every series", _pivot(cut, "series_id", primary))
+
+
+def _pivot(cut: pl.DataFrame, by: str, metric: str) -> str:
+    names = cut[by].unique(maintain_order=True).to_list()
+    wide = cut.pivot(by, index=["horizon", "model"], values=metric, maintain_order=True)
+    rows = [
+        [str(row["horizon"]), row["model"], *(number(row[name]) for name in names), ""]
+        for row in wide.iter_rows(named=True)
+    ]
+    return markup.table(["h", "model", *names, ""], rows, left=2)
+
+
+def _gaps(records: Records) -> Iterator[str]:
+    yield markup.element("h2", "Failures, abstentions and warnings")
+    found = unanswered(records.forecasts)
+    columns = ("model", "status", "cells", "horizons", "reason")
+    if found.height:
+        rows = [[str(row[name]) for name in columns] for row in found.iter_rows(named=True)]
+        yield markup.table(columns, rows, left=2, wide=True)
+    else:
+        yield markup.element("p", "Every model answered every cell it was asked.")
+    said = [
+        f"{model}: {text} ({cells} cells)"
+        for model, texts in records.facts.warnings.items()
+        for text, cells in texts.items()
+    ]
+    yield markup.bullets(said) if said else markup.element("p", "No model warned.")
+
+
+def _limits() -> Iterator[str]:
+    yield markup.element("h2", "Not provable here")
+    yield markup.element(
+        "p", "A run can only be clean within its own pipeline. Nothing here shows to be free of hindsight:"
+    )
+    yield markup.bullets(NOT_PROVABLE)
+
+
+def _identity(records: Records) -> Iterator[str]:
+    facts = records.facts
+    yield markup.element("h2", "What ran, and what it cost")
+    code = f"{facts.code.get('version') or 'no checkout'} (hash {facts.code.get('hash')})"
+    yield markup.pairs(
+        [
+            ("run", facts.run_id),
+            ("started, finished", f"{facts.started_at}, {facts.finished_at}"),
+            ("code", code),
+            ("archive state", facts.archive.get("change_file", "")),
+            *((name, _plain(value)) for name, value in facts.platform.items()),
+            *cost(facts),
+        ]
+    )
+    packages = ", ".join(f"{name} {version}" for name, version in facts.packages.items())
+    yield markup.folded("Packages", markup.element("p", packages))
+
+
+def _plain(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _at(frame: pl.DataFrame, step: int) -> pl.DataFrame:
+    return frame.filter(pl.col("horizon") == step)

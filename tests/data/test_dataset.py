@@ -1,0 +1,195 @@
+"""dataset.toml: every problem at once, with its fix; the reference names every key; the shipped datasets parse."""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import date, time
+from pathlib import Path
+
+import pytest
+
+from harness.core.errors import ExperimentError, UnknownNameError
+from harness.core.series import LagRule
+from harness.data.dataset import KEYS, find_dataset, load_dataset, parse_dataset
+from harness.data.declared import Dataset
+
+REPOSITORY = Path(__file__).parents[2]
+SHIPPED = {"uk_macro": 4, "brazil_gdp": 10, "us_markets": 8}
+GOOD = """
+schema = 1
+name = "mine"
+origin = "a shop"
+licence = "mine to give"
+
+[defaults]
+frequency = "M"
+zone = "Europe/London"
+lag = { kind = "calendar_days", n = 20 }
+
+[series.cpi]
+unit = "index"
+decimals = 1
+scale = "rebased"
+
+[series.rate]
+in_file = "Bank rate"
+zone = "UTC"
+lag = { kind = "nth_business_day", n = 2, at = 08:30:00, calendar = "holidays:GB" }
+
+[[source]]
+file = "values.csv"
+layout = "wide"
+columns = { period = "date" }
+stamp = "first"
+"""
+
+
+def parsed(text: str) -> Dataset:
+    return parse_dataset(tomllib.loads(text), Path("/datasets/mine"))
+
+
+def problems(text: str) -> tuple[str, ...]:
+    with pytest.raises(ExperimentError) as caught:
+        parsed(text)
+    return caught.value.problems
+
+
+def test_a_good_file_becomes_frozen_objects() -> None:
+    dataset = parsed(GOOD)
+    cpi, rate = dataset.series
+    assert (cpi.id, cpi.zone, cpi.decimals, cpi.scale) == ("mine/cpi", "Europe/London", 1, "rebased")
+    assert cpi.lag == LagRule("calendar_days", n=20)
+    assert (rate.id, rate.zone) == ("mine/rate", "UTC")
+    assert rate.lag == LagRule("nth_business_day", n=2, at=time(8, 30), calendar="holidays:GB")
+    assert dataset.in_file == (("cpi", "cpi"), ("rate", "Bank rate"))
+    assert dataset.sources[0].series == ("cpi", "rate")
+    assert dataset.licence == "mine to give"
+
+
+def test_all_problems_are_reported_at_once_each_with_its_fix() -> None:
+    bad = (
+        GOOD.replace("licence =", "license =")
+        .replace('frequency = "M"', 'frequency = "monthly"')
+        .replace('scale = "rebased"', 'scale = "rebase"')
+        .replace("decimals = 1", 'decimals = "one"')
+        .replace('layout = "wide"', 'layout = "wd"')
+        .replace("n = 20 }", "days = 20 }")
+        .replace('stamp = "first"', 'stamp = "frist"')
+    )
+    found = "\n".join(problems(bad))
+    for expected in (
+        'did you mean "licence"',
+        "licence: missing",
+        "frequency",
+        'series.cpi.scale = "rebase"',
+        'did you mean "rebased"',
+        "series.cpi.decimals",
+        'did you mean "wide"',
+        "defaults.lag.days",
+        'did you mean "first"',
+    ):
+        assert expected in found, expected
+
+
+def test_values_without_dates_and_without_a_rule_are_refused_and_the_message_says_what_to_add() -> None:
+    undated = GOOD.replace('lag = { kind = "calendar_days", n = 20 }\n', "")
+    (problem,) = problems(undated)
+    assert problem.startswith("series.cpi: ")
+    for remedy in ("lag = {", "columns.published_at", "columns.vintage_date"):
+        assert remedy in problem
+    dated = undated.replace('columns = { period = "date" }', 'columns = { period = "date", vintage_date = "edition" }')
+    assert parsed(dated).sources[0].dated_by == "edition"
+
+
+def test_a_lag_left_to_be_filled_in_is_refused_once() -> None:
+    (problem,) = problems(GOOD.replace('"calendar_days", n = 20', '"FILL IN"'))
+    assert problem.startswith("defaults.lag: still to be filled in")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ('file = "values.csv"', 'reader = "arch:sp501"', 'did you mean "arch:sp500"'),
+        ('file = "values.csv"', "", "needs file or reader"),
+        ('stamp = "first"', 'stamp = "first"\nseries = ["cpy"]', 'did you mean "cpi"'),
+        ('stamp = "first"', 'coverage = "changes"', "changes need a publication date"),
+        ('stamp = "first"', 'encoding = "utf-9"', "not an encoding"),
+        ('period = "date"', 'period = "date", published_at = "a", vintage_date = "b"', "the same thing twice"),
+        ("n = 20", 'n = "20"', "n has the wrong type"),
+        ("schema = 1", "schema = 2", "this version reads schema 1"),
+        ('name = "mine"', 'name = "yours"', "differs from the folder's name"),
+        ('zone = "UTC"', 'zone = "Utopia/Nowhere"', "unknown time zone"),
+        ('unit = "index"', 'frequency = "B"', "needs its calendar"),
+    ],
+)
+def test_each_mistake_is_named(old: str, new: str, expected: str) -> None:
+    assert old in GOOD
+    assert expected in "\n".join(problems(GOOD.replace(old, new)))
+
+
+def test_a_series_in_no_source_is_refused() -> None:
+    assert any("series.rate" in line and "no [[source]]" in line for line in problems(GOOD + 'series = ["cpi"]\n'))
+
+
+def test_unreadable_files_are_refused(tmp_path: Path) -> None:
+    for content, expected in ((b"schema = ", "not valid TOML"), (b'title = "\xe9"', "not UTF-8")):
+        (tmp_path / "dataset.toml").write_bytes(content)
+        with pytest.raises(ExperimentError, match=expected):
+            load_dataset(tmp_path)
+    with pytest.raises(ExperimentError, match="unreadable"):
+        load_dataset(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", sorted(SHIPPED))
+def test_shipped_datasets_declare_what_the_licence_asks_for(name: str) -> None:
+    folder = REPOSITORY / "datasets" / name
+    dataset = load_dataset(folder)
+    assert len(dataset.series) == SHIPPED[name]
+    for text in (dataset.origin, dataset.licence, dataset.attribution, dataset.title):
+        assert text
+    assert all(one.unit and one.lag and one.description for one in dataset.series)
+    stored = {path.suffix for path in folder.iterdir()} & {".parquet", ".gz"}
+    assert (folder / "LICENSE").exists() or not stored, "a licence that must travel with the data does not"
+
+
+def test_only_series_whose_publications_are_listed_can_be_counted() -> None:
+    assert load_dataset(REPOSITORY / "datasets" / "brazil_gdp").uncountable() == {}
+    assert set(load_dataset(REPOSITORY / "datasets" / "us_markets").uncountable()) >= {"us_markets/sp500"}
+    unlisted = GOOD.replace('stamp = "first"', 'coverage = "changes"').replace(
+        'period = "date"', 'period = "date", published_at = "d"'
+    )
+    assert set(parsed(unlisted).uncountable().values()) == {"its source reports changes only"}
+
+
+def test_a_dataset_is_looked_up_beside_the_experiment_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for root in ("project", "elsewhere"):
+        folder = tmp_path / root / "datasets" / "mine"
+        folder.mkdir(parents=True)
+        (folder / "dataset.toml").write_text(GOOD)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert find_dataset("mine", tmp_path / "project" / "experiments") == tmp_path / "project" / "datasets" / "mine"
+    assert find_dataset("mine") == tmp_path / "elsewhere" / "datasets" / "mine"
+    assert find_dataset("uk_macro") == REPOSITORY / "datasets" / "uk_macro"
+    with pytest.raises(UnknownNameError, match="unknown dataset") as caught:
+        find_dataset("uk_makro")
+    assert "uk_macro" in str(caught.value)
+
+
+def undocumented(reference: str) -> set[str]:
+    """Keys that the parser takes and the reference does not name in backticks."""
+    return {f"{section}.{key}" for section, keys in KEYS.items() for key in keys if f"`{key}`" not in reference}
+
+
+def test_the_reference_names_every_key() -> None:
+    reference = (REPOSITORY / "datasets" / "README.md").read_text(encoding="utf-8")
+    assert undocumented(reference) == set()
+    assert undocumented(reference.replace("`null_values`", "")) == {"source.null_values"}
+
+
+def test_dates_of_a_release_calendar_are_dates() -> None:
+    listed = GOOD.replace(
+        '{ kind = "calendar_days", n = 20 }', '{ kind = "dates", dates = [[2020-01-31, 2020-02-19]] }'
+    )
+    lag = parsed(listed).series[0].lag
+    assert lag is not None
+    assert lag.dates == ((date(2020, 1, 31), date(2020, 2, 19)),)

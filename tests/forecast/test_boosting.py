@@ -1,0 +1,173 @@
+"""LightGBM direct: one model per horizon, pooled, the same bits whatever the order, the threads or the storage."""
+
+from __future__ import annotations
+
+import json
+
+import lightgbm as lgb
+import numpy as np
+import polars as pl
+import pytest
+
+from harness.core.errors import UnknownNameError, UserError
+from harness.core.frames import Rows
+from harness.core.identity import derive_seed
+from harness.core.recipe import Recipe
+from harness.core.snapshot import Snapshot
+from harness.core.transform import Transform
+from harness.forecast.boosting import LightGBM
+from harness.forecast.boosting_params import NATIVE
+from harness.forecast.catalog import CATALOG, build, resolve_params
+from tests.forecast.made_snapshots import asked, made, points, training, wave
+
+GROWTH = Transform("log_growth", 4)
+
+
+def model(**params: object) -> LightGBM:
+    made_of = build(Recipe("gbm", "lightgbm", resolve_params("lightgbm", {"n_estimators": 30, **params})))
+    assert isinstance(made_of, LightGBM)
+    return made_of
+
+
+def one_series() -> Snapshot:
+    return made({"a": wave(20)}, GROWTH)
+
+
+def panel() -> Snapshot:
+    return made({"a": wave(20), "b": wave(20), "c": wave(20)}, GROWTH)
+
+
+def test_the_answer_is_that_of_lightgbm_with_the_stated_settings() -> None:
+    snapshot = one_series()
+    rows, learned = asked(snapshot, (1,), features=3), training(snapshot, (1,), count=60)
+    forecaster = model(num_leaves=7)
+    forecaster.fit(learned, snapshot, seed=3)
+    settings = dict(resolve_params("lightgbm", {"num_leaves": 7})) | {
+        "deterministic": True, "force_row_wise": True, "verbosity": -1, "seed": derive_seed(3, 1, "point"),
+    }  # fmt: skip
+    for name in ("quantiles", "n_estimators"):
+        settings.pop(name)
+    reference = lgb.train(settings, lgb.Dataset(learned.X.to_numpy(), learned.y), num_boost_round=30)
+    assert points(forecaster.predict(rows, snapshot)) == reference.predict(rows.X.to_numpy()).tolist()
+
+
+def test_each_horizon_learns_from_its_own_rows_only() -> None:
+    snapshot = one_series()
+    both, rows = training(snapshot, (0, 1), count=40), asked(snapshot, (0, 1), features=3)
+    own = both.keys["horizon"] == 1
+    changed = np.where(own.to_numpy(), both.y, 99.0)
+    first, second = model(), model()
+    first.fit(both, snapshot, seed=1)
+    second.fit(Rows(both.X, both.keys, changed), snapshot, seed=1)
+    assert points(first.predict(rows, snapshot))[1] == points(second.predict(rows, snapshot))[1]
+    assert points(first.predict(rows, snapshot))[0] != points(second.predict(rows, snapshot))[0]
+
+
+def test_a_horizon_without_rows_abstains() -> None:
+    snapshot = one_series()
+    forecaster = model()
+    forecaster.fit(training(snapshot, (0,), count=40), snapshot, seed=1)
+    assert points(forecaster.predict(asked(snapshot, (0, 4), features=3), snapshot))[1] is None
+
+
+def test_a_panel_is_pooled_and_its_series_are_told_apart() -> None:
+    snapshot = panel()
+    learned = training(snapshot, (1,), count=60)
+    shift = learned.keys["series_id"].replace_strict({"a": -50.0, "b": 0.0, "c": 50.0}).to_numpy()
+    forecaster = model(n_estimators=100)
+    forecaster.fit(Rows(learned.X, learned.keys, shift), snapshot, seed=1)
+    given = points(forecaster.predict(asked(snapshot, (1,), features=3), snapshot))
+    assert given == pytest.approx([-50.0, 0.0, 50.0], abs=2.0)
+
+
+def test_a_series_has_the_same_code_when_others_have_no_rows() -> None:
+    snapshot = panel()
+    learned = training(snapshot, (1,), count=60)
+    without = learned.keys["series_id"] != "a"
+    fewer = Rows(learned.X.filter(without), learned.keys.filter(without), learned.y[without.to_numpy()])  # type: ignore[index]
+    forecaster = model()
+    forecaster.fit(fewer, snapshot, seed=1)
+    text = json.loads(forecaster.dump())["models"]["1/point"]
+    reordered = made({"c": wave(20), "a": wave(20), "b": wave(20)}, GROWTH)
+    again = model()
+    again.fit(fewer, reordered, seed=1)
+    assert json.loads(again.dump())["models"]["1/point"] == text
+
+
+def test_quantiles_come_beside_the_point_and_never_cross() -> None:
+    snapshot = panel()
+    forecaster = model(quantiles=[0.9, 0.1, 0.5])
+    forecaster.fit(training(snapshot, (0, 1), count=60), snapshot, seed=1)
+    answer = forecaster.predict(asked(snapshot, (0, 1), features=3), snapshot)
+    assert answer["quantile"].unique().sort().to_list() == [None, 0.1, 0.5, 0.9]
+    for _, part in answer.drop_nulls("quantile").group_by("series_id", "horizon"):
+        assert part.sort("quantile")["value"].is_sorted()
+    plain = model()
+    plain.fit(training(snapshot, (0, 1), count=60), snapshot, seed=1)
+    assert points(answer) == points(plain.predict(asked(snapshot, (0, 1), features=3), snapshot))
+
+
+def test_threads_do_not_change_a_bit() -> None:
+    snapshot = panel()
+    learned, rows = training(snapshot, (0, 1), count=60), asked(snapshot, (0, 1), features=3)
+    given = []
+    for threads in (1, 2):
+        forecaster = model(num_threads=threads, bagging_fraction=0.6, bagging_freq=1)
+        forecaster.fit(learned, snapshot, seed=1)
+        given.append(points(forecaster.predict(rows, snapshot)))
+    assert given[0] == given[1]
+
+
+def test_the_seed_matters_where_the_settings_are_random() -> None:
+    snapshot = panel()
+    learned, rows = training(snapshot, (1,), count=60), asked(snapshot, (1,), features=3)
+    given = []
+    for seed in (1, 2):
+        forecaster = model(bagging_fraction=0.5, bagging_freq=1)
+        forecaster.fit(learned, snapshot, seed=seed)
+        given.append(points(forecaster.predict(rows, snapshot)))
+    assert given[0] != given[1]
+
+
+def test_a_constant_fit_is_pointed_out() -> None:
+    snapshot = one_series()
+    few, many = model(min_data_in_leaf=20), model()
+    few.fit(training(snapshot, (1,), count=30), snapshot, seed=1)
+    many.fit(training(snapshot, (1,), count=60), snapshot, seed=1)
+    assert few.warnings == ["horizon 1, point: the fit is constant on its 30 training rows"]
+    assert many.warnings == []
+
+
+def test_columns_are_taken_by_name() -> None:
+    snapshot = one_series()
+    forecaster = model()
+    forecaster.fit(training(snapshot, (1,), count=60), snapshot, seed=1)
+    rows = asked(snapshot, (1,), features=3)
+    mixed = Rows(rows.X.select(reversed(rows.X.columns)), rows.keys)
+    assert points(forecaster.predict(mixed, snapshot)) == points(forecaster.predict(rows, snapshot))
+
+
+def test_without_features_or_rows_there_is_nothing_to_learn() -> None:
+    snapshot = one_series()
+    with pytest.raises(UserError, match="training rows"):
+        model().fit(None, snapshot, seed=1)
+    bare = asked(snapshot, (1,))
+    with pytest.raises(UserError, match="features"):
+        model().fit(Rows(pl.DataFrame(), bare.keys, np.zeros(1)), snapshot, seed=1)
+
+
+def test_native_parameters_are_lightgbms_own_and_typing_errors_are_named() -> None:
+    own = set(lgb.basic._ConfigAliases._get_all_param_aliases())
+    assert own >= NATIVE
+    assert own | {"n_estimators", "quantiles"} >= set(CATALOG["lightgbm"].defaults)
+    with pytest.raises(UnknownNameError, match="did you mean 'lambda_l1'"):
+        resolve_params("lightgbm", {"lamda_l1": 1.0})
+    for forbidden in ("seed", "bagging_seed", "deterministic", "force_col_wise", "nthread", "num_iterations"):
+        with pytest.raises(UnknownNameError):
+            resolve_params("lightgbm", {forbidden: 1})
+
+
+@pytest.mark.parametrize("params", [{"quantiles": [0.0]}, {"quantiles": [1.5]}, {"n_estimators": 0}], ids=str)
+def test_parameters_that_make_no_sense_are_refused(params: dict[str, object]) -> None:
+    with pytest.raises(UserError):
+        model(**params)
