@@ -30,9 +30,8 @@ FORECAST_COLUMNS = [
     "trained_at", "last_known_period", "info_gap", "reason", "phase", "days_to_release", "issue_age", "scored",
 ]  # fmt: skip
 ERROR_COLUMNS = [
-    "run_id", "model", "series_id", "origin", "horizon", "period", "value", "status", "answered_by", "outcome",
-    "outcome_status", "outcome_release", "outcome_published_at", "hindsight", "immature", "scored", "error",
-    "best_rival", "best_rival_error", "reference_value",
+    *FORECAST_COLUMNS, "outcome", "outcome_status", "outcome_release", "outcome_published_at", "hindsight", "immature",
+    "error", "best_rival", "best_rival_error", "reference_value",
 ]  # fmt: skip
 
 

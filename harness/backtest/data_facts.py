@@ -12,7 +12,7 @@ from harness.core.frames import UTC_INSTANT
 from harness.core.recipe import Experiment
 from harness.core.series import AVAILABILITIES
 from harness.core.snapshot import NO_POSITION, target_panel
-from harness.core.time import instant
+from harness.core.time import NEVER, instant
 from harness.data.changes import ChangeFile
 from harness.data.dataset import find_dataset, load_dataset
 from harness.data.past import past_of
@@ -37,14 +37,20 @@ def dataset_facts(experiment: Experiment) -> list[dict[str, str]]:
 
 
 def input_facts(plan: Plan, changes: ChangeFile) -> pl.DataFrame:
-    """One row per input: role, frequency, known span, shares of availability and of pseudo real time (S5)."""
+    """One row per input: role, frequency, known span, shares of availability and of pseudo real time (S5).
+
+    Shares are of periods, by the earliest value of each: counted by change, a history of assumed dates would vanish
+    behind the revisions of a long-lived series.
+    """
     own = target_inputs(plan.experiment.target)
     rows = []
     for name in plan.inputs:
         series = changes.series[name]
         values = past_of(changes, name)
-        count = len(values.value)
-        shares = {kind: float((values.availability == code).sum()) / count for code, kind in enumerate(AVAILABILITIES)}
+        earliest = np.unique(values.period, return_index=True)[1]
+        availability = values.availability[earliest]
+        vintage, published = values.vintage[earliest], values.published[earliest]
+        shares = {kind: float((availability == code).mean()) for code, kind in enumerate(AVAILABILITIES)}
         first, last = values.span
         rows.append(
             {
@@ -57,7 +63,7 @@ def input_facts(plan: Plan, changes: ChangeFile) -> pl.DataFrame:
                 "periods": last - first + 1,
                 "changes": len(values.value),
                 **shares,
-                "pseudo_real_time": values.hindsight_share,
+                "pseudo_real_time": float(((vintage == NEVER) | (vintage > published)).mean()),
                 "known_through": instant(changes.known_through[name]),
                 "licence": series.licence,
                 "source": series.source,

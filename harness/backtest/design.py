@@ -62,7 +62,7 @@ class RowBuilder:
         origins = np.concatenate([rows for _, rows, _, _ in parts])
         series = np.concatenate([who for _, _, who, _ in parts])
         requests = np.concatenate([which for _, _, _, which in parts])
-        if target.outcome.kind == "latest":
+        if target.outcome.kind == "latest" and len(origins):
             windows = Windows(self.plan.starts[origins, horizons], self.plan.ends[origins, horizons])
             labels, _, _ = read_outcomes(snapshot, target, series, windows)
         else:

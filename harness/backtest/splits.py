@@ -141,9 +141,14 @@ def build_plan(experiment: Experiment, changes: ChangeFile) -> Plan:
     _require(changes, inputs)
     series = changes.series[_base(experiment)]
     until = min(changes.known_through[name] for name in inputs)
-    instants, first_issued, first_scored = _origins(experiment, changes, series, until)
+    data_start = min(past_of(changes, name).first_published for name in target_inputs(experiment.target))
+    instants, first_issued, first_scored = _origins(experiment, series, data_start, until)
     known = np.array([micros(moment - experiment.origins.latency) for moment in instants], dtype=np.int64)
     starts, ends, phase = _targets(experiment, series, instants)
+    # the origins before any value of the target served to count phases: there is no row to freeze at them
+    drop = min(first_issued, int(np.searchsorted(known, data_start)))
+    first_issued, first_scored, instants = first_issued - drop, first_scored - drop, instants[drop:]
+    known, starts, ends, phase = known[drop:], starts[drop:], ends[drop:], phase[drop:]
     asked, place = np.unique(np.stack([starts.ravel(), ends.ravel()]), axis=1, return_inverse=True)
     windows = Windows(asked[0], asked[1])
     plan = Plan(
@@ -182,9 +187,7 @@ def _require(changes: ChangeFile, inputs: tuple[str, ...]) -> None:
         raise UserError("series without any ingested value", value=", ".join(empty), fix="run harness ingest DATASET")
 
 
-def _origins(
-    experiment: Experiment, changes: ChangeFile, series: Series, until: int
-) -> tuple[list[datetime], int, int]:
+def _origins(experiment: Experiment, series: Series, data_start: int, until: int) -> tuple[list[datetime], int, int]:
     origins = experiment.origins
     start = local_instant(origins.first, origins.every.at, origins.zone)
     end = instant(until)
@@ -197,10 +200,8 @@ def _origins(
                 rule=f"the archive knows its inputs through {instant(until).isoformat()}",
                 fix="ingest later data, or set an earlier last",
             )
-    own = experiment.target.transform.inputs(experiment.target.series[0])
-    data_start = instant(min(past_of(changes, name).first_published for name in own))
     # a year more than the data: the phase of the first pseudo-origin needs its whole target period
-    found = origin_instants(origins, series, min(data_start, start) - timedelta(days=400), end)
+    found = origin_instants(origins, series, min(instant(data_start), start) - timedelta(days=400), end)
     scored = [place for place, moment in enumerate(found) if local_day(moment, origins.zone) >= origins.first]
     if not scored:
         raise UserError(

@@ -7,49 +7,24 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from types import MappingProxyType
-from typing import cast
 
 from harness.core.errors import ExperimentError, UnknownNameError, UserError
-from harness.core.reading import Problems, Table, meant
+from harness.core.reading import Problems, Table
 from harness.core.series import LAG_KINDS, LagRule, Series, lag_rule
 from harness.core.time import parse_frequency
-from harness.data.declared import Coverage, Dataset, Forecasts, Issuer, Layout, Source, Stamp, TextForm
-from harness.data.tables import READERS
+from harness.data.dataset_keys import FILL_IN, KEYS, SCHEMA
+from harness.data.dataset_sources import read_forecasts, read_source
+from harness.data.declared import Dataset
 
-SCHEMA = 1
-FILL_IN = "FILL IN"
-"""What `harness new` writes where only a person knows the answer; a file that still has it is refused."""
-
-_SERIES_KEYS = (
-    "title", "frequency", "zone", "unit", "decimals", "scale", "lag", "calendar", "period_table", "closures",
-)  # fmt: skip
-KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType({
-    "": (
-        "schema", "name", "title", "description", "origin", "licence", "attribution",
-        "defaults", "series", "source", "forecasts",
-    ),
-    "defaults": _SERIES_KEYS,
-    "series.NAME": (*_SERIES_KEYS, "in_file"),
-    "lag": ("kind", "n", "weekday", "months_after", "calendar", "at", "zone", "exceptions", "dates"),
-    "source": (
-        "file", "reader", "series", "layout", "columns", "stamp", "coverage", "publications", "zone",
-        "date_format", "encoding", "delimiter", "decimal_mark", "null_values",
-    ),
-    "source.columns": ("series", "period", "value", "published_at", "vintage_date", "availability"),
-    "forecasts": ("file", "columns", "stamp", "zone", "note", "issuers"),
-    "forecasts.columns": ("source", "series", "issued_at", "cutoff", "period", "quantile", "value"),
-    "forecasts.issuers.NAME": ("title", "series", "in_file", "conditioning", "made"),
-})  # fmt: skip
-"""Section -> the keys it may have; the reference in `datasets/README.md` documents each."""
+__all__ = ["FILL_IN", "KEYS", "SCHEMA", "find_dataset", "load_dataset", "parse_dataset"]
 
 
 def find_dataset(name: str, experiment_folder: Path | None = None) -> Path:
-    """The folder of a dataset: `../datasets/NAME` of the experiment file, then `./datasets/NAME`, then the repository's.
+    """The folder of a dataset: beside the experiments, else under `./datasets`, else the repository's own.
 
     Args:
         name: the dataset's name.
-        experiment_folder: folder of the experiment file; None = look in the working folder and the repository only.
+        experiment_folder: folder of the experiment file, whose `../datasets` is looked in first; None = not at all.
 
     Raises:
         UnknownNameError: no such folder; the datasets that do exist are named.
@@ -109,18 +84,22 @@ def parse_dataset(values: Mapping[str, object], folder: Path) -> Dataset:
         top.problems.add("series", "missing", hint="add one [series.NAME] for each series")
     defaults = top.table("defaults")
     defaults.only(KEYS["defaults"])
-    sources = tuple(_source(one, tuple(tables)) for one in _array(top, "source"))
+    sources = tuple(read_source(one, tuple(tables)) for one in _array(top, "source"))
     if not sources:
         top.problems.add("source", "missing", hint='add [[source]] with file = "..."')
     dated = {bare: bool(source.dated_by) for source in sources for bare in source.series}
-    _check_claims(top, tuple(tables), dated, bool(sources))
-    series = tuple(_series(table, name, defaults, dated.get(bare, True)) for bare, table in tables.items())
+    for bare in tables if sources else ():
+        if bare not in dated:
+            top.problems.add(
+                f"series.{bare}", "no [[source]] holds it", hint=f'add it to a source: series = ["{bare}"]'
+            )
+    series = tuple(_series(table, name, defaults, dated=dated.get(bare, True)) for bare, table in tables.items())
     dataset = Dataset(
         name=name,
         series=tuple(replace(one, source=top.text("origin"), licence=top.text("licence")) for one in series if one),
         in_file=tuple((bare, table.text("in_file", bare)) for bare, table in tables.items()),
         sources=sources,
-        forecasts=_forecasts(top.table("forecasts"), tuple(tables)) if "forecasts" in values else None,
+        forecasts=read_forecasts(top.table("forecasts"), tuple(tables)) if "forecasts" in values else None,
         origin=top.text("origin"),
         licence=top.text("licence"),
         attribution=top.text("attribution"),
@@ -142,15 +121,7 @@ def _array(top: Table, key: str) -> tuple[Table, ...]:
     return tuple(Table(f"{key}[{number}]", item, top.problems) for number, item in enumerate(value, start=1))
 
 
-def _check_claims(top: Table, names: tuple[str, ...], dated: Mapping[str, bool], any_source: bool) -> None:
-    for bare in names:
-        if any_source and bare not in dated:
-            top.problems.add(
-                f"series.{bare}", "no [[source]] holds it", hint=f'add it to a source: series = ["{bare}"]'
-            )
-
-
-def _series(table: Table, dataset: str, defaults: Table, dated: bool) -> Series | None:
+def _series(table: Table, dataset: str, defaults: Table, *, dated: bool) -> Series | None:
     """One [series.NAME]; None when it cannot be built (the reason is noted)."""
     table.only(KEYS["series.NAME"])
 
@@ -217,8 +188,8 @@ def _lag(given: Table, series: str, *, dated: bool) -> LagRule | None:
         table.problems.add(
             table.path,
             "still to be filled in",
-            hint='say when a period\'s value is public, late rather than typical: lag = { kind = "calendar_days", n = 30 }'
-            " is 30 days after the period's last day; datasets/README.md lists the kinds",
+            hint="say when a value is public, late rather than typical; for example 30 days after the period: "
+            'lag = { kind = "calendar_days", n = 30 } (datasets/README.md lists the kinds)',
         )
         return None
     if not table.values:
@@ -257,106 +228,3 @@ def _closures(table: Table) -> tuple[tuple[date, str], ...]:
         "closures", 'a list of [day, "instant it was announced"], like [[2012-10-29, "2012-10-28T20:00:00-04:00"]]'
     )
     return ()
-
-
-def _named(table: Table, known: tuple[str, ...]) -> tuple[str, ...]:
-    """The series a table lists (all, unless it says which), unknown ones noted."""
-    names = table.texts("series") or known
-    for unknown in [name for name in names if name not in known]:
-        table.bad("series", f"{unknown!r} is not declared under [series]", hint=meant(unknown, known))
-    return tuple(name for name in names if name in known)
-
-
-def _columns(table: Table, section: str, defaults: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    columns = table.table("columns")
-    columns.only(KEYS[section])
-    given = {key: columns.text(key) for key in columns.values if key in KEYS[section]}
-    return tuple(sorted({**defaults, **given}.items()))
-
-
-def _text_form(table: Table) -> TextForm:
-    if len(table.text("delimiter", ",")) != 1:
-        table.bad("delimiter", "a single character")
-    return TextForm(
-        encoding=_encoding(table),
-        delimiter=table.text("delimiter", ","),
-        decimal_mark=table.word("decimal_mark", ".", (".", ",")),
-        date_format=table.text("date_format"),
-        null_values=table.texts("null_values"),
-    )
-
-
-def _encoding(table: Table) -> str:
-    name = table.text("encoding", "utf-8")
-    try:
-        "".encode(name)
-    except LookupError:
-        table.bad("encoding", "not an encoding Python knows", hint='for example "utf-8", "cp1252", "latin-1"')
-        return "utf-8"
-    return name
-
-
-def _source(table: Table, known: tuple[str, ...]) -> Source:
-    """One [[source]]."""
-    table.only(KEYS["source"])
-    file, reader = table.text("file"), table.text("reader")
-    if bool(file) == bool(reader):
-        table.problems.add(table.path, "needs file or reader, one of the two", hint='add file = "values.csv"')
-    if reader:
-        table.word("reader", next(iter(READERS)), tuple(READERS))
-    layout = cast("Layout", table.word("layout", "long", ("long", "wide")))
-    names = _named(table, known)
-    defaults = {"period": "period"} if layout == "wide" else {"period": "period", "value": "value"}
-    if layout == "long" and len(names) > 1:
-        defaults["series"] = "series"
-    columns = _columns(table, "source.columns", defaults)
-    meanings = dict(columns)
-    if "published_at" in meanings and "vintage_date" in meanings:
-        table.bad("columns", "published_at and vintage_date are the same thing twice; name one")
-    coverage = cast("Coverage", table.word("coverage", "rows", ("rows", "complete", "changes")))
-    if coverage == "changes" and not ({"published_at", "vintage_date"} & set(meanings)):
-        table.bad("coverage", "changes need a publication date", hint='name it: columns.published_at = "..."')
-    if table.text("publications") and coverage != "changes":
-        table.bad("publications", 'goes with coverage = "changes"; otherwise the rows themselves tell')
-    return Source(
-        file=file,
-        reader=reader,
-        series=names,
-        layout=layout,
-        columns=columns,
-        stamp=cast("Stamp", table.word("stamp", "last", ("last", "first", "month"))),
-        coverage=coverage,
-        publications=table.text("publications"),
-        zone=table.text("zone"),
-        text=_text_form(table),
-    )
-
-
-def _forecasts(table: Table, known: tuple[str, ...]) -> Forecasts:
-    """The [forecasts] section."""
-    table.only(KEYS["forecasts"])
-    table.required("file", 'file = "forecasts.parquet"')
-    issuers = table.tables("issuers")
-    if not issuers:
-        table.problems.add("forecasts.issuers", "missing", hint="add one [forecasts.issuers.NAME] for each source")
-    for _, one in issuers:
-        one.only(KEYS["forecasts.issuers.NAME"])
-    defaults = {name: name for name in ("source", "series", "issued_at", "period", "value")}
-    return Forecasts(
-        file=table.text("file"),
-        columns=_columns(table, "forecasts.columns", defaults),
-        issuers=tuple(
-            Issuer(
-                name=name,
-                series=_named(one, known),
-                in_file=one.text("in_file", name),
-                title=one.text("title"),
-                conditioning=one.text("conditioning"),
-                made=one.word("made", "", ("", "live", "backfilled")),
-            )
-            for name, one in issuers
-        ),
-        stamp=cast("Stamp", table.word("stamp", "last", ("last", "first", "month"))),
-        zone=table.text("zone"),
-        note=table.text("note"),
-    )

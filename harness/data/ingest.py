@@ -11,7 +11,7 @@ import polars as pl
 
 from harness.core.identity import digest
 from harness.core.series import Series
-from harness.core.time import NEVER, period_ordinals
+from harness.core.time import period_ordinals
 from harness.data.archive import Archive, BatchReport
 from harness.data.dataset import load_dataset
 from harness.data.declared import Dataset, Source

@@ -22,6 +22,7 @@ from harness.core.transform import Floats, window_means
 from harness.data.calendars import sessions_known
 from harness.data.changes import ChangeFile
 from harness.data.lags import release_micros
+from harness.data.past import past_of
 from harness.data.releases import assumed_dates, check_countable, nth_release
 from harness.data.replay import Replay
 
@@ -96,7 +97,7 @@ def outcomes(changes: ChangeFile, target: Target, windows: Windows, *, until: in
     value, missing, withdrawn, marked = _evaluate_all(changes, target, windows, inputs, np.where(pending, NEVER, due))
     status = np.full(due.shape, MATURED, dtype=np.int8)
     status[missing | ~captured] = NO_OUTCOME
-    status[withdrawn & captured & (first <= due)] = WITHDRAWN
+    status[withdrawn & captured & (first != NEVER) & (first <= due)] = WITHDRAWN
     status[pending] = PENDING
     status[:, never_trades] = NO_OUTCOME
     value[status != MATURED] = np.nan
@@ -122,32 +123,40 @@ def _instants(
     rule = target.outcome
     due = np.full(len(ends), NEVER, dtype=np.int64)
     first = due.copy()
-    known = np.ones(len(ends), dtype=bool)
+    known, valued = np.ones(len(ends), dtype=bool), np.ones(len(ends), dtype=bool)
     hindsight = np.zeros(len(ends), dtype=bool)
     captured = np.ones(len(ends), dtype=bool)
     for name in names:
         series = changes.series[name]
         published = changes.publications_of(name)
-        opening, _ = nth_release(published, ends, 1)
+        opening = _first_values(changes, name, ends)
         periods, dates = changes.assumed_of(name)
         before = assumed_dates(periods, dates, ends)
-        opening = np.where(before != NEVER, before, opening)
         if rule.kind == "after":
             mine, whole = _after(series, ends, rule.number), np.ones(len(ends), dtype=bool)
         elif rule.kind == "latest":
-            mine, whole = np.where(opening == NEVER, NEVER, end), np.ones(len(ends), dtype=bool)
+            mine = np.where((opening == NEVER) | (opening > end), NEVER, end)
+            whole = np.ones(len(ends), dtype=bool)
         else:
             check_countable(published, rule.number, name)
             mine, whole = nth_release(published, ends, rule.number)
             shifted = _assumed_maturity(series, ends, before, rule.number)
             mine, whole = np.where(before != NEVER, shifted, mine), whole | (before != NEVER)
-        known &= (mine != NEVER) & ((opening != NEVER) | (rule.kind == "after"))
+        known &= mine != NEVER
+        valued &= opening != NEVER
         due, first = np.maximum(due, mine), np.maximum(first, opening)
         hindsight |= before != NEVER
         captured &= whole
-    if rule.kind in {"first", "release"}:
-        return np.where(known, due, NEVER), first, hindsight, captured
-    return np.where(known, due, NEVER), first, np.zeros(len(ends), dtype=bool), captured
+    counted = rule.kind in {"first", "release"}
+    return np.where(known, due, NEVER), np.where(valued, first, NEVER), hindsight & counted, captured
+
+
+def _first_values(changes: ChangeFile, series_id: str, ends: Integers) -> Integers:
+    """Microseconds UTC at which any value of each period was first public; NEVER where none ever was."""
+    past = past_of(changes, series_id)
+    stated = ~np.isnan(past.value)
+    periods, opening = np.unique(past.period[stated], return_index=True)  # rows are in order of publication
+    return assumed_dates(periods, past.published[stated][opening], ends)
 
 
 def _assumed_maturity(series: Series, ends: Integers, before: Integers, number: int) -> Integers:

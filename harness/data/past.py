@@ -50,12 +50,6 @@ class Past:
         """Ordinals of the first and last period that ever had a value."""
         return int(self.period.min()), int(self.period.max())
 
-    @property
-    def hindsight_share(self) -> float:
-        """Share of changes that are pseudo real time: put under a date before the vintage they came from (S5)."""
-        late = (self.vintage == NEVER) | (self.vintage > self.published)
-        return float(late.mean())
-
 
 @lru_cache(maxsize=4)
 def _grouped(changes: ChangeFile) -> tuple[Integers, Integers]:

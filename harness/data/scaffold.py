@@ -85,8 +85,7 @@ def dataset_text(name: str, file: str, guessed: Guess, ids: Sequence[str]) -> st
         'licence = "not stated"  # may they be passed on, and how are they attributed?',
         "",
         "[defaults]  # for every series that does not say otherwise",
-        f"frequency = {_quoted(timing.frequency)}  # guessed from {len(timing.periods)} periods, "
-        f"{timing.periods[0]} to {timing.periods[-1]}",
+        f"frequency = {_quoted(timing.frequency)}  # guessed from {_span(timing.periods)}",
         *(
             [f"calendar = {_quoted(timing.calendar)}  # guessed: its sessions fit the days best"]
             if timing.calendar
@@ -113,7 +112,7 @@ def _lag_lines(guessed: Guess) -> list[str]:
     if guessed.dated_by[1]:
         return [
             "",
-            f"# Publication dates come from the column {guessed.dated_by[1]!r}. History before the first of them is left",
+            f"# Publication dates come from the column {guessed.dated_by[1]!r}. History before the first is left",
             '# out unless a rule dates it: lag = { kind = "calendar_days", n = 60 }',
         ]
     example = {"B": '{ kind = "calendar_days", n = 0, at = 16:00:00 }', "D": '{ kind = "calendar_days", n = 1 }'}
@@ -252,6 +251,10 @@ def _input_lines(guessed: Guess, ids: Sequence[str]) -> list[str]:
             "",
         ]
     return lines
+
+
+def _span(periods: Sequence[date]) -> str:
+    return f"{len(periods)} periods, {periods[0]} to {periods[-1]}"
 
 
 def _quoted(text: str) -> str:

@@ -49,17 +49,13 @@ def rival(kind: str, levels: Levels, transform: Transform, place: int, season: i
     known = transformed(levels, transform)
     if kind.startswith("path_"):
         return path(kind, levels, transform, place, season)
-    if kind == "zero":
-        return 0.0
-    if kind == "historic_mean":
-        return mean(known)
-    if place in known:
-        return known[place]
+    if kind in ("zero", "historic_mean"):
+        return 0.0 if kind == "zero" else mean(known)
+    if place in known or not known:
+        return known.get(place)
+    first, last = min(known), max(known)
     if kind == "seasonal_last_value":
         return same_season(known, place, season)
-    if not known:
-        return None
-    first, last = min(known), max(known)
     if kind == "last_value":
         return known[last]
     return known[last] + (place - last) * (known[last] - known[first]) / (last - first) if last > first else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -115,7 +116,7 @@ def test_volatility_rivals_on_worked_numbers() -> None:
 def test_the_trailing_window_is_the_last_complete_one() -> None:
     prices = [1.0, 1.01, 1.02, 1.01, GAP, 1.03]
     snapshot = made({"sp": prices}, VOLATILITY, frequency="D")
-    proxies = [math.log(b / a) ** 2 for a, b in zip(prices[:3], prices[1:4], strict=True)]
+    proxies = [math.log(b / a) ** 2 for a, b in itertools.pairwise(prices[:4])]
     assert answer("trailing_window", snapshot, (1,)) == pytest.approx([100 * math.sqrt(sum(proxies) / 3)])
 
 

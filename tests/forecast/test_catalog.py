@@ -96,7 +96,7 @@ def test_a_whole_number_serves_where_a_decimal_is_meant() -> None:
         (Recipe("ar", "autoregression", (("works_on", "level"),)), VOLATILITY),
         (Recipe("mpr", "external"), Target(("a",), Transform("spread", other="b"))),
     ],
-    ids=lambda one: getattr(one, "kind", ""),
+    ids=lambda one: one.kind if isinstance(one, Recipe) else f"for {one.transform.kind}",
 )
 def test_a_model_that_cannot_answer_the_target_is_refused(recipe: Recipe, target: Target) -> None:
     with pytest.raises(UserError):

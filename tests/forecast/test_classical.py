@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 
@@ -107,7 +108,7 @@ def test_estimation_uses_only_rows_without_a_gap() -> None:
     levels[30] = GAP
     forecaster = model("autoregression", lags=[1], works_on="level")
     forecaster.fit(None, made({"a": levels}), seed=0)
-    pairs = [(a, b) for a, b in zip(levels, levels[1:], strict=False) if not math.isnan(a + b)]
+    pairs = [(a, b) for a, b in itertools.pairwise(levels) if not math.isnan(a + b)]
     slope, intercept = np.polyfit(*zip(*pairs, strict=True), 1)
     fitted = forecaster.fitted["a"]
     assert fitted is not None

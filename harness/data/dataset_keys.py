@@ -1,0 +1,32 @@
+"""Every key a `dataset.toml` may have, section by section; the reference in `datasets/README.md` follows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+SCHEMA = 1
+FILL_IN = "FILL IN"
+"""What `harness new` writes where only a person knows the answer; a file that still has it is refused."""
+
+_SERIES_KEYS = (
+    "title", "frequency", "zone", "unit", "decimals", "scale", "lag", "calendar", "period_table", "closures",
+)  # fmt: skip
+KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType({
+    "": (
+        "schema", "name", "title", "description", "origin", "licence", "attribution",
+        "defaults", "series", "source", "forecasts",
+    ),
+    "defaults": _SERIES_KEYS,
+    "series.NAME": (*_SERIES_KEYS, "in_file"),
+    "lag": ("kind", "n", "weekday", "months_after", "calendar", "at", "zone", "exceptions", "dates"),
+    "source": (
+        "file", "reader", "series", "layout", "columns", "stamp", "coverage", "publications", "zone",
+        "date_format", "encoding", "delimiter", "decimal_mark", "null_values",
+    ),
+    "source.columns": ("series", "period", "value", "published_at", "vintage_date", "availability"),
+    "forecasts": ("file", "columns", "stamp", "zone", "note", "issuers"),
+    "forecasts.columns": ("source", "series", "issued_at", "cutoff", "period", "quantile", "value"),
+    "forecasts.issuers.NAME": ("title", "series", "in_file", "conditioning", "made"),
+})  # fmt: skip
+"""Section -> the keys it may have; the reference in `datasets/README.md` documents each."""
