@@ -21,7 +21,11 @@ DONE, BUG, REFUSED, INTERRUPTED = 0, 1, 2, 130
 EXPERIMENT_HELP = "name of experiments/NAME.toml, or the path of an experiment file"
 DATASET_HELP = "name of a dataset folder (see `harness datasets`), or its path"
 RUN_HELP = "run id, or its unambiguous beginning (see `harness runs`)"
-DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
+SURROUNDINGS: Final = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
+    | {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ELOOP, errno.EFBIG}
+)
+"""What the disk or its owner may refuse; any other failure of a file is a bug and is raised."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except OSError as error:
-        if error.errno not in DISK:
+        if error.errno not in SURROUNDINGS:
             raise
         print(f"harness: cannot write or read {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
         return REFUSED

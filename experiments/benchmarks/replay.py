@@ -47,9 +47,7 @@ def run(folder: Path, *, rows: int, origins: int, queries: int) -> None:
     count = max(1, rows // (MONTHS * vintages))
     archive = Archive.open(folder / "archive.duckdb")
     with timed(f"define {count} series"):
-        # the archive takes one series at a time; a benchmark of changes needs few calls, so they share a writer
-        for number in range(count):
-            archive.define(Series(f"bench/{number:05d}", "M", decimals=3))
+        archive.define(*(Series(f"bench/{number:05d}", "M", decimals=3) for number in range(count)))
     frame = made_up(count, vintages)
     with timed(f"append {frame.height} rows"):
         report = archive.append(frame, source="benchmark", known_through=KNOWN_THROUGH)
@@ -90,12 +88,14 @@ def made_up(count: int, vintages: int) -> pl.DataFrame:
     vintage = np.tile(np.arange(vintages), count * MONTHS)
     published = ends[period] + (20 + 30 * vintage + series % 10).astype("timedelta64[D]")
     names = pl.Series([f"bench/{number:05d}" for number in range(count)])
-    return pl.DataFrame({
-        "series_id": names.gather(series),
-        "period": ends[period],
-        "published_at": pl.Series(published.astype("datetime64[us]")).dt.replace_time_zone("UTC"),
-        "value": noise.normal(size=size).cumsum(),
-    })
+    return pl.DataFrame(
+        {
+            "series_id": names.gather(series),
+            "period": ends[period],
+            "published_at": pl.Series(published.astype("datetime64[us]")).dt.replace_time_zone("UTC"),
+            "value": noise.normal(size=size).cumsum(),
+        }
+    )
 
 
 def walked(replay: Replay, date: datetime, *, copy: bool) -> int:

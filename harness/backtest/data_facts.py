@@ -89,8 +89,8 @@ def origin_facts(plan: Plan, changes: ChangeFile) -> pl.DataFrame:
         }
         public = plan.already_public(origin)
         for place, step in enumerate(experiment.horizons):
-            fates = row_fates(plan, origin, place)
-            kept = training_set(plan, origin, place)
+            fates = row_fates(plan, origin, place, snapshot)
+            kept = training_set(plan, origin, place, snapshot)
             marked = plan.outcomes.hindsight[kept.series, kept.requests]
             purged = {text: int((fates == code).sum()) for code, text in enumerate(FATES) if code != USED}
             rows.append(

@@ -8,12 +8,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from harness.backtest.splits import Plan, TrainingSet
+from harness.backtest.splits import Plan, TrainingSet, training_labels
 from harness.core.frames import KEY_SCHEMA, Rows
 from harness.core.recipe import FeatureBlock
 from harness.core.snapshot import Snapshot
 from harness.data.changes import ChangeFile
-from harness.data.outcomes import Windows, read_outcomes
 from harness.data.replay import Replay
 from harness.forecast.features import Targets, feature_names, feature_rows
 
@@ -56,17 +55,11 @@ class RowBuilder:
 
     def training(self, origin: int, sets: dict[int, TrainingSet], snapshot: Snapshot) -> Rows:
         """Matured rows of the given horizons (index -> set) at one origin, in order of horizon, origin, series."""
-        target = self.plan.experiment.target
-        parts = [(horizon, some.origins, some.series, some.requests) for horizon, some in sorted(sets.items())]
-        horizons = np.concatenate([np.full(len(rows), horizon) for horizon, rows, _, _ in parts])
-        origins = np.concatenate([rows for _, rows, _, _ in parts])
-        series = np.concatenate([who for _, _, who, _ in parts])
-        requests = np.concatenate([which for _, _, _, which in parts])
-        if target.outcome.kind == "latest" and len(origins):
-            windows = Windows(self.plan.starts[origins, horizons], self.plan.ends[origins, horizons])
-            labels, _, _ = read_outcomes(snapshot, target, series, windows)
-        else:
-            labels = self.plan.outcomes.value[series, requests]
+        parts = [(horizon, some.origins, some.series) for horizon, some in sorted(sets.items())]
+        horizons = np.concatenate([np.full(len(rows), horizon) for horizon, rows, _ in parts])
+        origins = np.concatenate([rows for _, rows, _ in parts])
+        series = np.concatenate([who for _, _, who in parts])
+        labels = training_labels(self.plan, (origins, series, horizons), snapshot)
         there = ~np.isnan(labels)
         rows = self._rows(origins[there], series[there], horizons[there])
         return Rows(rows.X, rows.keys, labels[there])

@@ -12,10 +12,12 @@ from harness.backtest.schedule import local_instant, origin_instants
 from harness.core.errors import BeyondKnownError, UserError
 from harness.core.recipe import Experiment, Target
 from harness.core.series import Series
+from harness.core.snapshot import Snapshot
 from harness.core.time import NEVER, Timeline, instant, local_day, micros, period_containing, period_ends
+from harness.core.transform import Floats
 from harness.data.calendars import sessions_known
 from harness.data.changes import ChangeFile
-from harness.data.outcomes import MATURED, Outcomes, Windows, outcomes
+from harness.data.outcomes import MATURED, Outcomes, Windows, outcomes, read_outcomes
 from harness.data.past import past_of
 from harness.forecast.features import declared_inputs
 
@@ -89,15 +91,16 @@ class TrainingSet:
     periods: int
 
 
-def training_set(plan: Plan, origin: int, horizon: int) -> TrainingSet:
+def training_set(plan: Plan, origin: int, horizon: int, snapshot: Snapshot) -> TrainingSet:
     """Rows whose label was public by this origin and not yet at their own (laws 3 and 4), of the origin's phase.
 
     Args:
         plan: the plan.
         origin: index of the origin T.
         horizon: index of the horizon.
+        snapshot: what was known at T; labels under `latest` are read in it.
     """
-    usable = row_fates(plan, origin, horizon) == USED
+    usable = row_fates(plan, origin, horizon, snapshot) == USED
     rolling = plan.experiment.training.rolling
     rows, series = np.nonzero(usable)
     periods = plan.ends[rows, horizon]
@@ -112,8 +115,15 @@ USED, OTHER_PHASE, NOT_MATURED, WAS_PUBLIC, NO_OUTCOME, HINDSIGHT = range(6)
 FATES = ("used", "other phase", "not matured", "already public at its origin", "no outcome", "hindsight excluded")
 
 
-def row_fates(plan: Plan, origin: int, horizon: int) -> NDArray[np.int8]:
-    """[earlier origin, series] why a row is, or is not, a training row at this origin (index into `FATES`)."""
+def row_fates(plan: Plan, origin: int, horizon: int, snapshot: Snapshot) -> NDArray[np.int8]:
+    """[earlier origin, series] why a row is, or is not, a training row at this origin (index into `FATES`).
+
+    Args:
+        plan: the plan.
+        origin: index of the origin T.
+        horizon: index of the horizon.
+        snapshot: what was known at T; labels under `latest` are read in it.
+    """
     requests = plan.request[:origin, horizon]
     latest = plan.experiment.target.outcome.kind == "latest"
     table = plan.outcomes
@@ -127,7 +137,27 @@ def row_fates(plan: Plan, origin: int, horizon: int) -> NDArray[np.int8]:
     fate[(public != NEVER) & (public <= plan.known[:origin, None])] = WAS_PUBLIC
     fate[(public == NEVER) | (public > plan.known[origin])] = NOT_MATURED
     fate[plan.phase[:origin] != plan.phase[origin]] = OTHER_PHASE
+    if latest:
+        rows, series = np.nonzero(fate == USED)
+        absent = np.isnan(training_labels(plan, (rows, series, np.full(len(rows), horizon)), snapshot))
+        fate[rows[absent], series[absent]] = NO_OUTCOME
     return fate
+
+
+def training_labels(plan: Plan, cells: tuple[Integers, Integers, Integers], snapshot: Snapshot) -> Floats:
+    """[row] labels in the target's unit; NaN = there is none.
+
+    Args:
+        plan: the plan.
+        cells: [row] index of the pseudo-origin, of the series and of the horizon.
+        snapshot: what was known at T; labels under `latest` are read in it.
+    """
+    origins, series, horizons = cells
+    if plan.experiment.target.outcome.kind != "latest" or not len(origins):
+        labels: Floats = plan.outcomes.value[series, plan.request[origins, horizons]]
+        return labels
+    windows = Windows(plan.starts[origins, horizons], plan.ends[origins, horizons])
+    return read_outcomes(snapshot, plan.experiment.target, series, windows)[0]
 
 
 def build_plan(experiment: Experiment, changes: ChangeFile) -> Plan:

@@ -185,7 +185,8 @@ class _Walk:
         """Fit at a refit origin, or load the stored text of that very fit."""
         start = time.perf_counter()
         self.fitted_at, self.failure, self.forecaster = origin, "", None
-        sets = {place: training_set(self.plan, origin, place) for place in range(len(self.plan.experiment.horizons))}
+        steps = range(len(self.plan.experiment.horizons))
+        sets = {place: training_set(self.plan, origin, place, snapshot) for place in steps}
         minimum = self.plan.experiment.training.minimum if self.fitted else 0
         self.short = {
             place: f"{some.periods} matured target periods, minimum {minimum}"

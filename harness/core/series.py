@@ -125,8 +125,9 @@ class Series:
     parsed: Frequency = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if isinstance(self.lag, Mapping):
-            object.__setattr__(self, "lag", lag_rule(self.lag))
+        lag: object = self.lag
+        if isinstance(lag, Mapping):
+            object.__setattr__(self, "lag", lag_rule(lag))
         object.__setattr__(self, "parsed", parse_frequency(self.frequency, self.period_table))
         object.__setattr__(self, "frequency", str(self.parsed))
         check_zone(self.zone)

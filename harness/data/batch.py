@@ -14,7 +14,7 @@ from harness.core.errors import DataError
 from harness.core.series import Series
 from harness.core.time import instant, period_end
 from harness.data.calendars import sessions_between
-from harness.data.columns import code_rows, day_of, polars_frame
+from harness.data.columns import Coded, code_rows, day_of, polars_frame
 from harness.data.dating import dated
 from harness.data.declaration import Catalogue
 from harness.data.derive import ORDER, runs, spans, with_decimals, withdrawals
@@ -81,7 +81,7 @@ def read_batch(frame: Any, catalogue: Catalogue, *, coverage: Coverage, publicat
     columns = polars_frame(frame, ("series_id", "period", "value"), ("published_at", "availability", "value_known_at"))
     rows = code_rows(columns["series_id"], catalogue)
     stated = dated(columns, rows)
-    kept, set_aside, positions = _sorted_out(stated, rows.series, now)
+    kept, set_aside, positions = _sorted_out(stated, rows, now)
     kept, positions, duplicates = _without_repeats(kept, positions, catalogue)
     found = spans(kept) if coverage == "complete" else runs(kept, positions, countable=coverage == "rows")
     if publications is not None:
@@ -96,16 +96,12 @@ def read_batch(frame: Any, catalogue: Catalogue, *, coverage: Coverage, publicat
     return Batch(explicit, found, set_aside, columns.height, duplicates, digest)
 
 
-def _sorted_out(
-    stated: pl.DataFrame, series: dict[int, Series], now: int
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.Series]:
+def _sorted_out(stated: pl.DataFrame, rows: Coded, now: int) -> tuple[pl.DataFrame, pl.DataFrame, pl.Series]:
     """Rows kept, rows set aside with their reason, and the place of each kept period in its series' order."""
     positions = stated["period"].cast(pl.Int64).to_numpy().copy()
-    codes = stated["code"].to_numpy()
     reasons: list[tuple[NDArray[np.bool_], str]] = [((stated["published"] > now).to_numpy(), NOT_YET)]
-    for code, one in series.items():
+    for one, mine in rows.alike(lambda series: (series.parsed, series.calendar, series.zone, series.closures)):
         if one.parsed.kind == "B":
-            mine = codes == code
             days = positions[mine]
             sessions = sessions_between(one, period_end(one.parsed, days.min()), period_end(one.parsed, days.max()))
             place = np.searchsorted(sessions, days)
@@ -116,10 +112,10 @@ def _sorted_out(
             reasons.append((closed, f"no session of {one.calendar}"))
     aside = np.zeros(stated.height, dtype=bool)
     parts = []
-    for rows, reason in reasons:
-        fresh = rows & ~aside
+    for found, reason in reasons:
+        fresh = found & ~aside
         if fresh.any():
-            parts.append(_explained(stated.filter(fresh), series, reason))
+            parts.append(_explained(stated.filter(fresh), rows.series, reason))
         aside |= fresh
     out = pl.concat(parts) if parts else pl.DataFrame(schema=SET_ASIDE)
     if not aside.any():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any
@@ -34,6 +34,16 @@ class Coded:
 
     codes: NDArray[np.int32]
     series: dict[int, Series]
+
+    def alike(self, key: Callable[[Series], object]) -> Iterator[tuple[Series, NDArray[np.bool_]]]:
+        """Rows of series that are alike in something: one of the series, and a mask of the rows of all of them."""
+        groups: dict[object, list[int]] = {}
+        for code, series in self.series.items():
+            groups.setdefault(key(series), []).append(code)
+        for codes in groups.values():
+            member = np.zeros(max(self.series) + 1, dtype=bool)
+            member[codes] = True
+            yield self.series[codes[0]], member[self.codes]
 
 
 def polars_frame(frame: Any, needed: Iterable[str], optional: Iterable[str] = ()) -> pl.DataFrame:
@@ -192,12 +202,7 @@ def ordinals(column: pl.Series, rows: Coded) -> NDArray[np.int32]:
     """
     ends = days(column).to_numpy().astype("datetime64[D]")
     out = np.zeros(len(ends), dtype=np.int64)
-    groups: dict[object, list[int]] = {}
-    for code, series in rows.series.items():
-        groups.setdefault(series.parsed, []).append(code)
-    for codes in groups.values():
-        picked = slice(None) if len(groups) == 1 else np.isin(rows.codes, codes)
-        series = rows.series[codes[0]]
+    for series, picked in rows.alike(lambda series: series.parsed):
         _inside_table(series, ends[picked])
         found = period_ordinals(series.parsed, ends[picked])
         expected = period_ends(series.parsed, found)

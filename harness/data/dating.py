@@ -101,8 +101,7 @@ def _ruled(rows: Coded, periods: NDArray[np.int32]) -> NDArray[np.int64]:
             fix="add a column published_at, or declare lag = {...} for the series",
         )
     out = np.zeros(len(periods), dtype=np.int64)
-    for code, series in rows.series.items():
-        mine = np.flatnonzero(rows.codes == code) if len(rows.series) > 1 else slice(None)
+    for series, mine in rows.alike(lambda series: (series.lag, series.zone, series.parsed)):
         unique, inverse = np.unique(periods[mine], return_inverse=True)
         out[mine] = release_micros(series, unique.astype(np.int64))[inverse]
     return out

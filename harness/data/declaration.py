@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
+from functools import lru_cache
 from typing import Any
 
 import polars as pl
@@ -27,6 +28,7 @@ def series_to_text(series: Series) -> str:
     return json.dumps(canonical(series), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
+@lru_cache(maxsize=1 << 16)
 def series_from_text(text: str) -> Series:
     """The declaration behind its canonical JSON."""
     fields: dict[str, Any] = json.loads(text)

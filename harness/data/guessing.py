@@ -13,7 +13,7 @@ import polars as pl
 
 from harness.core.errors import DataError
 from harness.core.series import Series
-from harness.core.time import MONTHS, WEEKDAYS, parse_frequency
+from harness.core.time import MONTHS, WEEKDAYS, parse_frequency, period_containing
 from harness.data.calendars import sessions_between
 from harness.data.declared import Layout, Stamp, TextForm
 from harness.data.stamps import moment_of, period_of
@@ -200,29 +200,43 @@ def _span(column: pl.Series, date_format: str) -> tuple[date, date] | None:
 
 
 def _timing(table: RawTable, period: str, formats: Sequence[str]) -> Timing:
-    """Frequency and stamp of the period column, in the first form that makes a regular series of it.
+    """Frequency and stamp of the period column, in the form that leaves the fewest holes in it.
 
     Raises:
-        DataError: no form does.
+        DataError: no form makes a regular series of it.
     """
     values = table.frame[period].drop_nulls().unique(maintain_order=True).to_list()
-    for form in formats:
-        days = {value: _plain_day(value, form) for value in values}
-        ordered = sorted({day for day in days.values() if day is not None})
-        for frequency, stamp in _candidates(ordered):
-            try:
-                ends = {period_of(value, parse_frequency(frequency), stamp, form) for value in values}
-            except ValueError:
-                continue
-            if len(ends) == len(values):
-                calendar = _calendar(ordered) if frequency == "B" else ""
-                return Timing(frequency, calendar, stamp, form, tuple(sorted(ends)))
-    raise DataError(
-        "the dates follow no known frequency",
-        value=f"{table.label}, column {period!r}: {', '.join(str(value) for value in values[:6])} ...",
-        rule="days, sessions, weeks, months, quarters or years, one stamp for each",
-        fix="write dataset.toml by hand (datasets/README.md); a declared table of periods serves 52/53-week years",
-    )
+    read = [timing for form in formats if (timing := _regular(values, form)) is not None]
+    if not read:
+        raise DataError(
+            "the dates follow no known frequency",
+            value=f"{table.label}, column {period!r}: {', '.join(str(value) for value in values[:6])} ...",
+            rule="days, sessions, weeks, months, quarters or years, one stamp for each",
+            fix="write dataset.toml by hand (datasets/README.md); a declared table of periods serves 52/53-week years",
+        )
+    best = max(read, key=_filled)
+    calendar = _calendar(best.periods) if best.frequency == "B" else ""
+    return replace(best, calendar=calendar)
+
+
+def _regular(values: Sequence[object], date_format: str) -> Timing | None:
+    """The first frequency and stamp under which every value names a period of its own."""
+    days = sorted({day for value in values if (day := _plain_day(value, date_format)) is not None})
+    for frequency, stamp in _candidates(days):
+        try:
+            ends = {period_of(value, parse_frequency(frequency), stamp, date_format) for value in values}
+        except ValueError:
+            continue
+        if len(ends) == len(values):
+            return Timing(frequency, "", stamp, date_format, tuple(sorted(ends)))
+    return None
+
+
+def _filled(timing: Timing) -> float:
+    """Share of the periods between the first and the last that are there."""
+    frequency = parse_frequency(timing.frequency)
+    first, last = (period_containing(frequency, timing.periods[place]) for place in (0, -1))
+    return len(timing.periods) / (last - first + 1) * (1.4 if frequency.kind == "B" else 1.0)
 
 
 def _candidates(days: Sequence[date]) -> list[tuple[str, Stamp]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from harness.report.facts import Facts
-from harness.report.text import number, p_value, skill
+from harness.report.text import number, p_value, share, skill
 
 NO_VERDICT = "no verdict: "
 COUNTED = {
@@ -89,6 +89,22 @@ def answer(board: pl.DataFrame) -> str:
 def _rival_value(board: pl.DataFrame, first: dict[str, object]) -> object:
     own: Sequence[object] = board.filter(pl.col("model") == first["best_rival"])["value"].to_list()
     return own[0] if own else first["best_rival_value"]
+
+
+def public_text(step: int, facts: Facts, forecasts: pl.DataFrame) -> str:
+    """How much of the target was public already at the origins of a horizon (SEMANTICS 22), and whole cells (4).
+
+    Args:
+        step: the horizon.
+        facts: of the run.
+        forecasts: `Run.forecasts()`.
+    """
+    mine = forecasts.filter(
+        pl.col("scored") & (pl.col("horizon") == step) & (pl.col("model") == facts.reference)
+        & (pl.col("status") == "already_public")
+    )  # fmt: skip
+    cells = f"; {mine.height} cells were public already and are no forecasts" if mine.height else ""
+    return f"{share(facts.shares_public.get(step))} of the target is already public at the origin, on average{cells}"
 
 
 def unanswered(forecasts: pl.DataFrame) -> pl.DataFrame:

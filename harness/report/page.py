@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from harness.report import markup
-from harness.report.board import Notes, answer, board_table, unanswered
+from harness.report.board import Notes, answer, board_table, public_text, unanswered
 from harness.report.charts import forecast_chart, loss_chart
 from harness.report.facts import NOT_PROVABLE, PSEUDO_REAL_TIME, UNKNOWN_CUTOFF, Facts, facts_of, horizon_text
 from harness.report.run import Run
 from harness.report.summary import cost, data_rows, outcome_text
-from harness.report.text import number, p_value, share
+from harness.report.text import number, p_value
 
 METRICS = ("mae", "rmse", "mase", "rmsse", "smape", "qlike", "bias")
 CHARTED_SERIES = 3
@@ -112,8 +112,7 @@ def _horizons(records: Records) -> Iterator[str]:
             continue
         yield markup.element("h2", horizon_text(step))
         yield markup.element("p", answer(board), "answer")
-        public = share(facts.shares_public.get(step))
-        yield markup.element("p", f"{public} of the target is already public at the origin, on average.", "quiet")
+        yield markup.element("p", f"{public_text(step, facts, records.forecasts)}.", "quiet")
         head, rows = board_table(board, facts, records.notes)
         yield markup.table(head, rows, left=2, css=[_row_class(row) for row in board.iter_rows(named=True)])
         yield from _charts(records, board, step, f"h{place}")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
-from harness.report.board import Notes, answer, board_table, unanswered
+from harness.report.board import Notes, answer, board_table, public_text, unanswered
 from harness.report.facts import PSEUDO_REAL_TIME, UNKNOWN_CUTOFF, Facts, facts_of, horizon_text
 from harness.report.run import Run
 from harness.report.text import megabytes, seconds, share, table
@@ -28,8 +28,8 @@ def summary(run: Run) -> str:
     parts = [
         "\n".join(_head(facts)),
         "Data\n" + data_table(inputs),
-        *_boards(board, facts, notes),
-        "\n".join(_footnotes(facts, notes)),
+        *_boards(board, forecasts, facts, notes),
+        "\n".join(_footnotes(facts, notes, substituted=bool(board["n_reference"].sum()))),
         _gaps(forecasts),
         "\n".join(f"{name:<6} {text}" for name, text in cost(facts))
         + f"\nrun    {run.id}\nfiles  {run.files.folder}\npage   harness report {run.id}",
@@ -86,26 +86,27 @@ def _head(facts: Facts) -> Iterator[str]:
         yield PSEUDO_REAL_TIME
 
 
-def _boards(board: pl.DataFrame, facts: Facts, notes: Notes) -> Iterator[str]:
+def _boards(board: pl.DataFrame, forecasts: pl.DataFrame, facts: Facts, notes: Notes) -> Iterator[str]:
     for step in facts.horizons:
         mine = board.filter(pl.col("horizon") == step)
         if not mine.height:
             continue
-        public = f"; {share(facts.shares_public.get(step))} of the target is already public at the origin"
         yield "\n".join(
             [
-                f"{horizon_text(step)}: {answer(mine)}{public}",
+                f"{horizon_text(step)}: {answer(mine)}",
+                f"  {public_text(step, facts, forecasts)}",
                 table(*board_table(mine, facts, notes), left=2, indent="  "),
             ]
         )
 
 
-def _footnotes(facts: Facts, notes: Notes) -> Iterator[str]:
+def _footnotes(facts: Facts, notes: Notes, *, substituted: bool) -> Iterator[str]:
     yield (
         f"skill: how far {facts.primary} is below the best naive rival's, which was chosen after the fact. "
         "p: largest one-sided p-value over all naive rivals; better than naive below 0.05."
     )
-    yield f"by reference: cells without a forecast of the model's own, scored with {facts.reference} and counted."
+    if substituted:
+        yield f"by reference: cells without a forecast of the model's own, scored with {facts.reference} and counted."
     for place, text in enumerate(notes.texts, start=1):
         yield f"[{place}] {text}"
     if facts.unknown_cutoff:

@@ -143,7 +143,7 @@ def compare_rows(
 ) -> None:
     place, step, horizon = cell
     wanted = plain.training(place, horizon)
-    chosen = training_set(plan, place, step)
+    chosen = training_set(plan, place, step, ready[1])
     rows = ready[0].training(place, {step: chosen}, ready[1])  # type: ignore[arg-type]
     keys = rows.keys.rows(named=True)
     found = [(key["pseudo_origin"], key["series_id"], key["period"]) for key in keys]

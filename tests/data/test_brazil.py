@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import gzip
 from calendar import monthrange
-from collections.abc import Iterator
 from datetime import date, timedelta
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,7 @@ def quarter_end(name: str) -> date:
     return date(year, month, monthrange(year, month)[1])
 
 
+@cache
 def raw_rows() -> list[tuple[str, date, date, float]]:
     with gzip.open(FOLDER / "vintages.csv.gz", "rt", encoding="utf-8", newline="") as stream:
         return [
@@ -44,21 +45,23 @@ def releases() -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
     home = tmp_path_factory.mktemp("brazil")
     opened = Archive.open(home / "archive.duckdb")
     ingest(FOLDER, opened, raw_dir=home / "raw")
-    yield opened
+    return opened
 
 
+@cache
 def brute_force(day: date) -> Cells:
-    standing: Cells = {}
-    for series, period, vintage, value in sorted(raw_rows(), key=lambda row: row[2]):
-        if vintage <= day:
-            standing[series, period] = value
-    return standing
+    standing: dict[tuple[str, date], tuple[date, float]] = {}
+    for series, period, vintage, value in raw_rows():
+        if vintage <= day and standing.get((series, period), (date.min,))[0] < vintage:
+            standing[series, period] = vintage, value
+    return {cell: value for cell, (_, value) in standing.items()}
 
 
+@cache
 def known_at_the_end_of(archive: Archive, day: date) -> Cells:
     frame = archive.as_of(end_of_day(day, ZONE)).frame()
     return {(series, period): value for series, period, value in frame.select("series_id", "period", "value").rows()}
@@ -82,7 +85,6 @@ def test_the_day_before_differs_exactly_by_that_days_changes(archive: Archive) -
         before = known_at_the_end_of(archive, day - timedelta(days=1))
         assert all(before.get(cell) != value for cell, value in changes.items()), day
         assert before | changes == known_at_the_end_of(archive, day), day
-        assert before.keys() - changes.keys() == {cell for cell in brute_force(day) if cell not in changes}, day
     opening = known_at_the_end_of(archive, first)
     assumed = known_at_the_end_of(archive, first - timedelta(days=1))
     # before the first vintage its own values stand under the lag rule, without the quarter it brought
@@ -91,7 +93,7 @@ def test_the_day_before_differs_exactly_by_that_days_changes(archive: Archive) -
 
 def test_a_wrong_number_would_be_noticed(archive: Archive) -> None:
     day = captured_days()[30]
-    spoilt = known_at_the_end_of(archive, day)
+    spoilt = dict(known_at_the_end_of(archive, day))
     spoilt["brazil_gdp/pib", date(2010, 3, 31)] += 0.1
     assert spoilt != brute_force(day)
 

@@ -68,23 +68,25 @@ class Archive:
         """The database file."""
         return self._store.path
 
-    def define(self, series: Series) -> None:
-        """Declare a series; declaring it again is refused unless equal.
+    def define(self, *series: Series) -> None:
+        """Declare series; declaring one again is refused unless equal.
 
         Raises:
             UserError: it exists with another declaration.
         """
         with self._writing() as connection:
             catalogue = catalogue_of(connection)
-            if series.id in catalogue.codes:
-                refuse_other(catalogue.series[catalogue.codes[series.id]], series)
-                return
-            row = {
-                "code": max(catalogue.series, default=-1) + 1,
-                **{name: getattr(series, name) for name in questions.SERIES_COLUMNS},
-                "spec": series_to_text(series),
-            }
-            insert(connection, "series", pl.DataFrame([row]))
+            known = {name: catalogue.series[code] for name, code in catalogue.codes.items()}
+            new: list[dict[str, object]] = []
+            for one in series:
+                if one.id in known:
+                    refuse_other(known[one.id], one)
+                    continue
+                known[one.id] = one
+                new.append({name: getattr(one, name) for name in questions.SERIES_COLUMNS})
+                new[-1] |= {"code": len(known) - 1, "spec": series_to_text(one)}
+            if new:
+                insert(connection, "series", pl.DataFrame(new, infer_schema_length=None))
 
     def append(
         self,

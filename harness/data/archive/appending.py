@@ -171,7 +171,9 @@ def _not_stated_yet(
     exact = statements.join(on_record, on=key)
     rest = statements.join(on_record, on=key, how="anti")
     cells = covered(rest, publications).group_by(key).agg(pl.col("complete").any())
-    said = standing(cells.join(rest, on=key, how="semi"), old).filter(pl.col("stated").is_not_null() | pl.col("complete"))
+    said = standing(cells.join(rest, on=key, how="semi"), old).filter(
+        pl.col("stated").is_not_null() | pl.col("complete")
+    )
     implicit = rest.join(said.select(*ORDER, had="value"), on=key)
     both = pl.concat([exact, implicit]).filter(~pl.col("implied"))
     asked = with_decimals(both, catalogue.decimals())["rounded"]

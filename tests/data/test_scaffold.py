@@ -1,0 +1,190 @@
+"""`harness new`: guesses that are right on ordinary files, refusals that say why, and files that then work."""
+
+from __future__ import annotations
+
+import math
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from harness.core.errors import DataError, ExperimentError, UserError
+from harness.core.series import Series
+from harness.data.archive import Archive
+from harness.data.calendars import sessions_between
+from harness.data.dataset import load_dataset
+from harness.data.guessing import guess
+from harness.data.ingest import ingest
+from harness.data.scaffold import new_dataset
+from harness.experiment import load_experiment
+
+MONTHS = [date(2000 + place // 12, place % 12 + 1, 1) for place in range(120)]
+QUARTERS = [f"{1990 + place // 4}Q{place % 4 + 1}" for place in range(80)]
+
+
+def levels(count: int) -> list[float]:
+    return [100 * 1.004**place + math.sin(place) for place in range(count)]
+
+
+def written(folder: Path, name: str, frame: pl.DataFrame, **options: str) -> Path:
+    path = folder / name
+    if path.suffix == ".parquet":
+        frame.write_parquet(path)
+    else:
+        frame.write_csv(path, **options)  # type: ignore[arg-type]
+    return path
+
+
+def wide() -> pl.DataFrame:
+    rate = [f"{3 + place % 7 / 10:.1f}" if place != 5 else "." for place in range(120)]
+    return pl.DataFrame({"DATE": [str(day) for day in MONTHS], "Price (EUR)": levels(120), "rate": rate})
+
+
+def long(lag: int = 45) -> pl.DataFrame:
+    ends = [date(1990 + place // 4, place % 4 * 3 + 3, 28) for place in range(80)]
+    return pl.DataFrame(
+        {
+            "quarter": QUARTERS * 2,
+            "variable": ["gdp"] * 80 + ["Trade balance"] * 80,
+            "x": levels(80) + [math.sin(place) for place in range(80)],
+            "Release_Date": [day + timedelta(days=lag) for day in ends] * 2,
+        }
+    )
+
+
+def sessions(calendar: str) -> list[date]:
+    days = sessions_between(Series("x", "B", calendar=calendar), date(2015, 1, 1), date(2016, 12, 31))
+    return [date(1970, 1, 1) + timedelta(days=int(day)) for day in days]
+
+
+def test_a_wide_file_of_final_values(tmp_path: Path) -> None:
+    paths = new_dataset("shop", written(tmp_path, "shop.csv", wide()), tmp_path)
+    assert paths == [
+        tmp_path / "datasets" / "shop" / "shop.csv",
+        tmp_path / "datasets" / "shop" / "dataset.toml",
+        tmp_path / "experiments" / "shop.toml",
+    ]
+    with pytest.raises(ExperimentError, match="still to be filled in") as caught:
+        load_dataset(paths[0].parent)
+    assert len(caught.value.problems) == 1
+    assert "pseudo_real_time = true" in paths[2].read_text()
+    fill_in(paths[1])
+    dataset = load_dataset(paths[0].parent)
+    assert [(one.id, one.frequency) for one in dataset.series] == [("shop/price_eur", "M"), ("shop/rate", "M")]
+    assert dataset.sources[0].stamp == "first"
+    assert dataset.sources[0].text.null_values == (".",)
+
+
+def fill_in(declaration: Path) -> None:
+    text = declaration.read_text()
+    assert text.count('"FILL IN"') == 1
+    declaration.write_text(text.replace('{ kind = "FILL IN" }', '{ kind = "calendar_days", n = 20 }'))
+
+
+def test_ingest_refuses_until_the_lag_is_filled_in_and_then_takes_everything(tmp_path: Path) -> None:
+    paths = new_dataset("shop", written(tmp_path, "shop.csv", wide()), tmp_path)
+    archive = Archive.open(tmp_path / "archive.duckdb")
+    with pytest.raises(ExperimentError, match="lag"):
+        ingest(paths[0].parent, archive, raw_dir=tmp_path / "raw")
+    assert archive.series() == []
+    fill_in(paths[1])
+    assert ingest(paths[0].parent, archive, raw_dir=tmp_path / "raw").kept == 239
+    experiment = load_experiment(paths[2])
+    assert experiment.pseudo_real_time
+    assert experiment.target.series == ("shop/price_eur",)
+    assert str(experiment.target.transform.kind) == "log_growth"
+    assert experiment.origins.first == date(2006, 1, 31)
+    assert {model.kind for model in experiment.models} == {"autoregression", "ets", "theta", "lightgbm"}
+
+
+def test_a_long_file_with_publication_dates_needs_nothing_filled_in(tmp_path: Path) -> None:
+    paths = new_dataset("trade", written(tmp_path, "trade.csv", long()), tmp_path)
+    archive = Archive.open(tmp_path / "archive.duckdb")
+    report = ingest(paths[0].parent, archive, raw_dir=tmp_path / "raw")
+    assert report.kept == 160
+    assert [one.id for one in archive.series()] == ["trade/gdp", "trade/trade_balance"]
+    assert set(archive.revisions("trade/gdp")["availability"]) == {"observed"}
+    assert "pseudo_real_time" not in paths[2].read_text()
+    experiment = load_experiment(paths[2])
+    assert not experiment.pseudo_real_time
+    assert {block.series for block in experiment.features} == {"", "trade/trade_balance"}
+
+
+@pytest.mark.parametrize(
+    ("stamps", "frequency", "stamp"),
+    [
+        ([str(day) for day in MONTHS], "M", "first"),
+        ([str(day + timedelta(days=14)) for day in MONTHS], "M", "month"),
+        ([f"{day:%Y-%m}" for day in MONTHS], "M", "last"),
+        ([f"{day:%b %Y}" for day in MONTHS], "M", "first"),
+        ([f"{day:%d/%m/%Y}" for day in MONTHS], "M", "first"),
+        ([f"{day:%m/%d/%Y}" for day in MONTHS], "M", "first"),
+        (QUARTERS, "Q-DEC", "last"),
+        ([f"{1990 + place // 4}-{place % 4 * 3 + 1:02}-01" for place in range(80)], "Q-DEC", "first"),
+        ([f"{1990 + place // 4}-{place % 4 * 3 + 3:02}-01" for place in range(80)], "Q-DEC", "month"),
+        ([str(date(2015, 1, 7) + timedelta(weeks=week)) for week in range(100)], "W-WED", "last"),
+        ([str(year) for year in range(1950, 2020)], "A-DEC", "last"),
+        ([f"{year}-06-30" for year in range(1950, 2020)], "A-JUN", "last"),
+        ([str(date(2015, 1, 1) + timedelta(days=day)) for day in range(100)], "D", "last"),
+        ([str(day) for day in sessions("XNYS")], "B", "last"),
+    ],
+)
+def test_frequency_and_stamp_are_guessed(tmp_path: Path, stamps: list[str], frequency: str, stamp: str) -> None:
+    frame = pl.DataFrame({"period": stamps, "value": [float(place) for place in range(len(stamps))]})
+    found = guess(written(tmp_path, "x.csv", frame)).timing
+    assert (found.frequency, found.stamp) == (frequency, stamp)
+
+
+@pytest.mark.parametrize("calendar", ["XNYS", "XLON"])
+def test_the_calendar_whose_sessions_fit_is_chosen(tmp_path: Path, calendar: str) -> None:
+    days = sessions(calendar)
+    frame = pl.DataFrame({"day": days, "close": levels(len(days))})
+    assert guess(written(tmp_path, "x.parquet", frame)).timing.calendar == calendar
+
+
+def test_european_csv_files_are_understood(tmp_path: Path) -> None:
+    rows = [f"{day:%d.%m.%Y};{place},5" for place, day in enumerate(MONTHS)]
+    path = tmp_path / "größe.csv"
+    path.write_bytes(("Datum;Größe\n" + "\n".join(rows)).encode("cp1252"))
+    paths = new_dataset("groesse", path, tmp_path)
+    fill_in(paths[1])
+    archive = Archive.open(tmp_path / "archive.duckdb")
+    ingest(paths[0].parent, archive, raw_dir=tmp_path / "raw")
+    (series,) = archive.series()
+    assert archive.revisions(series.id)["value"].to_list()[:2] == [0.5, 1.5]
+
+
+def test_a_single_value_column_takes_the_name_of_the_dataset(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"date": MONTHS, "value": levels(120)})
+    paths = new_dataset("sales", written(tmp_path, "x.parquet", frame), tmp_path)
+    fill_in(paths[1])
+    assert [one.id for one in load_dataset(paths[0].parent).series] == ["sales/sales"]
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (pl.DataFrame({"a": ["x", "y"], "b": [1.0, 2.0]}), "no column of dates"),
+        (pl.DataFrame({"date": MONTHS, "b": ["x"] * 120}), "no column of numbers"),
+        (pl.DataFrame({"date": [MONTHS[0], MONTHS[7], MONTHS[9], MONTHS[50]], "b": [1.0] * 4}), "no known frequency"),
+    ],
+)
+def test_files_that_cannot_be_understood_are_refused_and_nothing_is_written(
+    tmp_path: Path, frame: pl.DataFrame, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        new_dataset("odd", written(tmp_path, "odd.csv", frame), tmp_path)
+    assert not (tmp_path / "datasets").exists()
+    assert not (tmp_path / "experiments").exists()
+
+
+def test_bad_and_taken_names_are_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, "shop.csv", wide())
+    with pytest.raises(UserError, match="not a dataset name"):
+        new_dataset("../shop", path, tmp_path)
+    new_dataset("shop", path, tmp_path)
+    before = (tmp_path / "datasets" / "shop" / "dataset.toml").read_text()
+    with pytest.raises(UserError, match="already there"):
+        new_dataset("shop", path, tmp_path)
+    assert (tmp_path / "datasets" / "shop" / "dataset.toml").read_text() == before

@@ -1,0 +1,90 @@
+import argparse
+import re
+from pathlib import Path
+
+import pytest
+
+import harness as hs
+from harness import cli
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TABLES = ["forecasts", "errors", "scores", "leaderboard", "against_rivals", "inputs", "origins"]
+
+
+def python_blocks(text: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def documented(table: str) -> list[str]:
+    """Columns named in the first cells of the table under a heading, in order."""
+    section = README.split(f"\n### {table}\n", 1)[1].split("\n#", 1)[0]
+    cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    return [name for cell in cells for name in re.findall(r"`(\w+)`", cell)]
+
+
+def verbs() -> list[str]:
+    parser = cli._parser()
+    (choices,) = [a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    return list(choices)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_column_reference_is_complete_and_true(toy: hs.Run, table: str) -> None:
+    expected = list(getattr(toy, table)().columns)
+    if table == "errors":
+        expected = [name for name in expected if name not in toy.forecasts().columns]
+    assert sorted(documented(table)) == sorted(expected)
+
+
+def test_errors_have_the_columns_of_forecasts(toy: hs.Run) -> None:
+    assert set(toy.forecasts().columns) <= set(toy.errors().columns)
+
+
+def test_the_common_sample_has_the_columns_of_scores(toy: hs.Run) -> None:
+    assert toy.common_sample().columns == toy.scores().columns
+
+
+def test_every_status_that_occurs_is_explained(toy: hs.Run) -> None:
+    section = README.split("\n### forecasts\n", 1)[1].split("\n### ", 1)[0]
+    for status in toy.forecasts()["status"].unique():
+        assert f"`{status}`" in section
+
+
+@pytest.mark.parametrize("verb", verbs())
+def test_every_verb_is_documented(verb: str) -> None:
+    assert re.search(rf"^\$ harness {verb}\b", README, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("verb", verbs())
+def test_every_verb_is_a_make_target(verb: str) -> None:
+    assert re.search(rf"^{verb}:.*## ", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+
+
+def test_no_verb_is_promised_that_does_not_exist() -> None:
+    assert set(re.findall(r"\bharness ([a-z]+)\b(?=.*#)", "\n".join(re.findall(r"^\$ (.*)$", README, re.MULTILINE)))) <= {
+        *verbs()
+    }
+
+
+@pytest.mark.parametrize("number", range(len(python_blocks(README))))
+def test_the_python_examples_run(
+    number: int, uk_home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HARNESS_HOME", str(uk_home.root))
+    monkeypatch.setenv("HARNESS_WORKER", "1")  # in this process: the suite has one pool of workers
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    exec(compile(python_blocks(README)[number], "README.md", "exec"), {})  # noqa: S102 - our own text
+    assert capsys.readouterr().out
+
+
+def test_every_name_of_the_package_named_here_exists() -> None:
+    for name in set(re.findall(r"\bhs\.([A-Za-z_]\w*)", README)):
+        assert hasattr(hs, name), name
+
+
+def test_the_links_lead_to_files() -> None:
+    for document in [README, (ROOT / "harness" / "README.md").read_text(encoding="utf-8")]:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", document):
+            assert (ROOT / target).exists(), target
