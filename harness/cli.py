@@ -8,11 +8,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from harness.core.errors import UserError
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from harness.data.archive import Archive
     from harness.data.ingest import IngestReport
     from harness.record.home import Home
@@ -220,14 +222,11 @@ def _report(args: argparse.Namespace) -> None:
 
 
 class _Bar:
-    """A progress bar on stderr with cells done and time left; nothing at all when not shown."""
+    """A progress bar on stderr with cells done and time left, from the first cell on; nothing when not shown."""
 
     def __init__(self, *, shown: bool) -> None:
-        self._bar = None
-        if shown:
-            from tqdm import tqdm
-
-            self._bar = tqdm(unit="cell", file=sys.stderr, dynamic_ncols=True, desc="cells")
+        self._shown = shown
+        self._bar: tqdm[NoReturn] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -238,9 +237,13 @@ class _Bar:
 
     def move(self, done: int, total: int) -> None:
         """Show that `done` of `total` cells are there."""
-        if self._bar is not None:
-            self._bar.total = total
-            self._bar.update(done - self._bar.n)
+        if not self._shown:
+            return
+        if self._bar is None:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, unit="cell", desc="cells", file=sys.stderr, dynamic_ncols=True)
+        self._bar.update(done - self._bar.n)
 
 
 def _home(args: argparse.Namespace) -> Home:

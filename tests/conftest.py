@@ -28,7 +28,7 @@ def home(tmp_path: Path) -> Home:
 
 @pytest.fixture(scope="session")
 def uk_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A home folder whose archive holds `uk_macro`; shared by all tests of a worker, which add runs to it, never data."""
+    """A home folder whose archive holds `uk_macro`; the tests of a worker share it and add runs, never data."""
     home = Home(tmp_path_factory.mktemp("uk_home"))
     ingest(ROOT / "datasets" / "uk_macro", Archive.open(home.archive), raw_dir=home.raw)
     return home

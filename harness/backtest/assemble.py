@@ -215,7 +215,7 @@ def _scales(plan: Plan, changes: ChangeFile) -> tuple[pl.DataFrame, dict[str, st
     if len(own) < width:
         own = own[:0]
     windows = Windows(own[: len(own) - width + 1], own[width - 1 :])
-    table = outcomes(changes, target, windows, until=plan.until)
+    table = outcomes(changes, target, windows, until=known)
     seen = (table.matured_at != NEVER) & (table.matured_at <= known) & (table.status == MATURED)
     notes: dict[str, str] = {}
     values: dict[str, list[object]] = {"series_id": [], "scale_mae": [], "scale_rmse": []}

@@ -92,6 +92,7 @@ def execute(
     experiment = with_rivals(experiment)
     engine = _engine(experiment, workers)
     plan = build_plan(experiment, changes)
+    experiment = plan.experiment
     stages.done("plan")
     files = start_run(home, run_id(experiment, changes), experiment)
     board = [(recipe, recipe_identity(recipe, experiment)) for recipe in experiment.models]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -13,7 +13,7 @@ from harness.core.errors import BeyondKnownError, UserError
 from harness.core.recipe import Experiment, Target
 from harness.core.series import Series
 from harness.core.snapshot import Snapshot
-from harness.core.time import NEVER, Timeline, instant, local_day, micros, period_containing, period_ends
+from harness.core.time import NEVER, SEASONS, Timeline, instant, local_day, micros, period_containing, period_ends
 from harness.core.transform import Floats
 from harness.data.calendars import sessions_known
 from harness.data.changes import ChangeFile
@@ -167,6 +167,7 @@ def build_plan(experiment: Experiment, changes: ChangeFile) -> Plan:
         BeyondKnownError: an origin lies beyond what the archive has ingested.
         UserError: no origins, no matured outcome for a horizon, or pseudo real time without saying so (S6).
     """
+    experiment = resolved(experiment, changes)
     inputs = tuple(sorted(declared_inputs(experiment.features, experiment.target) | target_inputs(experiment.target)))
     _require(changes, inputs)
     series = changes.series[_base(experiment)]
@@ -199,6 +200,16 @@ def build_plan(experiment: Experiment, changes: ChangeFile) -> Plan:
     _check_real_time(plan, changes)
     _check_outcomes(plan)
     return plan
+
+
+def resolved(experiment: Experiment, changes: ChangeFile) -> Experiment:
+    """The experiment with the origins' zone and the season filled in from the target series where they are blank."""
+    series = changes.series[_base(experiment)]
+    zone = experiment.origins.zone or series.zone
+    season = experiment.target.season or SEASONS.get(series.parsed.kind, 1)
+    return replace(
+        experiment, origins=replace(experiment.origins, zone=zone), target=replace(experiment.target, season=season)
+    )
 
 
 def target_inputs(target: Target) -> set[str]:
@@ -287,8 +298,9 @@ def _check_real_time(plan: Plan, changes: ChangeFile) -> None:
             rule="final values put under an early date are pseudo real time, and results must say so",
             fix="set pseudo_real_time = true, or a later [origins] first",
         )
-    scored = plan.request[plan.first_scored :]
-    if plan.outcomes.hindsight[:, scored].any():
+    scored = range(plan.first_scored, len(plan.instants))
+    marked = (plan.outcomes.hindsight[:, plan.request[origin]] & ~plan.already_public(origin) for origin in scored)
+    if any(cells.any() for cells in marked):
         raise UserError(
             "outcomes to be scored are hindsight values",
             rule="an outcome dated before the vintage it comes from is scored only in a run marked pseudo real time",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -183,11 +184,14 @@ class _Walk:
 
     def refit(self, origin: int, snapshot: Snapshot, fit_key: str) -> None:
         """Fit at a refit origin, or load the stored text of that very fit."""
-        start = time.perf_counter()
         self.fitted_at, self.failure, self.forecaster = origin, "", None
+        if not self.fitted:  # nothing is estimated, and no cell may remember where the walk began
+            self.forecaster = build(self.recipe, folder=self.plan.experiment.folder)
+            return
+        start = time.perf_counter()
         steps = range(len(self.plan.experiment.horizons))
         sets = {place: training_set(self.plan, origin, place, snapshot) for place in steps}
-        minimum = self.plan.experiment.training.minimum if self.fitted else 0
+        minimum = self.plan.experiment.training.minimum
         self.short = {
             place: f"{some.periods} matured target periods, minimum {minimum}"
             for place, some in sets.items()
@@ -206,29 +210,35 @@ class _Walk:
         forecaster = build(self.recipe, folder=experiment.folder)
         try:
             stored = read_fit(self.context.home.fits, fit_key) if fit_key and isinstance(forecaster, Storable) else None
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
-                if stored is not None and isinstance(forecaster, Storable):
-                    forecaster.load(stored)
-                else:
-                    rows = self.rows.training(origin, sets, snapshot) if self.needs_rows else None
-                    rolling = experiment.training.rolling
-                    known = snapshot if rolling is None else newest_periods(snapshot, rolling)
-                    forecaster.fit(rows, known, seed=seed)
-                    if fit_key and isinstance(forecaster, Storable):
-                        write_fit(self.context.home.fits, fit_key, forecaster.dump())
-            self._note(forecaster, caught)
+            if stored is not None and isinstance(forecaster, Storable):
+                saved = json.loads(stored)
+                forecaster.load(saved["fit"])
+                seen = saved["warnings"]
+            else:
+                seen = self._estimate(forecaster, origin, snapshot, sets)
+                if fit_key and isinstance(forecaster, Storable):
+                    record = {"fit": forecaster.dump(), "warnings": seen}
+                    write_fit(self.context.home.fits, fit_key, json.dumps(record, sort_keys=True))
+            noted = [*getattr(forecaster, "warnings", ()), *seen]
+            if noted:
+                self.facts["warnings"] = noted
             self.forecaster = forecaster
         except (KeyboardInterrupt, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever a model raises becomes a visible failed row
             self.failure = _reason("fit", error)
 
-    def _note(self, forecaster: Forecaster, caught: Sequence[warnings.WarningMessage]) -> None:
-        own = list(getattr(forecaster, "warnings", ()))
-        seen = sorted({f"{item.category.__name__}: {item.message}"[:200] for item in caught})
-        if own or seen:
-            self.facts["warnings"] = [*own, *seen]
+    def _estimate(
+        self, forecaster: Forecaster, origin: int, snapshot: Snapshot, sets: dict[int, TrainingSet]
+    ) -> list[str]:
+        """Fit on the matured rows and the snapshot (its newest periods under a rolling window); what Python warned of."""
+        rows = self.rows.training(origin, sets, snapshot) if self.needs_rows else None
+        rolling = self.plan.experiment.training.rolling
+        known = snapshot if rolling is None else newest_periods(snapshot, rolling)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            forecaster.fit(rows, known, seed=int(str(self.facts["seed"])))
+        return sorted({f"{item.category.__name__}: {item.message}"[:200] for item in caught})
 
     def answer(self, origin: int, snapshot: Snapshot) -> Cell:
         """The cell of one origin: every asked row with a status, never a hole."""

@@ -42,13 +42,13 @@ class Target:
         series: stored ids; more than one is a panel, forecast together in one cell.
         transform: taken inside one vintage.
         outcome: which release is the truth.
-        season: season length in target periods (M 12, Q 4, W 52, A 1, B 5, D 7 unless declared).
+        season: season length in target periods; 0 = by frequency (M 12, Q 4, W 52, A 1, B 5, D 7).
     """
 
     series: tuple[str, ...]
     transform: Transform = Transform()
     outcome: OutcomeRule = OutcomeRule()
-    season: int = 1
+    season: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Origins:
         last: last origin, or None = the last one not beyond what the archive knows.
         warm_up: origins before `first` that are issued and stored, never scored.
         latency: "known" means published at or before origin minus latency.
-        zone: the target series' zone.
+        zone: zone of its days and times; "" = the target series' zone.
     """
 
     every: Schedule
@@ -94,7 +94,7 @@ class Origins:
     last: date | None = None
     warm_up: int = 0
     latency: timedelta = timedelta(0)
-    zone: str = "UTC"
+    zone: str = ""
 
 
 @dataclass(frozen=True, slots=True)

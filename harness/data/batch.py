@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -92,7 +93,7 @@ def read_batch(frame: Any, catalogue: Catalogue, *, coverage: Coverage, publicat
     if coverage == "complete":
         nulls = withdrawals(kept, found).with_columns(implied=pl.lit(value=True))
         explicit = pl.concat([explicit, nulls]).sort(ORDER) if nulls.height else explicit
-    digest = content_hash(stated, coverage, found.select(pl.exclude("batch")))
+    digest = content_hash(coverage, kept, set_aside, found)
     return Batch(explicit, found, set_aside, columns.height, duplicates, digest)
 
 
@@ -176,21 +177,19 @@ def contradiction(
     )
 
 
-def content_hash(rows: pl.DataFrame, *parts: object) -> str:
-    """SHA-256 of the content of a frame (any row order) and of further texts and frames."""
+def content_hash(*parts: pl.DataFrame | str) -> str:
+    """SHA-256 of texts and of the content of frames, in the order of their rows."""
     hasher = hashlib.sha256()
-    for part in (rows, *parts):
-        if isinstance(part, pl.DataFrame):
-            ordered = part.sort(part.columns[:3], maintain_order=True)
-            for column in ordered.get_columns():
-                hasher.update(column.is_null().to_numpy().tobytes())
-                hasher.update(_plain(column).tobytes())
-        else:
-            hasher.update(str(part).encode())
+    for part in parts:
+        if isinstance(part, str):
+            hasher.update(part.encode())
+            continue
+        for column in part.get_columns():
+            hasher.update(f"{column.name} {len(column)}".encode())
+            if column.dtype == pl.String:
+                hasher.update(json.dumps(column.to_list()).encode())
+                continue
+            hasher.update(np.packbits(column.is_null().to_numpy()).data)
+            plain = column.cast(pl.Int8) if column.dtype == pl.Boolean else column
+            hasher.update(plain.fill_null(0).rechunk().to_numpy().data)
     return hasher.hexdigest()
-
-
-def _plain(column: pl.Series) -> NDArray[Any]:
-    if column.dtype == pl.Boolean:
-        return column.fill_null(value=False).to_numpy()
-    return column.fill_null(0).to_numpy()

@@ -5,52 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from harness.core.errors import DataError
-from harness.core.series import Series
-from harness.core.time import MONTHS, WEEKDAYS, parse_frequency, period_containing
-from harness.data.calendars import sessions_between
-from harness.data.declared import Layout, Stamp, TextForm
-from harness.data.stamps import moment_of, period_of
+from harness.data.declared import Layout, TextForm
 from harness.data.tables import RawTable, numbers, read_file
+from harness.data.timing import PERIOD, Timing, date_formats, guess_timing, plain_day
 
 PUBLISHED = ("published_at", "publication_date", "published", "release_date", "released_at", "release", "announced")
 VINTAGE = ("vintage_date", "vintage", "realtime_start", "real_time_start", "as_of", "asof", "edition")
-PERIOD = (
-    "period", "reference_period", "ref_period", "date", "observation_date", "ds", "time", "month", "quarter", "year",
-    "week", "day", "timestamp",
-)  # fmt: skip
 SERIES = ("series", "series_id", "variable", "ticker", "symbol", "indicator", "unique_id", "code", "id", "name")
 VALUE = ("value", "values", "obs_value", "val", "y")
-DATE_FORMATS = ("", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%Y/%m/%d", "%Y%m%d", "%b %Y", "%b-%y", "%m/%Y")
-CALENDARS = ("XNYS", "XLON", "XETR", "XTKS")
 DELIMITERS = (",", ";", "\t", "|")
 NO_VALUE = frozenset({"NA", "N/A", "#N/A", "nan", "NaN", "NAN", "null", "None", ".", "-", ".."})
 SAMPLE = 5000
 """Rows looked at to tell a column of dates; the frequency is checked on every period."""
 TREND = 4 / 3
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """The period column, understood.
-
-    Attributes:
-        frequency, calendar, stamp: as declared for a series and its source.
-        date_format: its form; "" = ISO or names of periods.
-        periods: distinct period ends, ascending.
-    """
-
-    frequency: str
-    calendar: str
-    stamp: Stamp
-    date_format: str
-    periods: tuple[date, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +71,7 @@ def guess(path: Path) -> Guess:
     """
     text = guess_text_form(path)
     table = read_file(path, text)
-    found = {name: _date_formats(table.frame[name].head(SAMPLE)) for name in table.frame.columns}
+    found = {name: date_formats(table.frame[name].head(SAMPLE)) for name in table.frame.columns}
     dates = [name for name, formats in found.items() if formats]
     dated_by = _dated_by(dates)
     period = _pick(PERIOD, [name for name in dates if name != dated_by[1]])
@@ -109,7 +82,7 @@ def guess(path: Path) -> Guess:
             rule="one column names the period of each row, as a date or like 2010Q1, 2010-03, 2010",
             fix="add such a column, or name one of them period",
         )
-    timing = _timing(table, period, found[period])
+    timing = guess_timing(table, period, found[period])
     others = [name for name in table.frame.columns if name not in (period, dated_by[1])]
     numeric, nulls = _numeric(table, others, text.decimal_mark)
     if not numeric:
@@ -161,113 +134,10 @@ def _dated_by(dates: Sequence[str]) -> tuple[str, str]:
     return "", ""
 
 
-def _date_formats(column: pl.Series) -> tuple[str, ...]:
-    """The forms in which every entry of a column is a date ("" = ISO or a period's name); () = no dates."""
-    if column.dtype == pl.Date or isinstance(column.dtype, pl.Datetime):
-        return ("",)
-    values = column.drop_nulls().unique(maintain_order=True).to_list()
-    if column.dtype.is_integer():
-        named = column.name.lower() in PERIOD
-        return ("",) if values and named and all(1500 <= value <= 2200 for value in values) else ()
-    if column.dtype != pl.String or not values:
-        return ()
-    if all(re.fullmatch(r"\d{4}", value) for value in values) and column.name.lower() not in PERIOD:
-        return ()
-    return tuple(form for form in DATE_FORMATS if all(_plain_day(value, form) is not None for value in values))
-
-
-def _plain_day(value: object, date_format: str) -> date | None:
-    """A day inside the period that a stamp names, whatever the frequency; None = no date."""
-    for kind in ("Q", "M", "A") if date_format == "" and isinstance(value, (str, int)) else ():
-        try:
-            if re.fullmatch(r"\d{4}([- ]?[Qq][1-4]|[-Mm]\d{1,2})?", str(value)):
-                return period_of(value, parse_frequency(kind), "month")
-        except ValueError:
-            continue
-    try:
-        moment = moment_of(value, date_format)
-    except ValueError:
-        return None
-    if date_format and isinstance(value, str) and moment != moment_of(value, date_format):
-        return None
-    return moment.date() if isinstance(moment, datetime) else moment
-
-
 def _span(column: pl.Series, date_format: str) -> tuple[date, date] | None:
-    days = [_plain_day(value, date_format) or _plain_day(value, "") for value in column.drop_nulls().unique().to_list()]
+    days = [plain_day(value, date_format) or plain_day(value, "") for value in column.drop_nulls().unique().to_list()]
     known = sorted(day for day in days if day is not None)
     return (known[0], known[-1]) if known else None
-
-
-def _timing(table: RawTable, period: str, formats: Sequence[str]) -> Timing:
-    """Frequency and stamp of the period column, in the form that leaves the fewest holes in it.
-
-    Raises:
-        DataError: no form makes a regular series of it.
-    """
-    values = table.frame[period].drop_nulls().unique(maintain_order=True).to_list()
-    read = [timing for form in formats if (timing := _regular(values, form)) is not None]
-    if not read:
-        raise DataError(
-            "the dates follow no known frequency",
-            value=f"{table.label}, column {period!r}: {', '.join(str(value) for value in values[:6])} ...",
-            rule="days, sessions, weeks, months, quarters or years, one stamp for each",
-            fix="write dataset.toml by hand (datasets/README.md); a declared table of periods serves 52/53-week years",
-        )
-    best = max(read, key=_filled)
-    calendar = _calendar(best.periods) if best.frequency == "B" else ""
-    return replace(best, calendar=calendar)
-
-
-def _regular(values: Sequence[object], date_format: str) -> Timing | None:
-    """The first frequency and stamp under which every value names a period of its own."""
-    days = sorted({day for value in values if (day := _plain_day(value, date_format)) is not None})
-    for frequency, stamp in _candidates(days):
-        try:
-            ends = {period_of(value, parse_frequency(frequency), stamp, date_format) for value in values}
-        except ValueError:
-            continue
-        if len(ends) == len(values):
-            return Timing(frequency, "", stamp, date_format, tuple(sorted(ends)))
-    return None
-
-
-def _filled(timing: Timing) -> float:
-    """Share of the periods between the first and the last that are there."""
-    frequency = parse_frequency(timing.frequency)
-    first, last = (period_containing(frequency, timing.periods[place]) for place in (0, -1))
-    return len(timing.periods) / (last - first + 1) * (1.4 if frequency.kind == "B" else 1.0)
-
-
-def _candidates(days: Sequence[date]) -> list[tuple[str, Stamp]]:
-    """Frequencies and stamps that fit the usual distance of the dates, likeliest first."""
-    if len(days) < 3:
-        return []
-    gap = float(np.median(np.diff([day.toordinal() for day in days])))
-    stamps: tuple[Stamp, ...] = ("last", "first", "month")
-    if gap <= 4:
-        return [("D" if any(day.weekday() >= 5 for day in days) else "B", "last")]
-    if 6 <= gap <= 8:
-        return [(f"W-{WEEKDAYS[days[-1].weekday()]}", "last")]
-    kinds = {
-        "M": 27 <= gap <= 32,
-        "Q": 85 <= gap <= 95,
-        "A": 355 <= gap <= 375,
-    }
-    kind = next((kind for kind, fits in kinds.items() if fits), "")
-    anchored = {"M": ["M"], "Q": ["Q-DEC", "Q-JAN", "Q-FEB"], "A": [f"A-{m}" for m in ("DEC", *MONTHS[:-1])]}
-    return [(frequency, stamp) for frequency in anchored.get(kind, []) for stamp in stamps]
-
-
-def _calendar(days: Sequence[date]) -> str:
-    """The calendar, of a few well-known ones, whose sessions fit the days best."""
-    wanted = np.array([(day - date(1970, 1, 1)).days for day in days])
-
-    def misfit(name: str) -> int:
-        sessions = sessions_between(Series("x", "B", calendar=name), days[0], days[-1])
-        return len(np.setxor1d(sessions, wanted))
-
-    return min(CALENDARS, key=misfit)
 
 
 def _numeric(table: RawTable, names: Sequence[str], decimal_mark: str) -> tuple[list[str], tuple[str, ...]]:

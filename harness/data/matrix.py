@@ -93,8 +93,8 @@ class Matrices:
         """Give every grid its place in new, empty buffers, and every code the way to its cells."""
         size = max(self._codes.values(), default=-1) + 1
         self._row_start, self._seen_start = np.zeros(size, np.int64), np.zeros(size, np.int64)
-        # column of (code, ordinal) = ordinal - low[code], looked up in `_column_of` where sessions are counted
-        self._low, self._lookup = np.zeros(size, np.int64), any(grid.days is not None for grid in grids)
+        # the column of (code, ordinal) stands in `_column_of` at ordinal - low[code]
+        self._low, self._plain = np.zeros(size, np.int64), len(grids) == 1 and grids[0].days is None
         tables: list[Ordinals] = []
         start = seen = looked = 0
         self._grids: list[_Grid] = []
@@ -105,7 +105,7 @@ class Matrices:
             codes = np.array([self._codes[name] for name in grid.ids], dtype=np.int64)
             self._row_start[codes] = start + np.arange(len(codes)) * grid.width
             self._seen_start[codes] = seen
-            self._low[codes] = grid.low - (looked if self._lookup else 0)
+            self._low[codes] = grid.low - looked
             tables.append(table)
             start, seen, looked = start + len(codes) * grid.width, seen + grid.width, looked + len(table)
         self._column_of = np.concatenate([np.empty(0, np.int64), *tables])
@@ -155,11 +155,15 @@ class Matrices:
         for first in range(start, end, CHUNK):
             rows = slice(first, min(first + CHUNK, end))
             code, period, published, value, vintage = (array[rows] for array in self._rows)
-            column = period - self._low[code]
-            if self._lookup:
-                column = self._column_of[column]
-            cell = self._row_start[code] + column
-            self._seen[self._seen_start[code] + column] = True
+            if self._plain:
+                # one panel of calendar periods: two numbers tell the span seen
+                cell = period + self._row_start[code]
+                cell -= self._grids[0].low
+                self._seen[[int(period.min()) - self._grids[0].low, int(period.max()) - self._grids[0].low]] = True
+            else:
+                column = self._column_of[period - self._low[code]]
+                cell = self._row_start[code] + column
+                self._seen[self._seen_start[code] + column] = True
             if self._withdrawn:
                 gone = np.isnan(value)
                 published, vintage = np.where(gone, NEVER, published), np.where(gone, NEVER, vintage)

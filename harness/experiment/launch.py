@@ -13,6 +13,7 @@ from harness.data.dataset import find_dataset, load_dataset
 from harness.data.declared import Dataset
 from harness.data.ingest import IngestReport, ingest
 from harness.experiment.load import load_experiment, validate
+from harness.experiment.models import completed
 from harness.record.home import Home
 
 
@@ -49,9 +50,9 @@ def prepare(experiment: Experiment | str | Path, home: Home, archive: Archive | 
         archive = Archive.open(home.archive)
     ingested = tuple(ingest(one.folder, archive, raw_dir=home.raw) for one in datasets if lacks(archive, one))
     if isinstance(experiment, Experiment):
-        resolved = with_stored_ids(resolved, archive)
-        if datasets:
-            validate(resolved, datasets)
+        resolved = completed(with_stored_ids(resolved, archive))
+        own = [one for one in archive.series() if one.id.partition("/")[0] not in resolved.datasets]
+        validate(resolved, datasets, series=own)
     return Prepared(with_rivals(resolved), archive.export(home.changes), ingested)
 
 

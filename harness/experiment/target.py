@@ -9,11 +9,11 @@ from harness.core.errors import UnknownNameError
 from harness.core.reading import Table, is_integer, meant, one_of
 from harness.core.recipe import OutcomeRule, Target
 from harness.core.series import Series
+from harness.core.time import SEASONS
 from harness.core.transform import PROXIES, TRANSFORMS, Transform, TransformKind
 from harness.experiment.facts import Facts
 from harness.experiment.keys import KEYS
 
-SEASONS = {"M": 12, "Q": 4, "W": 52, "A": 1, "B": 5, "D": 7}
 KINDS = tuple(kind for kind in TRANSFORMS if kind != "level")
 SPANNING = tuple(kind for kind in KINDS if kind not in ("spread", "realised_volatility"))
 OUTCOMES = ("first", "release 3", "after 90 days", "latest")

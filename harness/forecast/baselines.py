@@ -47,8 +47,8 @@ class Naive:
 
     def predict(self, rows: Rows, snapshot: Snapshot) -> pl.DataFrame:
         """Answer any number of horizons and series at once."""
-        asked = ask(rows, snapshot)
-        return answers(rows.keys, self.rule(asked))
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is answered with null
+            return answers(rows.keys, self.rule(ask(rows, snapshot)))
 
 
 def last_value(asked: Asked) -> Floats:

@@ -62,7 +62,7 @@ def ask(rows: Rows, snapshot: Snapshot) -> Asked:
     assert target is not None  # noqa: S101 - target_panel has refused a snapshot without one
     row = np.array([places[name] for name in names], dtype=np.int64)
     days = rows.keys["period"].to_numpy().astype("datetime64[D]")
-    return Asked(rows.keys, panel, target.transform, target.season, row, positions(panel.timeline, days))
+    return Asked(rows.keys, panel, target.transform, target.season or 1, row, positions(panel.timeline, days))
 
 
 def positions(timeline: Timeline, days: np.ndarray[tuple[int], np.dtype[np.datetime64]]) -> Micros:

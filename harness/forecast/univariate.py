@@ -176,7 +176,7 @@ def _matrix(panel: TargetPanel, snapshot: Snapshot, works_on: WorksOn) -> Floats
 
 
 def _season(snapshot: Snapshot) -> int:
-    return snapshot.target.season if snapshot.target is not None else 1
+    return (snapshot.target.season or 1) if snapshot.target is not None else 1
 
 
 def _work(row: Floats, first: int, season: int) -> Work | None:

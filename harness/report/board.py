@@ -92,7 +92,7 @@ def _rival_value(board: pl.DataFrame, first: dict[str, object]) -> object:
 
 
 def public_text(step: int, facts: Facts, forecasts: pl.DataFrame) -> str:
-    """How much of the target was public already at the origins of a horizon (SEMANTICS 22), and whole cells (4).
+    """How much of the target was public already at the origins of a horizon, and how many whole cells were.
 
     Args:
         step: the horizon.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -15,17 +15,33 @@ if TYPE_CHECKING:
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 """Told apart by colour-blind readers too (Okabe and Ito)."""
 LEADERS, COMPARED = 2, 6
+Looks = Mapping[str, tuple[str, str]]
+"""Model -> colour and line style, the same in every chart of a page."""
 SIZE = (10.0, 2.9)
 """Width and height in inches."""
 
 
-def forecast_chart(errors: pl.DataFrame, models: Sequence[str], rival: str, *, unit: str, name: str) -> str:
+def looks_of(models: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """A colour and line style for each model, in the order of the experiment.
+
+    >>> looks_of(["ar", "ets"])
+    {'ar': ('#0072b2', '-'), 'ets': ('#d55e00', '-')}
+    """
+    styles = ("-", "-.", ":")
+    count = len(COLOURS)
+    return {model: (COLOURS[place % count], styles[place // count % 3]) for place, model in enumerate(models)}
+
+
+def forecast_chart(
+    errors: pl.DataFrame, models: Sequence[str], rival: str, *, looks: Looks, unit: str, name: str
+) -> str:
     """Forecasts of a few models and of the best rival, with the outcomes, at each scored origin.
 
     Args:
         errors: rows of `Run.errors()` of one series and one horizon.
         models: leading models, best first; at most `LEADERS` are drawn.
         rival: the best naive rival.
+        looks: how each model is drawn.
         unit: axis label.
         name: prefix that makes the drawing's ids unique on a page.
     """
@@ -34,9 +50,9 @@ def forecast_chart(errors: pl.DataFrame, models: Sequence[str], rival: str, *, u
 
     def draw(axes: Axes) -> None:
         axes.plot(truth["origin"].to_list(), truth["outcome"].to_list(), color="#111", lw=1.6, label="outcome")
-        for model, colour in [*zip(models[:LEADERS], COLOURS, strict=False), (rival, "#888")]:
+        for model in [*models[:LEADERS], rival]:
             mine = rows.filter((pl.col("model") == model) & pl.col("value").is_not_null())
-            style = "--" if model == rival else "-"
+            colour, style = ("#888", "--") if model == rival else looks[model]
             label = f"{model} (best rival)" if model == rival else model
             axes.plot(mine["origin"].to_list(), mine["value"].to_list(), style, color=colour, lw=1.2, label=label)
         axes.set_ylabel(unit)
@@ -45,7 +61,9 @@ def forecast_chart(errors: pl.DataFrame, models: Sequence[str], rival: str, *, u
     return _svg(draw, name)
 
 
-def loss_chart(errors: pl.DataFrame, models: Sequence[str], rival: str, *, primary: str, name: str) -> str:
+def loss_chart(
+    errors: pl.DataFrame, models: Sequence[str], rival: str, *, looks: Looks, primary: str, name: str
+) -> str:
     """Cumulative loss of the best rival minus that of each model: rising = the model is doing better.
 
     Missing forecasts are scored with the reference, as in the headline; a panel is averaged over its series.
@@ -54,6 +72,7 @@ def loss_chart(errors: pl.DataFrame, models: Sequence[str], rival: str, *, prima
         errors: rows of `Run.errors()` of one horizon.
         models: models to compare, best first; at most `COMPARED` are drawn.
         rival: the best naive rival.
+        looks: how each model is drawn.
         primary: headline metric, whose loss is added up.
         name: prefix that makes the drawing's ids unique on a page.
     """
@@ -61,8 +80,9 @@ def loss_chart(errors: pl.DataFrame, models: Sequence[str], rival: str, *, prima
 
     def draw(axes: Axes) -> None:
         axes.axhline(0.0, color="#888", lw=1.0, ls="--")
-        for (model, gain), colour in zip(drawn, COLOURS, strict=False):
-            axes.plot(gain["origin"].to_list(), gain["advantage"].to_list(), color=colour, lw=1.4, label=model)
+        for model, gain in drawn:
+            colour, style = looks[model]
+            axes.plot(gain["origin"].to_list(), gain["advantage"].to_list(), style, color=colour, lw=1.4, label=model)
         axes.set_ylabel(f"{loss_name(primary)}, summed")
         axes.set_title(f"Loss saved against {rival} (0 = equal; rising = better)", loc="left", fontsize=10)
 

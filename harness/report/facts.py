@@ -21,7 +21,7 @@ NOT_PROVABLE = (
     "the prices in [kpi]",
     "models pretrained on later text or data",
 )
-"""What no check inside the pipeline can show to be free of hindsight (SEMANTICS 30)."""
+"""What no check inside the pipeline can show to be free of hindsight."""
 
 
 @dataclass(frozen=True, slots=True)

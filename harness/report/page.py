@@ -9,7 +9,7 @@ import polars as pl
 
 from harness.report import markup
 from harness.report.board import Notes, answer, board_table, public_text, unanswered
-from harness.report.charts import forecast_chart, loss_chart
+from harness.report.charts import forecast_chart, looks_of, loss_chart
 from harness.report.facts import NOT_PROVABLE, PSEUDO_REAL_TIME, UNKNOWN_CUTOFF, Facts, facts_of, horizon_text
 from harness.report.run import Run
 from harness.report.summary import cost, data_rows, outcome_text
@@ -130,16 +130,16 @@ def _charts(records: Records, board: pl.DataFrame, step: int, name: str) -> Iter
     spans = board.select("model", "first_origin", "last_origin")
     errors = _at(records.errors, step).join(spans, on="model", maintain_order="left").filter(held)
     models = board.filter(~pl.col("is_rival") & pl.col("skill").is_not_null()).sort("rank")["model"].to_list()
-    rival = str(board["best_rival"][0])
+    rival, looks = str(board["best_rival"][0]), looks_of(records.facts.models)
     series = errors["series_id"].unique(maintain_order=True).to_list()
     for place, series_id in enumerate(series[:CHARTED_SERIES]):
         mine = errors.filter(pl.col("series_id") == series_id)
-        yield forecast_chart(mine, models, rival, unit=series_id, name=f"{name}-f{place}")
+        yield forecast_chart(mine, models, rival, looks=looks, unit=series_id, name=f"{name}-f{place}")
     if len(series) > CHARTED_SERIES:
         text = f"The first {CHARTED_SERIES} of {len(series)} series are drawn."
         yield markup.element("p", text, "quiet")
     if models:
-        yield loss_chart(errors, models, rival, primary=records.facts.primary, name=f"{name}-l")
+        yield loss_chart(errors, models, rival, looks=looks, primary=records.facts.primary, name=f"{name}-l")
 
 
 def _tests(records: Records, step: int) -> str:

@@ -72,7 +72,7 @@ def _series(random: Random, name: str, frequency: str, zone: str, coverage: str)
             continue  # this release never came: the next one states both periods
         at = _moment(random, last_day(frequency, start + place) + timedelta(days=usual), zone)
         covered = _covered(random, coverage, pending, place)
-        if len(releases) and random.random() < 0.06:
+        if releases and random.random() < 0.06:
             releases[at] = Release(at, {start + p: None for p in range(min(covered), max(covered) + 1)}, captured=False)
             continue
         pending = []

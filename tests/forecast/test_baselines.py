@@ -93,6 +93,12 @@ def test_a_step_missing_inside_the_history_is_not_invented() -> None:
     assert answer("path_zero", snapshot, (0, 4)) == [None, 0.0]
 
 
+def test_what_overflows_is_not_answered() -> None:
+    snapshot = made({"a": [1e-300, 1e300, 1e-300, 1e300]}, Transform("growth", 1))
+    assert answer("last_value", snapshot, (0,)) == [None]
+    assert answer("historic_mean", snapshot, (0,)) == [None]
+
+
 def test_adding_a_series_or_older_empty_columns_does_not_touch_a_bit() -> None:
     history = [100.0 + math.sin(place) * 3.7 for place in range(23)]
     alone = made({"a": history}, GROWTH)
@@ -129,6 +135,7 @@ def test_the_trailing_window_is_the_last_complete_one() -> None:
         (Transform("difference", 1), {"zero"}),
         (Transform("log_growth", 4), {"path"}),
         (Transform("growth", 12), {"path"}),
+        (Transform("log_growth", 2), {"path"}),
         (Transform("return", 1), {"zero"}),
         (Transform("log_return", 5), {"zero", "path"}),
         (Transform("difference", 4), {"zero", "path"}),

@@ -107,6 +107,23 @@ def test_quantiles_come_beside_the_point_and_never_cross() -> None:
     assert points(answer) == points(plain.predict(asked(snapshot, (0, 1), features=3), snapshot))
 
 
+def test_quantiles_that_cross_are_put_in_order() -> None:
+    snapshot = panel()
+    learned, rows = training(snapshot, (0, 1), count=40), asked(snapshot, (0, 1), features=3)
+    levels = [0.46, 0.48, 0.5, 0.52, 0.54]
+    alone = []
+    for level in levels:
+        single = model(quantiles=[level])
+        single.fit(learned, snapshot, seed=1)
+        alone.append(single.predict(rows, snapshot).drop_nulls("quantile")["value"].to_numpy())
+    raw = np.array(alone)  # [level, asked]
+    assert (np.diff(raw, axis=0) < 0).any()
+    together = model(quantiles=levels)
+    together.fit(learned, snapshot, seed=1)
+    given = together.predict(rows, snapshot).drop_nulls("quantile").sort("quantile", maintain_order=True)
+    np.testing.assert_array_equal(given["value"].to_numpy().reshape(len(levels), -1), np.sort(raw, axis=0))
+
+
 def test_threads_do_not_change_a_bit() -> None:
     snapshot = panel()
     learned, rows = training(snapshot, (0, 1), count=60), asked(snapshot, (0, 1), features=3)

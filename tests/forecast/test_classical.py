@@ -82,8 +82,8 @@ def test_between_refits_parameters_stay_and_the_whole_revised_history_is_filtere
 
 
 def test_a_recent_gap_is_bridged_by_the_state_space_form() -> None:
-    levels = wave(80, seed=4)
-    levels[-3] = GAP
+    levels = [level * 1.03**place for place, level in enumerate(wave(80, seed=4))]  # an explosive root
+    levels[-2] = GAP
     forecaster = model("autoregression", lags=[1, 2], works_on="level")
     snapshot = made({"a": levels})
     forecaster.fit(None, snapshot, seed=0)
@@ -93,6 +93,28 @@ def test_a_recent_gap_is_bridged_by_the_state_space_form() -> None:
     filtered = SARIMAX(np.array(levels), order=(2, 0, 0), trend="c", enforce_stationarity=False).filter(params)
     expected = filtered.forecast(9)
     assert answered(forecaster, snapshot) == pytest.approx([expected[h] for h in HORIZONS], rel=1e-9)
+
+
+def test_the_newest_step_may_be_older_than_the_newest_level() -> None:
+    """With the last level but one missing, two steps are unknown before the origin's own."""
+    levels = wave(80, seed=1)
+    snapshot = made({"a": [*levels[:78], GAP, levels[79]]}, GROWTH)
+    forecaster = model("autoregression", lags=[1])
+    forecaster.fit(None, snapshot, seed=0)
+    path = AutoReg(steps_of(levels[:78]), lags=1, trend="c").fit().forecast(8)
+    assert answered(forecaster, snapshot, (2, 3, 5)) == [
+        None,
+        pytest.approx(path[2:6].sum()),
+        pytest.approx(path[4:].sum()),
+    ]
+
+
+def test_a_path_that_leaves_the_numbers_is_a_failure_with_the_reason() -> None:
+    doubling = [2.0**place for place in range(40)]
+    forecaster = model("autoregression", lags=[1], works_on="level")
+    forecaster.fit(None, made({"a": doubling}), seed=0)
+    with pytest.raises(ValueError, match="a: the forecast path is not finite"):
+        answered(forecaster, made({"a": [*doubling, 1e308]}))
 
 
 def test_an_old_gap_leaves_the_path_to_the_newest_lags() -> None:

@@ -97,6 +97,13 @@ def test_a_hole_in_the_path_is_no_answer_and_no_base() -> None:
     assert answer([holed], (1, 2), Transform("difference", 1)) == [None, None]
 
 
+def test_a_hole_in_the_path_is_not_filled_with_what_was_known() -> None:
+    early = issue([200.0, 201.0, 202.0, 203.0], start=NOW - 3)
+    kept = [0, 2, 3]
+    early = replace(early, ordinals=early.ordinals[kept], quantiles=early.quantiles[kept], values=early.values[kept])
+    assert answer([early], (-1, 0), Transform("difference", 1)) == [None, 1.0]
+
+
 def test_a_base_that_was_not_known_at_the_issue_is_not_borrowed_from_today() -> None:
     assert answer([issue([94.0], known=[])], (0,), GROWTH) == [None]
 

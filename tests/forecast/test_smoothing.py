@@ -79,6 +79,15 @@ def test_theta_answers_as_statsmodels_does(length: int, *, seasonal: bool) -> No
     assert answered(forecaster, snapshot) == pytest.approx([expected[h] for h in HORIZONS], rel=1e-9)
 
 
+def test_a_short_history_has_the_small_sample_part_of_the_trend() -> None:
+    levels = [100.0, 103.0, 99.0, 104.0, 101.0, 103.0, 102.5]
+    forecaster = model("theta", deseasonalize=False)
+    snapshot = made({"a": levels})
+    forecaster.fit(None, snapshot, seed=0)
+    expected = np.asarray(ThetaModel(np.array(levels), deseasonalize=False).fit().forecast(6))
+    assert answered(forecaster, snapshot) == pytest.approx([expected[h] for h in HORIZONS], rel=1e-9)
+
+
 def test_theta_smooths_a_later_snapshot_with_the_fitted_parameters() -> None:
     levels = wave(60, seed=2)
     forecaster = model("theta", deseasonalize=False, theta=1.5)

@@ -101,12 +101,18 @@ def test_a_window_starting_beyond_the_fitted_ones_is_not_answered() -> None:
 
 
 def test_a_linear_fit_never_falls_below_what_it_has_seen() -> None:
-    calm = [*prices(150), *np.full(40, 1e-9).cumsum() + 100.0]
-    levels = [float(level) for level in [*calm, 130.0, 100.0]]
+    levels = prices(150)
     forecaster = model(measure="volatility")
-    forecaster.fit(None, known(levels[:150]), seed=0)
-    smallest = min(one["smallest"] for one in json.loads(forecaster.dump())["sp"].values())
-    assert min(value for value in answered(forecaster, known(levels), (1, 2, 3)) if value is not None) >= smallest > 0.0
+    forecaster.fit(None, known(levels), seed=0)
+    stored = json.loads(forecaster.dump())
+    smallest = stored["sp"]["2"]["smallest"]
+    labels = [
+        100.0 * np.sqrt(np.mean(np.diff(np.log(levels))[at : at + WIDTH] ** 2)) for at in range(23, 149 - WIDTH + 1)
+    ]
+    assert smallest == pytest.approx(min(labels))
+    stored["sp"]["2"]["coefficients"][0] = -1000.0
+    forecaster.load(json.dumps(stored))
+    assert answered(forecaster, known(levels), (1,)) == [smallest]
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,10 @@ from tests.golden.vintages import Floats, Vintage
 
 STEPS = 13
 FLOOR = 0.001
+FREEDOM = (2.1, 30.0)
+NORMAL = (1e6, 1e6)
+"""Degrees of freedom at which Student's t is normal."""
+BORDER = 0.999
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +33,15 @@ class Choices:
     """How an autoregression is specified and estimated.
 
     Attributes:
-        errors: likelihood of the errors.
-        scale_floor: whether the scale may not fall below 0.001.
-        bounded: whether coefficients are kept stationary; without it, least squares (for normal errors only).
+        estimator: `stopped` = their search for the largest Student-t likelihood, as it stops; `student` = the largest;
+            `normal` = the largest under normal errors; `least squares` = that without keeping coefficients stationary.
         growth: simple = x_t / x_(t-1) - 1, log = ln x_t - ln x_(t-1); a rate is differenced in either case.
         orders: compared by BIC.
         common_sample: whether all orders are compared on the sample of the longest.
         after: steps of periods after this day are used.
     """
 
-    errors: Literal["student", "normal"] = "student"
-    scale_floor: bool = True
-    bounded: bool = True
+    estimator: Literal["stopped", "student", "normal", "least squares"] = "stopped"
     growth: Literal["simple", "log"] = "simple"
     orders: Sequence[int] = (1, 2)
     common_sample: bool = False
@@ -52,7 +53,7 @@ THEIRS = Choices()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fit:
-    """Estimates of one order: y_t = constant + slopes . (y_(t-1), .., y_(t-p)); bic up to a constant."""
+    """Estimates of one order: y_t = constant + slopes . (y_(t-1), .., y_(t-p))."""
 
     constant: float
     slopes: Floats
@@ -62,19 +63,15 @@ class Fit:
 def forecast(vintage: Vintage, choices: Choices, *, rate: bool) -> Floats:
     """Levels [13 quarters] after the vintage's newest quarter."""
     steps = steps_of(vintage, choices, rate=rate)
-    longest = max(choices.orders)
-    fits = [fit(steps[longest - order if choices.common_sample else 0 :], order, choices) for order in choices.orders]
-    best = min(fits, key=lambda one: one.bic)
-    if choices.common_sample:
-        best = fit(steps, len(best.slopes), choices)
-    path = list(steps)
+    best = chosen(steps, choices)
+    path = steps.tolist()
     for _ in range(STEPS):
-        path.append(best.constant + sum(slope * path[-1 - lag] for lag, slope in enumerate(best.slopes)))
+        path.append(best.constant + sum(slope * path[-1 - lag] for lag, slope in enumerate(best.slopes.tolist())))
     future = np.array(path[len(steps) :])
     last = vintage.levels[-1]
     if rate:
-        return last + np.cumsum(future)
-    return last * (np.cumprod(1.0 + future) if choices.growth == "simple" else np.exp(np.cumsum(future)))
+        return np.asarray(last + np.cumsum(future))
+    return np.asarray(last * (np.cumprod(1.0 + future) if choices.growth == "simple" else np.exp(np.cumsum(future))))
 
 
 def steps_of(vintage: Vintage, choices: Choices, *, rate: bool) -> Floats:
@@ -84,47 +81,95 @@ def steps_of(vintage: Vintage, choices: Choices, *, rate: bool) -> Floats:
         steps = np.diff(levels)
     else:
         steps = levels[1:] / levels[:-1] - 1.0 if choices.growth == "simple" else np.diff(np.log(levels))
-    return steps[np.array([period > choices.after for period in vintage.periods[1:]])]
+    return np.asarray(steps[np.array([period > choices.after for period in vintage.periods[1:]])])
+
+
+def chosen(steps: Floats, choices: Choices) -> Fit:
+    """The order with the smallest BIC, estimated on all steps."""
+    longest = max(choices.orders) if choices.common_sample else 0
+    fits = [fit(steps[max(0, longest - order) :], order, choices) for order in choices.orders]
+    best = min(fits, key=lambda one: one.bic)
+    return fit(steps, len(best.slopes), choices) if choices.common_sample else best
 
 
 def fit(values: Floats, order: int, choices: Choices) -> Fit:
     """Estimate one order on everything that is given."""
     outcome = values[order:]
-    lags = np.column_stack([values[order - lag : len(values) - lag] for lag in range(1, order + 1)] or [outcome[:, :0]])
-    design = np.column_stack([np.ones(len(outcome)), lags])
+    lags = [values[order - lag : len(values) - lag] for lag in range(1, order + 1)]
+    design = np.column_stack([np.ones(len(outcome)), *lags])
     start = np.linalg.lstsq(design, outcome, rcond=None)[0]
-    scale = float(np.std(outcome - design @ start))
-    price = (order + 3) * float(np.log(len(outcome)))
-    if not choices.bounded:
-        squares = float(np.mean((outcome - design @ start) ** 2))
-        return Fit(float(start[0]), start[1:], len(outcome) * float(np.log(squares)) + price)
-    cost = _cost(outcome, lags, choices)
-    floor = FLOOR if choices.scale_floor else 1e-9
-    bounds = [(None, None)] * (order + 1) + [(floor, None), (2.1, 30.0)]
-    found = minimize(cost, np.concatenate([start, [scale, 5.0]]), bounds=bounds, method="L-BFGS-B")
-    if not found.success:
-        raise RuntimeError(found.message)
-    return Fit(float(found.x[0]), stationary(found.x[1 : order + 1]), 2.0 * float(found.fun) + price)
+    residuals = outcome - design @ start
+    inside = choices.estimator == "normal" and is_stationary(start[1:])
+    if choices.estimator == "least squares" or inside:
+        theta, cost = np.array([*start, 0.0, 0.0]), _normal_cost(residuals)
+    elif choices.estimator == "stopped":
+        theta, cost = _searched(outcome, lags, np.array([*start, np.std(residuals), 5.0]), FLOOR, FREEDOM)
+    else:
+        theta, cost = _largest(outcome, lags, start, FREEDOM if choices.estimator == "student" else NORMAL)
+    slopes = start[1:] if choices.estimator == "least squares" or inside else stationary(theta[1:-2])
+    return Fit(float(theta[0]), slopes, 2.0 * cost + (order + 3) * float(np.log(len(outcome))))
+
+
+def is_stationary(slopes: Floats) -> bool:
+    """Whether `stationary` can give these coefficients."""
+    if len(slopes) < 2:
+        return bool(np.all(np.abs(slopes) < 0.99))
+    return bool(abs(slopes[1]) < 0.99 and abs(slopes[0]) < 1.0 - slopes[1])
 
 
 def stationary(raw: Floats) -> Floats:
     """Coefficients from unbounded parameters."""
     if len(raw) == 1:
-        return 0.99 * np.tanh(raw)
+        return np.asarray(0.99 * np.tanh(raw))
     second = 0.99 * np.tanh(raw[1])
     return np.array([(1.0 - second) * np.tanh(raw[0] / 2.0), second])
 
 
-def _cost(outcome: Floats, lags: Floats, choices: Choices) -> Callable[[Floats], float]:
-    """Minus the conditional log likelihood of (constant, raw coefficients, scale, degrees of freedom)."""
+def unbounded(slopes: Floats) -> Floats:
+    """The inverse of `stationary`; coefficients outside are moved to the border first."""
+    if len(slopes) == 1:
+        return np.asarray(np.arctanh(np.clip(slopes / 0.99, -BORDER, BORDER)))
+    second = np.clip(slopes[1] / 0.99, -BORDER, BORDER)
+    first = np.clip(slopes[0] / (1.0 - 0.99 * second), -BORDER, BORDER)
+    return np.array([2.0 * np.arctanh(first), np.arctanh(second)])
+
+
+def _searched(
+    outcome: Floats, lags: list[Floats], start: Floats, floor: float, freedom: tuple[float, float], **tight: float
+) -> tuple[Floats, float]:
+    bounds = [(None, None)] * (len(lags) + 1) + [(floor, None), freedom]
+    found = minimize(_cost(outcome, lags), start, bounds=bounds, method="L-BFGS-B", options=tight)
+    return found.x, float(found.fun)
+
+
+def _largest(
+    outcome: Floats, lags: list[Floats], slopes: Floats, freedom: tuple[float, float]
+) -> tuple[Floats, float]:
+    """The same search in units in which it converges, from least squares proper and two degrees of freedom."""
+    unit = float(np.std(outcome))
+    scaled = [lag / unit for lag in lags]
+    found = []
+    for guess in (3.0, 10.0):
+        start = np.array([slopes[0] / unit, *unbounded(slopes[1:]), 0.7, np.clip(guess, *freedom)])
+        found.append(_searched(outcome / unit, scaled, start, FLOOR / unit, freedom, ftol=1e-14, gtol=1e-7))
+    theta, cost = min(found, key=lambda one: one[1])
+    return np.array([theta[0] * unit, *theta[1:]]), cost + len(outcome) * float(np.log(unit))
+
+
+def _normal_cost(residuals: Floats) -> float:
+    return float(0.5 * len(residuals) * (np.log(2.0 * np.pi * np.mean(residuals**2)) + 1.0))
+
+
+def _cost(outcome: Floats, lags: list[Floats]) -> Callable[[Floats], float]:
+    """Minus the conditional log likelihood of (constant, unbounded coefficients, scale, degrees of freedom)."""
     count = len(outcome)
 
     def cost(theta: Floats) -> float:
         scale, freedom = theta[-2], theta[-1]
-        scaled = (outcome - theta[0] - lags @ stationary(theta[1:-2])) / scale
-        if choices.errors == "normal":
-            return float(0.5 * np.sum(scaled**2) + count * (np.log(scale) + 0.5 * np.log(2.0 * np.pi)))
+        errors = outcome - theta[0]
+        for slope, lag in zip(stationary(theta[1:-2]), lags, strict=True):
+            errors = errors - slope * lag
         peak = gammaln((freedom + 1.0) / 2.0) - gammaln(freedom / 2.0) - 0.5 * np.log(freedom * np.pi) - np.log(scale)
-        return float((freedom + 1.0) / 2.0 * np.sum(np.log1p(scaled**2 / freedom)) - count * peak)
+        return float((freedom + 1.0) / 2.0 * np.sum(np.log1p((errors / scale) ** 2 / freedom)) - count * peak)
 
     return cost

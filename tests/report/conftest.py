@@ -64,7 +64,7 @@ class Broken:
 
 @pytest.fixture(scope="session")
 def toy(uk_home: Home, tmp_path_factory: pytest.TempPathFactory) -> hs.Run:
-    """A small finished run: rivals, AR, two external forecasters, a model that always fails, one saved by a fallback."""
+    """A small finished run: rivals, AR, two externals, a model that always fails, one that is saved by a fallback."""
     folder: Path = tmp_path_factory.mktemp("experiments")
     (folder / "toy.toml").write_text(EXPERIMENT)
     (folder / "broken_model.py").write_text(BROKEN)

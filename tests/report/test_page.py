@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 import harness as hs
-from harness.report.charts import advantage, forecast_chart
+from harness.report.charts import advantage, forecast_chart, looks_of
 from harness.report.facts import NOT_PROVABLE, PSEUDO_REAL_TIME
 from harness.report.page import render
 from harness.report.summary import summary
@@ -143,7 +143,7 @@ def test_the_charts_are_valid_drawings_whose_ids_are_unique(page: str) -> None:
 
 def test_a_chart_draws_the_outcomes_and_the_named_models(toy: hs.Run) -> None:
     errors = toy.errors().filter(horizon=1)
-    drawing = forecast_chart(errors, ["ar"], "drift", unit="per cent", name="x")
+    drawing = forecast_chart(errors, ["ar"], "drift", looks=looks_of(["ar"]), unit="per cent", name="x")
     assert {"outcome", "ar", "drift (best rival)", "per cent"} <= set(re.findall(r">([^<>]+)</text>", drawing))
 
 
@@ -177,4 +177,3 @@ def test_a_damaged_table_is_refused_not_shown(toy: hs.Run, tmp_path_factory: pyt
     with pytest.raises(hs.UserError, match="damaged"):
         hs.Run(toy.id, copied).report(copied / "other.html")
     assert not (copied / "other.html").exists()
-

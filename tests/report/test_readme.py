@@ -62,9 +62,9 @@ def test_every_verb_is_a_make_target(verb: str) -> None:
 
 
 def test_no_verb_is_promised_that_does_not_exist() -> None:
-    assert set(re.findall(r"\bharness ([a-z]+)\b(?=.*#)", "\n".join(re.findall(r"^\$ (.*)$", README, re.MULTILINE)))) <= {
-        *verbs()
-    }
+    assert set(
+        re.findall(r"\bharness ([a-z]+)\b(?=.*#)", "\n".join(re.findall(r"^\$ (.*)$", README, re.MULTILINE)))
+    ) <= {*verbs()}
 
 
 @pytest.mark.parametrize("number", range(len(python_blocks(README))))
@@ -75,7 +75,7 @@ def test_the_python_examples_run(
     monkeypatch.setenv("HARNESS_HOME", str(uk_home.root))
     monkeypatch.setenv("HARNESS_WORKER", "1")  # in this process: the suite has one pool of workers
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
-    exec(compile(python_blocks(README)[number], "README.md", "exec"), {})  # noqa: S102 - our own text
+    exec(compile(python_blocks(README)[number], "README.md", "exec"), {})
     assert capsys.readouterr().out
 
 

@@ -48,6 +48,8 @@ DAMAGE = (
     "serialization",
     "Serialization",
 )
+HEADERS = 3 * 4096
+"""Bytes of a database file before its first block."""
 FIX_DAMAGE = "restore the file from a copy, or move it away and ingest again"
 
 
@@ -143,11 +145,23 @@ def _connected(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnec
     try:
         connection = duckdb.connect(str(path), read_only=read_only)
         try:
+            _refuse_shortened(connection, path)
             yield connection
         finally:
             connection.close()
     except duckdb.Error as error:
         raise _explained(error, path) from error
+
+
+def _refuse_shortened(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """DuckDB notices missing blocks only when it reads them; the file's length tells at once."""
+    sizes = connection.execute("SELECT block_size, total_blocks FROM pragma_database_size()").fetchall()
+    if sizes and path.stat().st_size < HEADERS + sizes[0][0] * sizes[0][1]:
+        raise _damaged(path, "it is shorter than its own header says")
+
+
+def _damaged(path: Path, why: str) -> DamagedError:
+    return DamagedError("the archive is damaged", value=path, rule=why, fix=FIX_DAMAGE)
 
 
 def _explained(error: duckdb.Error, path: Path) -> Exception:
@@ -158,8 +172,7 @@ def _explained(error: duckdb.Error, path: Path) -> Exception:
         return _busy(path, holder.group(1))
     fatal = isinstance(error, duckdb.FatalException | duckdb.InternalException)
     if fatal or any(mark in text for mark in DAMAGE):
-        first = text.splitlines()[0]
-        return DamagedError("the archive is damaged", value=path, rule=first, fix=FIX_DAMAGE)
+        return _damaged(path, text.splitlines()[0])
     return error
 
 

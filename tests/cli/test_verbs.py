@@ -1,0 +1,262 @@
+import argparse
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+import harness as hs
+from harness.cli import main
+from harness.data.archive import Archive
+from harness.record.home import Home
+
+ROOT = Path(__file__).parents[2]
+Capture = pytest.CaptureFixture[str]
+
+
+def refused(arguments: list[str], capsys: Capture) -> str:
+    """The one message of a refused command, which ends with code 2 and prints nothing else."""
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Traceback" not in err
+    return err
+
+
+def numbers(text: str) -> str:
+    """A printed summary without what a clock or a meter adds."""
+    return re.sub(r"^(time|memory) .*$", "", text, flags=re.MULTILINE)
+
+
+def test_a_backtest_ends_with_leaderboards_and_is_found_again(small: Path, capsys: Capture) -> None:
+    assert main(["backtest", "small", "--workers", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "Is AR better than the rivals?" in printed
+    for rival in ("last_value", "seasonal_last_value", "drift", "historic_mean", "path_zero", "path_last_step"):
+        assert len(re.findall(rf"^ +\d+ +{rival} .*naive rival$", printed, flags=re.MULTILINE)) == 2
+    assert re.search(r"^ +\d+ +ar ", printed, flags=re.MULTILINE)
+    run_id = re.search(r"^run +(\w+)$", printed, flags=re.MULTILINE).group(1)  # type: ignore[union-attr]
+
+    assert main(["backtest", str(small), "--workers", "1"]) == 0
+    again = capsys.readouterr().out
+    assert numbers(again) == numbers(printed)
+
+    assert main(["show", run_id[:6]]) == 0
+    assert numbers(capsys.readouterr().out) == numbers(printed)
+
+    assert main(["runs"]) == 0
+    assert re.search(rf"^{run_id[:12]}\w* +small +complete", capsys.readouterr().out, flags=re.MULTILINE)
+
+    assert main(["report", run_id, "--out", "page.html"]) == 0
+    assert Path(capsys.readouterr().out.strip()) == Path("page.html").absolute()
+    assert Path("page.html").read_text().startswith("<!doctype html>")
+
+
+def test_the_leaderboard_printed_is_the_leaderboard_stored(small: Path, uk_home: Home, capsys: Capture) -> None:
+    run = hs.backtest(small, workers=1)
+    main(["show", run.id])
+    printed = capsys.readouterr().out
+    for row in run.leaderboard().filter(model="ar").iter_rows(named=True):
+        block = printed.split(f"\nh = {row['horizon']}", 1)[1]
+        line = re.search(r"^ +(\d+) +ar +([\d.]+) +([-+][\d.]+) %", block, flags=re.MULTILINE)
+        assert line is not None
+        assert int(line.group(1)) == row["rank"]
+        assert float(line.group(2)) == pytest.approx(row["value"], rel=1e-3)
+        assert float(line.group(3)) == pytest.approx(100 * row["skill"], abs=0.051)
+
+
+def test_a_plan_says_what_each_origin_knows_and_counts_what_is_public_already(small: Path, capsys: Capture) -> None:
+    text = small.read_text().replace("quarter end", "month end").replace("steps = [0, 1]", "steps = [-1, 0]")
+    small.write_text(text)
+    assert main(["plan", "small", "--all"]) == 0
+    printed = capsys.readouterr().out
+    assert "46 scored origins, 2022-03-31 to 2025-12-31 (Europe/London), after 1 of warm-up" in printed
+    backcast, nowcast = (printed.split(f"\nh = {step} ", 1)[1].split("\nh = ", 1)[0] for step in (-1, 0))
+    # A quarter is in the vintage of the next quarter's end: at every third month end the backcast is no forecast.
+    assert "16 cells of scored origins already public, not forecasts" in backcast
+    assert re.search(r"^  2022-05-31 +2022-03-31 +\d+ +\d+ +\d+ +\d+ ", backcast, flags=re.MULTILINE)
+    assert re.search(r"^  2022-06-30 +2022-03-31 +\d+ +\d+ +\d+ +1 +\d+ ", backcast, flags=re.MULTILINE)
+    assert "; 0 cells of scored origins" in nowcast
+    assert re.search(r"^  2022-05-31 +1 +2021-12-31$", printed, flags=re.MULTILINE)
+    assert re.search(r"^  2022-06-30 +2 +2022-03-31$", printed, flags=re.MULTILINE)
+    assert re.search(r"^  2022-05-31 .* other phase; 1 not matured", nowcast, flags=re.MULTILINE)
+
+
+def test_a_long_plan_is_cut_unless_all_is_asked_for(small: Path, capsys: Capture) -> None:
+    small.write_text(small.read_text().replace("2022-03-31", "2010-03-31"))
+    main(["plan", "small"])
+    cut = capsys.readouterr().out
+    main(["plan", "small", "--all"])
+    whole = capsys.readouterr().out
+    assert "... 41 more" in cut
+    assert "more" not in whole
+    assert cut.count("2016-06-30") == 0
+    assert whole.count("2016-06-30") >= 2
+
+
+def test_all_problems_of_an_experiment_come_at_once(small: Path, capsys: Capture) -> None:
+    small.write_text(small.read_text().replace('["cpi"]', '["cpl"]').replace("warm_up", "warmup"))
+    message = refused(["backtest", "small"], capsys)
+    assert "2 problem(s)" in message
+    assert "did you mean" in message
+
+
+def test_a_misspelt_name_is_met_with_the_right_one(small: Path, capsys: Capture) -> None:
+    assert "did you mean 'uk_macro'" in refused(["ingest", "uk_marco"], capsys)
+    assert "small" in refused(["plan", "smal"], capsys)
+    assert "unknown run" in refused(["show", "nothing"], capsys)
+    assert "unknown run" in refused(["report", ""], capsys)
+
+
+def test_an_impossible_plan_is_refused_and_leaves_the_archive_alone(
+    small: Path, uk_home: Home, capsys: Capture
+) -> None:
+    hs.backtest(small, workers=1)
+    before = hashlib.sha256(uk_home.archive.read_bytes()).hexdigest()
+    runs = sorted(uk_home.runs.iterdir())
+    small.write_text(small.read_text().replace("steps = [0, 1]", "steps = [-1]"))
+    assert "no matured outcome" in refused(["backtest", "small"], capsys)
+    small.write_text(small.read_text().replace("first = 2022-03-31", "first = 2022-03-31\nlast = 2030-03-31"))
+    assert "beyond what is known" in refused(["backtest", "small"], capsys)
+    assert hashlib.sha256(uk_home.archive.read_bytes()).hexdigest() == before
+    assert sorted(uk_home.runs.iterdir()) == runs
+
+
+def test_more_workers_than_cores_are_refused(small: Path, capsys: Capture) -> None:
+    assert "more threads than cores" in refused(["backtest", "small", "--workers", "4096"], capsys)
+    assert "--workers" in refused(["backtest", "small", "--workers", "0"], capsys)
+
+
+def test_ingest_says_what_it_did_and_that_there_was_nothing_to_do(home: Home, capsys: Capture) -> None:
+    assert main(["ingest", "uk_macro", "--home", str(home.root)]) == 0
+    assert re.match(r"uk_macro: 4 series, \d+ rows in, \d+ new\n", capsys.readouterr().out)
+    assert main(["ingest", "uk_macro", "--home", str(home.root)]) == 0
+    assert capsys.readouterr().out == "uk_macro: nothing new\n"
+
+
+def test_datasets_are_listed_with_what_is_ingested(uk_home: Home, capsys: Capture) -> None:
+    assert main(["datasets", "--home", str(uk_home.root)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert re.match(r"uk_macro +4 +yes +United Kingdom", next(line for line in lines if line.startswith("uk_macro")))
+    assert re.match(r"brazil_gdp +10 +no ", next(line for line in lines if line.startswith("brazil_gdp")))
+
+
+def test_lags_are_measured_on_the_vintages(uk_home: Home, capsys: Capture) -> None:
+    assert main(["lags", "uk_macro", "--home", str(uk_home.root)]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("uk_macro/cpi"))
+    assert re.search(r" 90\.0 +92\.0 +92\.0 ", line)  # a quarter is in the vintage of the next quarter's end
+
+
+def test_no_runs_yet_is_no_error(home: Home, capsys: Capture) -> None:
+    assert main(["runs", "--home", str(home.root)]) == 0
+    assert "no runs yet" in capsys.readouterr().out
+
+
+def test_an_interrupted_backtest_says_how_to_go_on_and_then_does(small: Path, uk_home: Home, capsys: Capture) -> None:
+    (small.parent / "slow_model.py").write_text(
+        "import polars as pl\nfrom pathlib import Path\n\n"
+        "class Slow:\n"
+        "    def fit(self, rows, snapshot, *, seed):\n"
+        "        pass\n\n"
+        "    def predict(self, rows, snapshot):\n"
+        "        if Path(__file__).with_name('stop').exists() and snapshot.origin.year == 2024:\n"
+        "            raise KeyboardInterrupt\n"
+        "        null = pl.lit(None, pl.Float64)\n"
+        "        answer = [null.alias('quantile'), pl.lit(2.0).alias('value')]\n"
+        "        return rows.keys.select('series_id', 'horizon', 'period', *answer)\n"
+    )
+    small.write_text(small.read_text() + '\n[models.slow]\nkind = "slow_model:Slow"\n')
+    stop = small.parent / "stop"
+    stop.touch()
+    assert main(["backtest", "small", "--workers", "1"]) == 130
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "harness: interrupted; run the same command again to resume\n"
+    assert main(["runs"]) == 0
+    assert "running" in capsys.readouterr().out
+    stop.unlink()
+    assert main(["backtest", "small", "--workers", "1"]) == 0
+    assert re.search(r"^ +\d+ +slow ", capsys.readouterr().out, flags=re.MULTILINE)
+
+
+def test_a_progress_bar_counts_cells_and_quiet_has_none(small: Path, capsys: Capture) -> None:
+    small.write_text(small.read_text().replace('name = "small"', 'name = "small"\nseed = 77'))
+    assert main(["backtest", "small", "--workers", "1", "--progress"]) == 0
+    assert re.search(r"cells: 100%.* \d+/\d+ \[", capsys.readouterr().err)
+    small.write_text(small.read_text().replace("seed = 77", "seed = 78"))
+    assert main(["backtest", "small", "--workers", "1", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_strangers_table_reaches_a_leaderboard(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HARNESS_HOME", str(home.root))
+    ends = [date(2014 + month // 12, month % 12 + 1, 1) - timedelta(days=1) for month in range(1, 85)]
+    rows = [f"{end},{100 + (17 * place) % 23 + place / 7:.2f}" for place, end in enumerate(ends)]
+    Path("sales.csv").write_text("\n".join(["date,sales", *rows]) + "\n")
+    assert main(["new", "sales", "--data", "sales.csv"]) == 0
+    assert "datasets/sales/dataset.toml" in capsys.readouterr().out
+    assert "lag" in refused(["ingest", "sales"], capsys)
+    assert Archive.open(home.archive).series() == []
+
+    declared = Path("datasets/sales/dataset.toml")
+    declared.write_text(
+        declared.read_text().replace('lag = { kind = "FILL IN" }', 'lag = { kind = "calendar_days", n = 20 }')
+    )
+    file = Path("experiments/sales.toml")
+    models = file.read_text().index("[models.")
+    file.write_text(file.read_text()[:models] + '[models.ar]\nkind = "autoregression"\n')
+    assert main(["backtest", "sales", "--workers", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "PSEUDO REAL TIME" in printed
+    assert re.search(r"^ +\d+ +ar ", printed, flags=re.MULTILINE)
+    before = declared.read_text()
+    assert "datasets/sales" in refused(["new", "sales", "--data", "sales.csv"], capsys)
+    assert declared.read_text() == before
+
+
+def test_a_full_disk_is_one_message(small: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "harness", "runs"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
+    assert (done.returncode, done.stderr) == (2, "harness: cannot write or read a file: No space left on device\n")
+
+
+def test_a_home_that_cannot_be_made_is_one_message(tmp_path: Path, capsys: Capture) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    assert "cannot write or read" in refused(["ingest", "uk_macro", "--home", str(blocked)], capsys)
+    assert blocked.read_text() == "in the way"
+
+
+def test_a_reader_that_stops_reading_is_no_error(uk_home: Home) -> None:
+    command = f"{sys.executable} -m harness lags uk_macro --home {uk_home.root} | true"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_bug_is_not_dressed_up_as_a_mistake_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(args: argparse.Namespace) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("harness.cli._runs", broken)
+    with pytest.raises(ZeroDivisionError):
+        main(["runs"])
