@@ -109,11 +109,12 @@ def walked(replay: Replay, date: datetime, *, copy: bool) -> int:
 
 @contextmanager
 def timed(stage: str) -> Iterator[None]:
-    """Print the seconds a stage took and the process's peak memory after it."""
-    started = time.perf_counter()
+    """Print the seconds a stage took, by the clock and on the processor, and the peak memory after it."""
+    clock, processor = time.perf_counter(), time.process_time()
     yield
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024)
-    print(f"{stage:<42}{time.perf_counter() - started:8.2f} s   peak {peak / (2**20 if peak > 2**20 else 1):.0f} MB")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    spent = f"{time.perf_counter() - clock:8.2f} s ({time.process_time() - processor:.2f} s on the processor)"
+    print(f"{stage:<42}{spent}, peak {peak:.0f} MB")
 
 
 if __name__ == "__main__":

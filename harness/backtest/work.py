@@ -231,7 +231,7 @@ class _Walk:
     def _estimate(
         self, forecaster: Forecaster, origin: int, snapshot: Snapshot, sets: dict[int, TrainingSet]
     ) -> list[str]:
-        """Fit on the matured rows and the snapshot (its newest periods under a rolling window); what Python warned of."""
+        """Fit on the matured rows and the snapshot (rolling: its newest periods); what Python warned of."""
         rows = self.rows.training(origin, sets, snapshot) if self.needs_rows else None
         rolling = self.plan.experiment.training.rolling
         known = snapshot if rolling is None else newest_periods(snapshot, rolling)

@@ -129,7 +129,9 @@ class ChangeFile:
             vintage=_array(changes["vintage"]),
             availability=_array(changes["availability"]),
             publications=PublicationRows(**{name: _array(column) for name, column in publications.items()}),
-            forecasts=pl.DataFrame({name: pl.Series(column) for name, column in forecasts.items()}),
+            forecasts=pl.DataFrame({name: pl.Series(column) for name, column in forecasts.items()}).with_columns(
+                pl.col("backfilled").cast(pl.Boolean)
+            ),
             codes={name: code for code, name in enumerate(ids)},
         )
 
@@ -268,5 +270,7 @@ def _mapped(folder: Path, name: str) -> dict[str, Any]:
 
 def _array(column: Any) -> NDArray[Any]:
     out: NDArray[Any] = column.to_numpy(zero_copy_only=False)
+    if out.dtype == np.uint8:
+        out = out.view(np.bool_)
     out.flags.writeable = False
     return out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -81,7 +82,10 @@ class _Autoregression:
 
     def estimate(self, work: Work) -> Fitted | None:
         lags = self.lags or self._chosen(work.values)
-        return _least_squares(work.values, lags, constant=self.constant) if lags is not None else None
+        fitted = _least_squares(work.values, lags, constant=self.constant) if lags is not None else None
+        if fitted is not None and _explosive(fitted):
+            warnings.warn("the fitted autoregression is explosive: its path grows without bound", stacklevel=2)
+        return fitted
 
     def _chosen(self, values: Floats) -> tuple[int, ...] | None:
         """The order with the smallest criterion among those the common sample can carry."""
@@ -126,6 +130,15 @@ class _Autoregression:
         return path
 
 
+def _explosive(fitted: Fitted) -> bool:
+    """Whether a root of the autoregression's own polynomial lies outside the unit circle."""
+    lags, _, slopes = _unpacked(fitted)
+    polynomial = np.zeros(max(lags, default=0) + 1)
+    polynomial[0] = 1.0
+    polynomial[list(lags)] = [-slope for slope in slopes]
+    return bool(np.abs(np.roots(polynomial)).max(initial=0.0) > 1.0)
+
+
 @dataclass(frozen=True, slots=True)
 class _Arima:
     order: tuple[int, int, int]
@@ -133,12 +146,12 @@ class _Arima:
     trend: str
     max_iterations: int
 
-    def _model(self, work: Work) -> SARIMAX:
+    def _model(self, work: Work, unit: float = 1.0) -> SARIMAX:
         season = self.seasonal_order[3] if len(self.seasonal_order) == 4 else work.season
         seasonal = (*self.seasonal_order[:3], season if any(self.seasonal_order[:3]) else 0)
         if any(seasonal[:3]) and season < 2:
             raise UserError("arima: a seasonal order needs a season", value=season, fix="declare the target's season")
-        return SARIMAX(work.values, order=self.order, seasonal_order=seasonal, trend=self.trend)
+        return SARIMAX(work.values / unit, order=self.order, seasonal_order=seasonal, trend=self.trend)
 
     def _too_short(self, work: Work) -> bool:
         season = self.seasonal_order[3] if len(self.seasonal_order) == 4 else work.season
@@ -150,8 +163,12 @@ class _Arima:
     def estimate(self, work: Work) -> Fitted | None:
         if self._too_short(work):
             return None
-        result = self._model(work).fit(disp=0, maxiter=self.max_iterations, cov_type="none")
+        # The search stops by absolute thresholds: in other units than the series' own spread it may stop early.
+        unit = float(np.nanstd(work.values))
+        result = self._model(work, unit).fit(disp=0, maxiter=self.max_iterations, cov_type="none")
         params = [float(value) for value in result.params]
+        trends = len(self.trend) if self.trend != "n" else 0
+        params = [value * unit for value in params[:trends]] + [*params[trends:-1], params[-1] * unit**2]
         if not np.isfinite(params).all():
             raise ValueError("arima: the likelihood has no finite maximum here")
         return {"params": params, "variance": params[-1]}

@@ -86,9 +86,12 @@ def assert_same(one: Ran, other: Ran) -> None:
 
 
 def contents(ran: Ran, kind: str) -> Iterator[tuple[str, str, bytes]]:
+    """What is stored of the cells of a run, or of the fits of its home."""
     folder = ran.files.folder.parents[1] / kind
+    mine = {key for keys in ran.keys.values() for key in keys}
     for path in sorted(folder.glob("[!.]*/*")):
-        yield path.parent.name, path.name, path.read_bytes()
+        if kind == "fits" or path.parent.name in mine:
+            yield path.parent.name, path.name, path.read_bytes()
 
 
 def litter(home: Path) -> list[Path]:

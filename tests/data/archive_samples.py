@@ -26,23 +26,27 @@ def opened(folder: Path, *series: Series) -> Archive:
 
 def rows(*given: tuple[date, datetime | date, float | None], series: str = "cpi") -> pl.DataFrame:
     """Rows (period, published_at, value)."""
-    return pl.DataFrame({
-        "series_id": [series] * len(given),
-        "period": [row[0] for row in given],
-        "published_at": [row[1] for row in given],
-        "value": pl.Series([row[2] for row in given], dtype=pl.Float64),
-    })
+    return pl.DataFrame(
+        {
+            "series_id": [series] * len(given),
+            "period": [row[0] for row in given],
+            "published_at": [row[1] for row in given],
+            "value": pl.Series([row[2] for row in given], dtype=pl.Float64),
+        }
+    )
 
 
 def listing(*given: tuple[datetime, date, date, bool], series: str = "cpi") -> pl.DataFrame:
     """Publications (published_at, first, last, captured)."""
-    return pl.DataFrame({
-        "series_id": [series] * len(given),
-        "published_at": [row[0] for row in given],
-        "first": [row[1] for row in given],
-        "last": [row[2] for row in given],
-        "captured": [row[3] for row in given],
-    })
+    return pl.DataFrame(
+        {
+            "series_id": [series] * len(given),
+            "published_at": [row[0] for row in given],
+            "first": [row[1] for row in given],
+            "last": [row[2] for row in given],
+            "captured": [row[3] for row in given],
+        }
+    )
 
 
 def exported(archive: Archive) -> ChangeFile:

@@ -33,10 +33,10 @@ def test_a_date_is_the_end_of_that_day_in_the_zone_of_the_series(tmp_path):
 @pytest.mark.parametrize(
     "stamps",
     [
-        pl.Series([datetime(2020, 2, 20), datetime(2020, 3, 20)]),
+        pl.Series([datetime(2020, 2, 20), datetime(2020, 3, 20)]),  # noqa: DTZ001 - dates
         pl.Series([date(2020, 2, 20), date(2020, 3, 20)]),
         pl.Series(["2020-02-20", "2020-03-20"]),
-        pl.Series([datetime(2020, 2, 20, 17), datetime(2020, 3, 20, 17)]).dt.replace_time_zone("Europe/London"),
+        pl.Series([at(2, 20, 17), at(3, 20, 17)]).dt.convert_time_zone("America/New_York"),
         pl.Series(["2020-02-20T17:00:00Z", "2020-03-20T17:00:00Z"]),
     ],
     ids=["naive midnights", "dates", "text dates", "aware", "aware text"],
@@ -59,7 +59,7 @@ def test_polars_and_pandas_say_the_same(tmp_path, form):
 
 
 REFUSED = {
-    "a naive time of day": (rows((JAN, datetime(2020, 2, 20, 9, 30), 1.0)), "zone"),
+    "a naive time of day": (rows((JAN, datetime(2020, 2, 20, 9, 30), 1.0)), "zone"),  # noqa: DTZ001
     "a period that is not its last day": (rows((date(2020, 1, 1), at(2, 20), 1.0)), "2020-01-31"),
     "not a number": (rows((JAN, at(2, 20), float("nan"))), "not finite"),
     "infinity": (rows((JAN, at(2, 20), float("inf"))), "not finite"),
@@ -81,14 +81,16 @@ REFUSED = {
     "two values for one publication": (rows((JAN, at(2, 20), 1.0), (JAN, at(2, 20), 1.5)), "two different values"),
     "a value and its withdrawal at once": (rows((JAN, at(2, 20), 1.0), (JAN, at(2, 20), None)), "two different"),
     "mixed zones": (
-        pd.DataFrame({
-            "series_id": ["cpi"] * 2,
-            "period": [JAN, FEB],
-            "published_at": pd.Series(
-                [at(2, 20), datetime(2020, 3, 20, tzinfo=timezone(timedelta(hours=2)))], dtype=object
-            ),
-            "value": [1.0, 2.0],
-        }),
+        pd.DataFrame(
+            {
+                "series_id": ["cpi"] * 2,
+                "period": [JAN, FEB],
+                "published_at": pd.Series(
+                    [at(2, 20), datetime(2020, 3, 20, tzinfo=timezone(timedelta(hours=2)))], dtype=object
+                ),
+                "value": [1.0, 2.0],
+            }
+        ),
         "mixed zones",
     ),
     "mixed offsets in text": (
@@ -155,9 +157,7 @@ def test_a_day_that_is_no_session_is_set_aside_with_the_reason(tmp_path):
 
 def test_values_are_compared_at_their_declared_precision_and_kept_as_given(tmp_path):
     archive = opened(tmp_path, Series("cpi", "M", decimals=1))
-    archive.append(
-        rows((JAN, at(2, 20), 1.02), (JAN, at(3, 20), 1.04), (JAN, at(4, 20), 1.06)), source="test"
-    )
+    archive.append(rows((JAN, at(2, 20), 1.02), (JAN, at(3, 20), 1.04), (JAN, at(4, 20), 1.06)), source="test")
     assert archive.revisions("cpi").select("value", "release").rows() == [(1.02, 1), (1.06, 3)]
 
 
@@ -301,7 +301,7 @@ def test_a_series_never_ingested_is_refused_and_a_series_not_born_yet_is_hidden(
     assert set(archive.as_of(at(3, 1), ["cpi", "rpi"]).series) == {"cpi", "rpi"}
 
 
-@pytest.mark.parametrize("origin", [datetime(2020, 2, 20), date(2020, 2, 20)])
+@pytest.mark.parametrize("origin", [datetime(2020, 2, 20), date(2020, 2, 20)])  # noqa: DTZ001 - that is the point
 def test_as_of_takes_aware_instants_only(tmp_path, origin):
     archive = opened(tmp_path)
     archive.append(rows((JAN, at(2, 20), 1.0)), source="test")

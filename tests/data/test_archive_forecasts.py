@@ -19,12 +19,14 @@ LATE = at(12, 31)
 
 def issued(*given: tuple[datetime | date, date, float], **more: object) -> pl.DataFrame:
     """Forecasts (issued_at, period, value)."""
-    return pl.DataFrame({
-        "series_id": ["cpi"] * len(given),
-        "issued_at": [row[0] for row in given],
-        "period": [row[1] for row in given],
-        "value": pl.Series([row[2] for row in given], dtype=pl.Float64),
-    }).with_columns(**{name: pl.lit(value) for name, value in more.items()})
+    return pl.DataFrame(
+        {
+            "series_id": ["cpi"] * len(given),
+            "issued_at": [row[0] for row in given],
+            "period": [row[1] for row in given],
+            "value": pl.Series([row[2] for row in given], dtype=pl.Float64),
+        }
+    ).with_columns(**{name: pl.lit(value) for name, value in more.items()})
 
 
 @pytest.fixture
@@ -39,14 +41,14 @@ def archive(tmp_path):
 
 
 def test_an_issue_carries_its_path_and_what_was_known_when_it_was_issued(archive):
-    archive.append_forecasts(
-        issued((at(3, 22), MAR, 2.5), (at(3, 22), APR, 2.7), (at(4, 21), APR, 3.5)), source="bank"
-    )
+    archive.append_forecasts(issued((at(3, 22), MAR, 2.5), (at(3, 22), APR, 2.7), (at(4, 21), APR, 3.5)), source="bank")
     replay = Replay(exported(archive), ["cpi"], sources=["bank"])
     seen = []
     for origin in (at(3, 21), at(3, 22), at(5, 1)):
         replay.advance(origin)
-        seen.append([(instant(one.issued_at), one.values.tolist(), one.known.tolist()) for one in replay.snapshot().issues])
+        seen.append(
+            [(instant(one.issued_at), one.values.tolist(), one.known.tolist()) for one in replay.snapshot().issues]
+        )
     # the January of 25 March was not known on 22 March, however late one looks
     first = (at(3, 22), [2.5, 2.7], [1.0, 2.0])
     assert seen == [[], [first], [first, (at(4, 21), [3.5], [1.5, 2.0, 3.0])]]

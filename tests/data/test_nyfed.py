@@ -52,10 +52,12 @@ def archive(request, vintages, tmp_path_factory):
     archive.define(*(Series(f"nyfed/{name}", "Q" if name in QUARTERLY else "M", zone=ZONE) for name in names))
     # the newer file first: the older one then arrives late
     for day in reversed(DAYS) if request.param == "rows" else DAYS:
-        frame = pl.DataFrame([
-            {"series_id": name, "period": period, "published_at": day, "value": value}
-            for (name, period), value in vintages[day].items()
-        ])
+        frame = pl.DataFrame(
+            [
+                {"series_id": name, "period": period, "published_at": day, "value": value}
+                for (name, period), value in vintages[day].items()
+            ]
+        )
         archive.append(frame, source=f"{day}.csv", coverage=request.param, known_through=date(2016, 12, 31))
     return archive
 

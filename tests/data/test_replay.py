@@ -133,7 +133,9 @@ def test_a_closure_leaves_the_order_of_sessions_when_it_is_announced(tmp_path):
     # the exchange closed on 29 and 30 October 2012, which nobody knew the Friday before
     days = [date(2012, 10, day) for day in (24, 25, 26, 31)]
     archive = opened(tmp_path, NEW_YORK)
-    archive.append(rows(*((day, day, float(day.day)) for day in days)), source="test", known_through=at(12, 1, year=2012))
+    archive.append(
+        rows(*((day, day, float(day.day)) for day in days)), source="test", known_through=at(12, 1, year=2012)
+    )
     replay = Replay(exported(archive), ["cpi"])
     distances = []
     for origin in (at(10, 27, 12, year=2012), at(11, 1, 12, year=2012)):
@@ -166,12 +168,14 @@ def test_a_declared_closure_is_not_told_before_its_announcement(tmp_path):
 def test_walking_builds_no_frame_per_origin(tmp_path, monkeypatch):
     archive = opened(tmp_path)
     months = pl.date_range(date(2000, 1, 1), date(2009, 12, 1), "1mo", eager=True).dt.month_end()
-    frame = pl.DataFrame({
-        "series_id": ["cpi"] * 120,
-        "period": months,
-        "published_at": months.dt.offset_by("20d"),
-        "value": np.arange(120.0),
-    })
+    frame = pl.DataFrame(
+        {
+            "series_id": ["cpi"] * 120,
+            "period": months,
+            "published_at": months.dt.offset_by("20d"),
+            "value": np.arange(120.0),
+        }
+    )
     archive.append(frame, source="test")
     changes = exported(archive)
     built = []

@@ -147,7 +147,10 @@ def test_arima_filters_with_the_fitted_parameters(*, gap: bool) -> None:
     snapshot = made({"a": levels}, GROWTH)
     steps = steps_of(levels)
     fitted = SARIMAX(steps[:59], order=(1, 0, 1), seasonal_order=(1, 0, 0, 4), trend="c")
-    params = fitted.fit(disp=0, maxiter=50).params
+    stored = forecaster.fitted["a"]
+    assert stored is not None
+    params = np.array(stored["params"])
+    assert fitted.loglike(params) == pytest.approx(fitted.fit(disp=0, maxiter=500).llf, abs=1e-4)
     future = SARIMAX(steps, order=(1, 0, 1), seasonal_order=(1, 0, 0, 4), trend="c").filter(params).forecast(9)
     expected = over_four(steps, future)
     assert answered(forecaster, snapshot) == pytest.approx([expected[h] for h in HORIZONS], rel=1e-6)
@@ -241,3 +244,10 @@ def test_volatility_has_no_level_to_work_on() -> None:
     transform = Transform("realised_volatility", 3, proxy="squared_log_return")
     with pytest.raises(UserError, match="no level"):
         model("ets", works_on="level").fit(None, made({"a": wave(40)}, transform, frequency="D"), seed=0)
+
+
+@pytest.mark.parametrize(("growth", "warned"), [(1.5, True), (0.5, False)])
+def test_an_explosive_autoregression_is_named_in_a_warning(growth: float, warned: bool) -> None:
+    forecaster = model("autoregression", lags=[1], works_on="level")
+    forecaster.fit(None, made({"a": [growth**step for step in range(30)]}), seed=0)
+    assert any("explosive" in line for line in forecaster.warnings) is warned

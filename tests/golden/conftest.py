@@ -61,7 +61,9 @@ class Answers:
     def rmse(self, series: str, model: str) -> dict[int, float]:
         """By horizon."""
         rows = self.errors.filter((pl.col("series_id") == f"uk_macro/{series}") & (pl.col("model") == model))
-        squares = rows.drop_nulls("outcome").group_by("horizon").agg(((pl.col("outcome") - pl.col("value")) ** 2).mean())
+        squares = (
+            rows.drop_nulls("outcome").group_by("horizon").agg(((pl.col("outcome") - pl.col("value")) ** 2).mean())
+        )
         return {horizon: square**0.5 for horizon, square in squares.rows()}
 
 

@@ -1,7 +1,8 @@
-"""Their autoregression turned into ours, one change at a time. `python -m tests.golden.side_by_side` prints the tables."""
+"""Their autoregression turned into ours, one change at a time; run as a module, it prints the tables."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date
@@ -40,7 +41,7 @@ def is_rate(series: str) -> bool:
 
 
 def scored_values(series: str, paths: Iterable[tuple[Vintage, Floats]]) -> dict[tuple[int, date], float]:
-    """Forecasts by (horizon, label of the target quarter): four-quarter log growth, or the rate in percentage points."""
+    """Forecasts by (horizon, label of the target quarter): four-quarter log growth, or the rate, in per cent."""
     out = {}
     labels = [vintage.label for vintage in vintages(series)]
     for vintage, path in paths:
@@ -103,11 +104,11 @@ def _target(series: str, levels: Floats, place: int) -> float:
 def main() -> None:
     """Print the tables of README.md."""
     for series in SERIES:
-        print(f"| {series} | " + " | ".join(f"h = {horizon}" for horizon in HORIZONS) + " |")
-        print("|---|" + "---|" * len(HORIZONS))
-        for name, values in table(series):
-            print(f"| {name} | " + " | ".join(f"{value:.3f}" if value < 100 else "> 100" for value in values) + " |")
-        print()
+        head = [series, *(f"h = {horizon}" for horizon in HORIZONS)]
+        rows = [[name, *(f"{one:.3f}" if one < 100.0 else "> 100" for one in values)] for name, values in table(series)]
+        lines = ["| " + " | ".join(row) + " |" for row in (head, *rows)]
+        lines.insert(1, "|---" * len(head) + "|")
+        sys.stdout.write("\n".join(lines) + "\n\n")
 
 
 if __name__ == "__main__":

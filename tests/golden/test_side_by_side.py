@@ -1,4 +1,4 @@
-"""An autoregression and a random walk that other code made on the same vintages, beside ours: every difference named."""
+"""An autoregression and a random walk of other code on the same vintages, beside ours: every difference named."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from tests.golden import side_by_side
 from tests.golden.conftest import Answers
-from tests.golden.their_ar import THEIRS, chosen, fit, forecast, steps_of
+from tests.golden.their_ar import THEIRS, chosen, fit, forecast, is_stationary, steps_of
 from tests.golden.vintages import SERIES, shipped, vintages
 
 HORIZONS = side_by_side.HORIZONS
@@ -22,7 +22,7 @@ LENGTHS = {"cpi": 78, "gdp": 90, "earnings": 89, "unemployment": 90}
 
 def rounded_rows(text: str, series: str) -> list[list[str]]:
     """Cells of a series' table in README.md, below its head."""
-    table = text.split(f"\n| {series} |")[1].split("\n\n")[0].splitlines()[2:]
+    table = text.split(f"\n| {series} |")[1].split("\n\n", maxsplit=1)[0].splitlines()[2:]
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in table]
 
 
@@ -60,9 +60,7 @@ def test_their_random_walk_is_our_rival(series: str, ours: str, tolerance: float
 def test_their_autoregression_is_rebuilt_at_every_vintage(series: str) -> None:
     given = shipped("ar_p", series)
     with threadpool_limits(1):
-        rebuilt = {
-            one.label: forecast(one, THEIRS, rate=side_by_side.is_rate(series)) for one in vintages(series)
-        }
+        rebuilt = {one.label: forecast(one, THEIRS, rate=side_by_side.is_rate(series)) for one in vintages(series)}
     assert rebuilt.keys() == given.keys()
     assert len(given) == LENGTHS[series]
     apart = np.array([np.abs(rebuilt[label] / given[label] - 1.0).max() for label in given])
@@ -104,6 +102,17 @@ def test_in_their_comparison_an_order_more_costs_an_observation_worth_eight_unit
         seconds["own"] += len(chosen(steps, own).slopes) == 2
         seconds["common"] += len(chosen(steps, common).slopes) == 2
     assert seconds == {"own": 2, "common": 14}
+
+
+def test_only_one_origin_leaves_the_stationary_region() -> None:
+    free = dict(side_by_side.chain())["coefficients not kept stationary"]
+    outside = [
+        (series, vintage.label)
+        for series in SERIES
+        for vintage in side_by_side.origins(series)
+        if not is_stationary(chosen(steps_of(vintage, free, rate=side_by_side.is_rate(series)), free).slopes)
+    ]
+    assert outside == [("gdp", date(2020, 9, 30))]
 
 
 @pytest.mark.slow

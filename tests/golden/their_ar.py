@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import gammaln
+
 from tests.golden.vintages import Floats, Vintage
 
 STEPS = 13
@@ -142,9 +143,7 @@ def _searched(
     return found.x, float(found.fun)
 
 
-def _largest(
-    outcome: Floats, lags: list[Floats], slopes: Floats, freedom: tuple[float, float]
-) -> tuple[Floats, float]:
+def _largest(outcome: Floats, lags: list[Floats], slopes: Floats, freedom: tuple[float, float]) -> tuple[Floats, float]:
     """The same search in units in which it converges, from least squares proper and two degrees of freedom."""
     unit = float(np.std(outcome))
     scaled = [lag / unit for lag in lags]

@@ -66,7 +66,9 @@ class BruteForce:
 
     def first_vintage(self, series: str) -> int | None:
         """The first instant at which any value of a series was stated."""
-        stated = [at for cell, told in self.said.items() if cell[0] == series for at, v in told.items() if v is not None]
+        stated = [
+            at for cell, told in self.said.items() if cell[0] == series for at, v in told.items() if v is not None
+        ]
         return min(stated, default=None)
 
     def _standing(self, cell: Cell, origin: int) -> tuple[int, float] | None:

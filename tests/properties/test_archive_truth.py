@@ -1,9 +1,9 @@
-"""The replay, the archive's as-of and a brute force over raw rows agree at every origin, whatever order data came in."""
+"""Replay, as-of and a brute force over raw rows agree at every origin, in whatever order the data came in."""
 
 from __future__ import annotations
 
 import tempfile
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from harness.core.series import LagRule, Series
 from harness.core.snapshot import Snapshot
 from harness.core.time import end_of_day, instant, micros, period_containing, period_end
-from harness.data import derive
-from harness.data.archive import Archive
+from harness.data import batch, derive
+from harness.data.archive import Archive, appending
 from harness.data.changes import ChangeFile, Replay
 from tests.properties.brute_force import BruteForce
 
@@ -82,35 +82,35 @@ def frame(rows: list) -> pl.DataFrame:
 
 
 def listing(spans: list) -> pl.DataFrame:
-    return pl.DataFrame({
-        "series_id": [span[0] for span in spans],
-        "published_at": [instant(span[1]) for span in spans],
-        "first": [period_end(BY_ID[span[0]].parsed, span[2]) for span in spans],
-        "last": [period_end(BY_ID[span[0]].parsed, span[3]) for span in spans],
-    })
+    return pl.DataFrame(
+        {
+            "series_id": [span[0] for span in spans],
+            "published_at": [instant(span[1]) for span in spans],
+            "first": [period_end(BY_ID[span[0]].parsed, span[2]) for span in spans],
+            "last": [period_end(BY_ID[span[0]].parsed, span[3]) for span in spans],
+        }
+    )
 
 
-def append(archive: Archive, truth: BruteForce, batch: dict) -> None:
-    rows = without_contradictions(batch["rows"], truth)
+def append(archive: Archive, truth: BruteForce, one: dict) -> None:
+    rows = without_contradictions(one["rows"], truth)
     if not rows:
         return
     until = instant(END)
-    if batch["coverage"] == "rows":
+    if one["coverage"] == "rows":
         truth.rows(rows)
         archive.append(frame(rows), source="test", known_through=until)
-    elif batch["coverage"] == "complete":
+    elif one["coverage"] == "complete":
         truth.complete(rows)
         archive.append(frame(rows), source="test", coverage="complete", known_through=until)
-    elif batch["coverage"] == "changes":
+    elif one["coverage"] == "changes":
         truth.rows(rows)
         archive.append(frame(rows), source="test", coverage="changes", known_through=until)
     else:
         own = {(row[0], row[2], ordinal(BY_ID[row[0]], 0), ordinal(BY_ID[row[0]], 3)) for row in rows}
-        spans = sorted(own | set(batch["spans"]))
+        spans = sorted(own | set(one["spans"]))
         truth.changes(rows, spans)
-        archive.append(
-            frame(rows), source="test", coverage="changes", known_through=until, publications=listing(spans)
-        )
+        archive.append(frame(rows), source="test", coverage="changes", known_through=until, publications=listing(spans))
 
 
 def known(snapshot: Snapshot) -> dict:
@@ -137,15 +137,69 @@ def check(given_batches: list) -> None:
         archive = Archive.open(Path(folder) / "a.duckdb")
         for series in SERIES:
             archive.define(series)
-        for batch in given_batches:
-            append(archive, truth, batch)
+        for one in given_batches:
+            append(archive, truth, one)
         asked = sorted({cell[0] for cell in truth.said})
         replay = Replay(ChangeFile.open(archive.export(Path(folder) / "changes")), asked)
-        for at in sorted({shifted for at in INSTANTS for shifted in (at - 1, at)} | {END}):
+        for at in sorted({*INSTANTS, *(earlier - 1 for earlier in INSTANTS), END}):
             snapshot = archive.as_of(instant(at), asked)
             assert known(snapshot) == truth.as_of(at), f"as of {instant(at)}"
             replay.advance(instant(at))
             assert_same(replay.snapshot(), snapshot)
+
+
+def rows(place: int, *told: tuple[int, int, float | None]) -> list:
+    """Rows of one series: number of the period, number of the instant, value."""
+    series = SERIES[place]
+    return [(series.id, ordinal(series, period), INSTANTS[number], value) for period, number, value in told]
+
+
+EXAMPLES = {
+    "february, april, then a late march": [
+        {"coverage": "rows", "rows": rows(1, (0, 1, 1.0), (0, 3, 1.0))},
+        {"coverage": "rows", "rows": rows(1, (0, 2, 2.0))},
+    ],
+    "a late value before a complete publication without it": [
+        {"coverage": "complete", "rows": rows(2, (0, 3, 1.0), (2, 3, 1.0))},
+        {"coverage": "rows", "rows": rows(2, (1, 2, 2.0))},
+    ],
+    "a cell withdrawn by being left out": [
+        {"coverage": "complete", "rows": rows(2, (0, 1, 1.0), (1, 1, 1.0), (2, 1, 1.0), (0, 2, 1.0), (2, 2, 1.0))},
+    ],
+    "noise, then a late revision between": [
+        {"coverage": "rows", "rows": rows(0, (0, 0, 1.0), (0, 1, 1.04), (0, 4, 1.0))},
+        {"coverage": "rows", "rows": rows(0, (0, 3, 2.0))},
+    ],
+    "history before the first vintage": [{"coverage": "rows", "rows": rows(0, (0, 3, 1.0), (1, 3, 2.0))}],
+}
+FLAWS = {
+    "restored": ("february, april, then a late march", lambda new, *_: new.head(0).select(derive.STATEMENT.names())),
+    "withdrawals": (
+        "a cell withdrawn by being left out",
+        lambda told, *_: told.head(0).select(derive.STATEMENT.names()),
+    ),
+    "with_decimals": (
+        "noise, then a late revision between",
+        lambda told, _: told.with_columns(rounded=pl.col("value")),
+    ),
+    "assumed": ("history before the first vintage", lambda changes, _: changes.head(0)),
+}
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_chosen_examples_agree(example: str) -> None:
+    check(EXAMPLES[example])
+
+
+@pytest.mark.parametrize("step", FLAWS)
+def test_the_comparison_catches_a_derivation_without_one_of_its_steps(
+    step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example, flawed = FLAWS[step]
+    for module in (appending, batch):
+        monkeypatch.setattr(module, step, flawed, raising=False)
+    with pytest.raises(AssertionError):
+        check(EXAMPLES[example])
 
 
 @settings(max_examples=15, deadline=None, report_multiple_bugs=False, suppress_health_check=[HealthCheck.too_slow])

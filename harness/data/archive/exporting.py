@@ -86,12 +86,21 @@ def _tables(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> list
 
 
 def _write(path: Path, columns: Mapping[str, pl.Series]) -> None:
-    table = pa.table({name: column.rechunk().to_arrow() for name, column in columns.items()}).combine_chunks()
+    table = pa.table({name: _plain(column) for name, column in columns.items()})
     with path.open("wb") as stream:
         with pa.ipc.new_file(stream, table.schema) as writer:
             writer.write_table(table)
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def _plain(column: pl.Series) -> pa.Array:
+    """One buffer of the values alone: bitmaps carry padding, and equal content must be equal bytes."""
+    if column.dtype.is_numeric() and not column.null_count():
+        return pa.array(column.rechunk().to_numpy())
+    if column.dtype == pl.Boolean:
+        return pa.array(column.cast(pl.UInt8).to_numpy())
+    return pa.array(column.to_list(), type=column.to_arrow().type)
 
 
 def _moved(temporary: Path, final: Path) -> Path:

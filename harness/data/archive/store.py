@@ -48,8 +48,6 @@ DAMAGE = (
     "serialization",
     "Serialization",
 )
-HEADERS = 3 * 4096
-"""Bytes of a database file before its first block."""
 FIX_DAMAGE = "restore the file from a copy, or move it away and ingest again"
 
 
@@ -128,7 +126,8 @@ def offered(connection: duckdb.DuckDBPyConnection, name: str, frame: pl.DataFram
     try:
         yield name
     finally:
-        connection.unregister(name)
+        with suppress(duckdb.TransactionException):  # after a failure only a rollback is allowed, and it comes
+            connection.unregister(name)
 
 
 def insert(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame) -> None:
@@ -145,19 +144,11 @@ def _connected(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnec
     try:
         connection = duckdb.connect(str(path), read_only=read_only)
         try:
-            _refuse_shortened(connection, path)
             yield connection
         finally:
             connection.close()
     except duckdb.Error as error:
         raise _explained(error, path) from error
-
-
-def _refuse_shortened(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """DuckDB notices missing blocks only when it reads them; the file's length tells at once."""
-    sizes = connection.execute("SELECT block_size, total_blocks FROM pragma_database_size()").fetchall()
-    if sizes and path.stat().st_size < HEADERS + sizes[0][0] * sizes[0][1]:
-        raise _damaged(path, "it is shorter than its own header says")
 
 
 def _damaged(path: Path, why: str) -> DamagedError:
