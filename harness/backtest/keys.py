@@ -21,7 +21,7 @@ class RecipeIdentity:
     """What a model computes, without its name, its fallback and everything else that cannot move its own numbers.
 
     Attributes:
-        text: hash of kind, parameters, resolved feature blocks, cadence, source and user code.
+        text: hash of kind, parameters, resolved feature blocks, steps, cadence, source and user code.
         series: stored ids of the series it is given.
         sources: external sources it is given.
         cadence: refit cadence in origins.
@@ -46,7 +46,7 @@ def recipe_identity(recipe: Recipe, experiment: Experiment) -> RecipeIdentity:
     series = tuple(sorted(declared_inputs(seen, experiment.target) | target_inputs(experiment.target)))
     cadence = recipe.refit_every or experiment.training.refit_every
     sources = (recipe.source,) if recipe.source else ()
-    text = digest(recipe.kind, recipe.params, blocks, recipe.functional, recipe.code, sources, cadence)
+    text = digest(recipe.kind, recipe.params, blocks, recipe.steps, recipe.functional, recipe.code, sources, cadence)
     return RecipeIdentity(text, series, sources, cadence)
 
 

@@ -129,6 +129,10 @@ def with_rivals(experiment: Experiment) -> Experiment:
             rule="the naive rivals are in every run under their own names",
             fix="remove the model, or rename it",
         )
+    names = [model.name for model in experiment.models if not model.rival]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise UserError("two models share a name", value=", ".join(repeated), fix="rename one of them")
     return replace(experiment, models=(*rivals, *(model for model in experiment.models if not model.rival)))
 
 

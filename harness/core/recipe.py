@@ -170,6 +170,21 @@ class FeatureBlock:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One transformation between feature rows and model, fitted at every refit on the matured training rows (law 6).
+
+    Attributes:
+        kind: a built-in step, `sklearn.MODULE.Name` or `module:name`.
+        params: resolved parameters, passed to the step by keyword.
+        code: hash of the user files it imports, "" for anything installed.
+    """
+
+    kind: str
+    params: Params = ()
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """One model as it is run.
 
@@ -178,6 +193,7 @@ class Recipe:
         kind: a kind of the catalogue, `sklearn` or `module:name`.
         params: resolved parameters, passed to the forecaster by keyword.
         features: names of the feature blocks it sees, in order; () for models that read the snapshot only.
+        steps: what its feature rows go through, in order; () = they reach it as they are.
         functional: `mean` or `median`.
         fallback: name of a model that answers where this one fails or abstains; "" = none.
         refit_every: own refit cadence; None = the experiment's.
@@ -200,6 +216,7 @@ class Recipe:
     cutoff_known: bool = True
     code: str = ""
     rival: bool = False
+    steps: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,7 +226,9 @@ def target_panel(snapshot: Snapshot, target: Target | None = None, *, since: int
 
 
 def newest_periods(snapshot: Snapshot, count: int) -> Snapshot:
-    """The same snapshot with the target's panel cut to its newest `count` known target periods (a rolling window).
+    """The same snapshot with the target's panel cut to its newest target periods (a rolling window).
+
+    As many levels stay as `count` transformed values need.
 
     Args:
         snapshot: what is known at the origin.
@@ -237,7 +239,7 @@ def newest_periods(snapshot: Snapshot, count: int) -> Snapshot:
     if last == NO_POSITION or target is None:
         return snapshot
     own = snapshot.panel(target.transform.inputs(target.series[0])[0])
-    start = max(0, last - count + 1 - own.first)
+    start = max(0, last - count + 1 - target.transform.lookback - own.first)
     cut = replace(
         own,
         first=own.first + start,

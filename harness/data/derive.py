@@ -196,7 +196,7 @@ def restored(new: pl.DataFrame, old: pl.DataFrame, publications: pl.DataFrame) -
         .unique(subset=list(ORDER))
         .join(old, on=list(ORDER), how="anti")
     )
-    # a publication that left a cell "unchanged" before the cell had any value says nothing about it
+    # a publication that left a cell "unchanged" says nothing about it as long as nobody knows what stood then
     said = standing(following, old).filter(pl.col("stated").is_not_null() | pl.col("complete"))
     return said.select(STATEMENT.names())
 

@@ -12,6 +12,7 @@ from harness.core.errors import UnknownNameError, UserError
 from harness.core.recipe import Params, Recipe, Target
 from harness.forecast.baselines import RULES, Naive
 from harness.forecast.protocol import Forecaster
+from harness.forecast.steps import with_steps
 from harness.forecast.user_class import is_user_class, load_user_class
 
 REFERENCE = "last_value"
@@ -199,16 +200,37 @@ def resolve_params(kind: str, params: Mapping[str, object]) -> Params:
     return tuple(sorted(resolved.items()))
 
 
+def learns_from_rows(kind: str) -> bool:
+    """Whether a kind can be given feature rows.
+
+    >>> learns_from_rows("lightgbm"), learns_from_rows("my_models:Trend"), learns_from_rows("drift")
+    (True, True, False)
+    """
+    return is_user_class(kind) or entry_for(kind).needs_rows
+
+
 def build(recipe: Recipe, *, folder: str = "") -> Forecaster:
-    """The forecaster of a recipe, unfitted.
+    """The forecaster of a recipe, unfitted, behind the recipe's steps.
 
     Args:
         recipe: resolved by `resolve_params`.
         folder: folder of the experiment file, where user classes are looked for first.
 
     Raises:
-        UserError: no such kind, module or class, or parameters its constructor does not take.
+        UserError: no such kind, module or class, or parameters its constructor does not take; steps that cannot be
+            built, or of a model without feature rows.
     """
+    if not recipe.steps:
+        return _bare(recipe, folder)
+    if not learns_from_rows(recipe.kind):
+        raise UserError(
+            f"{recipe.name}: {recipe.kind} learns from no feature rows, so steps have nothing to work on",
+            fix="remove its steps",
+        )
+    return with_steps(partial(_bare, recipe, folder), recipe.steps, folder=folder)
+
+
+def _bare(recipe: Recipe, folder: str) -> Forecaster:
     entry = entry_for(recipe.kind)
     params = dict(recipe.params)
     if recipe.kind == "external":

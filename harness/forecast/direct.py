@@ -50,7 +50,9 @@ def designs(rows: Rows, snapshot: Snapshot, columns: list[str] | None = None) ->
     ids = sorted(snapshot.target.series) if snapshot.target is not None else []
     code = {series_id: place for place, series_id in enumerate(ids)}
     matrix = rows.X.select(columns or rows.X.columns).cast(pl.Float64).fill_null(float("nan")).to_numpy()
-    order = rows.keys.with_row_index("place").sort("horizon", "series_id", "pseudo_origin", "period")
+    order = rows.keys.with_row_index("place").sort(
+        "horizon", "series_id", "pseudo_origin", "period", maintain_order=True
+    )
     for (horizon,), part in order.group_by("horizon", maintain_order=True):
         place = part["place"].to_numpy().astype(np.int64)
         series = np.array([code[series_id] for series_id in part["series_id"]], dtype=np.int64)

@@ -44,6 +44,16 @@ class Sklearn:
         self.warnings: list[str] = []
         """What fitting complained about, one line each."""
 
+    @property
+    def splits_rows(self) -> str:
+        """The parameter by which the regressor splits its training rows itself, row by row; "" = it does not."""
+        given = self._prototype.get_params(deep=False)
+        if "cv" in given:
+            return "cv"
+        if "early_stopping" in given:
+            return "early_stopping" if given["early_stopping"] else ""
+        return "n_iter_no_change" if given.get("n_iter_no_change") is not None else ""
+
     def fit(self, rows: Rows | None, snapshot: Snapshot, *, seed: int) -> None:
         """Train every horizon that has rows.
 

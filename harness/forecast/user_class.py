@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from harness.core.errors import UnknownNameError, UserError
 from harness.core.identity import digest
@@ -28,17 +29,35 @@ def is_user_class(kind: str) -> bool:
 def load_user_class(kind: str, *, folder: str, params: Mapping[str, object]) -> Forecaster:
     """Build a user's forecaster.
 
-    A file of the folder is loaded under a private name, anew for every model, so that two experiments may each have
-    their own `models.py`; modules beside it can be imported at its top, not later inside its functions.
-
     Args:
         kind: `module:name`.
         folder: folder of the experiment file; "" = installed packages only.
         params: passed to the class by keyword.
 
     Raises:
+        UserError: as `load_user_object`; it has `fit` and `predict`.
+    """
+    methods = ("fit", "predict")
+    made: Forecaster = load_user_object(kind, folder=folder, params=params, methods=methods, noun="forecaster")
+    return made
+
+
+def load_user_object(kind: str, *, folder: str, params: Mapping[str, object], methods: Sequence[str], noun: str) -> Any:
+    """Build an object of a user's class.
+
+    A file of the folder is loaded under a private name, anew for every object, so that two experiments may each have
+    their own `models.py`; modules beside it can be imported at its top, not later inside its functions.
+
+    Args:
+        kind: `module:name`.
+        folder: folder of the experiment file; "" = installed packages only.
+        params: passed to the class by keyword.
+        methods: what it must be able to do.
+        noun: what it is to be, for messages.
+
+    Raises:
         UserError: the module cannot be found or run, it has no such class, the class refuses the parameters or lacks
-            `fit` or `predict`.
+            a method.
     """
     module_name, _, name = kind.partition(":")
     module = _module(module_name, folder)
@@ -51,11 +70,11 @@ def load_user_class(kind: str, *, folder: str, params: Mapping[str, object]) -> 
         made = made_by(**params)
     except TypeError as error:
         raise UserError(f"{kind} does not take these parameters", value=error, fix="change its params") from error
-    lacking = [method for method in ("fit", "predict") if not callable(getattr(made, method, None))]
+    lacking = [method for method in methods if not callable(getattr(made, method, None))]
     if lacking:
-        raise UserError(f"{kind} is no forecaster", value=f"no method {lacking[0]}", rule="it has fit and predict")
-    forecaster: Forecaster = made
-    return forecaster
+        rule = f"it has {' and '.join(methods)}"
+        raise UserError(f"{kind} is no {noun}", value=f"no method {lacking[0]}", rule=rule)
+    return made
 
 
 def _module(name: str, folder: str) -> ModuleType:

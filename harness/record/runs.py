@@ -45,7 +45,11 @@ class RunFiles:
 def start_run(home: Home, run_id: str, experiment: Experiment) -> RunFiles:
     """Open the folder of a run; a finished manifest of the same identity stays until it is replaced."""
     files = RunFiles(run_id, home.runs / run_id)
-    if not (files.folder / MANIFEST).exists():
+    try:
+        begun_before = bool(read_manifest(files))
+    except DamagedError:  # none yet, or a damaged one: the cells are still there, so the run starts its record anew
+        begun_before = False
+    if not begun_before:
         begun = {
             "run_id": run_id,
             "name": experiment.name,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import calendar
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -375,16 +375,6 @@ class PlainPlan:
             for horizon in self.setting.horizons
             for row in range(len(self.series))
         )
-
-
-@dataclass
-class Seen:
-    """Counts of what the generated cases contained, so that a test cannot pass on cases where nothing happens."""
-
-    counts: dict[str, int] = field(default_factory=dict)
-
-    def add(self, what: str, number: int = 1) -> None:
-        self.counts[what] = self.counts.get(what, 0) + number
 
 
 def _periods(series: PlainSeries) -> set[int]:

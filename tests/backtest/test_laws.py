@@ -360,6 +360,5 @@ def test_a_rolling_window_leaves_a_snapshot_model_its_newest_periods(
 ) -> None:
     fixed = replace(AR, params=(("lags", (1,)),))
     ran = run(small((fixed,), place, training=Training(minimum=5, rolling=9)), changes, tmp_path / "home")
-    # nine levels are eight growth rates
-    np.testing.assert_allclose(ran.of("ar")["value"], by_hand(ran, cadence=1, window=8), rtol=1e-9)
+    np.testing.assert_allclose(ran.of("ar")["value"], by_hand(ran, cadence=1, window=9), rtol=1e-9)
     assert not np.allclose(ran.of("ar")["value"], by_hand(ran, cadence=1), rtol=1e-6)

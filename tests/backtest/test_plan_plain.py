@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import time, timedelta
 from pathlib import Path
 from random import Random
@@ -32,11 +32,21 @@ from harness.data.changes import ChangeFile
 from harness.data.outcomes import OUTCOME_STATUS
 from harness.data.replay import Replay
 from tests.backtest.made_releases import LENGTH, History, history
-from tests.backtest.plain_plan import FLAWS, PlainPlan, PlainSetting, Seen
+from tests.backtest.plain_plan import FLAWS, PlainPlan, PlainSetting
 
 ZONES = ("UTC", "Europe/London", "America/New_York", "Asia/Tokyo")
 SCHEDULES = {"Q": ("quarter_end", "month_end"), "M": ("month_end", "weekday"), "W-WED": ("weekday", "month_end")}
 OWN = FeatureBlock("own", latest=(1, 2), age=True)
+
+
+@dataclass
+class Seen:
+    """Counts of what the generated cases contained, so that a test cannot pass on cases where nothing happens."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, what: str, number: int = 1) -> None:
+        self.counts[what] = self.counts.get(what, 0) + number
 
 
 def setting(random: Random, made: History) -> PlainSetting:

@@ -14,6 +14,7 @@ import duckdb
 import pytest
 
 from harness.core.errors import ArchiveBusyError, DamagedError, UserError
+from harness.core.series import Series
 from harness.data.archive import Archive
 from tests.data.archive_samples import FEB, JAN, at, opened, rows, values
 
@@ -108,7 +109,7 @@ def test_a_second_writer_waits_and_is_then_told_which_process_holds_the_archive(
     with running(HOLDS, archive.path, mode) as other:
         begun = time.monotonic()
         with pytest.raises(ArchiveBusyError, match=f"process {other}"):
-            Archive.open(archive.path, wait=0.2)
+            Archive.open(archive.path, wait=0.2).define(Series("rpi", "M"))
         assert time.monotonic() - begun >= 0.2
     # whoever dies lets go
     assert Archive.open(archive.path, wait=5).append(rows((FEB, at(4, 20), 2.0)), source="next").batch == 2
@@ -145,6 +146,11 @@ def test_a_damaged_archive_is_refused_with_one_message(archive, kind, read_only)
         values(Archive.open(archive.path, read_only=read_only), at(3, 1))
     with pytest.raises(DamagedError, match=r"damaged.*restore"):
         archive.append(rows((FEB, at(4, 20), 2.0)), source="test")
+
+
+def test_an_archive_whose_creation_was_interrupted_is_created_again(tmp_path):
+    duckdb.connect(str(tmp_path / "archive.duckdb")).close()
+    assert Archive.open(tmp_path / "archive.duckdb").series() == []
 
 
 def test_a_database_of_something_else_is_refused(tmp_path):

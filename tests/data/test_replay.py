@@ -165,6 +165,14 @@ def test_a_declared_closure_is_not_told_before_its_announcement(tmp_path):
     assert told == [(0, True), (1, False)]
 
 
+def test_an_exception_to_the_lag_rule_is_not_told_before_its_day(tmp_path):
+    delayed = LagRule("calendar_days", n=20, exceptions=((MAR, MAY),))
+    archive = opened(tmp_path, Series("cpi", "M", lag=delayed))
+    archive.append(rows((JAN, at(2, 20), 1.0)), source="test", known_through=at(7, 1))
+    told = [archive.as_of(origin).series["cpi"].lag for origin in (at(5, 31), at(6, 1))]
+    assert [len(lag.exceptions) for lag in told] == [0, 1]
+
+
 def test_walking_builds_no_frame_per_origin(tmp_path, monkeypatch):
     archive = opened(tmp_path)
     months = pl.date_range(date(2000, 1, 1), date(2009, 12, 1), "1mo", eager=True).dt.month_end()

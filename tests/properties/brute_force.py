@@ -26,34 +26,34 @@ class BruteForce:
     listed: list[Span] = field(default_factory=list)
 
     def contradicts(self, row: Row) -> bool:
-        """Whether a row has another value than what was said of its cell at its instant, if only by "unchanged"."""
+        """Whether a row has another value than what was said of its cell at its instant."""
         series, period, at, value = row
-        told = self.said.get((series, period), {})
-        unchanged = any(
-            span[:2] == (series, at) and span[2] <= period <= span[3] and min(told, default=at) < at
-            for span in self.listed
-        )
-        return told[at] != value if at in told else unchanged
+        return self.said.get((series, period), {}).get(at, value) != value
 
     def rows(self, rows: Iterable[Row]) -> None:
         for series, period, at, value in rows:
             self.said.setdefault((series, period), {})[at] = value
+        self._settle()
 
     def complete(self, rows: list[Row]) -> None:
-        self.rows(rows)
         for series, at in {(row[0], row[2]) for row in rows}:
             periods = [row[1] for row in rows if (row[0], row[2]) == (series, at)]
             for period in range(min(periods), max(periods) + 1):
                 self.said.setdefault((series, period), {}).setdefault(at, None)
+        self.rows(rows)
 
     def changes(self, rows: list[Row], publications: list[Span]) -> None:
-        self.rows(rows)
         self.listed += publications
-        for series, at, first, last in sorted(publications, key=lambda span: span[1]):
+        self.rows(rows)
+
+    def _settle(self) -> None:
+        """A listed publication says "unchanged": the first batch that shows what stood then tells what that was."""
+        for series, at, first, last in sorted(self.listed, key=lambda span: span[1]):
             for period in range(first, last + 1):
-                earlier = [when for when in self.said.get((series, period), {}) if when <= at]
+                told = self.said.get((series, period), {})
+                earlier = [when for when in told if when <= at]
                 if earlier:
-                    self.said[series, period].setdefault(at, self.said[series, period][max(earlier)])
+                    told.setdefault(at, told[max(earlier)])
 
     def as_of(self, origin: int) -> Known:
         """Newest value and its publication by cell, withdrawn cells left out."""

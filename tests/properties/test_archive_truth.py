@@ -154,6 +154,7 @@ def rows(place: int, *told: tuple[int, int, float | None]) -> list:
     return [(series.id, ordinal(series, period), INSTANTS[number], value) for period, number, value in told]
 
 
+SPAN = (ordinal(SERIES[0], 0), ordinal(SERIES[0], 3))
 EXAMPLES = {
     "february, april, then a late march": [
         {"coverage": "rows", "rows": rows(1, (0, 1, 1.0), (0, 3, 1.0))},
@@ -169,6 +170,11 @@ EXAMPLES = {
     "noise, then a late revision between": [
         {"coverage": "rows", "rows": rows(0, (0, 0, 1.0), (0, 1, 1.04), (0, 4, 1.0))},
         {"coverage": "rows", "rows": rows(0, (0, 3, 2.0))},
+    ],
+    "unchanged, before what stood then was known": [
+        {"coverage": "listed", "rows": rows(0, (0, 0, 1.0)), "spans": [("x/monthly", INSTANTS[5], *SPAN)]},
+        {"coverage": "rows", "rows": rows(0, (1, 0, 1.06))},
+        {"coverage": "rows", "rows": rows(0, (1, 3, 1.0))},
     ],
     "history before the first vintage": [{"coverage": "rows", "rows": rows(0, (0, 3, 1.0), (1, 3, 2.0))}],
 }
@@ -209,7 +215,7 @@ def test_replay_as_of_and_brute_force_agree(given_batches: list) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=500, deadline=None, report_multiple_bugs=False, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, report_multiple_bugs=False, suppress_health_check=[HealthCheck.too_slow])
 @given(batches())
 def test_replay_as_of_and_brute_force_agree_at_length(given_batches: list) -> None:
     check(given_batches)

@@ -58,9 +58,7 @@ class Archive:
             DamagedError: the file is damaged, or no archive.
         """
         store = Store(Path(path), wait=wait)
-        if not read_only:
-            store.create()
-        store.check()
+        store.prepare(read_only=read_only)
         return cls(store, read_only=read_only)
 
     @property

@@ -80,7 +80,10 @@ def _tables(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> list
     return [
         ("series", series),
         ("changes", read(CHANGES, ("published", "code", "period"))),
-        ("publications", read(PUBLICATIONS, ("published", "code", "first", "last", "complete", "countable"))),
+        (
+            "publications",
+            read(PUBLICATIONS, ("published", "code", "first", "last", "complete", "countable", "captured")),
+        ),
         ("forecasts", read(FORECASTS, ("issued", "source", "code", "period", "quantile"))),
     ]
 

@@ -39,6 +39,7 @@ CREATE TABLE set_aside (
 CREATE TABLE known (code INTEGER, known_through BIGINT);
 """
 HOLDER = re.compile(r"PID (\d+)")
+LOCK_TABLE = Path("/proc/locks")
 DAMAGE = (
     "not a valid DuckDB database",
     "Could not read enough bytes",
@@ -71,6 +72,7 @@ class Store:
     @contextmanager
     def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection inside one transaction: everything in the block is kept, or nothing."""
+        _require(self.path)
         with _locked(self.path, self.wait, shared=False), _connected(self.path, read_only=False) as connection:
             connection.begin()
             try:
@@ -80,35 +82,37 @@ class Store:
                 raise
             connection.commit()
 
-    def create(self) -> None:
-        """Make the tables of a new archive; leaves an existing one as it is."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(self.path, self.wait, shared=False), _connected(self.path, read_only=False) as connection:
-            if connection.execute("SELECT count(*) FROM duckdb_tables()").fetchall() == [(0,)]:
-                connection.begin()
-                connection.execute(TABLES)
-                connection.execute("INSERT INTO meta VALUES (?)", [FORMAT])
-                connection.commit()
-
-    def check(self) -> None:
-        """Refuse a file that is no archive.
+    def prepare(self, *, read_only: bool) -> None:
+        """Make a new archive's tables, unless it is only to be read; refuse a file that is no archive.
 
         Raises:
-            UserError: there is no such file.
+            UserError: it is only to be read, and there is no such file.
             DamagedError: it is damaged, or something else.
         """
-        if not self.path.exists():
-            raise UserError("no such archive", value=self.path, fix="check the path, or open it without read_only")
+        if not read_only and not self.path.exists():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._create()
         with self.reading() as connection:
             known = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
             formats = connection.execute("SELECT format FROM meta").fetchall() if "meta" in known else []
-        if formats != [(FORMAT,)]:
+        if not known and not read_only:
+            # whoever created the file was stopped before it wrote the tables
+            self._create()
+        elif formats != [(FORMAT,)]:
             raise DamagedError(
                 "this file is not an archive of this version",
                 value=self.path,
                 rule=f"archive format {FORMAT}",
                 fix=FIX_DAMAGE,
             )
+
+    def _create(self) -> None:
+        with _locked(self.path, self.wait, shared=False), _connected(self.path, read_only=False) as connection:
+            if connection.execute("SELECT count(*) FROM duckdb_tables()").fetchall() == [(0,)]:
+                connection.begin()
+                connection.execute(TABLES)
+                connection.execute("INSERT INTO meta VALUES (?)", [FORMAT])
+                connection.commit()
 
 
 def query(connection: duckdb.DuckDBPyConnection, text: str, *parameters: object) -> pl.DataFrame:
@@ -139,8 +143,8 @@ def insert(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFram
 
 @contextmanager
 def _connected(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
-    if read_only and not path.exists():
-        raise UserError("no such archive", value=path, fix="check the path, or open it without read_only")
+    if read_only:
+        _require(path)
     try:
         connection = duckdb.connect(str(path), read_only=read_only)
         try:
@@ -149,6 +153,11 @@ def _connected(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnec
             connection.close()
     except duckdb.Error as error:
         raise _explained(error, path) from error
+
+
+def _require(path: Path) -> None:
+    if not path.exists():
+        raise UserError("no such archive", value=path, fix="check the path, or open it without read_only")
 
 
 def _damaged(path: Path, why: str) -> DamagedError:
@@ -179,14 +188,14 @@ def _busy(path: Path, holder: str) -> ArchiveBusyError:
 
 @contextmanager
 def _locked(path: Path, wait: float, *, shared: bool) -> Iterator[None]:
-    """Hold the lock file beside the archive, with the holder's process id in it."""
+    """Hold the lock file beside the archive, with the last writer's process id in it."""
     handle = _lock_file(path, shared=shared)
     if handle is None:
         yield
         return
     try:
         _acquire(handle, path, wait, shared=shared)
-        with suppress(OSError):  # a reader may not be allowed to write its id
+        if not shared:
             os.ftruncate(handle, 0)
             os.pwrite(handle, str(os.getpid()).encode(), 0)
         yield
@@ -216,7 +225,18 @@ def _acquire(handle: int, path: Path, wait: float, *, shared: bool) -> None:
             fcntl.flock(handle, mode | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= deadline:
-                raise _busy(path, os.pread(handle, 32, 0).decode()) from None
+                raise _busy(path, _holder(handle)) from None
             time.sleep(0.02)
         else:
             return
+
+
+def _holder(handle: int) -> str:
+    """Process ids of those who hold the lock: from the system's table, or else the last writer's word."""
+    inode = os.fstat(handle).st_ino
+    with suppress(OSError):
+        # 1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF
+        fields = [line.split() for line in LOCK_TABLE.read_text().splitlines()]
+        held = [row for row in fields if row[1] == "FLOCK" and row[5].endswith(f":{inode}")]
+        return ", ".join(sorted({row[4] for row in held}))
+    return os.pread(handle, 32, 0).decode()
