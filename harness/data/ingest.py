@@ -127,8 +127,7 @@ def ingest(folder: Path, archive: Archive, *, raw_dir: Path) -> IngestReport:
     for table in [table for one in inputs for table in (one.table, one.listed)] + [issued]:
         if table is not None:
             _keep_raw(table, raw_dir)
-    for series in dataset.series:
-        archive.define(series)
+    archive.define(*dataset.series)
     reports = [
         _append(archive, one, observed[one.tag])
         if one.tag in observed

@@ -19,6 +19,7 @@ from harness.experiment.facts import Facts
 from harness.experiment.features import OPERATIONS
 from harness.experiment.model_checks import check_functionals, check_names, check_rivals, check_score
 from harness.experiment.parts import Parts
+from harness.experiment.steps import check_steps
 
 SCALE_FREE = LOGARITHMIC | {"realised_volatility"}
 """Transforms that a change of base year or unit leaves alone."""
@@ -42,6 +43,7 @@ def check(parts: Parts, facts: Facts, problems: Problems) -> None:
     check_training(parts.training, problems)
     check_names(parts, problems)
     check_functionals(parts.models, parts.score_primary, problems)
+    check_steps(parts.models, parts.features, problems)
     if parts.kpi is not None and origins is not None:
         check_kpi(parts.kpi, origins.latency, problems)
 

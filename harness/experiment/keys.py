@@ -42,7 +42,7 @@ KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "origins": ("every", "first", "last", "warm_up", "latency", "time", "calendar", "pseudo"),
         "horizons": ("steps",),
-        "training": ("window", "minimum", "refit_every"),
+        "training": ("window", "minimum", "refit_every", "steps"),
         "window": ("rolling",),
         "features": (
             "series",
@@ -64,6 +64,7 @@ KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "kind",
             "params",
             "features",
+            "steps",
             "functional",
             "fallback",
             "refit_every",

@@ -21,6 +21,7 @@ from harness.experiment.models import Surroundings, read_models
 from harness.experiment.parts import Parts, named_series, parts_of
 from harness.experiment.schedule import read_origins
 from harness.experiment.sections import read_horizons, read_kpi, read_primary, read_training
+from harness.experiment.steps import read_steps
 from harness.experiment.target import read_target
 
 
@@ -98,7 +99,8 @@ def _read(top: Table, folder: Path) -> Experiment | None:
     origins = read_origins(top.table("origins"), zone)
     blocks = read_features(top, target, facts)
     primary = read_primary(top.table("score"))
-    around = Surroundings(folder, target, tuple(top.table("features").values), functional_of(primary), facts)
+    steps = read_steps(top.table("training"), folder)
+    around = Surroundings(folder, target, tuple(top.table("features").values), functional_of(primary), facts, steps)
     parts = Parts(
         target,
         origins,

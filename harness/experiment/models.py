@@ -9,10 +9,11 @@ from typing import Literal, cast
 
 from harness.core.errors import UnknownNameError, UserError
 from harness.core.reading import Table, meant
-from harness.core.recipe import Experiment, Params, Recipe, Target
+from harness.core.recipe import Experiment, Params, Recipe, Step, Target
 from harness.experiment.facts import Facts
 from harness.experiment.features import NAME, NAME_RULE
 from harness.experiment.keys import KEYS
+from harness.experiment.steps import completed_steps, read_steps
 from harness.experiment.usercode import code_of
 from harness.forecast.catalog import CATALOG, WORKS_ON, CatalogEntry, entry_for, resolve_params
 from harness.forecast.user_class import is_user_class
@@ -33,6 +34,7 @@ class Surroundings:
         blocks: names of the feature blocks, in the order of the file.
         functional: what the primary score asks for.
         facts: what the datasets declare.
+        steps: what [training] says every model with feature rows takes them through.
     """
 
     folder: Path
@@ -40,6 +42,7 @@ class Surroundings:
     blocks: tuple[str, ...]
     functional: Literal["mean", "median"]
     facts: Facts
+    steps: tuple[Step, ...] = ()
 
 
 def completed(experiment: Experiment) -> Experiment:
@@ -55,6 +58,7 @@ def completed(experiment: Experiment) -> Experiment:
             params=resolve_params(model.kind, dict(model.params)),
             features=model.features or (blocks if entry_for(model.kind).needs_rows else ()),
             code=code_of(model.kind, Path(experiment.folder)) if is_user_class(model.kind) else "",
+            steps=completed_steps(model.steps, Path(experiment.folder)),
         )
         for model in experiment.models
     )
@@ -77,6 +81,7 @@ def _read_model(name: str, table: Table, around: Surroundings) -> Recipe | None:
     refit_every = table.integer("refit_every", 1, least=1) if "refit_every" in table.values else None
     fallback = table.text("fallback")
     span = (table.day("from"), table.day("to"))
+    steps = read_steps(table, around.folder)
     if entry is None:
         return None
     if kind == EXTERNAL:
@@ -86,11 +91,12 @@ def _read_model(name: str, table: Table, around: Surroundings) -> Recipe | None:
             if key in table.values:
                 table.bad(key, f'belongs to kind = "{EXTERNAL}" only')
     source = table.text("source") if kind == EXTERNAL else ""
+    features = _read_features(table, kind, entry, around.blocks)
     return Recipe(
         name,
         kind,
         params=_read_params(table, kind, functional),
-        features=_read_features(table, kind, entry, around.blocks),
+        features=features,
         functional=cast("Literal['mean', 'median']", functional),
         fallback=fallback,
         refit_every=refit_every,
@@ -98,6 +104,7 @@ def _read_model(name: str, table: Table, around: Surroundings) -> Recipe | None:
         span=span if kind == EXTERNAL else (None, None),
         cutoff_known=_cutoff_known(table, source, around.facts),
         code=_read_code(table, kind, around.folder),
+        steps=steps if "steps" in table.values else around.steps if features else (),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
+from harness.core.time import local_day
 from harness.report.board import Notes, answer, board_table, public_text, unanswered
 from harness.report.facts import PSEUDO_REAL_TIME, UNKNOWN_CUTOFF, Facts, facts_of, horizon_text
 from harness.report.run import Run
@@ -53,7 +54,7 @@ def data_rows(inputs: pl.DataFrame) -> tuple[list[str], list[list[str]]]:
         [
             *(row[name] or "-" for name in ("series_id", "role", "frequency", "lag")),
             *(share(row[name]) for name in shares),
-            row["known_through"].date().isoformat(),
+            local_day(row["known_through"], row["zone"]).isoformat(),
         ]
         for row in inputs.sort("role", "series_id", descending=[True, False]).iter_rows(named=True)
     ]

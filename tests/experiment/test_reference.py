@@ -9,6 +9,7 @@ import pytest
 from harness.core.transform import TRANSFORMS
 from harness.experiment import KEYS
 from harness.forecast.catalog import CATALOG
+from harness.forecast.steps import STEPS
 
 README = Path(__file__).parents[2] / "experiments" / "README.md"
 HEADINGS = {
@@ -84,6 +85,24 @@ def test_every_transform_and_its_keys_are_documented_with_a_formula() -> None:
 )
 def test_every_kind_is_documented_with_its_parameters_and_defaults(kind: str) -> None:
     assert kind_row(kind) in README.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("kind", STEPS)
+def test_every_step_is_documented_with_its_parameters_and_defaults(kind: str) -> None:
+    entry = STEPS[kind]
+    named = [*(f"`{name}` (required)" for name in entry.required)]
+    named += [f"`{name}` ({shown(default)})" for name, default in entry.defaults.items()]
+    row = rf"^\| `{kind}` \| {re.escape(entry.doc)} \| [^|]+ \| {re.escape(', '.join(named) or 'none')} \|$"
+    assert re.search(row, section("Steps"), re.MULTILINE)
+
+
+def test_every_word_of_a_step_is_documented() -> None:
+    text = section("Steps")
+    words = [(kind, word) for kind, entry in STEPS.items() for named in entry.words.values() for word in named]
+    for kind, word in words:
+        assert re.search(rf"\b{word}\b", text), (kind, word)
+    for name in re.findall(r"^\| `([a-z]+)` \|", text, re.MULTILINE):
+        assert name in STEPS, name
 
 
 def test_documented_words_are_the_ones_the_reader_takes() -> None:

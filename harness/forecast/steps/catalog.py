@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+from math import isfinite
 from types import MappingProxyType
 from typing import Any
 
@@ -14,11 +16,9 @@ from harness.forecast.steps.components import Pca
 from harness.forecast.steps.encode import ENCODINGS, Encode
 from harness.forecast.steps.foreign import sklearn_step, user_step
 from harness.forecast.steps.protocol import ColumnStep
-from harness.forecast.steps.resample import METHODS, Resample
+from harness.forecast.steps.resample import METHODS, RESAMPLE, Resample
 from harness.forecast.steps.selection import SCORES, Select
 from harness.forecast.user_class import is_user_class
-
-RESAMPLE = "resample"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,13 @@ STEPS: Mapping[str, StepEntry] = MappingProxyType(
 )
 
 
+_LISTS: Mapping[str, type] = MappingProxyType({"limits": float, "quantiles": float, "names": str, "columns": str})
+"""Parameters that are lists, and of what."""
+_NOUNS: Mapping[type, str] = MappingProxyType(
+    {float: "number", int: "whole number", str: "text", bool: "flag (true or false)"}
+)
+
+
 def is_sklearn_name(kind: str) -> bool:
     """Whether a kind is a dotted name inside scikit-learn.
 
@@ -111,20 +118,39 @@ def resolve_step(kind: str, params: Mapping[str, object]) -> Params:
         return tuple(sorted(given.items()))
     if kind not in STEPS:
         raise UnknownNameError("step", kind, STEPS)
+    for name, value in params.items():
+        check_parameter(kind, name, value)
     entry = STEPS[kind]
-    for name in params:
-        if name not in (*entry.defaults, *entry.required):
-            raise UnknownNameError(f"parameter of {kind}", name, (*entry.defaults, *entry.required))
     for name in entry.required:
         if name not in params:
             raise UserError(f"step {kind} needs {name}", fix=f'add {name} = ["..."]')
     resolved = {name: _frozen(value) for name, value in {**entry.defaults, **params}.items()}
-    for name, value in resolved.items():
-        _check(f"{kind}: {name}", value, entry.defaults.get(name, ()), entry.words.get(name))
     if kind == RESAMPLE:
         resolved = _of_method(resolved, params)
     entry.factory(**resolved)
     return tuple(sorted(resolved.items()))
+
+
+def check_parameter(kind: str, name: str, value: object) -> None:
+    """Hold one parameter of a built-in step against its name, its type and its words.
+
+    Raises:
+        UnknownNameError: the step has no such parameter.
+        UserError: a wrong type, or a word it does not take.
+    """
+    entry = STEPS[kind]
+    known = (*entry.defaults, *entry.required)
+    if name not in known:
+        raise UnknownNameError(f"parameter of {kind}", name, known)
+    words = entry.words.get(name)
+    if words is not None and value not in words:
+        close = get_close_matches(str(value), words, n=1, cutoff=0.5)
+        fix = f"did you mean {close[0]!r}?" if close else ""
+        raise UserError(f"{kind}: unknown {name}", value=repr(value), rule=f"one of {', '.join(words)}", fix=fix)
+    item = _LISTS.get(name) or type(entry.defaults[name])
+    if not (_all_are(value, item) if name in _LISTS else _is(value, item)):
+        rule = f"a list of {_NOUNS[item]}s" if name in _LISTS else f"a {_NOUNS[item]}"
+        raise UserError(f"{kind}: {name} has the wrong type", value=repr(value), rule=rule)
 
 
 def build_step(step: Step, *, folder: str = "") -> ColumnStep | Resample:
@@ -173,10 +199,11 @@ def _frozen(value: object) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, (list, tuple)) else value
 
 
-def _check(name: str, value: object, default: object, words: tuple[str, ...] | None) -> None:
-    if words is not None and value not in words:
-        raise UserError(f"{name} is unknown", value=repr(value), rule=f"one of {', '.join(words)}")
-    wanted: tuple[type, ...] = (int, float) if isinstance(default, float) else (type(default),)
-    if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
-        kind = "list" if isinstance(default, tuple) else "number" if float in wanted else wanted[-1].__name__
-        raise UserError(f"{name} has the wrong type", value=repr(value), rule=f"a {kind}")
+def _all_are(value: object, item: type) -> bool:
+    return isinstance(value, (list, tuple)) and all(_is(one, item) for one in value)
+
+
+def _is(value: object, item: type) -> bool:
+    if item is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
+    return type(value) is item

@@ -14,6 +14,7 @@ from harness.core.transform import Floats
 from harness.forecast.steps.rows import Places, StepRows
 from harness.forecast.steps.smote import synthetic
 
+RESAMPLE = "resample"
 METHODS: Mapping[str, tuple[str, ...]] = {
     "oversample": ("quantiles", "ratio"),
     "smote": ("quantiles", "ratio", "neighbours"),

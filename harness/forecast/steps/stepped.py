@@ -14,8 +14,9 @@ from harness.core.recipe import Step
 from harness.core.snapshot import Snapshot
 from harness.forecast.paths import answers
 from harness.forecast.protocol import Forecaster, Storable
-from harness.forecast.steps.catalog import RESAMPLE, check_order
+from harness.forecast.steps.catalog import check_order
 from harness.forecast.steps.pipeline import StepPipeline
+from harness.forecast.steps.resample import RESAMPLE
 from harness.forecast.steps.rows import by_horizon
 
 
