@@ -43,6 +43,7 @@ steps = [1]
 window = { rolling = 100 }
 minimum = 50
 refit_every = 4
+steps = [{ kind = "impute" }]
 
 [features.own]
 series = "own"
@@ -97,6 +98,7 @@ features = ["own", "spread"]
 functional = "mean"
 fallback = "ewma"
 refit_every = 8
+steps = [{ kind = "scale", method = "robust" }, { kind = "pca", components = 2 }]
 
 [models.ar]
 kind = "autoregression"

@@ -27,7 +27,8 @@ SEED = derive_seed(3, 0, 1)
 
 
 def bins(y: Floats) -> Floats:
-    low, high = np.quantile(y, [0.1, 0.9])
+    """Which tail of the labels of PANEL a label is in."""
+    low, high = np.quantile(labels(only(PANEL)), [0.1, 0.9])
     return np.where(y <= low, 0, np.where(y > high, 2, 1))
 
 
@@ -74,9 +75,7 @@ def test_smote_is_imbalanced_learns_with_labels_on_the_same_line() -> None:
 
 def test_a_bin_too_small_for_smote_is_left_as_it_is_and_said() -> None:
     pipeline, rows = fitted(table(6), SYNTHETIC)
-    assert pipeline.warnings == [
-        f"step resample: bin {code} has 1 row, too few to make others from" for code in (0, 2)
-    ]
+    assert pipeline.warnings == [f"step resample: bin {code} has 1 row, too few to make others from" for code in (0, 2)]
     assert len(rows) == 6
 
 
