@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         OutcomeRule,
         Recipe,
         Schedule,
+        Step,
         Target,
         Training,
     )
@@ -46,6 +47,7 @@ __all__ = [
     "Run",
     "Schedule",
     "Series",
+    "Step",
     "Target",
     "Training",
     "Transform",
@@ -69,6 +71,7 @@ _WHERE: Final = MappingProxyType(
         "Run": "harness.report.run",
         "Schedule": "harness.core.recipe",
         "Series": "harness.core.series",
+        "Step": "harness.core.recipe",
         "Target": "harness.core.recipe",
         "Training": "harness.core.recipe",
         "Transform": "harness.core.transform",

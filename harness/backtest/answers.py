@@ -13,7 +13,7 @@ from harness.backtest.splits import Plan
 from harness.core.frames import ANSWER_SCHEMA
 from harness.core.recipe import Recipe
 from harness.core.snapshot import NO_POSITION, Snapshot, target_panel
-from harness.core.time import local_day, micros
+from harness.core.time import micros
 from harness.record.cells import CELL_SCHEMA
 
 Integers = NDArray[np.int64]
@@ -43,10 +43,6 @@ class Asked:
         if not self.recipe.source:
             return float("nan")
         moment = self.plan.instants[self.origin]
-        start, end = self.recipe.span
-        day = local_day(moment, self.plan.experiment.origins.zone)
-        if (start and day < start) or (end and day > end):
-            return float("nan")
         issued = [
             issue.issued_at
             for issue in self.snapshot.issues
@@ -70,7 +66,7 @@ def blank_cell(asked: Asked, short: Mapping[int, str]) -> pl.DataFrame:
     public = plan.already_public(asked.origin)[asked.series, asked.horizons]
     status = np.where(public, "already_public", np.where(asked.before_issue, "not_issued", ASKED)).astype(object)
     reasons = np.full(len(status), None, dtype=object)
-    reasons[status == "not_issued"] = "no issue within the declared span was known"
+    reasons[status == "not_issued"] = "nothing was issued by then"
     for horizon, reason in short.items():
         rows = (asked.horizons == horizon) & (status == ASKED)
         status[rows], reasons[rows] = "abstained", reason

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
 
 from harness.backtest.data_facts import input_facts, origin_facts, public_shares
-from harness.backtest.splits import Plan
+from harness.backtest.splits import Plan, target_inputs
 from harness.core.frames import UTC_INSTANT
 from harness.core.recipe import Recipe
-from harness.core.time import MICROSECOND, NEVER, Timeline, end_of_day, instant
+from harness.core.time import MICROSECOND, NEVER, SEASONS, Timeline, end_of_day, instant
 from harness.data.calendars import sessions_known
 from harness.data.changes import ChangeFile
 from harness.data.outcomes import MATURED, OUTCOME_STATUS, Windows, outcomes
 from harness.data.past import past_of
-from harness.forecast.catalog import reference_name
+from harness.forecast.catalog import entry_for, reference_name
 from harness.record.cells import Cell
 from harness.score.decision import Kpi
 from harness.score.point import seasonal_naive_scale
@@ -82,6 +82,11 @@ def assemble(plan: Plan, changes: ChangeFile, cells: Mapping[str, list[Cell]], r
         "unknown_cutoff": sorted(spec.unknown_cutoff),
         "reference": spec.reference,
         "warnings": _warnings(cells),
+        "on_revised_data": [
+            recipe.name
+            for recipe in experiment.models
+            if not (recipe.rival or recipe.source or recipe.features) and entry_for(recipe.kind).fitted
+        ],
         "first_scored": plan.instants[plan.first_scored].isoformat(),
         "last_scored": plan.instants[-1].isoformat(),
         "pseudo_origins": plan.first_issued,
@@ -136,7 +141,25 @@ def _forecasts(plan: Plan, cells: Mapping[str, list[Cell]]) -> pl.DataFrame:
         for name, mine in cells.items()
     }
     recipes = {recipe.name: recipe for recipe in plan.experiment.models}
+    for name, (first, last) in _declared_spans(plan).items():
+        inside = pl.col("origin").is_between(pl.lit(first, UTC_INSTANT), pl.lit(last, UTC_INSTANT))
+        own[name] = own[name].with_columns(
+            pl.when(inside).then("value").alias("value"),
+            pl.when(inside).then("status").otherwise(pl.lit("not_issued")).alias("status"),
+            pl.when(inside).then("reason").otherwise(pl.lit("outside the declared span")).alias("reason"),
+        )
     return pl.concat([_with_fallback(own, recipes, name) for name in own])
+
+
+def _declared_spans(plan: Plan) -> dict[str, tuple[datetime, datetime]]:
+    """First and last instant of the externals that declare `from` or `to` (no cell knows of it)."""
+    zone, spans = plan.experiment.origins.zone, {}
+    for recipe in plan.experiment.models:
+        start, end = recipe.span
+        if recipe.source and (start or end):
+            first = end_of_day(start - timedelta(days=1), zone) + MICROSECOND if start else plan.instants[0]
+            spans[recipe.name] = (first, end_of_day(end, zone) if end else plan.instants[-1])
+    return spans
 
 
 def _with_fallback(own: Mapping[str, pl.DataFrame], recipes: Mapping[str, Recipe], name: str) -> pl.DataFrame:
@@ -204,13 +227,15 @@ def _scales(plan: Plan, changes: ChangeFile) -> tuple[pl.DataFrame, dict[str, st
     name = target.transform.inputs(target.series[0])[0]
     series = changes.series[name]
     known = int(plan.known[plan.first_scored])
-    first, last = past_of(changes, name).span
+    spans = [past_of(changes, one).span for one in target_inputs(target)]
+    first, last = min(span[0] for span in spans), max(span[1] for span in spans)
     if series.parsed.kind == "B":
         timeline = Timeline(series.parsed, sessions_known(series, instant(known)))
         assert timeline.sessions is not None  # noqa: S101 - Timeline of B always has sessions
         own = timeline.sessions[(timeline.sessions >= first) & (timeline.sessions <= last)]
     else:
         own = np.arange(first, last + 1, dtype=np.int64)
+    season = target.season or SEASONS.get(series.parsed.kind, 1)
     width = target.transform.span if target.transform.is_volatility else 1
     if len(own) < width:
         own = own[:0]
@@ -223,8 +248,8 @@ def _scales(plan: Plan, changes: ChangeFile) -> tuple[pl.DataFrame, dict[str, st
         past = np.where(seen[row], table.value[row], np.nan)
         newest = np.flatnonzero(seen[row])
         past = past[: newest[-1] + 1] if len(newest) else past[:0]
-        absolute = seasonal_naive_scale(past, target.season, 1)
-        squared = seasonal_naive_scale(past, target.season, 2)
+        absolute = seasonal_naive_scale(past, season, 1)
+        squared = seasonal_naive_scale(past, season, 2)
         values["series_id"].append(series_id)
         values["scale_mae"].append(absolute.value)
         values["scale_rmse"].append(squared.value)
@@ -245,9 +270,9 @@ def _spans(plan: Plan, changes: ChangeFile) -> pl.DataFrame:
             issued = mine["issued"].cast(UTC_INSTANT)
             first, last = issued.min(), issued.max()
             start, end = recipe.span
-            zone = plan.experiment.origins.zone
-            first = end_of_day(start - timedelta(days=1), zone) + MICROSECOND if start else first
-            last = end_of_day(end, zone) if end else last
+            declared = _declared_spans(plan).get(recipe.name)
+            first = declared[0] if declared and start else first
+            last = declared[1] if declared and end else last
         rows.append((recipe.name, first, last))
     schema = {"model": pl.String(), "issued_first": UTC_INSTANT, "issued_last": UTC_INSTANT}
     return pl.DataFrame(rows, schema=schema, orient="row")

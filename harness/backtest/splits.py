@@ -13,7 +13,16 @@ from harness.core.errors import BeyondKnownError, UserError
 from harness.core.recipe import Experiment, Target
 from harness.core.series import Series
 from harness.core.snapshot import Snapshot
-from harness.core.time import NEVER, SEASONS, Timeline, instant, local_day, micros, period_containing, period_ends
+from harness.core.time import (
+    NEVER,
+    Timeline,
+    default_season,
+    instant,
+    local_day,
+    micros,
+    period_containing,
+    period_ends,
+)
 from harness.core.transform import Floats
 from harness.data.calendars import sessions_known
 from harness.data.changes import ChangeFile
@@ -206,7 +215,7 @@ def resolved(experiment: Experiment, changes: ChangeFile) -> Experiment:
     """The experiment with the origins' zone and the season filled in from the target series where they are blank."""
     series = changes.series[_base(experiment)]
     zone = experiment.origins.zone or series.zone
-    season = experiment.target.season or SEASONS.get(series.parsed.kind, 1)
+    season = experiment.target.season or default_season(series.parsed.kind)
     return replace(
         experiment, origins=replace(experiment.origins, zone=zone), target=replace(experiment.target, season=season)
     )

@@ -225,7 +225,7 @@ class _Walk:
             self.forecaster = forecaster
         except (KeyboardInterrupt, MemoryError):
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a model raises becomes a visible failed row
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model raises becomes a visible failed row
             self.failure = _reason("fit", error)
 
     def _estimate(
@@ -263,7 +263,7 @@ class _Walk:
                 answers = self.forecaster.predict(rows, snapshot)
         except (KeyboardInterrupt, MemoryError):
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a model raises becomes a visible failed row
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model raises becomes a visible failed row
             return checked_answers(frame, None, failure=_reason("predict", error))
         return checked_answers(frame, answers, trained_at=self.plan.instants[self.fitted_at] if self.fitted else None)
 

@@ -42,7 +42,8 @@ class Target:
         series: stored ids; more than one is a panel, forecast together in one cell.
         transform: taken inside one vintage.
         outcome: which release is the truth.
-        season: season length in target periods; 0 = by frequency (M 12, Q 4, W 52, A 1, B 5, D 7).
+        season: season length in target periods; 0 = by frequency (M 12, Q 4, W 52, A 1; B and D have none of their own,
+            and 5 and 7 scale their MASE and RMSSE).
     """
 
     series: tuple[str, ...]

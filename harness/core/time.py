@@ -28,9 +28,18 @@ MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", 
 EPOCH = date(1970, 1, 1)
 MICROSECOND = timedelta(microseconds=1)
 SEASONS = {"M": 12, "Q": 4, "W": 52, "A": 1, "B": 5, "D": 7}
-"""Season length in periods by kind of frequency; a table of periods has none of its own."""
+"""Season length in periods by kind of frequency; that of B and D scales MASE and RMSSE only."""
 NEVER = np.iinfo(np.int64).min
 """Marks 'no instant' in an int64 array of microseconds."""
+
+
+def default_season(kind: str) -> int:
+    """Season length of rivals and models where none is declared; 0 = none (B, D and tables of periods).
+
+    >>> default_season("Q"), default_season("B")
+    (4, 0)
+    """
+    return 0 if kind in "BDT" else SEASONS[kind]
 
 
 def end_of_day(day: date, zone: str) -> datetime:

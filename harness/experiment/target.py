@@ -9,7 +9,7 @@ from harness.core.errors import UnknownNameError
 from harness.core.reading import Table, is_integer, meant, one_of
 from harness.core.recipe import OutcomeRule, Target
 from harness.core.series import Series
-from harness.core.time import SEASONS
+from harness.core.time import SEASONS, default_season
 from harness.core.transform import PROXIES, TRANSFORMS, Transform, TransformKind
 from harness.experiment.facts import Facts
 from harness.experiment.keys import KEYS
@@ -45,7 +45,7 @@ def _season(table: Table, series: Series) -> int:
             f"missing, and {series.id} has its own table of periods",
             hint="add season = the number of periods after which a season returns (1 = none)",
         )
-    return SEASONS.get(kind, 1)
+    return default_season(kind)
 
 
 def read_series(table: Table, key: str, name: str, facts: Facts) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -34,12 +35,25 @@ class RunFiles:
 
     @property
     def work(self) -> Path:
-        """Scratch files of the run while it is under way."""
-        return self.folder / ".work"
+        """Scratch files of this process while the run is under way."""
+        return self.folder / f".work-{os.getpid()}"
 
     def drop_work(self) -> None:
-        """Remove the scratch files."""
-        shutil.rmtree(self.work, ignore_errors=True)
+        """Remove this process's scratch files, and those of processes that are no more."""
+        for folder in self.folder.glob(".work-*"):
+            owner = folder.name.removeprefix(".work-")
+            if folder == self.work or not (owner.isdigit() and _alive(int(owner))):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def start_run(home: Home, run_id: str, experiment: Experiment) -> RunFiles:

@@ -14,6 +14,9 @@ PSEUDO_REAL_TIME = (
     "published on those days may have differed."
 )
 UNKNOWN_CUTOFF = "differences at short horizons measure information, not method; no verdict is given for these models"
+ON_REVISED_DATA = (
+    "estimated at each origin on that origin's revised data, not on frozen rows, and scored on the pinned release"
+)
 NOT_PROVABLE = (
     "the choice of features and datasets",
     "the outcome rule, the start date and thresholds",
@@ -45,6 +48,7 @@ class Facts:
         outcomes: outcome status -> number of scored (series, origin, horizon).
         immature, hindsight_outcomes: how many of these are young, or dated before their vintage.
         unknown_cutoff: external models whose data cut-off is unknown.
+        on_revised_data: models that learn from the snapshot instead of frozen feature rows.
         notes: what datasets say about the external forecasts they hold.
         warnings: model -> (text -> cells).
         scale_notes: series -> why MASE and RMSSE have no scale.
@@ -76,6 +80,7 @@ class Facts:
     immature: int
     hindsight_outcomes: int
     unknown_cutoff: tuple[str, ...]
+    on_revised_data: tuple[str, ...]
     notes: tuple[str, ...]
     warnings: Mapping[str, Mapping[str, int]]
     scale_notes: Mapping[str, str]
@@ -119,6 +124,7 @@ def facts_of(manifest: Mapping[str, object]) -> Facts:
         immature=_count(facts, "immature"),
         hindsight_outcomes=_count(facts, "hindsight_outcomes"),
         unknown_cutoff=tuple(map(str, _items(facts, "unknown_cutoff"))),
+        on_revised_data=tuple(map(str, _items(facts, "on_revised_data"))),
         notes=tuple(str(one["forecasts_note"]) for one in datasets if one.get("forecasts_note")),
         warnings={name: _counts(_part(facts, "warnings"), name) for name in _part(facts, "warnings")},
         scale_notes={name: str(text) for name, text in _part(facts, "scale_notes").items()},

@@ -10,7 +10,15 @@ import polars as pl
 from harness.report import markup
 from harness.report.board import Notes, answer, board_table, public_text, unanswered
 from harness.report.charts import forecast_chart, looks_of, loss_chart
-from harness.report.facts import NOT_PROVABLE, PSEUDO_REAL_TIME, UNKNOWN_CUTOFF, Facts, facts_of, horizon_text
+from harness.report.facts import (
+    NOT_PROVABLE,
+    ON_REVISED_DATA,
+    PSEUDO_REAL_TIME,
+    UNKNOWN_CUTOFF,
+    Facts,
+    facts_of,
+    horizon_text,
+)
 from harness.report.run import Run
 from harness.report.summary import cost, data_rows, outcome_text
 from harness.report.text import number, p_value
@@ -80,6 +88,8 @@ def _head(records: Records) -> Iterator[str]:
     yield markup.bullets(
         f"{horizon_text(step)}: {answer(mine)}" for step in facts.horizons if (mine := _at(records.board, step)).height
     )
+    if facts.on_revised_data:
+        yield markup.element("p", f"{', '.join(facts.on_revised_data)}: {ON_REVISED_DATA}.")
     if facts.unknown_cutoff:
         said = f"{'; '.join(facts.notes)}: " if facts.notes else ""
         yield markup.element("p", f"{', '.join(facts.unknown_cutoff)}: {said}{UNKNOWN_CUTOFF}.", "banner")

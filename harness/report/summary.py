@@ -8,7 +8,7 @@ import polars as pl
 
 from harness.core.time import local_day
 from harness.report.board import Notes, answer, board_table, public_text, unanswered
-from harness.report.facts import PSEUDO_REAL_TIME, UNKNOWN_CUTOFF, Facts, facts_of, horizon_text
+from harness.report.facts import ON_REVISED_DATA, PSEUDO_REAL_TIME, UNKNOWN_CUTOFF, Facts, facts_of, horizon_text
 from harness.report.run import Run
 from harness.report.text import megabytes, seconds, share, table
 
@@ -110,6 +110,8 @@ def _footnotes(facts: Facts, notes: Notes, *, substituted: bool) -> Iterator[str
         yield f"by reference: cells without a forecast of the model's own, scored with {facts.reference} and counted."
     for place, text in enumerate(notes.texts, start=1):
         yield f"[{place}] {text}"
+    if facts.on_revised_data:
+        yield f"{', '.join(facts.on_revised_data)}: {ON_REVISED_DATA}."
     if facts.unknown_cutoff:
         said = f"{'; '.join(facts.notes)}: " if facts.notes else "the data cut-off is unknown: "
         yield f"{', '.join(facts.unknown_cutoff)}: {said}{UNKNOWN_CUTOFF}."

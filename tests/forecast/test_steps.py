@@ -23,6 +23,7 @@ from sklearn.preprocessing import (
 )
 
 from harness.core.errors import UnknownNameError, UserError
+from harness.core.frames import Rows
 from harness.core.identity import derive_seed
 from harness.core.recipe import Step
 from harness.forecast.steps import STEPS, StepPipeline, resolve_step
@@ -105,6 +106,13 @@ def test_select_keeps_scikit_learns_k_best() -> None:
         best = SelectKBest(lambda *_, score=score: score, k=2).fit(X, y).get_support(indices=True)  # type: ignore[misc]
         assert rows.columns == tuple(COLUMNS[place] for place in best)
         np.testing.assert_allclose(pipeline.parameters()[0]["scores"][:4], score, rtol=1e-12)  # type: ignore[index]
+
+
+def test_select_leaves_kept_columns_in_their_order() -> None:
+    label = 2.0 * only(TRAINING).X[:, 0] + 3.0 * only(TRAINING).X[:, 2]
+    stronger_later = Rows(TRAINING.X, TRAINING.keys, label)
+    assert fitted(stronger_later, step("select", k=1))[1].columns == (COLUMNS[2],)
+    assert fitted(stronger_later, step("select", k=2))[1].columns == (COLUMNS[0], COLUMNS[2])
 
 
 def test_select_keeps_columns_by_pattern_and_then_by_score() -> None:

@@ -1,0 +1,94 @@
+"""From cells to tables: spans no cell knows of, scales per series, models that end the process, two runs at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from harness.core.recipe import Experiment, Recipe, Target
+from harness.core.transform import Transform
+from harness.data.archive import Archive
+from harness.experiment.models import completed
+from harness.record.home import Home
+from harness.record.runs import read_table, start_run
+from tests.backtest.made_runs import AR, END, Ran, exported, quarter, releases, run, small
+
+BANK = Recipe("bank", "external", source="bank")
+
+
+@pytest.fixture(scope="module")
+def with_forecasts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("archive")
+    exported(releases(), folder)
+    archive = Archive.open(folder / "archive.duckdb")
+    issues = [
+        ("bank", "cpi", datetime.combine(quarter(number) + timedelta(days=1), datetime.min.time(), UTC), quarter(ahead))
+        for number in range(10, 25)
+        for ahead in range(number, number + 4)
+    ]
+    columns = ["source", "series_id", "issued_at", "period"]
+    archive.append_forecasts(pl.DataFrame(issues, schema=columns, orient="row").with_columns(value=pl.lit(110.0)))
+    return archive.export(folder / "changes")
+
+
+def test_a_declared_span_narrows_a_run_and_leaves_its_cells_good_for_a_wider_one(
+    with_forecasts: Path, tmp_path: Path
+) -> None:
+    def ask(span: tuple[object, object], home: str) -> Ran:
+        bank = replace(BANK, span=span)  # type: ignore[arg-type]
+        return run(small((bank,), tmp_path), with_forecasts, tmp_path / home)
+
+    narrow = ask((quarter(22), None), "shared").of("bank")
+    assert set(narrow.filter(pl.col("status") == "not_issued")["reason"]) == {"outside the declared span"}
+    after_narrow, fresh = ask((None, None), "shared"), ask((None, None), "fresh")
+    assert after_narrow.of("bank").equals(fresh.of("bank"))
+    assert after_narrow.leaderboard.equals(fresh.leaderboard)
+    assert "not_issued" not in fresh.of("bank")["status"].to_list()
+
+
+def test_the_scale_of_a_series_does_not_depend_on_which_series_is_named_first(tmp_path: Path) -> None:
+    frame = releases(names=("cpi", "gdp"))
+    late = (pl.col("series_id") == "gdp") & (pl.col("period") < quarter(6))  # gdp begins later than cpi
+    changes = exported(frame.filter(~late), tmp_path / "archive")
+
+    def mase(names: tuple[str, ...]) -> dict[str, float]:
+        target = Target(names, Transform("log_growth", 1), season=4)
+        scores = read_table(run(small((AR,), tmp_path, target=target), changes, tmp_path / "home").files, "scores")
+        mine = scores.filter((pl.col("model") == "ar") & (pl.col("horizon") == 1) & pl.col("stretch").is_null())
+        return dict(mine.drop_nulls("series_id").select("series_id", "mase").iter_rows())
+
+    assert mase(("cpi", "gdp")) == mase(("gdp", "cpi"))
+
+
+def test_a_model_that_ends_the_process_is_a_failed_row(tmp_path: Path) -> None:
+    changes = exported(releases(), tmp_path / "archive")
+    asked: Experiment = small((), tmp_path)
+    (tmp_path / "leaver.py").write_text(
+        "class Leaver:\n"
+        "    def fit(self, rows, snapshot, *, seed):\n        pass\n"
+        "    def predict(self, rows, snapshot):\n        raise SystemExit(0)\n"
+    )
+    ran = run(completed(replace(asked, models=(Recipe("leaver", "leaver:Leaver"),))), changes, tmp_path / "home")
+    assert set(ran.of("leaver")["status"]) == {"failed"}
+    assert "SystemExit" in str(ran.of("leaver")["reason"][0])
+
+
+def test_two_processes_on_one_run_do_not_take_each_other_s_scratch_files(tmp_path: Path) -> None:
+    files = start_run(Home(tmp_path), "abc", small((AR,), tmp_path))
+    files.work.mkdir()
+    other, gone = files.folder / ".work-1", files.folder / ".work-999999999"
+    other.mkdir()
+    gone.mkdir()
+    files.drop_work()
+    assert sorted(folder.name for folder in files.folder.glob(".work-*")) == [other.name]
+
+
+def test_an_external_answers_growth_inside_its_own_path(with_forecasts: Path, tmp_path: Path) -> None:
+    ran = run(small((BANK,), tmp_path), with_forecasts, tmp_path / "home")
+    ahead = ran.of("bank").filter((pl.col("horizon") == 1) & (pl.col("origin") < END - timedelta(days=200)))
+    assert ahead["value"].to_list() == pytest.approx([0.0] * ahead.height, abs=1e-12)
+    assert ahead.height > 0
