@@ -24,10 +24,20 @@ EXPERIMENT_HELP = "name of experiments/NAME.toml, or the path of an experiment f
 DATASET_HELP = "name of a dataset folder (see `harness datasets`), or its path"
 RUN_HELP = "run id, or its unambiguous beginning (see `harness runs`)"
 SURROUNDINGS: Final = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
+    {
+        errno.ENOENT,
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EEXIST,
+    }
     | {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ELOOP, errno.EFBIG}
 )
-"""What the disk or its owner may refuse; any other failure of a file is a bug and is raised."""
+"""What the disk, its owner or a wrong path may refuse; any other failure of a file is a bug and is raised."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -145,15 +155,16 @@ def _ingest(args: argparse.Namespace) -> None:
 
 def _lags(args: argparse.Namespace) -> None:
     from harness.data.dataset import load_dataset
-    from harness.data.ingest import ingest
+    from harness.data.ingest import ingest, lacks
     from harness.data.lag_table import lag_table
-    from harness.experiment.launch import lacks
     from harness.report.lags import lags_text
 
     archive = _archive(args)
     dataset = load_dataset(_dataset_folder(args.dataset))
     if lacks(archive, dataset):
-        ingest(dataset.folder, archive, raw_dir=_home(args).raw)
+        report = ingest(dataset.folder, archive, raw_dir=_home(args).raw)
+        if not report.already:
+            _print_ingest(report)
     print(lags_text(lag_table(archive, dataset.name, changes_dir=_home(args).changes)))
 
 

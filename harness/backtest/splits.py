@@ -14,9 +14,12 @@ from harness.core.recipe import Experiment, Target
 from harness.core.series import Series
 from harness.core.snapshot import Snapshot
 from harness.core.time import (
+    MICROSECOND,
     NEVER,
     Timeline,
+    day_before,
     default_season,
+    end_of_day,
     instant,
     local_day,
     micros,
@@ -251,7 +254,13 @@ def _origins(experiment: Experiment, series: Series, data_start: int, until: int
                 fix="ingest later data, or set an earlier last",
             )
     # a year more than the data: the phase of the first pseudo-origin needs its whole target period
-    found = origin_instants(origins, series, min(instant(data_start), start) - timedelta(days=400), end)
+    earliest = min(instant(data_start), start) - timedelta(days=400)
+    if series.parsed.kind == "T":
+        # nor before the table: what no period is declared for has no target period
+        reach = min(max(0, -min(experiment.horizons)), len(series.period_table) - 1)
+        begins = end_of_day(day_before(series.parsed, reach), series.zone) + MICROSECOND
+        earliest = max(earliest, min(begins, start))
+    found = origin_instants(origins, series, earliest, end)
     scored = [place for place, moment in enumerate(found) if local_day(moment, origins.zone) >= origins.first]
     if not scored:
         raise UserError(
@@ -271,6 +280,7 @@ def _targets(experiment: Experiment, series: Series, instants: list[datetime]) -
     starts = np.empty((len(instants), len(steps)), dtype=np.int64)
     ends = starts.copy()
     inside = np.empty(len(instants), dtype=np.int64)
+    _check_table(series, instants, experiment.horizons, width)
     for row, moment in enumerate(instants):
         day = local_day(moment, series.zone)
         if series.parsed.kind == "B":
@@ -287,6 +297,37 @@ def _targets(experiment: Experiment, series: Series, instants: list[datetime]) -
     begins = np.flatnonzero(np.concatenate(([True], inside[1:] != inside[:-1])))
     phase = np.arange(len(inside)) - np.repeat(begins, np.diff(np.append(begins, len(inside))))
     return starts, ends, phase.astype(np.int64)
+
+
+def _check_table(series: Series, instants: list[datetime], horizons: tuple[int, ...], width: int) -> None:
+    """Every target period lies in the table of period ends.
+
+    Raises:
+        UserError: one does not, named by its origin and horizon.
+    """
+    table = series.period_table
+    if series.parsed.kind != "T":
+        return
+    begins = day_before(series.parsed, 0)
+    for moment in instants:
+        day = local_day(moment, series.zone)
+        place = "" if begins < day <= table[-1] else f"origin {day} lies outside"
+        inside = period_containing(series.parsed, day) if not place else 0
+        for step in sorted(horizons) if not place else ():
+            more = inside + step + width - len(table)
+            if more > 0:
+                place = f"origin {day}, h = {step} needs {more} more period end{'s'[: more - 1]}"
+                break
+            if inside + step < 0:
+                place = f"origin {day}, h = {step} needs {-inside - step} earlier"
+                break
+        if place:
+            raise UserError(
+                "a target period outside the period table",
+                value=f"the period table runs from {table[0]} to {table[-1]}; {place}",
+                rule="every origin and every target period lies in the declared table",
+                fix="extend period_table, or set an earlier [origins] last (a later first)",
+            )
 
 
 def _check_real_time(plan: Plan, changes: ChangeFile) -> None:

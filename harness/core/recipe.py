@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Literal
 
+from harness.core.errors import UserError
 from harness.core.transform import Transform
 
 Params = tuple[tuple[str, object], ...]
@@ -39,7 +40,7 @@ class Target:
     """What is forecast.
 
     Attributes:
-        series: stored ids; more than one is a panel, forecast together in one cell.
+        series: stored ids; more than one is a panel, forecast together in one cell. A single one may stand alone.
         transform: taken inside one vintage.
         outcome: which release is the truth.
         season: season length in target periods; 0 = by frequency (M 12, Q 4, W 52, A 1; B and D have none of their own,
@@ -50,6 +51,17 @@ class Target:
     transform: Transform = Transform()
     outcome: OutcomeRule = OutcomeRule()
     season: int = 0
+
+    def __post_init__(self) -> None:
+        given: object = self.series
+        names = (given,) if isinstance(given, str) else given
+        if not isinstance(names, (tuple, list)) or not all(isinstance(name, str) and name for name in names):
+            raise UserError(
+                "the target's series are names",
+                value=repr(given),
+                rule='a tuple of ids, like ("cpi",) or ("cpi", "gdp")',
+            )
+        object.__setattr__(self, "series", tuple(names))
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,8 @@ class Issue:
         quantiles: [step] quantile; NaN = point forecast.
         values: [step] forecast level.
         known_first: ordinal of element 0 of `known`.
-        known: [period] levels as of the issue instant, consecutive ordinals ending at the newest known then.
+        known: [period] levels as of the issue instant, consecutive ordinals ending at the newest known then; NaN = none
+            (a series of sessions has one element for every day, NaN where there is no session).
     """
 
     source: str

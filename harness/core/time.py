@@ -175,8 +175,7 @@ def _table_days(frequency: Frequency) -> Ordinals:
 def _table_rows(frequency: Frequency, days: Ordinals) -> Ordinals:
     """Rows of the period table that epoch days lie in; the first period is taken to be as long as the second."""
     ends = _table_days(frequency)
-    first_length = ends[1] - ends[0] if len(ends) > 1 else np.int64(366)
-    outside = (days > ends[-1]) | (days <= ends[0] - first_length)
+    outside = (days > ends[-1]) | (days <= (day_before(frequency, 0) - EPOCH).days)
     if outside.any():
         raise UserError(
             "day outside the period table",
@@ -200,11 +199,30 @@ def period_end(frequency: Frequency, ordinal: int) -> date:
         return _month_end(ordinal // 12, ordinal % 12 + 1)
     if frequency.kind == "T":
         if not 0 <= ordinal < len(frequency.table):
-            raise UserError("period outside the period table", value=ordinal, fix="extend the table of period ends")
+            raise _outside_table(frequency, ordinal)
         return frequency.table[ordinal]
     length = 3 if frequency.kind == "Q" else 12
     last = ordinal * length + length - 1 + (frequency.anchor % 12)
     return _month_end(last // 12, last % 12 + 1)
+
+
+def day_before(frequency: Frequency, ordinal: int) -> date:
+    """The last day before a period; the first period of a table is taken to be as long as the second.
+
+    >>> day_before(parse_frequency("Q"), period_containing(parse_frequency("Q"), date(2024, 5, 2)))
+    datetime.date(2024, 3, 31)
+    """
+    if frequency.kind != "T" or ordinal != 0:
+        return period_end(frequency, ordinal - 1)
+    first = frequency.table[0]
+    return first - (frequency.table[1] - first if len(frequency.table) > 1 else timedelta(days=366))
+
+
+def _outside_table(frequency: Frequency, ordinal: int) -> UserError:
+    table = frequency.table
+    past = ordinal - len(table) + 1
+    place = f"{past} after {table[-1]}, its last" if past > 0 else f"{-ordinal} before {table[0]}, its first"
+    return UserError("period outside the period table", value=place, fix="extend the table of period ends")
 
 
 def period_ends(frequency: Frequency, ordinals: Ordinals) -> NDArray[np.datetime64]:
@@ -216,11 +234,7 @@ def period_ends(frequency: Frequency, ordinals: Ordinals) -> NDArray[np.datetime
     if frequency.kind == "T":
         outside = (ordinals < 0) | (ordinals >= len(frequency.table))
         if outside.any():
-            raise UserError(
-                "period outside the period table",
-                value=int(ordinals[outside][0]),
-                fix="extend the table of period ends",
-            )
+            raise _outside_table(frequency, int(ordinals[outside][0]))
         return _table_days(frequency)[ordinals].astype("datetime64[D]")
     if frequency.kind == "M":
         months = ordinals

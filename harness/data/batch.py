@@ -18,11 +18,16 @@ from harness.data.calendars import sessions_between
 from harness.data.columns import Coded, code_rows, day_of, polars_frame
 from harness.data.dating import dated
 from harness.data.declaration import Catalogue
-from harness.data.derive import ORDER, runs, spans, with_decimals, withdrawals
+from harness.data.derive import OBSERVED, ORDER, runs, spans, with_decimals, withdrawals
 from harness.data.listing import check_listed, listed
 
 Coverage = Literal["rows", "complete", "changes"]
 COVERAGES = ("rows", "complete", "changes")
+RULED = (
+    "a rule gives a revised value the date of the first one: name the column of publication dates "
+    '(columns.published_at = "..."), or take the revised values in under a new dataset name or into another home '
+    "folder (--home DIR, HARNESS_HOME=DIR), or drop one of them"
+)
 NOT_YET = "published later than now"
 SET_ASIDE = pl.Schema(
     {
@@ -173,7 +178,9 @@ def contradiction(
         "two different values for one series, period and publication",
         value=f"{where}: {first} and {second}; {count} row(s) in all",
         rule="a publication states one value per period",
-        fix="give a later published_at to the revision, or drop one of them",
+        fix="give a later published_at to the revision, or drop one of them"
+        if row["availability"] == OBSERVED
+        else RULED,
     )
 
 

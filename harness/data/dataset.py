@@ -12,6 +12,7 @@ from harness.core.errors import ExperimentError, UnknownNameError, UserError
 from harness.core.reading import Problems, Table
 from harness.core.series import LAG_KINDS, LagRule, Series, lag_rule
 from harness.core.time import parse_frequency
+from harness.data.calendars import business_calendar
 from harness.data.dataset_keys import FILL_IN, KEYS, SCHEMA
 from harness.data.dataset_sources import read_forecasts, read_source
 from harness.data.declared import Dataset
@@ -140,6 +141,8 @@ def _series(table: Table, dataset: str, defaults: Table, *, dated: bool) -> Seri
     zone, calendar = (given(key).text(key) for key in ("zone", "calendar"))
     unit, title = (given(key).text(key) for key in ("unit", "title"))
     closures = _closures(given("closures"))
+    if calendar and not _is_calendar(given("calendar"), calendar):
+        return None
     if not frequency or not zone:
         return None
     try:
@@ -159,6 +162,16 @@ def _series(table: Table, dataset: str, defaults: Table, *, dated: bool) -> Seri
     except UserError as error:
         table.problems.add(table.path, str(error))
         return None
+
+
+def _is_calendar(table: Table, name: str) -> bool:
+    """Whether a calendar of this name can be computed; noted where it cannot."""
+    try:
+        business_calendar(name)
+    except UserError as error:
+        table.bad("calendar", error.what, hint=error.fix)
+        return False
+    return True
 
 
 def _frequency(table: Table, period_table: tuple[date, ...]) -> str:
@@ -202,7 +215,8 @@ def _lag(given: Table, series: str, *, dated: bool) -> LagRule | None:
     if len(table.problems.lines) > before:
         return None
     try:
-        return lag_rule(table.values)
+        rule = lag_rule(table.values)
+        return None if rule.calendar and not _is_calendar(table, rule.calendar) else rule
     except UserError as error:
         table.problems.add(table.path, str(error))
         return None

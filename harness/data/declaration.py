@@ -54,20 +54,23 @@ def announced(series: Series, text: str) -> int:
 
 
 def declared_by(series: Series, known_at: int) -> Series:
-    """The declaration as it could have been written at an instant: without closures and exceptions of later days.
+    """The declaration as it could have been written at an instant: without closures and releases of later days.
 
     Args:
         series: the full declaration.
         known_at: microseconds UTC.
     """
     lag = series.lag
-    if not series.closures and (lag is None or not lag.exceptions):
+    if not series.closures and (lag is None or not (lag.exceptions or lag.dates)):
         return series
     closures = tuple(pair for pair in series.closures if announced(series, pair[1]) <= known_at)
     if lag is not None:
         zone = lag.zone or series.zone
-        exceptions = tuple(pair for pair in lag.exceptions if micros(end_of_day(pair[1], zone)) <= known_at)
-        lag = replace(lag, exceptions=exceptions)
+        exceptions, dates = (
+            tuple(pair for pair in pairs if micros(end_of_day(pair[1], zone)) <= known_at)
+            for pairs in (lag.exceptions, lag.dates)
+        )
+        lag = replace(lag, exceptions=exceptions, dates=dates)
     return replace(series, closures=closures, lag=lag)
 
 

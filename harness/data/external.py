@@ -160,7 +160,8 @@ def issues_from(forecasts: pl.DataFrame, names: Mapping[int, str], known_then: K
     Args:
         forecasts: columns of `FORECAST`.
         names: stored id of each code.
-        known_then: first ordinal and consecutive levels of a series' code as of an issue instant.
+        known_then: first ordinal and levels at consecutive ordinals (NaN = none, as on a day without a session) of
+            a series' code as of an issue instant.
     """
     named = forecasts.with_columns(
         series_id=pl.col("code").replace_strict(names, return_dtype=pl.String),

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from harness.core.errors import UserError
 from harness.core.identity import digest
 from harness.core.series import Series
-from harness.core.time import period_ordinals
+from harness.core.time import micros, period_ordinals
 from harness.data.archive import Archive, BatchReport
+from harness.data.archive.books import refuse_other
 from harness.data.dataset import load_dataset
+from harness.data.declaration import Catalogue
 from harness.data.declared import Dataset, Source
+from harness.data.external import read_forecasts
 from harness.data.issued import read_issued
 from harness.data.lags import RuleCheck, require_late_rule
 from harness.data.observations import Observations, observe
@@ -23,6 +29,10 @@ from harness.record.files import write_file
 
 READING = 1
 """Moves when the same files would be read differently: what was ingested before is then read again."""
+GO_ON = (
+    "undo the change to keep what is ingested; to go on with it, rename the dataset (its folder and `name`), or begin "
+    "another home folder (--home DIR, or HARNESS_HOME=DIR)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +97,18 @@ class IngestReport:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Input:
-    """The tables of one source and the name under which the archive records them."""
+    """The tables of one source and the name under which the archive records them: label, reading and content."""
 
     source: Source
     table: RawTable
     listed: RawTable | None
-    tag: str
+    label: str
+    reading: str
+    content: str
+
+    @property
+    def tag(self) -> str:
+        return f"{self.label} [{self.reading}-{self.content}]"
 
 
 def ingest(folder: Path, archive: Archive, *, raw_dir: Path) -> IngestReport:
@@ -109,21 +125,22 @@ def ingest(folder: Path, archive: Archive, *, raw_dir: Path) -> IngestReport:
         ExperimentError: problems of the `dataset.toml`, all of them.
         DataError: data that cannot be taken, or a lag rule that is too early (S7).
         UnknownNameError: a column or a series that is not in the file.
-        UserError: a series that the archive has under another declaration.
+        UserError: a series that the archive has under another declaration, or a file it has read in another way.
     """
     dataset = load_dataset(folder)
+    _refuse_redeclared(dataset, archive)
     inputs = [_read(dataset, source) for source in dataset.sources]
     issued = (
         None
         if dataset.forecasts is None
         else read_file(dataset.folder / dataset.forecasts.file, dataset.forecasts.text)
     )
-    recorded = set(archive.batches()["source"].to_list())
+    recorded = _recorded(archive)
+    _refuse_reread(inputs, recorded)
     fresh = [one for one in inputs if one.tag not in recorded]
     observed = {one.tag: observe(dataset, one.source, one.table, one.listed) for one in fresh}
     rules = tuple(pair for one in fresh for pair in _late_rules(dataset, one.source, observed[one.tag]))
     forecasts = None if issued is None else read_issued(dataset, issued)
-    _refuse_redeclared(dataset, archive)
     for table in [table for one in inputs for table in (one.table, one.listed)] + [issued]:
         if table is not None:
             _keep_raw(table, raw_dir)
@@ -144,8 +161,9 @@ def _read(dataset: Dataset, source: Source) -> _Input:
     listed = read_file(dataset.folder / source.publications, source.text) if source.publications else None
     declared = [dataset.declared(bare) for bare in source.series]
     hashes = [hashlib.sha256(one.content).hexdigest() for one in (table, listed) if one is not None]
-    key = digest("ingest", READING, dataset.name, source, declared, dataset.in_file, hashes)
-    return _Input(source, table, listed, f"{dataset.name}: {source.label} [{key[:16]}]")
+    content = digest("ingest", READING, dataset.name, source, declared, dataset.in_file, hashes)
+    reading = digest(source.layout, source.columns, source.stamp, source.coverage, source.zone, source.text)
+    return _Input(source, table, listed, f"{dataset.name}: {source.label}", reading[:8], content[:16])
 
 
 def _keep_raw(table: RawTable, raw_dir: Path) -> None:
@@ -158,8 +176,55 @@ def _refuse_redeclared(dataset: Dataset, archive: Archive) -> None:
     """Ask about every changed declaration before anything is written."""
     known = {one.id: one for one in archive.series()}
     for series in dataset.series:
-        if known.get(series.id, series) != series:
-            archive.define(series)
+        try:
+            refuse_other(known.get(series.id, series), series)
+        except UserError as error:
+            raise UserError(error.what, value=error.value, rule=error.rule, fix=GO_ON) from None
+
+
+def _refuse_reread(inputs: Sequence[_Input], recorded: set[str]) -> None:
+    """Refuse a file whose columns, stamps or null texts the dataset.toml now reads otherwise: old values would stay."""
+    for one in inputs:
+        readings = {other.reading for other in inputs if other.label == one.label}
+        start = f"{one.label} ["
+        before = {tag.removeprefix(start).partition("-")[0] for tag in recorded if tag.startswith(start) and "-" in tag}
+        if before - readings:
+            raise UserError(
+                "this source was ingested under another description",
+                value=one.label,
+                rule="layout, columns, stamp, coverage, zone and text form may not change under the values read by them",
+                fix=GO_ON,
+            )
+
+
+def _recorded(archive: Archive) -> set[str]:
+    return {str(source) for source in archive.batches()["source"].to_list()}
+
+
+def lacks(archive: Archive, dataset: Dataset) -> bool:
+    """Whether an archive lacks something of a dataset as its files are now; an interrupted ingest counts as lacking.
+
+    Raises:
+        UserError: it has a series under another declaration, or read a file in another way.
+        DataError: a file that cannot be read.
+    """
+    _refuse_redeclared(dataset, archive)
+    defined = archive.series()
+    known = {one.id for one in defined}
+    recorded = _recorded(archive)
+    if any(one.id not in known or archive.known_through(one.id) is None for one in dataset.series):
+        return True
+    if any(tag.startswith(f"{dataset.name}: ") for tag in recorded):  # else its values were appended by other means
+        inputs = [_read(dataset, source) for source in dataset.sources]
+        _refuse_reread(inputs, recorded)
+        if any(one.tag not in recorded for one in inputs):
+            return True
+    if dataset.forecasts is None:
+        return False
+    issued = read_issued(dataset, read_file(dataset.folder / dataset.forecasts.file, dataset.forecasts.text))
+    catalogue = Catalogue({one.id: code for code, one in enumerate(defined)}, dict(enumerate(defined)))
+    given = read_forecasts(issued, catalogue, source=None, now=micros(datetime.now(UTC)))
+    return given.sha256 not in archive.batches()["sha256"].to_list()
 
 
 def _append(archive: Archive, one: _Input, found: Observations) -> SourceReport:

@@ -17,7 +17,7 @@ from harness.core.errors import UserError
 from harness.core.recipe import Target
 from harness.core.series import Series
 from harness.core.snapshot import Panel, Snapshot, TargetPanel, target_panel
-from harness.core.time import NEVER, end_of_day, instant, micros, period_end
+from harness.core.time import NEVER, end_of_day, instant, micros, period_end, period_ends
 from harness.core.transform import Floats, window_means
 from harness.data.calendars import sessions_known
 from harness.data.changes import ChangeFile
@@ -133,7 +133,7 @@ def _instants(
         periods, dates = changes.assumed_of(name)
         before = assumed_dates(periods, dates, ends)
         if rule.kind == "after":
-            mine, whole = _after(series, ends, rule.number), np.ones(len(ends), dtype=bool)
+            mine, whole = _after(changes, series, ends, rule.number), np.ones(len(ends), dtype=bool)
         elif rule.kind == "latest":
             mine = np.where((opening == NEVER) | (opening > end), NEVER, end)
             whole = np.ones(len(ends), dtype=bool)
@@ -171,21 +171,36 @@ def _assumed_maturity(series: Series, ends: Integers, before: Integers, number: 
     return out
 
 
-def _after(series: Series, ends: Integers, days: int) -> Integers:
-    if series.lag is not None and len(ends):
-        probe = ends[:: max(1, len(ends) // 50)]
-        last_days = [end_of_day(period_end(series.parsed, int(o)) + timedelta(days=days), series.zone) for o in probe]
-        late = [
-            i for i, (o, r) in enumerate(zip(last_days, release_micros(series, probe), strict=True)) if micros(o) < r
-        ]
-        if late:
+def _after(changes: ChangeFile, series: Series, ends: Integers, days: int) -> Integers:
+    """Microseconds UTC of the last moment of day `days` after each period.
+
+    Raises:
+        UserError: the lag rule publishes an asked period that has a value later than that.
+    """
+    due = _days_after(series, ends, days)
+    dated = np.isin(ends, _dated_by_rule(changes, series))
+    if dated.any():
+        late = ends[dated][due[dated] < release_micros(series, ends[dated])]
+        if len(late):
             raise UserError(
                 "outcome matures before the value is published",
-                value=f"after {days} days, {series.id}",
+                value=f"after {days} days, {series.id}, period {period_end(series.parsed, int(late[0]))}",
                 rule="after N days may not be shorter than the series' lag rule",
                 fix="raise N",
             )
-    return _days_after(series, ends, days)
+    return due
+
+
+def _dated_by_rule(changes: ChangeFile, series: Series) -> Integers:
+    """Ordinals of the periods that have a value and a release day by rule (a release calendar ends somewhere)."""
+    if series.lag is None:
+        return np.empty(0, dtype=np.int64)
+    past = past_of(changes, series.id)
+    periods = np.unique(past.period[~np.isnan(past.value)])
+    if series.lag.kind != "dates":
+        return periods
+    listed = np.array([end for end, _ in (*series.lag.dates, *series.lag.exceptions)], dtype="datetime64[D]")
+    return periods[np.isin(period_ends(series.parsed, periods), listed)]
 
 
 def _days_after(series: Series, ends: Integers, days: int) -> Integers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +61,18 @@ def frozen(panel: Panel) -> Panel:
     return panel
 
 
+def sealed(panel: Panel) -> Panel:
+    """A copy of a panel that nobody can make writable again: its arrays lie on immutable bytes."""
+    values: Floats = _sealed(panel.values)
+    published, vintage = _sealed(panel.published), _sealed(panel.vintage)
+    return Panel(panel.ids, panel.timeline, panel.first, values, published, vintage)
+
+
+def _sealed(array: NDArray[Any]) -> NDArray[Any]:
+    # an array that owned its data could be made writable by whoever holds it
+    return np.ndarray(array.shape, array.dtype, array.tobytes())
+
+
 def filled(
     ids: tuple[str, ...], order: Timeline, places: tuple[Ordinals, Ordinals], cells: tuple[Floats, Micros, Micros]
 ) -> Panel:
@@ -81,4 +94,4 @@ def filled(
     values[at] = cells[0]
     published[at] = np.where(there, cells[1], NEVER)
     vintage[at] = np.where(there, cells[2], NEVER)
-    return frozen(Panel(ids, order, first, values, published, vintage))
+    return sealed(Panel(ids, order, first, values, published, vintage))

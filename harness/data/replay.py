@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from harness.core.errors import UserError
 from harness.core.recipe import Target
 from harness.core.series import Series
-from harness.core.snapshot import Issue, Panel, Snapshot
+from harness.core.snapshot import Issue, Snapshot
 from harness.core.time import NEVER, instant, micros
 from harness.data.declaration import declared_by
 from harness.data.external import issues_from
 from harness.data.matrix import Matrices
-from harness.data.panels import frozen
+from harness.data.panels import frozen, sealed
 
 if TYPE_CHECKING:
     from harness.data.changes import ChangeFile
@@ -106,6 +106,9 @@ class Replay:
     def snapshot(self, target: Target | None = None, *, copy: bool = True) -> Snapshot:
         """What is known at the last origin; its arrays are read-only.
 
+        Every series followed has its row and its declaration, also one of which nothing is known yet: it was asked for
+        by name, as in `Archive.as_of(origin, series)`.
+
         Args:
             target: what is forecast, carried along.
             copy: False gives views that change with the next `advance`: for use before it only.
@@ -115,14 +118,9 @@ class Replay:
         """
         if self._origin is None:
             raise UserError("no origin yet", fix="call advance(origin) first")
-        panels = tuple(_copied(panel) if copy else frozen(panel) for panel in self._matrices.panels())
+        panels = tuple(sealed(panel) if copy else frozen(panel) for panel in self._matrices.panels())
         series = {name: declared_by(one, self._known_at) for name, one in self._series.items()}
         return Snapshot(self._origin, self._known_at, panels, series, target, tuple(self._issues))
-
-
-def _copied(panel: Panel) -> Panel:
-    arrays = (panel.values.copy(), panel.published.copy(), panel.vintage.copy())
-    return frozen(Panel(panel.ids, panel.timeline, panel.first, *arrays))
 
 
 def _chosen(changes: ChangeFile, codes: list[int], *, exclude_hindsight: bool) -> Micros | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import importlib
 import io
@@ -134,7 +135,16 @@ def _csv(label: str, content: bytes, text: TextForm) -> pl.DataFrame:
         frame = pl.read_csv(io.StringIO(decoded), infer_schema=False, separator=text.delimiter)
     except pl.exceptions.PolarsError as error:
         raise DataError("not a readable CSV file", value=label, rule=str(error).splitlines()[0]) from error
-    named = frame.rename({name: name.strip() for name in frame.columns})
+    header = [name.strip() for name in next(csv.reader(io.StringIO(decoded), delimiter=text.delimiter), [])]
+    twice = sorted({name for name in header if name and header.count(name) > 1})
+    if twice:
+        raise DataError(
+            f"{label}: a column name occurs twice",
+            value=", ".join(map(repr, twice)),
+            rule="a column is found by its name",
+            fix="rename one of them in the file's first line",
+        )
+    named = frame.rename({name: name.strip() or name for name in frame.columns})
     nulls = ["", *text.null_values]
     trimmed = [pl.col(name).str.strip_chars() for name in named.columns]
     return named.select(trimmed).with_columns(pl.when(pl.all().is_in(nulls)).then(None).otherwise(pl.all()).name.keep())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from harness.core.errors import UserError
 from harness.core.reading import Problems
 from harness.core.recipe import FeatureBlock, Kpi, Origins, OutcomeRule, Target, Training
-from harness.core.series import Series
+from harness.core.series import Series, check_zone
 from harness.core.time import NEVER, end_of_day, instant, local_day, period_containing, period_end
 from harness.core.transform import LOGARITHMIC, Transform
 from harness.data.calendars import business_calendar
@@ -19,6 +20,7 @@ from harness.experiment.facts import Facts
 from harness.experiment.features import OPERATIONS
 from harness.experiment.model_checks import check_functionals, check_names, check_rivals, check_score
 from harness.experiment.parts import Parts
+from harness.experiment.schedule import LONGEST_LATENCY, NEAR, is_near
 from harness.experiment.steps import check_steps
 
 SCALE_FREE = LOGARITHMIC | {"realised_volatility"}
@@ -153,7 +155,28 @@ def check_origins(origins: Origins, series: Series, problems: Problems) -> None:
             business_calendar(every.calendar)
         except UserError as error:
             problems.add(f'origins.calendar = "{every.calendar}"', error.what, hint=error.fix)
-    _check_dates(origins, problems)
+    zone = origins.zone or series.zone
+    if _check_bounds(origins, zone, problems):
+        _check_dates(replace(origins, zone=zone), problems)
+
+
+def _check_bounds(origins: Origins, zone: str, problems: Problems) -> bool:
+    """Whether the days, the latency and the zone are such that instants can be made of them."""
+    before = len(problems.lines)
+    try:
+        check_zone(zone)
+    except UserError as error:
+        problems.add(f'origins.zone = "{zone}"', error.what, hint=error.rule)
+    if not timedelta(0) <= origins.latency < LONGEST_LATENCY:
+        problems.add(f"origins.latency = {origins.latency}", f"from 0 to less than {LONGEST_LATENCY.days} days")
+    for key, day in (("first", origins.first), ("last", origins.last)):
+        if day is not None and not is_near(day):
+            problems.add(f"origins.{key} = {day}", NEAR)
+    for key, days in (("every", origins.every.dates), ("pseudo", origins.every.pseudo)):
+        far = [day for day in days if not is_near(day)]
+        if far:
+            problems.add(f"origins.{key} = {far[0].isoformat()}", NEAR)
+    return len(problems.lines) == before
 
 
 def _check_dates(origins: Origins, problems: Problems) -> None:

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.backtest.runner import Progress, execute, with_rivals
-from harness.core.recipe import Experiment, FeatureBlock, Target
+from harness.core.errors import UserError
+from harness.core.recipe import Experiment
+from harness.core.time import default_season
 from harness.core.transform import Transform
 from harness.data.archive import Archive
 from harness.data.dataset import find_dataset, load_dataset
-from harness.data.declared import Dataset
-from harness.data.ingest import IngestReport, ingest
+from harness.data.ingest import IngestReport, ingest, lacks
 from harness.experiment.load import load_experiment, validate
 from harness.experiment.models import completed
 from harness.record.home import Home
@@ -24,7 +25,7 @@ class Prepared:
     Attributes:
         experiment: resolved, with the always-on rivals.
         changes: folder of the exported change file.
-        ingested: datasets that were missing and have been ingested now.
+        ingested: datasets that were missing, or whose files had changed, and have been ingested now.
     """
 
     experiment: Experiment
@@ -33,24 +34,29 @@ class Prepared:
 
 
 def prepare(experiment: Experiment | str | Path, home: Home, archive: Archive | None = None) -> Prepared:
-    """Resolve an experiment against an archive; a local dataset the archive lacks is ingested, nothing is downloaded.
+    """Resolve an experiment against an archive; a dataset it lacks, or whose files changed, is ingested.
+
+    Nothing is downloaded.
 
     Args:
-        experiment: a file, or an experiment built in Python (bare series ids are resolved where unique).
+        experiment: a file, or an experiment built in Python (bare series ids are looked up in its datasets, then in
+            the whole archive; blank zone and season are those of the target).
         home: where raw input and change files are kept.
         archive: the archive to use; None = the home's.
 
     Raises:
-        UserError: the experiment or a dataset is wrong, or the archive is busy or damaged.
+        UserError: the experiment or a dataset is wrong, a dataset declares otherwise what the archive has, or the
+            archive is busy or damaged.
     """
     resolved = experiment if isinstance(experiment, Experiment) else load_experiment(experiment)
     folder = Path(resolved.folder) if resolved.folder else None
     datasets = [load_dataset(find_dataset(name, folder)) for name in resolved.datasets]
     if archive is None:
         archive = Archive.open(home.archive)
-    ingested = tuple(ingest(one.folder, archive, raw_dir=home.raw) for one in datasets if lacks(archive, one))
+    reports = [ingest(one.folder, archive, raw_dir=home.raw) for one in datasets if lacks(archive, one)]
+    ingested = tuple(report for report in reports if not report.already)
     if isinstance(experiment, Experiment):
-        resolved = completed(with_stored_ids(resolved, archive))
+        resolved = completed(with_timeline(with_stored_ids(resolved, archive), archive))
         own = [one for one in archive.series() if one.id.partition("/")[0] not in resolved.datasets]
         validate(resolved, datasets, series=own)
     return Prepared(with_rivals(resolved), archive.export(home.changes), ingested)
@@ -83,44 +89,56 @@ def launch(
     return execute(ready.experiment, ready.changes, home, workers=workers, progress=progress)
 
 
-def lacks(archive: Archive, dataset: Dataset) -> bool:
-    """Whether an archive lacks series or external forecasts of a dataset (an interrupted ingest counts as lacking)."""
-    defined = {series.id for series in archive.series()}
-    if any(series.id not in defined or archive.known_through(series.id) is None for series in dataset.series):
-        return True
-    if dataset.forecasts is None:
-        return False
-    batches = archive.batches()
-    sources = batches["source"].to_list() if batches.height else []
-    issued = {name for source in sources for name in str(source).split(", ")}
-    return not issued.issuperset(issuer.name for issuer in dataset.forecasts.issuers)
-
-
-def with_stored_ids(experiment: Experiment, archive: Archive) -> Experiment:
-    """The experiment with every bare series id replaced by the stored one.
-
-    Raises:
-        UnknownNameError: a series the archive does not have.
-    """
-    target = experiment.target
+def with_timeline(experiment: Experiment, archive: Archive) -> Experiment:
+    """The experiment with the origins' zone and the season of the target's first input where they are blank."""
+    target, origins = experiment.target, experiment.origins
+    name = target.transform.inputs(target.series[0])[0]
+    series = next(one for one in archive.series() if one.id == name)
     return replace(
         experiment,
-        target=Target(
-            tuple(archive.resolve(name) for name in target.series),
-            _stored(target.transform, archive),
-            target.outcome,
-            target.season,
-        ),
-        features=tuple(_stored_block(block, archive) for block in experiment.features),
+        origins=replace(origins, zone=origins.zone or series.zone),
+        target=replace(target, season=target.season or default_season(series.parsed.kind)),
     )
 
 
-def _stored_block(block: FeatureBlock, archive: Archive) -> FeatureBlock:
-    series = archive.resolve(block.series) if block.series else ""
-    return replace(block, series=series, transform=_stored(block.transform, archive))
+def with_stored_ids(experiment: Experiment, archive: Archive) -> Experiment:
+    """The experiment with every bare series id replaced by the stored one: of its datasets first, then of any.
 
+    Raises:
+        UnknownNameError: a series the archive does not have.
+        UserError: a bare id that several of its datasets have, or none of them and several others.
+    """
+    defined = {one.id for one in archive.series()}
 
-def _stored(transform: Transform, archive: Archive) -> Transform:
-    names = (transform.other, transform.high, transform.low)
-    other, high, low = (archive.resolve(name) if name else "" for name in names)
-    return replace(transform, other=other, high=high, low=low)
+    def stored(name: str) -> str:
+        own = [f"{dataset}/{name}" for dataset in experiment.datasets if f"{dataset}/{name}" in defined]
+        if len(own) > 1:
+            raise UserError(
+                "this series id is not unique",
+                value=repr(name),
+                rule="a bare id names one series of the experiment's datasets",
+                fix=f"write one of {', '.join(own)}",
+            )
+        return own[0] if own else archive.resolve(name)
+
+    def transformed(transform: Transform) -> Transform:
+        other, high, low = (stored(name) if name else "" for name in (transform.other, transform.high, transform.low))
+        return replace(transform, other=other, high=high, low=low)
+
+    target = experiment.target
+    if not target.series:
+        raise UserError("the target names no series", rule="at least one", fix='write hs.Target(("cpi",))')
+    return replace(
+        experiment,
+        target=replace(
+            target, series=tuple(stored(name) for name in target.series), transform=transformed(target.transform)
+        ),
+        features=tuple(
+            replace(
+                block,
+                series=stored(block.series) if block.series else "",
+                transform=transformed(block.transform),
+            )
+            for block in experiment.features
+        ),
+    )

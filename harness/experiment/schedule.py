@@ -22,6 +22,10 @@ PHRASES = {
     "session": Schedule("sessions"),
 }
 EVERY = '"month end", "business month end", "quarter end", "session", "N sessions", "friday", "third friday" or dates'
+YEARS = (1800, 2200)
+"""First and last year in which an origin may lie."""
+NEAR = f"a day between the years {YEARS[0]} and {YEARS[1]}"
+LONGEST_LATENCY = timedelta(days=3660)
 UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 604_800}
 
 
@@ -31,8 +35,7 @@ def read_origins(table: Table, zone: str) -> Origins | None:
     warm_up = table.integer("warm_up", 0, least=0)
     latency = _read_latency(table)
     every = _read_schedule(table, zone)
-    last = table.day("last")
-    first = table.day("first")
+    last, first = _near(table, "last"), _near(table, "first")
     if every is not None and every.kind == "dates" and "first" not in table.values:
         first = _first_listed(table, every, warm_up, zone)
     elif not table.required("first", "first = 2010-03-31, the first scored origin"):
@@ -40,6 +43,24 @@ def read_origins(table: Table, zone: str) -> Origins | None:
     if every is None or first is None:
         return None
     return Origins(every, first, last, warm_up, latency, zone)
+
+
+def _near(table: Table, key: str) -> date | None:
+    """A day within `YEARS`, or None."""
+    day = table.day(key)
+    if day is None or is_near(day):
+        return day
+    table.bad(key, NEAR)
+    return None
+
+
+def is_near(day: date) -> bool:
+    """Whether a day lies in a year that an origin may have.
+
+    >>> is_near(date(2010, 3, 31)), is_near(date(1, 1, 31))
+    (True, False)
+    """
+    return YEARS[0] <= day.year <= YEARS[1]
 
 
 def _first_listed(table: Table, every: Schedule, warm_up: int, zone: str) -> date | None:
@@ -101,6 +122,9 @@ def _read_dates(table: Table, key: str, at: time | None, zone: str) -> tuple[dat
     if len(days) != len(items):
         table.bad(key, "a list of dates or local datetimes without quotes, like [2020-03-31, 2020-06-30T17:00:00]")
         return None
+    if not all(map(is_near, days)):
+        table.bad(key, NEAR)
+        return None
     local = ZoneInfo(zone)
     aware = [day.replace(tzinfo=local) if isinstance(day, datetime) and day.tzinfo is None else day for day in days]
     moments = {day if isinstance(day, datetime) else local_instant(day, at, zone): day for day in aware}
@@ -128,7 +152,10 @@ def _read_latency(table: Table) -> timedelta:
     if isinstance(value, str) and (match := re.fullmatch(r"(\d+) ?([a-z]+?)s?", value.strip())) is not None:
         seconds = UNITS.get(match[2])
         if seconds is not None:
-            return timedelta(seconds=int(match[1]) * seconds)
+            if int(match[1]) * seconds < LONGEST_LATENCY.total_seconds():
+                return timedelta(seconds=int(match[1]) * seconds)
+            table.bad("latency", f"shorter than {LONGEST_LATENCY.days} days")
+            return timedelta(0)
     if value != 0 or isinstance(value, bool):
         table.bad("latency", 'a number and a unit, like "15 minutes", "2 hours" or "1 day"')
     return timedelta(0)

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from harness.core.frames import Rows
-from harness.core.snapshot import Issue, Snapshot
+from harness.core.snapshot import Issue, Micros, Snapshot
 from harness.core.time import Timeline, micros
 from harness.core.transform import Floats, apply_transform
 from harness.forecast.paths import Asked, answers, ask, ordinal_positions
@@ -83,15 +83,25 @@ def _stitched(
 ) -> tuple[int, Floats, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
     """First position, levels [period] (known before the path starts, then the path) and which are of the path."""
     chosen = np.isnan(issue.quantiles) if quantile is None else issue.quantiles == quantile
-    places = ordinal_positions(timeline, issue.ordinals[chosen])
+    places, path = _on_timeline(timeline, issue.ordinals[chosen], issue.values[chosen])
     if not len(places):
         return 0, np.empty(0), np.empty(0, dtype=np.bool_)
-    known_first = timeline.position(issue.known_first) if len(issue.known) else int(places.min())
-    first = min(known_first, int(places.min()))
-    size = int(max(places.max(), known_first + len(issue.known) - 1)) - first + 1
-    levels, covered = np.full(size, np.nan), np.zeros(size, dtype=np.bool_)
-    levels[known_first - first : known_first - first + len(issue.known)] = issue.known
-    levels[int(places.min()) - first :] = np.nan
-    levels[places - first] = issue.values[chosen]
+    known_places, known = _on_timeline(timeline, issue.known_first + np.arange(len(issue.known)), issue.known)
+    start = int(places.min())
+    first = min([start, *known_places[:1].tolist()])
+    levels = np.full(int(places.max()) - first + 1, np.nan)
+    covered = np.zeros(len(levels), dtype=np.bool_)
+    before = known_places < start
+    levels[known_places[before] - first] = known[before]
+    levels[places - first] = path
     covered[places - first] = True
     return first, levels, covered
+
+
+def _on_timeline(timeline: Timeline, ordinals: Micros, values: Floats) -> tuple[Micros, Floats]:
+    """Positions and values of the ordinals that are periods of a timeline; a day without a session is none."""
+    places = ordinal_positions(timeline, ordinals)
+    if timeline.sessions is None:
+        return places, values
+    true = (places >= 0) & (timeline.sessions[places] == ordinals)
+    return places[true], values[true]

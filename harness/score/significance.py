@@ -110,7 +110,7 @@ def diebold_mariano(
     'the two losses are identical at every origin; no variance, statistic set to 0 and p to 1'
     """
     a, b = finite_series("errors_a", errors_a), finite_series("errors_b", errors_b)
-    if not (math.isfinite(power) and power > 0.0):
+    if not _is_number(power) or not (math.isfinite(power) and power > 0.0):
         raise UserError("power of the loss", value=power, rule="a finite number > 0")
     if a.shape != b.shape:
         raise DataError("errors differ in length", value=f"{a.size} and {b.size}", rule="one pair per outcome")
@@ -186,12 +186,16 @@ def loss_difference_test(
 def _check_options(n: int, horizon: int, alternative: str, kernel: str) -> None:
     if n < 2:
         raise DataError("too few loss differences to test", value=n, rule="at least 2")
-    if horizon != int(horizon) or not 1 <= horizon < n:
+    if not _is_number(horizon) or not math.isfinite(horizon) or horizon != int(horizon) or not 1 <= horizon < n:
         raise UserError("horizon of the test", value=horizon, rule=f"1 .. {n - 1} for {n} loss differences")
     if alternative not in get_args(Alternative):
         raise UserError("unknown alternative", value=alternative, rule=", ".join(get_args(Alternative)))
     if kernel not in get_args(Kernel):
         raise UserError("unknown kernel", value=kernel, rule=", ".join(get_args(Kernel)))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def _autocovariances(d: Floats, lags: int) -> Floats:

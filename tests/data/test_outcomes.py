@@ -163,6 +163,25 @@ def test_after_n_days_shorter_than_the_lag_rule_is_refused(tmp_path: Path) -> No
     assert ask(changes, OutcomeRule("after", 45), Transform(), Q1).value[0, 0] == 100.0
 
 
+def test_a_release_calendar_is_asked_about_listed_periods_only(tmp_path: Path) -> None:
+    calendar = LagRule("dates", dates=((Q1, date(2020, 5, 10)), (Q2, date(2020, 8, 10)), (Q3, date(2020, 11, 10))))
+    changes = opened(tmp_path, quarterly(lag=calendar), *REVISED)
+    found = ask(changes, OutcomeRule("after", 45), Transform(), Q1, Q2, Q3, Q4)  # Q4: not listed
+    assert statuses(found) == ["matured", "matured", "pending", "pending"]
+    with pytest.raises(UserError, match="2020-06-30"):
+        ask(changes, OutcomeRule("after", 40), Transform(), Q1, Q2, Q3, Q4)
+
+
+def test_every_period_with_a_value_is_checked_against_the_lag_rule(tmp_path: Path) -> None:
+    days = [date(2000 + number // 4, number % 4 * 3 + 1, 1) - timedelta(days=1) for number in range(1, 161)]
+    late = LagRule("calendar_days", n=45, exceptions=((days[1], days[1] + timedelta(days=90)),))
+    frame = pl.concat([vintage(day + timedelta(days=45), {day: 1.0}) for day in days if day.year < 2024])
+    changes = opened(tmp_path, quarterly(lag=late), (frame, {}))
+    with pytest.raises(UserError, match=str(days[1])):
+        ask(changes, OutcomeRule("after", 60), Transform(), *days)
+    assert ask(changes, OutcomeRule("after", 60), Transform(), *days[2:]).value[0, 0] == 1.0
+
+
 def daily_changes(tmp_path: Path, days: list[date], highs: list[float]) -> ChangeFile:
     archive = Archive.open(tmp_path / "daily.duckdb")
     where = {"frequency": "B", "calendar": "XNYS", "zone": "America/New_York"}

@@ -173,6 +173,42 @@ def test_an_exception_to_the_lag_rule_is_not_told_before_its_day(tmp_path):
     assert [len(lag.exceptions) for lag in told] == [0, 1]
 
 
+def test_a_release_day_is_not_told_before_it(tmp_path):
+    calendar = LagRule("dates", dates=((JAN, date(2020, 2, 20)), (FEB, date(2020, 3, 20)), (MAR, date(2020, 4, 20))))
+    archive = opened(tmp_path, Series("cpi", "M", lag=calendar))
+    archive.append(rows((JAN, at(2, 20), 1.0)), source="test", known_through=at(7, 1))
+    told = [archive.as_of(origin).series["cpi"].lag.dates for origin in (at(3, 20), at(3, 21), at(7, 1))]
+    assert told == [calendar.dates[:1], calendar.dates[:2], calendar.dates]
+
+
+def test_a_series_asked_for_by_name_is_declared_before_anything_of_it_is_known(tmp_path):
+    archive = opened(tmp_path, Series("cpi", "M"), Series("gdp", "M"))
+    archive.append(rows((JAN, at(2, 20), 1.0)), source="test", known_through=at(7, 1))
+    archive.append(rows((JAN, at(5, 20), 1.0), series="gdp"), source="test", known_through=at(7, 1))
+    replay = Replay(exported(archive), ["cpi", "gdp"])
+    replay.advance(at(3, 1))
+    walked, asked = replay.snapshot(), archive.as_of(at(3, 1), ["cpi", "gdp"])
+    assert walked.series == asked.series
+    assert walked.frame().equals(asked.frame())
+    assert list(archive.as_of(at(3, 1)).series) == ["cpi"]  # asked for everything, it lists what is known
+
+
+def test_the_arrays_of_a_snapshot_cannot_be_made_writable(tmp_path):
+    archive = opened(tmp_path)
+    archive.append(rows((JAN, at(2, 20), 1.0), (MAR, at(3, 20), 2.0)), source="test", known_through=at(7, 1))
+    replay = Replay(exported(archive), ["cpi"])
+    replay.advance(at(4, 1))
+    empty = archive.as_of(at(2, 1), ["cpi"])
+    for snapshot in (replay.snapshot(), archive.as_of(at(4, 1)), empty):
+        panel = snapshot.panel("cpi")
+        for array in (panel.values, panel.published, panel.vintage, panel.values[:, 1:]):
+            base = array
+            while isinstance(base, np.ndarray):
+                with pytest.raises(ValueError, match="WRITEABLE"):
+                    base.flags.writeable = True
+                base = base.base
+
+
 def test_walking_builds_no_frame_per_origin(tmp_path, monkeypatch):
     archive = opened(tmp_path)
     months = pl.date_range(date(2000, 1, 1), date(2009, 12, 1), "1mo", eager=True).dt.month_end()

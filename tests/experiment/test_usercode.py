@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 from harness.core.recipe import Experiment
+from harness.experiment import usercode
+from harness.experiment.usercode import code_of
 
 OWN = "[features.own]\nlatest = [1]\n"
 MINE = '[models.mine]\nkind = "mine:Mean"\n'
@@ -61,5 +63,63 @@ def test_a_users_class_that_is_not_there_is_refused(
     assert message in problem
 
 
-def test_an_installed_class_is_part_of_the_lock_and_has_no_hash_of_its_own(load: Callable[..., Experiment]) -> None:
-    assert load('[models.mine]\nkind = "sklearn.dummy:DummyRegressor"\n').models[0].code == ""
+def made_package(place: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        file = place / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+
+
+def test_a_class_that_is_importable_but_not_installed_is_hashed_with_its_package_and_what_that_imports(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {
+        "far_models/__init__.py": "",
+        "far_models/good.py": "import numpy\nimport far_tools\n\n\nclass Mean:\n    pass\n",
+        "far_models/beside.py": "x = 1\n",
+        "far_tools.py": "y = 1\n",
+    }
+    place = tmp_path / "elsewhere"
+    made_package(place, files)
+    (place / "unrelated.py").write_text("z = 1\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(place))
+    seen = {code_of("far_models.good:Mean", folder)}
+    (place / "unrelated.py").write_text("z = 2\n", encoding="utf-8")
+    assert {code_of("far_models.good:Mean", folder)} == seen
+    for name, text in files.items():
+        (place / name).write_text(text + "# changed\n", encoding="utf-8")
+        now = code_of("far_models.good:Mean", folder)
+        assert now not in seen, name
+        seen.add(now)
+
+
+def test_a_file_of_the_folder_is_hashed_with_what_it_imports_from_elsewhere(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_package(tmp_path / "elsewhere", {"far_level.py": "x = 1\n"})
+    monkeypatch.syspath_prepend(str(tmp_path / "elsewhere"))
+    (folder / "mine.py").write_text("import far_level\n\n\nclass Mean:\n    pass\n", encoding="utf-8")
+    before = code_of("mine:Mean", folder)
+    made_package(tmp_path / "elsewhere", {"far_level.py": "x = 2\n"})
+    assert code_of("mine:Mean", folder) != before
+
+
+def test_an_installed_class_is_hashed_with_its_distributions_version(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site"
+    monkeypatch.syspath_prepend(str(site))
+    seen = set[str]()
+    for version, text in (("1.0", "a = 1"), ("1.1", "a = 1"), ("1.1", "a = 2")):
+        made_package(
+            site,
+            {
+                "sold_models.py": f"{text}\nclass Mean:\n    pass\n",
+                "sold-1.dist-info/METADATA": f"Metadata-Version: 2.1\nName: sold\nVersion: {version}\n",
+                "sold-1.dist-info/top_level.txt": "sold_models\n",
+            },
+        )
+        usercode._distributions.cache_clear()
+        seen.add(code_of("sold_models:Mean", folder))
+    usercode._distributions.cache_clear()
+    assert len(seen) == 3

@@ -152,6 +152,24 @@ def test_sessions_are_counted_on_the_calendar() -> None:
     assert points(External("bank").predict(rows, snapshot)) == [6.0, 8.0]
 
 
+def test_levels_known_at_an_issue_keep_their_own_days_across_a_weekend() -> None:
+    """Known levels lie on consecutive days, NaN where there is no session; the base of a Monday is its Friday."""
+    thursday = (date(2020, 3, 26) - date(1970, 1, 1)).days
+    days = thursday + np.array([0, 1, 4, 5, 6, 7])
+    timeline = Timeline(parse_frequency("B"), days)
+    stamps = np.full((1, 3), micros(ORIGIN) - 1)
+    panel = Panel(("cpi",), timeline, 0, np.array([[1.0, 2.0, 4.0]]), stamps, stamps)
+    path = replace(
+        issue([8.0, 99.0, 99.0], known=[1.0, 2.0, GAP, GAP, 4.0]),
+        ordinals=np.array([days[3], thursday + 2, days[-1] + 3]),  # a Saturday and a day no calendar tells of yet
+        known_first=thursday,
+    )
+    snapshot = replace(made({"cpi": HISTORY}, Transform("difference", 2)), panels=(panel,), issues=(path,))
+    rows = asked(snapshot_of_quarters(snapshot), (0, 1))
+    rows = replace(rows, keys=rows.keys.with_columns(pl.Series("period", [date(2020, 3, 31), date(2020, 4, 2)])))
+    assert points(External("bank").predict(rows, snapshot)) == [6.0, None]
+
+
 def snapshot_of_quarters(snapshot: Snapshot) -> Snapshot:
     """Keys only: the same target on a timeline whose periods `asked` can count."""
     return replace(made({"cpi": HISTORY}), target=snapshot.target)

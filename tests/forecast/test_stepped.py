@@ -47,7 +47,11 @@ CASES = [Case(f"{kind} {name}", behind(kind, name), learns=True) for kind in ("s
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=pytest.mark.slow) if case.name.startswith("lightgbm") else case for case in CASES],
+    ids=lambda case: case.name,
+)
 def test_the_contract_holds_behind_steps(case: Case, promise: Callable[[Case], None]) -> None:
     promise(case)
 

@@ -86,12 +86,15 @@ class Store:
         """Make a new archive's tables, unless it is only to be read; refuse a file that is no archive.
 
         Raises:
-            UserError: it is only to be read, and there is no such file.
+            UserError: it is only to be read, and there is no such file, or it cannot be created.
             DamagedError: it is damaged, or something else.
         """
         if not read_only and not self.path.exists():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._create()
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._create()
+            except (OSError, duckdb.IOException) as error:
+                raise _uncreatable(self.path, error) from error
         with self.reading() as connection:
             known = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
             formats = connection.execute("SELECT format FROM meta").fetchall() if "meta" in known else []
@@ -158,6 +161,15 @@ def _connected(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnec
 def _require(path: Path) -> None:
     if not path.exists():
         raise UserError("no such archive", value=path, fix="check the path, or open it without read_only")
+
+
+def _uncreatable(path: Path, error: OSError | duckdb.IOException) -> UserError:
+    return UserError(
+        "the archive cannot be created",
+        value=path,
+        rule=str(error.strerror) if isinstance(error, OSError) else str(error).splitlines()[0],
+        fix="name a folder in which files can be written (in the command: --home DIR, or HARNESS_HOME=DIR)",
+    )
 
 
 def _damaged(path: Path, why: str) -> DamagedError:
