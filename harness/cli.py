@@ -150,7 +150,11 @@ def _ingest(args: argparse.Namespace) -> None:
     from harness.data.ingest import ingest
 
     home = _home(args)
-    _print_ingest(ingest(_dataset_folder(args.dataset), _archive(args), raw_dir=home.raw))
+    archive = _archive(args)
+    report = ingest(_dataset_folder(args.dataset), archive, raw_dir=home.raw)
+    _print_ingest(report)
+    if report.set_aside:
+        _print_reasons(archive)
 
 
 def _lags(args: argparse.Namespace) -> None:
@@ -290,6 +294,15 @@ def _dataset_folders() -> list[Path]:
     return [found[name] for name in sorted(found)]
 
 
+def _print_reasons(archive: Archive) -> None:
+    """Why rows of the newest batch were set aside, counted."""
+    aside = archive.set_aside()
+    newest = aside.filter(aside["batch"] == aside["batch"].max())
+    for reason, rows in newest.group_by("reason").len().sort("len", descending=True).head(5).iter_rows():
+        print(f"  {rows} rows: {reason}")
+    print("  every row and its reason: Archive.open(...).set_aside()")
+
+
 def _print_ingest(report: IngestReport) -> None:
     if report.already:
         print(f"{report.dataset}: nothing new")
@@ -297,6 +310,6 @@ def _print_ingest(report: IngestReport) -> None:
     print(f"{report.dataset}: {len(report.series)} series, {report.rows_in} rows in, {report.kept} new")
     for one in report.sources:
         if one.set_aside:
-            print(f"  {one.label}: {one.set_aside} rows set aside, each with its reason in the archive's set_aside()")
+            print(f"  {one.label}: {one.set_aside} rows set aside")
         for name, rows in one.undeclared:
             print(f"  {one.label}: {name!r} is not declared, its {rows} rows stay in the raw input only")

@@ -22,6 +22,7 @@ from harness.forecast.catalog import entry_for, reference_name
 from harness.record.cells import Cell
 from harness.score.decision import Kpi
 from harness.score.point import seasonal_naive_scale
+from harness.score.spec import functional_of
 from harness.score.tables import ScoreSpec, score_tables
 
 CELL = ["series_id", "origin", "horizon"]
@@ -82,6 +83,7 @@ def assemble(plan: Plan, changes: ChangeFile, cells: Mapping[str, list[Cell]], r
         "unknown_cutoff": sorted(spec.unknown_cutoff),
         "reference": spec.reference,
         "warnings": _warnings(cells),
+        "functional_notes": _functional_notes(plan),
         "on_revised_data": [
             recipe.name
             for recipe in experiment.models
@@ -289,6 +291,16 @@ def _errors(rows: pl.DataFrame, board: pl.DataFrame, reference: str) -> pl.DataF
         stand_in, on=CELL, how="left", maintain_order="left"
     )
     return joined.select(ERROR_COLUMNS)
+
+
+def _functional_notes(plan: Plan) -> list[str]:
+    """Models that forecast something else than the headline metric rewards (S26)."""
+    primary = plan.experiment.score_primary
+    return [
+        f"{recipe.name} forecasts the {recipe.functional}, {primary} rewards the {functional_of(primary)}"
+        for recipe in plan.experiment.models
+        if not recipe.rival and recipe.functional not in ("", functional_of(primary))
+    ]
 
 
 def _warnings(cells: Mapping[str, list[Cell]]) -> dict[str, dict[str, int]]:

@@ -141,7 +141,9 @@ def _engine(experiment: Experiment, workers: int | None) -> Engine:
     threads = max([int(str(dict(recipe.params).get("num_threads", 1))) for recipe in experiment.models] or [1])
     if workers is None:
         workers = max(1, cores // threads)
-    if workers < 1 or workers * threads > cores:
+    if workers < 1:
+        raise UserError("no worker at all", value=f"--workers {workers}", rule="at least 1", fix="use --workers 1")
+    if workers * threads > cores:
         raise UserError(
             "more threads than cores",
             value=f"{workers} workers x {threads} threads on {cores} cores",

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from harness.backtest.schedule import local_instant, origin_instants
-from harness.core.errors import BeyondKnownError, UserError
+from harness.core.errors import BeyondKnownError, UnknownNameError, UserError
 from harness.core.recipe import Experiment, Target
 from harness.core.series import Series
 from harness.core.snapshot import Snapshot
@@ -182,6 +183,7 @@ def build_plan(experiment: Experiment, changes: ChangeFile) -> Plan:
     experiment = resolved(experiment, changes)
     inputs = tuple(sorted(declared_inputs(experiment.features, experiment.target) | target_inputs(experiment.target)))
     _require(changes, inputs)
+    _require_issues(changes, experiment)
     series = changes.series[_base(experiment)]
     until = min(changes.known_through[name] for name in inputs)
     data_start = min(past_of(changes, name).first_published for name in target_inputs(experiment.target))
@@ -238,6 +240,17 @@ def _require(changes: ChangeFile, inputs: tuple[str, ...]) -> None:
     empty = [name for name in inputs if name not in changes.known_through]
     if empty:
         raise UserError("series without any ingested value", value=", ".join(empty), fix="run harness ingest DATASET")
+
+
+def _require_issues(changes: ChangeFile, experiment: Experiment) -> None:
+    """An external that nobody ever issued is a misspelt name, not a model that abstains."""
+    codes = [changes.code_of(name) for name in experiment.target.series]
+    issued = changes.forecasts.filter(pl.col("code").is_in(codes))["source"].unique().to_list()
+    for recipe in experiment.models:
+        if recipe.source and recipe.source not in issued:
+            raise UnknownNameError(
+                f"source of external forecasts of the target (model {recipe.name})", recipe.source, issued
+            )
 
 
 def _origins(experiment: Experiment, series: Series, data_start: int, until: int) -> tuple[list[datetime], int, int]:

@@ -9,6 +9,7 @@ from typing import Literal
 from harness.core.errors import UserError
 from harness.core.transform import Transform
 
+Functional = Literal["mean", "median"]
 Params = tuple[tuple[str, object], ...]
 """Model parameters as sorted (name, JSON value) pairs, so that a recipe is hashable and prints the same everywhere."""
 
@@ -207,7 +208,8 @@ class Recipe:
         params: resolved parameters, passed to the forecaster by keyword.
         features: names of the feature blocks it sees, in order; () for models that read the snapshot only.
         steps: what its feature rows go through, in order; () = they reach it as they are.
-        functional: `mean` or `median`.
+        functional: `mean` or `median`; "" = none claimed (naive rules), or before the experiment is resolved what the
+            forecaster estimates.
         fallback: name of a model that answers where this one fails or abstains; "" = none.
         refit_every: own refit cadence; None = the experiment's.
         source: source of an external forecast, else "".
@@ -221,7 +223,7 @@ class Recipe:
     kind: str
     params: Params = ()
     features: tuple[str, ...] = ()
-    functional: Literal["mean", "median"] = "mean"
+    functional: Functional | Literal[""] = ""
     fallback: str = ""
     refit_every: int | None = None
     source: str = ""

@@ -174,13 +174,12 @@ def contradiction(
     """Two values stated for one cell at one instant."""
     series = catalogue.series[row["code"]]
     where = f"{series.id}, period {day_of(row['period'], series)}, published {instant(row['published']).isoformat()}"
+    later = "give a later published_at to the revision, or drop one of them"
     return DataError(
         "two different values for one series, period and publication",
         value=f"{where}: {first} and {second}; {count} row(s) in all",
         rule="a publication states one value per period",
-        fix="give a later published_at to the revision, or drop one of them"
-        if row["availability"] == OBSERVED
-        else RULED,
+        fix=later if row["availability"] == OBSERVED else RULED,
     )
 
 

@@ -97,18 +97,19 @@ class IngestReport:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Input:
-    """The tables of one source and the name under which the archive records them: label, reading and content."""
+    """The tables of one source and the name under which the archive records them."""
 
     source: Source
     table: RawTable
     listed: RawTable | None
     label: str
     reading: str
+    file: str
     content: str
 
     @property
     def tag(self) -> str:
-        return f"{self.label} [{self.reading}-{self.content}]"
+        return f"{self.label} [{self.reading}-{self.file}-{self.content}]"
 
 
 def ingest(folder: Path, archive: Archive, *, raw_dir: Path) -> IngestReport:
@@ -163,7 +164,9 @@ def _read(dataset: Dataset, source: Source) -> _Input:
     hashes = [hashlib.sha256(one.content).hexdigest() for one in (table, listed) if one is not None]
     content = digest("ingest", READING, dataset.name, source, declared, dataset.in_file, hashes)
     reading = digest(source.layout, source.columns, source.stamp, source.coverage, source.zone, source.text)
-    return _Input(source, table, listed, f"{dataset.name}: {source.label}", reading[:8], content[:16])
+    return _Input(
+        source, table, listed, f"{dataset.name}: {source.label}", reading[:8], digest(hashes)[:8], content[:16]
+    )
 
 
 def _keep_raw(table: RawTable, raw_dir: Path) -> None:
@@ -183,16 +186,15 @@ def _refuse_redeclared(dataset: Dataset, archive: Archive) -> None:
 
 
 def _refuse_reread(inputs: Sequence[_Input], recorded: set[str]) -> None:
-    """Refuse a file whose columns, stamps or null texts the dataset.toml now reads otherwise: old values would stay."""
+    """Refuse to read the very same file in another way (columns, stamp, null texts): the old values would stay."""
     for one in inputs:
         readings = {other.reading for other in inputs if other.label == one.label}
-        start = f"{one.label} ["
-        before = {tag.removeprefix(start).partition("-")[0] for tag in recorded if tag.startswith(start) and "-" in tag}
-        if before - readings:
+        tags = [tag.removeprefix(f"{one.label} [").split("-") for tag in recorded if tag.startswith(f"{one.label} [")]
+        if any(len(tag) == 3 and tag[1] == one.file and tag[0] not in readings for tag in tags):
             raise UserError(
-                "this source was ingested under another description",
+                "this file was ingested under another description",
                 value=one.label,
-                rule="layout, columns, stamp, coverage, zone and text form may not change under the values read by them",
+                rule="its layout, columns, stamp, coverage, zone and text form may not change under the values read",
                 fix=GO_ON,
             )
 

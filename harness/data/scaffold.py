@@ -150,7 +150,7 @@ def _source_lines(file: str, guessed: Guess) -> list[str]:
     lines += [f"{key} = {_quoted(value)}" for key, (value, default) in optional.items() if value != default]
     if text.null_values:
         lines.append(
-            f"null_values = [{', '.join(map(_quoted, text.null_values))}]  # guessed: found among the numbers and taken "
+            f"null_values = [{', '.join(map(_quoted, text.null_values))}]  # guessed: found among numbers and taken "
             "for absent values; strike out what is not, and ingest refuses it"
         )
     return lines

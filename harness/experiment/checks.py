@@ -44,7 +44,7 @@ def check(parts: Parts, facts: Facts, problems: Problems) -> None:
     check_horizons(parts.horizons, target, problems)
     check_training(parts.training, problems)
     check_names(parts, problems)
-    check_functionals(parts.models, parts.score_primary, problems)
+    check_functionals(parts.models, problems)
     check_steps(parts.models, parts.features, problems)
     if parts.kpi is not None and origins is not None:
         check_kpi(parts.kpi, origins.latency, problems)

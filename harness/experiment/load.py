@@ -16,17 +16,20 @@ from harness.experiment.checks import check
 from harness.experiment.facts import Facts, facts_of
 from harness.experiment.features import NAME, NAME_RULE, read_features
 from harness.experiment.keys import KEYS, SCHEMA
-from harness.experiment.model_checks import functional_of
+from harness.experiment.model_checks import check_built
 from harness.experiment.models import Surroundings, read_models
 from harness.experiment.parts import Parts, named_series, parts_of
 from harness.experiment.schedule import read_origins
 from harness.experiment.sections import read_horizons, read_kpi, read_primary, read_training
 from harness.experiment.steps import read_steps
 from harness.experiment.target import read_target
+from harness.score.spec import functional_of
 
 
 def load_experiment(path: str | Path) -> Experiment:
     """Read an experiment file and resolve everything it names; no value of any series is read.
+
+    Every model is built once, unfitted, so that wrong parameters are found here: this runs users' constructors.
 
     Args:
         path: the TOML file. Datasets are looked for in `../datasets` of it, then in `./datasets`,
@@ -66,6 +69,7 @@ def validate(experiment: Experiment, datasets: Iterable[Dataset] = (), *, series
         problems.add(f'series "{name}"', "nothing declares it", hint=meant(name, facts.series))
     if not unknown:
         check(parts_of(experiment), facts, problems)
+    check_built(experiment.models, experiment.folder, problems)
     if problems.lines:
         raise ExperimentError(experiment.name, problems.lines)
 
@@ -114,6 +118,7 @@ def _read(top: Table, folder: Path) -> Experiment | None:
         names=tuple(top.table("models").values),
     )
     check(parts, facts, top.problems)
+    check_built(parts.models, str(folder), top.problems)
     return _built(name, parts, datasets, top, folder)
 
 

@@ -1,21 +1,16 @@
-"""What models must be to the rivals, to each other, to the feature blocks and to the primary score."""
+"""What models must be to the rivals, to each other, to the feature blocks and to what they declare."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from harness.core.errors import UserError
 from harness.core.reading import Problems, meant, one_of
 from harness.core.recipe import Recipe, Target
 from harness.experiment.parts import Parts
-from harness.forecast.catalog import CATALOG, always_on
+from harness.forecast.catalog import CATALOG, always_on, build, estimated
 from harness.forecast.catalog import check_target as check_fits
-
-MEAN_SCORES = ("rmse", "rmsse", "qlike")
-MEDIAN_SCORES = ("mae", "mase", "smape")
-PRIMARIES = (*MEAN_SCORES, *MEDIAN_SCORES)
-"""Metrics the leaderboard may be ordered by, each consistent with the functional it is named under."""
+from harness.score.spec import PRIMARIES
 
 
 def check_rivals(models: Sequence[Recipe], target: Target, problems: Problems) -> None:
@@ -70,26 +65,31 @@ def check_score(primary: str, target: Target, problems: Problems) -> None:
         problems.add(where, f"judges levels only, the target is {target.transform.kind}", hint='use "mae" or "rmse"')
 
 
-def check_functionals(models: Sequence[Recipe], primary: str, problems: Problems) -> None:
-    """The headline metric is smallest for what each model says it forecasts (S26)."""
-    functional = functional_of(primary)
+def check_functionals(models: Sequence[Recipe], problems: Problems) -> None:
+    """No model declares to forecast what it does not estimate (S26)."""
     for model in models:
-        if model.functional != functional:
+        found = estimated(model.kind, dict(model.params))
+        if found and model.functional not in ("", found):
+            trees = model.kind == "lightgbm"
             problems.add(
                 f'models.{model.name}.functional = "{model.functional}"',
-                f"{primary} is smallest for the {functional}, so it would misjudge the {model.functional}",
-                hint=f"choose a primary score among {', '.join(_scores_of(model.functional))}",
+                f"{model.kind} estimates the {found}" + (" with this objective" if trees else ""),
+                hint="change the objective, or leave functional out" if trees else "leave it out",
             )
 
 
-def functional_of(primary: str) -> Literal["mean", "median"]:
-    """The functional a metric is consistent with.
-
-    >>> functional_of("qlike"), functional_of("mae")
-    ('mean', 'median')
-    """
-    return "median" if primary in MEDIAN_SCORES else "mean"
-
-
-def _scores_of(functional: str) -> tuple[str, ...]:
-    return MEDIAN_SCORES if functional == "median" else MEAN_SCORES
+def check_built(models: Sequence[Recipe], folder: str, problems: Problems) -> None:
+    """Every model that has no other problem can be made of its parameters; this runs users' constructors."""
+    for model in models:
+        where = f"models.{model.name}"
+        if any(line.startswith((f"{where}.", f"{where}:")) for line in problems.lines):
+            continue
+        try:
+            build(model, folder=folder)
+        except UserError as error:
+            told = f"{error.what}: {error.value}" if error.value else error.what
+            problems.add(where, "; ".join(filter(None, (told, error.rule))), hint=error.fix)
+        except Exception as error:  # noqa: BLE001 - a constructor of the user may raise anything; it is told
+            problems.add(
+                where, f"{model.kind} cannot be made: {type(error).__name__}: {error}", hint="change its params"
+            )

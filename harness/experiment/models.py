@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 from harness.core.errors import UnknownNameError, UserError
 from harness.core.reading import Table, meant
-from harness.core.recipe import Experiment, Params, Recipe, Step, Target
+from harness.core.recipe import Experiment, Functional, Params, Recipe, Step, Target
 from harness.experiment.facts import Facts
 from harness.experiment.features import NAME, NAME_RULE
 from harness.experiment.keys import KEYS
 from harness.experiment.steps import completed_steps, read_steps
 from harness.experiment.usercode import code_of
-from harness.forecast.catalog import CATALOG, WORKS_ON, CatalogEntry, entry_for, resolve_params
+from harness.forecast.catalog import CATALOG, WORKS_ON, CatalogEntry, entry_for, estimated, resolve_params
 from harness.forecast.user_class import is_user_class
+from harness.score.spec import functional_of
 
 EXTERNAL = "external"
 FUNCTIONALS = ("mean", "median")
@@ -52,17 +53,39 @@ def completed(experiment: Experiment) -> Experiment:
         UserError: a kind, a parameter or a user's class that is not there.
     """
     blocks = tuple(block.name for block in experiment.features)
+    functional = functional_of(experiment.score_primary)
+    filled = (
+        replace(
+            model,
+            params=resolve_params(model.kind, _asking(model.kind, dict(model.params), model.functional or functional)),
+        )
+        for model in experiment.models
+    )
     models = tuple(
         replace(
             model,
-            params=resolve_params(model.kind, dict(model.params)),
+            functional=model.functional or _functional(model.kind, model.params, ""),
             features=model.features or (blocks if entry_for(model.kind).needs_rows else ()),
             code=code_of(model.kind, Path(experiment.folder)) if is_user_class(model.kind) else "",
             steps=completed_steps(model.steps, Path(experiment.folder)),
         )
-        for model in experiment.models
+        for model in filled
     )
     return replace(experiment, models=models)
+
+
+def _asking(kind: str, params: dict[str, object], functional: str) -> dict[str, object]:
+    """Parameters with the objective of trees added where none is given: the one that estimates the functional."""
+    return {"objective": OBJECTIVES[functional], **params} if kind == "lightgbm" else params
+
+
+def _functional(kind: str, params: Params, declared: str) -> Functional | Literal[""]:
+    """What a model forecasts: as declared, else what it estimates; naive rules claim nothing, others are means."""
+    entry = entry_for(kind)
+    if declared:
+        return "median" if declared == "median" else "mean"
+    naive = not entry.fitted and not entry.functional and kind != EXTERNAL
+    return "" if naive else estimated(kind, dict(params)) or "mean"
 
 
 def read_models(top: Table, around: Surroundings) -> tuple[Recipe, ...]:
@@ -77,7 +100,7 @@ def _read_model(name: str, table: Table, around: Surroundings) -> Recipe | None:
         table.problems.add(f"models.{name}", NAME_RULE)
     kind = table.text("kind")
     entry = _entry(table, kind)
-    functional = table.word("functional", around.functional, FUNCTIONALS)
+    functional = table.word("functional", "mean", FUNCTIONALS) if "functional" in table.values else ""
     refit_every = table.integer("refit_every", 1, least=1) if "refit_every" in table.values else None
     fallback = table.text("fallback")
     span = (table.day("from"), table.day("to"))
@@ -92,12 +115,13 @@ def _read_model(name: str, table: Table, around: Surroundings) -> Recipe | None:
                 table.bad(key, f'belongs to kind = "{EXTERNAL}" only')
     source = table.text("source") if kind == EXTERNAL else ""
     features = _read_features(table, kind, entry, around.blocks)
+    params = _read_params(table, kind, functional or around.functional)
     return Recipe(
         name,
         kind,
-        params=_read_params(table, kind, functional),
+        params=params,
         features=features,
-        functional=cast("Literal['mean', 'median']", functional),
+        functional=_functional(kind, params, functional),
         fallback=fallback,
         refit_every=refit_every,
         source=source,
@@ -133,8 +157,7 @@ def _read_params(table: Table, kind: str, functional: str) -> Params:
             table.bad("works_on", "given twice, here and in params")
         else:
             params["works_on"] = table.word("works_on", "step", WORKS_ON)
-    if kind == "lightgbm":
-        params.setdefault("objective", OBJECTIVES[functional])
+    params = _asking(kind, params, functional)
     required = {} if is_user_class(kind) else {name: params.get(name, "") for name in CATALOG[kind].required}
     for name, value in params.items():
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.core.reading import Table
 from harness.core.recipe import Kpi, Training
 from harness.experiment.keys import KEYS
-from harness.experiment.model_checks import PRIMARIES
+from harness.score.spec import PRIMARIES
 
 
 def read_horizons(table: Table) -> tuple[int, ...]:

@@ -69,7 +69,11 @@ def _hashed_outside(modules: Iterable[str], folder: Path) -> list[tuple[str, str
 def _named_by(files: Iterable[Path]) -> Iterator[str]:
     """Modules that files import by their full names."""
     for file in files:
-        for node in ast.walk(_parse(file)):
+        try:
+            tree = _parse(file)
+        except UserError:  # a file that is never run, such as a template; its bytes are hashed
+            continue
+        for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and not node.level and node.module:

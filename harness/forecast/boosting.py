@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import lightgbm as lgb
 import numpy as np
 import polars as pl
 
-from harness.core.errors import UserError
+from harness.core.errors import UnknownNameError, UserError
 from harness.core.frames import ANSWER_SCHEMA, Rows
 from harness.core.identity import derive_seed
 from harness.core.snapshot import Snapshot
 from harness.core.transform import Floats
+from harness.forecast.boosting_params import BOOSTINGS, OBJECTIVES
 from harness.forecast.direct import Design, constant_fit, designs
 from harness.forecast.paths import answers
 
 FIXED = {"force_row_wise": True, "deterministic": True, "verbosity": -1, "use_missing": True}
-POINT = "point"
+POINT, MEDIAN = "point", 0.5
 
 
 class LightGBM:
@@ -49,6 +50,7 @@ class LightGBM:
             raise UserError("lightgbm: a quantile is a level between 0 and 1", value=list(quantiles))
         if n_estimators < 1:
             raise UserError("lightgbm: n_estimators starts at 1", value=n_estimators)
+        _check_names(objective, native)
         self.quantiles = tuple(sorted(set(quantiles)))
         self._rounds = n_estimators
         self._params = {**native, **FIXED, "objective": objective, "num_threads": num_threads}
@@ -112,6 +114,20 @@ class LightGBM:
         stored = json.loads(text)
         self._columns, self._texts, self.warnings = stored["columns"], stored["models"], stored["warnings"]
         self._models = {name: lgb.Booster(model_str=model) for name, model in self._texts.items()}
+
+
+def _check_names(objective: str, native: Mapping[str, object]) -> None:
+    boosting = native.get("boosting", BOOSTINGS[0])
+    if objective not in OBJECTIVES:
+        raise UnknownNameError("lightgbm objective", objective, OBJECTIVES)
+    if objective == "quantile" and native.get("alpha") != MEDIAN:
+        raise UserError(
+            "lightgbm: the point forecast is a mean or a median",
+            value=f'objective = "quantile", alpha = {native.get("alpha", "not given")}',
+            fix="set alpha = 0.5, or give further levels as quantiles = [0.9]",
+        )
+    if boosting not in BOOSTINGS:
+        raise UnknownNameError("lightgbm boosting", str(boosting), BOOSTINGS)
 
 
 def _matrix(design: Design, snapshot: Snapshot) -> Floats:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 NATIVE = frozenset(
     {
         "alpha",
@@ -47,3 +49,15 @@ NATIVE = frozenset(
     }
 )
 """Left out on purpose: aliases (one name per meaning), seeds (derived), threading and histogram layout (fixed)."""
+OBJECTIVES = MappingProxyType(
+    {
+        **dict.fromkeys(("regression", "regression_l2", "l2", "mean_squared_error", "mse"), "mean"),
+        **dict.fromkeys(("l2_root", "root_mean_squared_error", "rmse"), "mean"),
+        **dict.fromkeys(("huber", "fair", "poisson", "gamma", "tweedie"), "mean"),
+        **dict.fromkeys(("regression_l1", "l1", "mean_absolute_error", "mae", "quantile"), "median"),
+        **dict.fromkeys(("mape", "mean_absolute_percentage_error"), "median"),
+    }
+)
+"""Objectives of the point model, and what each estimates (`quantile` with alpha = 0.5 only)."""
+BOOSTINGS = ("gbdt", "gbrt", "dart", "rf", "random_forest", "goss")
+"""Kinds of boosting by LightGBM's own names."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from types import MappingProxyType
+from typing import Literal
 
 from harness.core.errors import UnknownNameError, UserError
-from harness.core.recipe import Params, Recipe, Target
+from harness.core.recipe import Functional, Params, Recipe, Target
 from harness.forecast.baselines import RULES, Naive
 from harness.forecast.protocol import Forecaster
 from harness.forecast.steps import with_steps
@@ -33,6 +34,7 @@ class CatalogEntry:
         needs_rows: learns from feature rows, so a recipe must name features.
         needs_snapshot: reads series from the snapshot.
         fitted: estimates something; False = `fit` does nothing and no fit need be stored.
+        functional: what its point forecast estimates; "" = nothing (naive rules), or what the user declares.
         volatility: True = for realised-volatility targets only, False = not for them, None = for any target.
     """
 
@@ -43,6 +45,7 @@ class CatalogEntry:
     needs_rows: bool = False
     needs_snapshot: bool = True
     fitted: bool = True
+    functional: Functional | Literal[""] = "mean"
     volatility: bool | None = None
 
 
@@ -57,7 +60,7 @@ def _later(module: str, name: str) -> Callable[..., Forecaster]:
 
 
 def _rival(kind: str, doc: str, *, volatility: bool | None = None) -> CatalogEntry:
-    return CatalogEntry(partial(Naive, RULES[kind]), doc, fitted=False, volatility=volatility)
+    return CatalogEntry(partial(Naive, RULES[kind]), doc, fitted=False, functional="", volatility=volatility)
 
 
 _WORKS_ON = {"works_on": "step"}
@@ -144,11 +147,13 @@ CATALOG: Mapping[str, CatalogEntry] = MappingProxyType(
             {"estimator_params": ()},
             required=("estimator",),
             needs_rows=True,
+            functional="",
         ),
         "external": CatalogEntry(
             _later("external", "External"),
             "forecasts made elsewhere, each from the instant it was issued",
             fitted=False,
+            functional="",
             volatility=False,
         ),
     }
@@ -164,7 +169,7 @@ def entry_for(kind: str) -> CatalogEntry:
     if kind in CATALOG:
         return CATALOG[kind]
     if is_user_class(kind):
-        return CatalogEntry(partial(load_user_class, kind), "a class of the user")
+        return CatalogEntry(partial(load_user_class, kind), "a class of the user", functional="")
     raise UnknownNameError("model kind", kind, CATALOG)
 
 
@@ -198,6 +203,24 @@ def resolve_params(kind: str, params: Mapping[str, object]) -> Params:
     if resolved.get("works_on", "step") not in WORKS_ON:
         raise UserError(f"{kind}: unknown works_on", value=repr(resolved["works_on"]), rule=f"one of {WORKS_ON}")
     return tuple(sorted(resolved.items()))
+
+
+def estimated(kind: str, params: Mapping[str, object]) -> Functional | Literal[""]:
+    """What a model's point forecast estimates; "" = a naive rule that claims nothing, or whatever its user declares.
+
+    >>> (
+    ...     estimated("ets", {}),
+    ...     estimated("lightgbm", {"objective": "l1"}),
+    ...     estimated("external", {}),
+    ...     estimated("zero", {}),
+    ... )
+    ('mean', 'median', '', '')
+    """
+    if kind == "lightgbm" and "objective" in params:
+        from harness.forecast.boosting_params import OBJECTIVES  # noqa: PLC0415 - read for one kind only
+
+        return "median" if OBJECTIVES.get(str(params["objective"])) == "median" else "mean"
+    return entry_for(kind).functional
 
 
 def learns_from_rows(kind: str) -> bool:

@@ -120,7 +120,9 @@ def _made(estimator: str, params: dict[str, object]) -> Any:
     try:
         made = getattr(found, name)(**params)
         regressor = is_regressor(made)
-    except (TypeError, AttributeError) as error:
+        if hasattr(made, "_validate_params"):  # what its own `fit` begins with
+            made._validate_params()  # noqa: SLF001
+    except (TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{estimator} does not take these parameters", value=error) from error
     if not regressor:
         raise UserError("estimator is no regressor", value=repr(estimator))

@@ -83,7 +83,7 @@ def _module(name: str, folder: str) -> ModuleType:
         if beside is not None:
             return _private(beside, folder)
         return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and error.name is not None and error.name == name.partition(".")[0]:
             raise UserError(
                 "no such module",

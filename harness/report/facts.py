@@ -49,6 +49,7 @@ class Facts:
         immature, hindsight_outcomes: how many of these are young, or dated before their vintage.
         unknown_cutoff: external models whose data cut-off is unknown.
         on_revised_data: models that learn from the snapshot instead of frozen feature rows.
+        functional_notes: models that forecast something else than the headline metric rewards.
         notes: what datasets say about the external forecasts they hold.
         warnings: model -> (text -> cells).
         scale_notes: series -> why MASE and RMSSE have no scale.
@@ -81,6 +82,7 @@ class Facts:
     hindsight_outcomes: int
     unknown_cutoff: tuple[str, ...]
     on_revised_data: tuple[str, ...]
+    functional_notes: tuple[str, ...]
     notes: tuple[str, ...]
     warnings: Mapping[str, Mapping[str, int]]
     scale_notes: Mapping[str, str]
@@ -125,6 +127,7 @@ def facts_of(manifest: Mapping[str, object]) -> Facts:
         hindsight_outcomes=_count(facts, "hindsight_outcomes"),
         unknown_cutoff=tuple(map(str, _items(facts, "unknown_cutoff"))),
         on_revised_data=tuple(map(str, _items(facts, "on_revised_data"))),
+        functional_notes=tuple(map(str, _items(facts, "functional_notes"))),
         notes=tuple(str(one["forecasts_note"]) for one in datasets if one.get("forecasts_note")),
         warnings={name: _counts(_part(facts, "warnings"), name) for name in _part(facts, "warnings")},
         scale_notes={name: str(text) for name, text in _part(facts, "scale_notes").items()},

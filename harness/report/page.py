@@ -88,6 +88,8 @@ def _head(records: Records) -> Iterator[str]:
     yield markup.bullets(
         f"{horizon_text(step)}: {answer(mine)}" for step in facts.horizons if (mine := _at(records.board, step)).height
     )
+    if facts.functional_notes:
+        yield markup.element("p", f"{'; '.join(facts.functional_notes)}.")
     if facts.on_revised_data:
         yield markup.element("p", f"{', '.join(facts.on_revised_data)}: {ON_REVISED_DATA}.")
     if facts.unknown_cutoff:

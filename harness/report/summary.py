@@ -104,12 +104,16 @@ def _boards(board: pl.DataFrame, forecasts: pl.DataFrame, facts: Facts, notes: N
 def _footnotes(facts: Facts, notes: Notes, *, substituted: bool) -> Iterator[str]:
     yield (
         f"skill: how far {facts.primary} is below the best naive rival's, which was chosen after the fact. "
-        "p: largest one-sided p-value over all naive rivals; better than naive below 0.05."
+        "rank: by skill, on the cells each model is held to (n). "
+        "p: largest one-sided p-value over all naive rivals; better than naive below 0.05, per line: with many models "
+        "and horizons some lines fall below it by luck."
     )
     if substituted:
         yield f"by reference: cells without a forecast of the model's own, scored with {facts.reference} and counted."
     for place, text in enumerate(notes.texts, start=1):
         yield f"[{place}] {text}"
+    for text in facts.functional_notes:
+        yield f"note: {text}."
     if facts.on_revised_data:
         yield f"{', '.join(facts.on_revised_data)}: {ON_REVISED_DATA}."
     if facts.unknown_cutoff:

@@ -137,7 +137,9 @@ def _verdict(row: dict[str, Any], pairs: list[Comparison], p_value: float | None
     obstacle = _obstacle(row, pairs, spec)
     if obstacle:
         return f"no verdict: {obstacle}"
-    return BETTER if p_value is not None and p_value < LEVEL else NOT_SHOWN
+    verdict = BETTER if p_value is not None and p_value < LEVEL else NOT_SHOWN
+    helped = row["n_fallback"]
+    return f"{verdict}, {helped} of {row['n']} cells by its fallback" if helped else verdict
 
 
 def _obstacle(row: dict[str, Any], pairs: list[Comparison], spec: ScoreSpec) -> str | None:
@@ -148,6 +150,7 @@ def _obstacle(row: dict[str, Any], pairs: list[Comparison], spec: ScoreSpec) -> 
     obstacles = {
         "no outcome has matured": row["n"] == 0,
         f"no forecast of its own, every cell is scored with {spec.reference}": row["n"] == row["n_reference"],
+        "no forecast of its own, its fallback answered": row["n_ok"] == 0,
         UNKNOWN_CUTOFF: row["model"] in spec.unknown_cutoff,
         f"{spec.primary} is not defined for these outcomes": row[spec.primary] is None,
         f"too few origins ({origins}; {needed} needed with a bandwidth of {overlap})": origins < needed,

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final
+from typing import Final, Literal
 
 from harness.core.errors import UserError
 from harness.score.decision import Kpi
 
-PRIMARIES: Final = ("mae", "rmse", "mase", "rmsse", "smape", "qlike")
+MEAN_SCORES: Final = ("rmse", "rmsse", "qlike")
+MEDIAN_SCORES: Final = ("mae", "mase", "smape")
+PRIMARIES: Final = (*MEAN_SCORES, *MEDIAN_SCORES)
+"""Metrics the leaderboard may be ordered by, each consistent with the functional it is named under (S26)."""
+
+
+def functional_of(primary: str) -> Literal["mean", "median"]:
+    """The functional a metric is consistent with.
+
+    >>> functional_of("qlike"), functional_of("mae")
+    ('mean', 'median')
+    """
+    return "median" if primary in MEDIAN_SCORES else "mean"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,17 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from harness.core.errors import UnknownNameError
 from harness.core.recipe import Experiment, Recipe, Target
 from harness.core.transform import Transform
 from harness.data.archive import Archive
 from harness.experiment.models import completed
 from harness.record.home import Home
-from harness.record.runs import read_table, start_run
-from tests.backtest.made_runs import AR, END, Ran, exported, quarter, releases, run, small
+from harness.record.runs import read_manifest, read_table, start_run
+from harness.report.page import render
+from harness.report.run import Run
+from harness.report.summary import summary
+from tests.backtest.made_runs import AR, END, TREES, Ran, exported, quarter, releases, run, small
 
 BANK = Recipe("bank", "external", source="bank")
 
@@ -92,3 +96,30 @@ def test_an_external_answers_growth_inside_its_own_path(with_forecasts: Path, tm
     ahead = ran.of("bank").filter((pl.col("horizon") == 1) & (pl.col("origin") < END - timedelta(days=200)))
     assert ahead["value"].to_list() == pytest.approx([0.0] * ahead.height, abs=1e-12)
     assert ahead.height > 0
+
+
+def test_a_model_that_forecasts_what_the_score_does_not_reward_is_noted(with_forecasts: Path, tmp_path: Path) -> None:
+    trees = replace(TREES, name="trees")
+    ran = run(small((AR, trees), tmp_path, score_primary="mae"), with_forecasts, tmp_path / "home")
+    facts = read_manifest(ran.files)["facts"]
+    assert isinstance(facts, dict)
+    assert facts["functional_notes"] == ["ar forecasts the mean, mae rewards the median"]
+    shown = Run(ran.files.run_id, tmp_path / "home")
+    assert "note: ar forecasts the mean, mae rewards the median." in summary(shown)
+    assert "ar forecasts the mean, mae rewards the median." in render(shown)
+    other = run(small((AR,), tmp_path), with_forecasts, tmp_path / "home")
+    assert "rewards the" not in summary(Run(other.files.run_id, tmp_path / "home"))
+
+
+def test_a_model_answered_by_its_fallback_alone_gets_no_verdict(tmp_path: Path) -> None:
+    changes = exported(releases(), tmp_path / "archive")
+    broken = Recipe("mine", "own_models:Newest", (("refuse", True),), ("own",), fallback="ar")
+    board = run(small((AR, broken), tmp_path), changes, tmp_path / "home").leaderboard
+    verdicts = board.filter(pl.col("model") == "mine")["verdict"].to_list()
+    assert set(verdicts) == {"no verdict: no forecast of its own, its fallback answered"}
+
+
+def test_a_source_nobody_issued_is_refused_with_the_name_that_was_meant(with_forecasts: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="unknown source of external forecasts") as caught:
+        run(small((replace(BANK, source="bnak"),), tmp_path), with_forecasts, tmp_path / "home")
+    assert "'bank'" in caught.value.fix

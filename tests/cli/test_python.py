@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 import harness as hs
+from harness.experiment.launch import prepare
 from harness.record.home import Home
 
 DAY = timedelta(days=1)
@@ -89,3 +90,34 @@ def test_a_run_is_found_by_the_beginning_of_its_id_and_unfinished_ones_are_not_r
     (unfinished / "manifest.json").write_text('{"status": "running", "name": "by_hand"}')
     with pytest.raises(hs.UserError, match="not finished"):
         hs.Run("unfinished", home.root).scores()
+
+
+def test_a_blank_zone_and_a_single_name_are_filled_in(home: Home, tmp_path: Path) -> None:
+    archive = filled(tmp_path / "own.duckdb")
+    plain = replace(EXPERIMENT, target=hs.Target("orders"), origins=replace(EXPERIMENT.origins, zone=""))  # type: ignore[arg-type]
+    assert plain.target.series == ("orders",)
+    run = hs.backtest(plain, archive, home=home.root, workers=1)
+    assert run.id == hs.backtest(EXPERIMENT, archive, home=home.root, workers=1).id
+    with pytest.raises(hs.UserError, match="names"):
+        hs.Target(3)  # type: ignore[arg-type]
+
+
+def test_bare_names_are_those_of_the_experiments_datasets_first(uk_home: Home) -> None:
+    archive = hs.Archive.open(uk_home.root / "second.duckdb")
+    archive.define(hs.Series("elsewhere/cpi", "M"))
+    experiment = hs.Experiment(
+        name="own_first",
+        target=hs.Target("cpi", hs.Transform("log_growth", 4)),  # type: ignore[arg-type]
+        origins=hs.Origins(hs.Schedule("quarter_end"), first=date(2022, 3, 31)),
+        horizons=(1,),
+        datasets=("uk_macro",),
+    )
+    ready = prepare(experiment, uk_home, archive).experiment
+    assert (ready.target.series, ready.origins.zone, ready.target.season) == (("uk_macro/cpi",), "Europe/London", 4)
+    for wrong, message in (
+        ({"zone": "Europe/Lodnon"}, "unknown time zone"),
+        ({"first": date(1, 1, 31)}, "between the years"),
+        ({"latency": timedelta(days=-1)}, "origins.latency"),
+    ):
+        with pytest.raises(hs.UserError, match=message):
+            prepare(replace(experiment, origins=replace(experiment.origins, **wrong)), uk_home, archive)

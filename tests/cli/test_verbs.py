@@ -237,7 +237,8 @@ def test_a_full_disk_is_one_message(small: Path) -> None:
 def test_a_home_that_cannot_be_made_is_one_message(tmp_path: Path, capsys: Capture) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
-    assert "cannot write or read" in refused(["ingest", "uk_macro", "--home", str(blocked)], capsys)
+    for place in (str(blocked), str(blocked / "below"), "/proc/nowhere"):
+        assert "the archive cannot be created" in refused(["ingest", "uk_macro", "--home", place], capsys)
     assert blocked.read_text() == "in the way"
 
 
@@ -260,3 +261,54 @@ def test_a_bug_is_not_dressed_up_as_a_mistake_of_the_user(monkeypatch: pytest.Mo
     monkeypatch.setattr("harness.cli._runs", broken)
     with pytest.raises(ZeroDivisionError):
         main(["runs"])
+
+
+OWN = """
+schema = 1
+name = "own"
+origin = "made up"
+licence = "none"
+[defaults]
+frequency = "M"
+zone = "UTC"
+lag = { kind = "calendar_days", n = 2 }
+[series.sales]
+[[source]]
+file = "sales.csv"
+"""
+
+
+def test_what_changed_in_a_dataset_after_ingest_is_never_ignored(
+    small: Path, home: Home, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("HARNESS_HOME", str(home.root))
+    ends = [date(2014 + month // 12, month % 12 + 1, 1) - timedelta(days=1) for month in range(1, 85)]
+    rows = ["period,value", *(f"{end},{100 + (17 * place) % 23 + place / 7:.2f}" for place, end in enumerate(ends))]
+    folder = small.parents[1] / "datasets" / "own"
+    folder.mkdir(parents=True)
+    declared, values = folder / "dataset.toml", folder / "sales.csv"
+    declared.write_text(OWN)
+    values.write_text("\n".join(rows[:-1]) + "\n")
+    text = small.read_text().replace("uk_macro", "own").replace("cpi", "sales").replace("quarter end", "month end")
+    small.write_text(
+        text.replace("2022-03-31", "2020-01-31").replace("schema = 1", "schema = 1\npseudo_real_time = true")
+    )
+
+    assert main(["plan", "small"]) == 0
+    assert "own: 1 series" in capsys.readouterr().out
+    assert main(["plan", "small"]) == 0
+    assert "own:" not in capsys.readouterr().out
+
+    values.write_text("\n".join(rows) + "\n")
+    assert main(["plan", "small"]) == 0
+    assert "own: 1 series, 84 rows in, 1 new" in capsys.readouterr().out
+
+    declared.write_text(OWN.replace("n = 2 ", "n = 40 "))
+    for verb in ("plan", "backtest", "ingest"):
+        message = refused([verb, "own" if verb == "ingest" else "small"], capsys)
+        assert "already declared differently" in message
+        assert "--home DIR, or HARNESS_HOME=DIR" in message
+
+    declared.write_text(OWN)
+    values.write_text("\n".join(rows).replace("2014-01-31,100.00", "2014-01-31,55.00") + "\n")
+    assert "two different values" in refused(["backtest", "small"], capsys)

@@ -172,3 +172,10 @@ def test_an_archive_deleted_under_an_open_one_is_not_silently_begun_anew(archive
     archive.path.unlink()
     with pytest.raises(UserError, match="no such archive"):
         archive.append(rows((FEB, at(4, 20), 2.0)), source="test")
+
+
+def test_an_archive_where_nothing_can_be_created_is_refused(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    for place in (tmp_path / "file" / "archive.duckdb", Path("/proc/nowhere/archive.duckdb")):
+        with pytest.raises(UserError, match="cannot be created"):
+            Archive.open(place)

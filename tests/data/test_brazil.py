@@ -17,9 +17,6 @@ from harness.data.ingest import ingest
 
 FOLDER = Path(__file__).parents[2] / "datasets" / "brazil_gdp"
 ZONE = "America/Sao_Paulo"
-ESTIMATED, PRESS, RESTATED = date(2015, 3, 6), date(2015, 3, 27), date(2015, 5, 29)
-"""The release of 2014Q4: the raw file's day and the day it is used under; and the release after it."""
-NEW_BASE_FROM = date(2011, 3, 31)
 Cells = dict[tuple[str, date], float]
 
 
@@ -30,17 +27,15 @@ def quarter_end(name: str) -> date:
 
 @cache
 def raw_rows() -> list[tuple[str, date, date, float]]:
-    """The raw file's rows, with the one corrected date put in by hand."""
     with gzip.open(FOLDER / "vintages.csv.gz", "rt", encoding="utf-8", newline="") as stream:
         return [
             (
                 f"brazil_gdp/{row['series']}",
                 quarter_end(row["reference_period"]),
-                PRESS if row["vintage_date"] == str(ESTIMATED) else date.fromisoformat(row["vintage_date"]),
+                date.fromisoformat(row["vintage_date"]),
                 float(row["value"]),
             )
             for row in csv.DictReader(stream)
-            if row["vintage_date"]
         ]
 
 
@@ -63,12 +58,7 @@ def brute_force(day: date) -> Cells:
     for series, period, vintage, value in raw_rows():
         if vintage <= day and standing.get((series, period), (date.min,))[0] < vintage:
             standing[series, period] = vintage, value
-    return {cell: value for cell, (_, value) in standing.items() if not withdrawn(cell, day)}
-
-
-def withdrawn(cell: tuple[str, date], day: date) -> bool:
-    """The one declared exception to the raw file: the old base, while the new one covers only a part."""
-    return PRESS <= day < RESTATED and cell[1] < NEW_BASE_FROM
+    return {cell: value for cell, (_, value) in standing.items()}
 
 
 @cache
@@ -94,10 +84,7 @@ def test_the_day_before_differs_exactly_by_that_days_changes(archive: Archive) -
         changes = {(series, period): value for series, period, vintage, value in raw_rows() if vintage == day}
         before = known_at_the_end_of(archive, day - timedelta(days=1))
         assert all(before.get(cell) != value for cell, value in changes.items()), day
-        if day == RESTATED:  # what was withdrawn is stated again: as it was, unless it changed
-            before = {**known_at_the_end_of(archive, PRESS - timedelta(days=1)), **before}
-        after = {cell: value for cell, value in (before | changes).items() if not withdrawn(cell, day)}
-        assert after == known_at_the_end_of(archive, day), day
+        assert before | changes == known_at_the_end_of(archive, day), day
     opening = known_at_the_end_of(archive, first)
     assumed = known_at_the_end_of(archive, first - timedelta(days=1))
     # before the first vintage its own values stand under the lag rule, without the quarter it brought
@@ -115,8 +102,7 @@ def test_how_each_date_is_known_is_on_record(archive: Archive) -> None:
     sources = [row["date_source"] for row in releases()]
     published = sum(source.startswith("publication") for source in sources)
     estimated = sum(source.startswith("estimated") for source in sources)
-    press = sources.count("press report")
-    assert (len(sources), published, estimated, press) == (66, 25, 2, 1)
+    assert (len(sources), published, estimated, len(sources) - published - estimated) == (66, 25, 3, 38)
     rows = archive.revisions("brazil_gdp/pib")
     by_rule = set(rows.filter(rows["availability"] == "rule")["published_at"].dt.convert_time_zone(ZONE).dt.date())
     estimates = [date.fromisoformat(row["published_at"]) for row in releases() if row["availability"] == "rule"]
@@ -133,34 +119,9 @@ def test_the_release_that_was_not_captured_counts(archive: Archive) -> None:
     assert releases_of["published_at"].to_list()[0] == end_of_day(date(2021, 12, 2), ZONE)
 
 
-def test_nothing_of_a_release_is_known_before_the_press_had_it(archive: Archive) -> None:
-    """Its estimated day lies three weeks before: then the release before it still stands, quarter and all."""
-    assert {vintage for _, _, vintage, _ in raw_rows()} & {ESTIMATED, PRESS} == {PRESS}
-    before = known_at_the_end_of(archive, ESTIMATED - timedelta(days=1))
-    for day in (ESTIMATED, PRESS - timedelta(days=1)):
-        assert known_at_the_end_of(archive, day) == before
-    assert max(period for _, period in before) == date(2014, 9, 30)
-    assert max(period for _, period in known_at_the_end_of(archive, PRESS)) == date(2014, 12, 31)
-
-
-def test_no_growth_crosses_the_change_of_base(archive: Archive) -> None:
-    moved = {period for _, period, vintage, _ in raw_rows() if vintage == PRESS}
-    assert min(moved) == NEW_BASE_FROM
-    for day in (PRESS, PRESS + timedelta(days=3), RESTATED - timedelta(days=1)):
-        known = known_at_the_end_of(archive, day)
-        assert min(period for _, period in known) == NEW_BASE_FROM, day
-        assert len(known) == 10 * 16, day
-    # on either side of the gap the series are whole again, on one base each
-    for day in (PRESS - timedelta(days=1), RESTATED):
-        assert min(period for _, period in known_at_the_end_of(archive, day)) == date(1996, 3, 31), day
-
-
-def test_every_row_that_is_not_of_the_raw_file_is_a_declared_withdrawal_or_ends_one() -> None:
-    with gzip.open(FOLDER / "vintages.csv.gz", "rt", encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    raw = [row for row in rows if row["vintage_date"]]
-    assert len(raw) == 18703
-    assert {row["vintage_date"] for row in raw if row["known_on"] != row["vintage_date"]} == {str(ESTIMATED)}
-    made = [row for row in rows if not row["vintage_date"]]
-    assert {(row["known_on"], bool(row["value"])) for row in made} == {(str(PRESS), False), (str(RESTATED), True)}
-    assert all(quarter_end(row["reference_period"]) < NEW_BASE_FROM for row in made)
+def test_the_release_on_the_new_base_covers_recent_quarters_only() -> None:
+    spans = {row["last"]: row["first"] for row in releases()}
+    assert {first for last, first in spans.items() if last != "2014Q4"} == {"1996Q1"}
+    assert spans["2014Q4"] == "2011Q1"
+    moved = {period for _, period, vintage, _ in raw_rows() if vintage == date(2015, 3, 6)}
+    assert min(moved) == date(2011, 3, 31)

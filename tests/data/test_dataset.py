@@ -120,6 +120,8 @@ def test_a_lag_left_to_be_filled_in_is_refused_once() -> None:
         ('name = "mine"', 'name = "yours"', "differs from the folder's name"),
         ('zone = "UTC"', 'zone = "Utopia/Nowhere"', "unknown time zone"),
         ('unit = "index"', 'frequency = "B"', "needs its calendar"),
+        ('unit = "index"', 'frequency = "B"\ncalendar = "XNYZ"', "unknown calendar"),
+        ('"calendar_days", n = 20', '"business_days", n = 20, calendar = "holidays:ZZ"', "holidays:ZZ"),
     ],
 )
 def test_each_mistake_is_named(old: str, new: str, expected: str) -> None:

@@ -285,3 +285,28 @@ def test_a_misspelt_issuer_is_named(desk: Desk) -> None:
     with pytest.raises(UnknownNameError, match="The Bank"):
         desk.ingest(FORECASTS, VINTAGE_ROWS)
     assert desk.untouched()
+
+
+def test_a_column_name_that_occurs_twice_is_refused(desk: Desk) -> None:
+    with pytest.raises(DataError, match="occurs twice: 'a'"):
+        desk.ingest(WIDE, WIDE_ROWS.replace("B rate", "B rate,a").replace("\n2", ",9\n2"))
+    assert desk.untouched()
+
+
+def test_a_final_value_revised_in_place_is_refused_with_the_ways_out(desk: Desk) -> None:
+    desk.ingest(WIDE, WIDE_ROWS)
+    with pytest.raises(DataError, match=r"columns.published_at.*new dataset name.*--home DIR"):
+        desk.ingest(WIDE, WIDE_ROWS.replace("2020-01-31,1,", "2020-01-31,9,"))
+
+
+def test_a_changed_declaration_is_refused_and_the_message_says_how_to_go_on(desk: Desk) -> None:
+    desk.ingest(WIDE, WIDE_ROWS)
+    with pytest.raises(UserError, match=r"declared differently.*lag.*rename the dataset.*HARNESS_HOME"):
+        desk.ingest(WIDE.replace("n = 20", "n = 45"), WIDE_ROWS)
+
+
+def test_the_same_file_read_by_another_column_is_refused(desk: Desk) -> None:
+    rows = "period,released,later,value\n2020-01-31,2020-02-19,2020-03-19,1.0\n"
+    desk.ingest(VINTAGES, rows)
+    with pytest.raises(UserError, match=r"another description.*rename the dataset"):
+        desk.ingest(VINTAGES.replace('"released"', '"later"'), rows)

@@ -188,3 +188,11 @@ def test_bad_and_taken_names_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="already there"):
         new_dataset("shop", path, tmp_path)
     assert (tmp_path / "datasets" / "shop" / "dataset.toml").read_text() == before
+
+
+def test_texts_taken_for_absent_values_are_named_in_a_comment(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("\n".join(["date,value", *(f"{day},{'NaN' if day == MONTHS[3] else 1.5}" for day in MONTHS)]))
+    text = new_dataset("sales", path, tmp_path)[1].read_text()
+    assert 'null_values = ["NaN"]  # guessed' in text
+    assert "absent values" in text

@@ -8,6 +8,7 @@ from harness.forecast.catalog import always_on
 OWN = "[features.own]\nlatest = [1]\n"
 GDP = '[features.gdp]\nseries = "gdp"\ntransform = "log_growth"\nlatest = [1]\n'
 GBM = '[models.gbm]\nkind = "lightgbm"\n'
+RIDGE = '[models.r]\nkind = "sklearn"\nparams = {{ estimator = "sklearn.linear_model.{}", estimator_params = {} }}\n'
 AR = '[models.ar]\nkind = "autoregression"\n'
 
 
@@ -52,6 +53,12 @@ def test_every_recipe_of_a_file_is_hashable_so_that_it_can_be_a_key(load: Callab
         (AR + 'works_on = "steps"\n', 'did you mean "step"?'),
         (AR + 'works_on = "step"\nparams = { works_on = "level" }\n', "given twice"),
         (OWN + '[models.r]\nkind = "sklearn"\n', "needs estimator"),
+        (OWN + RIDGE.format("Rigde", "{}"), "did you mean 'Ridge'?"),
+        (OWN + RIDGE.format("Ridge", '{ alpha = "q" }'), "'alpha' parameter of Ridge must be"),
+        (OWN + RIDGE.format("Ridge", "{ alfa = 1.0 }"), "does not take these parameters"),
+        (OWN + GBM + 'params = { objective = "regresion" }\n', "did you mean 'regression'?"),
+        (OWN + GBM + 'params = { objective = "quantile", alpha = 0.9 }\n', "a mean or a median"),
+        (OWN + GBM + 'params = { boosting = "drat" }\n', "did you mean 'dart'?"),
         (AR + 'source = "bank"\n', 'belongs to kind = "external" only'),
         (AR + "from = 2010-01-01\n", 'belongs to kind = "external" only'),
         (AR + "refit_every = 0\n", "1 or more"),

@@ -2,15 +2,44 @@ from collections.abc import Callable
 
 import pytest
 
+from harness.core.recipe import Experiment
+
 AR = '[models.ar]\nkind = "autoregression"\n'
 
 
-@pytest.mark.parametrize(("primary", "functional"), [("rmse", "median"), ("mae", "mean")])
-def test_a_score_that_misjudges_what_a_model_declares_is_refused(
-    refused: Callable[..., list[str]], primary: str, functional: str
+OWN = "[features.own]\nlatest = [1]\n"
+
+
+@pytest.mark.parametrize("primary", ["rmse", "mae"])
+def test_a_model_may_not_declare_to_forecast_what_it_does_not_estimate(
+    refused: Callable[..., list[str]], primary: str
 ) -> None:
-    (problem,) = refused(AR + f'functional = "{functional}"\n[score]\nprimary = "{primary}"\n')
-    assert f"misjudge the {functional}" in problem
+    score = f'[score]\nprimary = "{primary}"\n'
+    (problem,) = refused(AR + 'functional = "median"\n' + score)
+    assert "autoregression estimates the mean" in problem
+    gbm = '[models.gbm]\nkind = "lightgbm"\nfunctional = "{}"\nparams = {{ objective = "{}" }}\n'
+    for functional, objective in (("median", "regression"), ("mean", "l1")):
+        (problem,) = refused(OWN + gbm.format(functional, objective) + score)
+        assert "with this objective" in problem
+
+
+@pytest.mark.parametrize(
+    ("model", "functional"),
+    [
+        (AR, "mean"),
+        ('[models.gbm]\nkind = "lightgbm"\n', "median"),
+        ('[models.gbm]\nkind = "lightgbm"\nfunctional = "mean"\n', "mean"),
+        ('[models.gbm]\nkind = "lightgbm"\nparams = { objective = "l2" }\n', "mean"),
+        ('[models.gbm]\nkind = "lightgbm"\nparams = { objective = "quantile", alpha = 0.5 }\n', "median"),
+        ('[models.r]\nkind = "sklearn"\nparams = { estimator = "sklearn.linear_model.Ridge" }\n', "mean"),
+        ('[models.desk]\nkind = "external"\nsource = "desk"\n', "mean"),
+        ('[models.desk]\nkind = "external"\nsource = "desk"\nfunctional = "median"\n', "median"),
+    ],
+)
+def test_the_forecaster_and_not_the_score_says_what_is_forecast(
+    load: Callable[..., Experiment], model: str, functional: str
+) -> None:
+    assert load(OWN + model + '[score]\nprimary = "mae"\n').models[0].functional == functional
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,9 @@ def test_listed_origins_are_ordered_local_and_the_first_after_the_warm_up_is_sco
         (origins('"month end"', 'first = 2012-01-31\ntime = "25:00"'), "a local time of day"),
         (origins('"month end"', "first = 2012-01-31\npseudo = [2012-02-29]"), "precede the first origin"),
         (origins('"month end"', "first = 2012-01-31\nevry = 1"), 'did you mean "every"?'),
+        (origins('"month end"', "first = 0001-01-31"), "between the years 1800 and 2200"),
+        (origins('"month end"', "first = 2012-01-31\nlast = 9999-12-31"), "between the years 1800 and 2200"),
+        (origins("[0001-01-01]", ""), "between the years 1800 and 2200"),
         (origins('"session"', 'first = 2012-01-31\ncalendar = "XNYS"'), 'every = "business month end" only'),
         (origins('"business month end"', 'first = 2012-01-31\ncalendar = "XNYZ"'), "unknown calendar"),
     ],
@@ -89,7 +92,10 @@ def test_latency_is_a_number_and_a_unit(load: Callable[..., Experiment], written
     assert load(target=TARGET, origins=section).origins.latency == latency
 
 
-@pytest.mark.parametrize("written", ["15", '"15"', '"a day"', '"3 fortnights"', '"-1 day"', "true"])
+@pytest.mark.parametrize(
+    "written",
+    ["15", '"15"', '"a day"', '"3 fortnights"', '"-1 day"', '"100000000 days"', '"99999999999999 weeks"', "true"],
+)
 def test_other_latencies_are_refused(refused: Callable[..., list[str]], written: str) -> None:
     (problem,) = refused(target=TARGET, origins=origins('"month end"', f"first = 2012-01-31\nlatency = {written}"))
     assert problem.startswith("origins.latency")

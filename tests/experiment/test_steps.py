@@ -17,7 +17,16 @@ GBM = '[models.gbm]\nkind = "lightgbm"\n'
 AR = '[models.ar]\nkind = "autoregression"\n'
 MINE = '[models.mine]\nkind = "mine:Model"\n'
 README = Path(__file__).parents[2] / "experiments" / "README.md"
-USER = "class Model: ...\nclass Doubled: ...\n"
+USER = """
+class Model:
+    def fit(self, rows, snapshot, *, seed): ...
+    def predict(self, rows, snapshot): ...
+
+class Doubled:
+    def __init__(self, **params): ...
+    def fit(self, X, y): ...
+    def transform(self, X): ...
+"""
 
 
 def kinds(recipe: Recipe) -> list[str]:

@@ -11,6 +11,10 @@ OWN = "[features.own]\nlatest = [1]\n"
 MINE = '[models.mine]\nkind = "mine:Mean"\n'
 
 
+METHODS = "    def fit(self, rows, snapshot, *, seed): ...\n    def predict(self, rows, snapshot): ...\n"
+MEAN = f"class Mean:\n{METHODS}"
+
+
 def code(load: Callable[..., Experiment]) -> str:
     return load(MINE).models[0].code
 
@@ -19,7 +23,7 @@ def test_a_users_class_is_hashed_with_every_file_it_imports_from_the_folder(
     load: Callable[..., Experiment], folder: Path
 ) -> None:
     files = {
-        "mine.py": "import numpy\nfrom tools import level\nimport kit.inner\n\n\nclass Mean:\n    pass\n",
+        "mine.py": f"import numpy\nfrom tools import level\nimport kit.inner\n\n\n{MEAN}",
         "tools.py": "def level():\n    from deep import x\n    return x\n",
         "deep.py": "x = 1\n",
         "kit/__init__.py": "",
@@ -39,20 +43,28 @@ def test_a_users_class_is_hashed_with_every_file_it_imports_from_the_folder(
         seen.add(now)
 
 
-def test_reading_a_file_does_not_run_a_users_code(load: Callable[..., Experiment], folder: Path) -> None:
-    (folder / "mine.py").write_text("raise SystemExit('run')\n\n\nclass Mean:\n    pass\n", encoding="utf-8")
-    assert len(code(load)) == 32
+def test_finding_the_files_behind_a_class_does_not_run_them(folder: Path) -> None:
+    (folder / "mine.py").write_text(f"raise SystemExit('run')\n\n\n{MEAN}", encoding="utf-8")
+    assert len(code_of("mine:Mean", folder)) == 32
 
 
 def test_a_users_class_sees_features_only_when_it_names_them(load: Callable[..., Experiment], folder: Path) -> None:
-    (folder / "mine.py").write_text("class Mean:\n    pass\n", encoding="utf-8")
+    (folder / "mine.py").write_text(MEAN, encoding="utf-8")
     assert load(OWN + MINE).models[0].features == ()
     assert load(OWN + MINE + 'features = ["own"]\n').models[0].features == ("own",)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [(None, "no module mine"), ("class Median:\n    pass\n", "defines no Mean"), ("class Mean\n", "is not Python")],
+    [
+        (None, "no module mine"),
+        ("class Median:\n    pass\n", "defines no Mean"),
+        ("class Mean\n", "is not Python"),
+        ("raise SystemExit(3)\n" + MEAN, "cannot be run: SystemExit: 3"),
+        ("class Mean:\n    pass\n", "no method fit; it has fit and predict"),
+        (f"class Mean:\n    def __init__(self, *, width): ...\n{METHODS}", "does not take these parameters"),
+        (f"class Mean:\n    def __init__(self): [][1]\n{METHODS}", "cannot be made: IndexError"),
+    ],
 )
 def test_a_users_class_that_is_not_there_is_refused(
     refused: Callable[..., list[str]], folder: Path, text: str | None, message: str

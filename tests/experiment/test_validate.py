@@ -13,6 +13,12 @@ from harness.data.dataset import load_dataset
 from harness.data.declared import Dataset
 from harness.experiment import completed, validate
 
+MINE = """
+class Mean:
+    def fit(self, rows, snapshot, *, seed): ...
+    def predict(self, rows, snapshot): ...
+"""
+
 
 @pytest.fixture
 def toy(folder: Path) -> Dataset:
@@ -49,7 +55,7 @@ def test_an_experiment_built_in_python_keeps_the_same_rules_all_reported_at_once
         "no such block",
         "leads back to itself",
         "variances only",
-        "misjudge the median",
+        "ets estimates the mean",
         "origins.latency",
     ):
         assert message in problems
@@ -73,7 +79,7 @@ def test_a_series_defined_elsewhere_may_be_declared_beside_the_datasets(
 def test_models_built_in_python_are_completed_to_what_a_file_gives(
     load: Callable[..., Experiment], folder: Path
 ) -> None:
-    (folder / "mine.py").write_text("class Mean:\n    pass\n", encoding="utf-8")
+    (folder / "mine.py").write_text(MINE, encoding="utf-8")
     from_file = load(
         "[features.own]\nlatest = [1]\n[models.gbm]\nkind = 'lightgbm'\nparams = { num_leaves = 5 }\n"
         "[models.mine]\nkind = 'mine:Mean'\n"
@@ -91,3 +97,26 @@ def test_series_must_be_named_in_full(load: Callable[..., Experiment], toy: Data
     sound = load()
     with pytest.raises(ExperimentError, match="toy/cpi"):
         validate(replace(sound, target=replace(sound.target, series=("cpi",))), [toy])
+
+
+def test_what_models_built_in_python_forecast_is_what_their_kind_estimates(load: Callable[..., Experiment]) -> None:
+    sound = load("[features.own]\nlatest = [1]\n")
+    made = replace(
+        sound,
+        score_primary="mae",
+        models=(
+            Recipe("ets", "ets"),
+            Recipe("trees", "lightgbm"),
+            Recipe("means", "lightgbm", params=(("objective", "regression"),)),
+            Recipe("desk", "external", source="desk", functional="median"),
+        ),
+    )
+    assert [model.functional for model in completed(made).models] == ["mean", "median", "mean", "median"]
+
+
+def test_a_model_built_in_python_that_cannot_be_made_is_refused(load: Callable[..., Experiment], toy: Dataset) -> None:
+    sound = load("[features.own]\nlatest = [1]\n")
+    params = (("estimator", "sklearn.linear_model.Ridge"), ("estimator_params", (("alpha", "q"),)))
+    ridge = Recipe("ridge", "sklearn", params=params)
+    with pytest.raises(ExperimentError, match="'alpha' parameter of Ridge must be"):
+        validate(completed(replace(sound, models=(ridge,))), [toy])

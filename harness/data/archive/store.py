@@ -89,6 +89,8 @@ class Store:
             UserError: it is only to be read, and there is no such file, or it cannot be created.
             DamagedError: it is damaged, or something else.
         """
+        if self.path.is_dir():
+            raise UserError("the archive is a file, this is a folder", value=self.path, fix="name a file in it")
         if not read_only and not self.path.exists():
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
