@@ -24,6 +24,10 @@ NO_VALUE = frozenset({"NA", "N/A", "#N/A", "nan", "NaN", "NAN", "null", "None", 
 SAMPLE = 5000
 """Rows looked at to tell a column of dates; the frequency is checked on every period."""
 TREND = 4 / 3
+DATED = re.compile(r"(?<!\d)(19|20)\d{2}[-_./ ]?([01]\d|Q[1-4]|q[1-4]|[mM]\d{1,2})([-_./ ]?[0-3]\d)?(?!\d)")
+"""A date, month or quarter inside a column's name."""
+MATRIX = 3
+"""So many columns named by dates are no series."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,7 @@ def guess(path: Path) -> Guess:
     numeric, nulls = _numeric(table, others, text.decimal_mark)
     if not numeric:
         raise DataError("no column of numbers found", value=f"{path.name}: {', '.join(others)}")
+    _refuse_matrix(path, numeric)
     series, value = _long_columns(table, [name for name in others if name not in numeric], numeric)
     inside = table.frame[series].drop_nulls().unique(maintain_order=True).cast(pl.String).to_list() if series else []
     names = tuple(inside) or ((value,) if value else tuple(numeric))
@@ -96,6 +101,18 @@ def guess(path: Path) -> Guess:
     layout: Layout = "long" if value else "wide"
     published = _span(table.frame[dated_by[1]], form) if dated_by[1] else None
     return Guess(layout, period, dated_by, series, value, names, timing, text, levels, published)
+
+
+def _refuse_matrix(path: Path, names: Sequence[str]) -> None:
+    """Refuse a real-time matrix (a column per vintage): taken for series, later vintages would predict earlier ones."""
+    vintages = [name for name in names if DATED.search(name)]
+    if len(vintages) >= MATRIX:
+        raise DataError(
+            "columns look like vintages of one series",
+            value=f"{path.name}: {', '.join(vintages[:3])}, ... ({len(vintages)} columns named by dates)",
+            rule="a wide table has one column per series; a vintage taken for a series would leak later data",
+            fix="reshape it to rows of period, vintage_date, value (in polars: frame.unpivot(index=the period column))",
+        )
 
 
 def guess_text_form(path: Path) -> TextForm:

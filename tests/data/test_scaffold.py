@@ -196,3 +196,17 @@ def test_texts_taken_for_absent_values_are_named_in_a_comment(tmp_path: Path) ->
     text = new_dataset("sales", path, tmp_path)[1].read_text()
     assert 'null_values = ["NaN"]  # guessed' in text
     assert "absent values" in text
+
+
+@pytest.mark.parametrize("form", ["v%Y%m%d", "CPI%Y-%m", "gdp_%YQ1"])
+def test_a_real_time_matrix_is_not_taken_for_many_series(tmp_path: Path, form: str) -> None:
+    columns = {date(2000 + place, 1, 31).strftime(form): levels(120) for place in range(4)}
+    path = written(tmp_path, "matrix.csv", pl.DataFrame({"date": MONTHS, **columns}))
+    with pytest.raises(DataError, match="vintages") as caught:
+        guess(path)
+    assert "vintage_date" in caught.value.fix
+
+
+def test_columns_with_plain_numbers_in_their_names_are_series(tmp_path: Path) -> None:
+    columns = {name: levels(120) for name in ("sp500", "russell2000", "rate_10y", "cpi_2015_100")}
+    assert len(guess(written(tmp_path, "wide.csv", pl.DataFrame({"date": MONTHS, **columns}))).names) == 4
