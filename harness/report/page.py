@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -34,6 +35,7 @@ class Records:
     Attributes:
         facts: from the manifest.
         board, scores, common, rivals, errors, forecasts, inputs: the tables of the run.
+        experiment: the resolved experiment, as recorded.
         notes: reasons for which there is no verdict, collected while the page is written.
     """
 
@@ -45,6 +47,7 @@ class Records:
     errors: pl.DataFrame
     forecasts: pl.DataFrame
     inputs: pl.DataFrame
+    experiment: object
     notes: Notes = field(default_factory=Notes)
 
 
@@ -64,6 +67,7 @@ def render(run: Run) -> str:
         run.errors(),
         run.forecasts(),
         run.inputs(),
+        run.manifest.get("experiment", {}),
     )
     body = [
         *_head(records),
@@ -234,9 +238,15 @@ def _cuts(records: Records) -> Iterator[str]:
 
 def _pivot(cut: pl.DataFrame, by: str, metric: str) -> str:
     names = cut[by].unique(maintain_order=True).to_list()
-    wide = cut.pivot(by, index=["horizon", "model"], values=metric, maintain_order=True)
+    """One row per horizon and model, one column per stretch or series: the metric and the cells it rests on."""
+    shown = cut.with_columns(
+        pl.struct(metric, "n")
+        .map_elements(lambda cell: f"{number(cell[metric])} (n {cell['n']})", pl.String)
+        .alias("shown")
+    )
+    wide = shown.pivot(by, index=["horizon", "model"], values="shown", maintain_order=True)
     rows = [
-        [str(row["horizon"]), row["model"], *(number(row[name]) for name in names), ""]
+        [str(row["horizon"]), row["model"], *(row[name] or "-" for name in names), ""]
         for row in wide.iter_rows(named=True)
     ]
     return markup.table(["h", "model", *names, ""], rows, left=2)
@@ -282,6 +292,8 @@ def _identity(records: Records) -> Iterator[str]:
         ]
     )
     packages = ", ".join(f"{name} {version}" for name, version in facts.packages.items())
+    resolved = json.dumps(records.experiment, indent=1, ensure_ascii=False)
+    yield markup.folded("The experiment as it was run: every parameter and feature", markup.element("pre", resolved))
     yield markup.folded("Packages", markup.element("p", packages))
 
 

@@ -177,3 +177,9 @@ def test_a_damaged_table_is_refused_not_shown(toy: hs.Run, tmp_path_factory: pyt
     with pytest.raises(hs.UserError, match="damaged"):
         hs.Run(toy.id, copied).report(copied / "other.html")
     assert not (copied / "other.html").exists()
+
+
+def test_what_was_run_and_the_cells_behind_every_cut_stand_on_the_page(toy: hs.Run, page: str) -> None:
+    assert "max_lags" in page
+    cut = toy.scores().filter(toy.scores()["stretch"].is_not_null() & toy.scores()["series_id"].is_null())
+    assert all(f"(n {cells})" in page for cells in cut["n"].unique())
