@@ -179,3 +179,9 @@ def test_an_archive_where_nothing_can_be_created_is_refused(tmp_path):
     for place in (tmp_path / "file" / "archive.duckdb", Path("/proc/nowhere/archive.duckdb")):
         with pytest.raises(UserError, match="cannot be created"):
             Archive.open(place)
+
+
+def test_a_folder_in_the_place_of_the_archive_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "archive.duckdb").mkdir()
+    with pytest.raises(UserError, match="this is a folder"):
+        Archive.open(tmp_path / "archive.duckdb")
