@@ -22,8 +22,9 @@ from harness.core.transform import Floats
 from harness.data.declaration import series_from_text
 from harness.data.derive import ASSUMED
 from harness.data.replay import Replay
+from harness.record.files import sha256_of
 
-__all__ = ["FILES", "FORMAT", "MANIFEST", "ChangeFile", "PublicationRows", "Replay", "file_hash", "manifest_hash"]
+__all__ = ["FILES", "FORMAT", "MANIFEST", "ChangeFile", "PublicationRows", "Replay", "manifest_hash"]
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -224,12 +225,6 @@ def _prefixes(columns: dict[str, NDArray[Any]], place: Micros, instants: Sequenc
     return out
 
 
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def manifest_hash(text: bytes) -> str:
     """The name of the folder that a manifest belongs to."""
     return hashlib.sha256(text).hexdigest()
@@ -252,7 +247,7 @@ def _check(folder: Path, *, whole: bool) -> None:
             raise _damaged(folder, f"{name} is missing") from error
         seen = (str((folder / name).resolve()), (status.st_size, status.st_mtime_ns, status.st_ino))
         if whole and seen not in _checked:
-            if file_hash(folder / name) != promised:
+            if sha256_of(folder / name) != promised:
                 raise _damaged(folder, f"{name} does not have the promised checksum")
             _checked.add(seen)
 

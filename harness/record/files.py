@@ -31,7 +31,7 @@ def sync_folder(folder: Path) -> None:
 def write_file(path: Path, content: bytes) -> None:
     """Write a file so that a reader, or a crash, sees the old content or the new, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _unused(path.parent)
+    temporary = unused_name(path.parent)
     try:
         with temporary.open("xb") as stream:
             stream.write(content)
@@ -47,7 +47,7 @@ def write_file(path: Path, content: bytes) -> None:
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write a folder of files that appears whole or not at all, replacing what stood there."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _unused(folder.parent)
+    temporary = unused_name(folder.parent)
     temporary.mkdir()
     try:
         for name, content in files.items():
@@ -70,7 +70,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     sync_folder(folder.parent)
 
 
-def _unused(folder: Path) -> Path:
+def unused_name(folder: Path) -> Path:
     """A temporary name in a folder (not `tempfile`'s: its files cannot be read by anyone else)."""
     return folder / f".tmp-{os.getpid()}-{secrets.token_hex(6)}"
 

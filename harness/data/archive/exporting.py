@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,8 +16,9 @@ import pyarrow as pa
 from harness.core.time import NEVER
 from harness.data.archive import questions
 from harness.data.archive.store import query
-from harness.data.changes import FILES, FORMAT, MANIFEST, file_hash, manifest_hash
+from harness.data.changes import FILES, FORMAT, MANIFEST, manifest_hash
 from harness.data.declaration import Catalogue, series_to_text
+from harness.record.files import sha256_of, sync_folder, unused_name
 
 CHANGES = f"""
 SELECT code, period::BIGINT AS period, published, coalesce(value, 'nan'::DOUBLE) AS value, availability,
@@ -43,11 +43,12 @@ def export_changes(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, 
         if manifest_hash(text) == manifest.parent.name and json.loads(text)["state"] == state:
             return manifest.parent
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
+    temporary = unused_name(folder)
+    temporary.mkdir()
     try:
         for name, table in _tables(connection, catalogue):
             _write(temporary / FILES[name], table)
-        hashes = {file: file_hash(temporary / file) for file in FILES.values()}
+        hashes = {file: sha256_of(temporary / file) for file in FILES.values()}
         text = json.dumps({"format": FORMAT, "state": state, "files": hashes}, sort_keys=True).encode()
         with (temporary / MANIFEST).open("wb") as stream:
             stream.write(text)
@@ -115,7 +116,5 @@ def _moved(temporary: Path, final: Path) -> Path:
             if not final.exists():
                 raise
         else:
-            handle = os.open(final.parent, os.O_RDONLY)
-            os.fsync(handle)
-            os.close(handle)
+            sync_folder(final.parent)
     return final
