@@ -19,8 +19,14 @@ from harness.forecast.features import Targets, feature_names, feature_rows
 Floats = NDArray[np.float64]
 
 
-def build_design(plan: Plan, changes: ChangeFile) -> Floats:
-    """Feature values of all origins: [origin, series, horizon, feature], each row frozen at its own origin (law 3)."""
+def build_design(plan: Plan, changes: ChangeFile, *, last: int | None = None) -> Floats:
+    """Feature values of all origins: [origin, series, horizon, feature], each row frozen at its own origin (law 3).
+
+    Args:
+        plan: the plan.
+        changes: the changes.
+        last: index of the last origin whose rows are wanted (those after it stay missing); None = of all.
+    """
     experiment = plan.experiment
     names = feature_names(experiment.features)
     shape = (len(plan.instants), len(experiment.target.series), len(experiment.horizons), len(names))
@@ -30,7 +36,7 @@ def build_design(plan: Plan, changes: ChangeFile) -> Floats:
     replay = Replay(
         changes, plan.inputs, latency=experiment.origins.latency, exclude_hindsight=experiment.exclude_hindsight
     )
-    for row, moment in enumerate(plan.instants):
+    for row, moment in enumerate(plan.instants[: None if last is None else last + 1]):
         replay.advance(moment)
         snapshot = replay.snapshot(experiment.target, copy=False)
         targets = Targets(experiment.target.series, experiment.horizons, plan.end_days[row])
