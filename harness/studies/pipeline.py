@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -17,9 +17,10 @@ from harness.core.recipe import Experiment, Recipe
 from harness.core.transform import Floats
 from harness.data.changes import ChangeFile
 from harness.data.replay import Replay
-from harness.forecast.catalog import entry_for
+from harness.forecast.catalog import build, entry_for
 from harness.forecast.user_class import is_user_class
 from harness.studies.handover import KEYS, PLACES, Difference, Handover, Trace, first_differences
+from harness.studies.questions import Keeper, Question
 from harness.studies.verdict import Finding
 
 Board = tuple[tuple[Recipe, RecipeIdentity], ...]
@@ -38,10 +39,12 @@ class Passage:
     Attributes:
         origin: index of the origin.
         groups: hand-overs of each group of models that share what they are given, in the order of work.
+        questions: what it takes to ask every model again, where that was wanted.
     """
 
     origin: int
     groups: tuple[tuple[Handover, ...], ...]
+    questions: tuple[Question, ...] = ()
 
 
 def passage(
@@ -52,6 +55,7 @@ def passage(
     *,
     later: Plan | None = None,
     design: Floats | None = None,
+    keep: bool = False,
 ) -> Passage:
     """Run the pipeline at one origin, from the archive view to the forecasts.
 
@@ -63,20 +67,24 @@ def passage(
         later: the plan as it is: the rows frozen up to `origin`, as they stand among the training rows of its last
             origin, are handed over too (law 3).
         design: frozen rows that are known to be those of these changes; None = they are built.
+        keep: keep the questions too.
     """
     if design is None:
         design = design_for(plan, changes, board, origin if later is None else len(plan.instants) - 1)
     world = World(plan, changes, design)
-    groups = []
+    groups: list[tuple[Handover, ...]] = []
+    questions: list[Question] = []
+    recipes = {recipe.name: recipe for recipe, _ in board}
     for group in grouped(board, plan, origin):
-        trace = Trace(plan)
+        trace = Keeper(plan, recipes=recipes) if keep else Trace(plan)
         with threadpoolctl.threadpool_limits(1):
             for _ in walk(world, group, [origin], witness=trace):
                 pass
         groups.append(tuple(trace.handovers))
+        questions += trace.questions if isinstance(trace, Keeper) else ()
     if later is not None:
         groups.append(tuple(_frozen(World(later, changes, design), board, origin)))
-    return Passage(origin, tuple(groups))
+    return Passage(origin, tuple(groups), tuple(questions))
 
 
 def design_for(plan: Plan, changes: ChangeFile, board: Board, last: int) -> Floats | None:
@@ -160,8 +168,7 @@ def place_of(handover: Handover, recipe: Recipe | None) -> str:
             return step.kind
     if handover.stage == "fit" and recipe.steps:
         return "harness.forecast.steps"
-    module = getattr(entry_for(recipe.kind).factory, "__module__", "")
-    return module or "harness.forecast"
+    return type(build(replace(recipe, steps=()))).__module__
 
 
 def chosen_origins(plan: Plan, wanted: int | None, *, cadence: int) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.backtest.splits import Plan
@@ -107,7 +107,7 @@ def _one(
 def without_frozen(base: Passage) -> Passage:
     """A passage without the rows of the later origin."""
     kept = tuple(group for group in base.groups if not group or group[0].stage != "frozen rows")
-    return Passage(base.origin, kept)
+    return replace(base, groups=kept)
 
 
 def _raw(ground: Ground, origin: int, base: Passage, out: Scrambled, *, drop: bool) -> None:
