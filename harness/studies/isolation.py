@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -65,11 +65,19 @@ def _permuted(question: Question) -> Question:
     return permuted(question, derive_seed(NAME, question.origin, question.recipe.name))
 
 
-def confined(ground: Ground, questions: Sequence[Question], places: Places) -> tuple[str, list[Finding]]:
+def confined(
+    ground: Ground, questions: Sequence[Question], places: Places, *, known: Collection[str] = ()
+) -> tuple[str, list[Finding]]:
     """Users' classes in a child that sees nothing but their code, from the last origin to the first, rows permuted.
 
     Where that gives other answers, the same questions are asked in their own order of rows, to tell which of the two
     it was.
+
+    Args:
+        ground: plan, archive view and models.
+        questions: what users' classes were asked.
+        places: what is hidden.
+        known: models that answer otherwise in a process of their own, so that no other answer need be explained.
 
     Returns:
         How the child was confined ("" = it could not be), and the findings.
@@ -80,7 +88,8 @@ def confined(ground: Ground, questions: Sequence[Question], places: Places) -> t
     differ = [
         (question, found)
         for question, again in zip(asked, replies, strict=True)
-        if (found := _judged(ground, question, again, CONFINED, rounding=ROUNDING))
+        if question.recipe.name not in known
+        and (found := _judged(ground, question, again, CONFINED, rounding=ROUNDING))
     ]
     if differ:
         plain = ask_confined([question for question, _ in differ], places)[1]
