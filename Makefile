@@ -17,7 +17,7 @@ $(call need,report,RUN,id (make runs lists them))
 
 # ---- targets
 
-.PHONY: help setup check test test-slow lock new datasets ingest lags plan backtest bench runs show report clean
+.PHONY: help setup check test test-slow lock new datasets ingest lags plan backtest audit bench runs show report clean
 
 help: ## explain every target (this list)
 	@echo "make TARGET [EXPERIMENT=$(EXPERIMENT)] [DATASET=name] [RUN=id]"
@@ -61,6 +61,9 @@ plan: $(VENV)/ready ## what EXPERIMENT= would know, train on and purge at each o
 
 backtest: $(VENV)/ready ## run EXPERIMENT= and print its leaderboard (WORKERS=n processes)
 	@$(HARNESS) backtest "$(EXPERIMENT)" $(if $(WORKERS),--workers "$(WORKERS)")
+
+audit: $(VENV)/ready ## prove that nothing reaches EXPERIMENT='s forecasts before it is public (ORIGINS=n or all)
+	@$(HARNESS) audit "$(EXPERIMENT)" $(if $(ORIGINS),--origins "$(ORIGINS)") $(if $(WORKERS),--workers "$(WORKERS)")
 
 bench: $(VENV)/ready ## time the replay against one query per origin, on five million generated rows
 	$(BIN)/python experiments/benchmarks/replay.py

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from harness.record.audits import AuditRecord
 from harness.report import markup
+from harness.report.audit import audit_section
 from harness.report.board import Notes, answer, board_table, public_text, unanswered
 from harness.report.charts import forecast_chart, looks_of, loss_chart
 from harness.report.facts import (
@@ -36,6 +38,7 @@ class Records:
         facts: from the manifest.
         board, scores, common, rivals, errors, forecasts, inputs: the tables of the run.
         experiment: the resolved experiment, as recorded.
+        audit: what a leakage audit of this run found, None = there was none.
         notes: reasons for which there is no verdict, collected while the page is written.
     """
 
@@ -48,6 +51,7 @@ class Records:
     forecasts: pl.DataFrame
     inputs: pl.DataFrame
     experiment: object
+    audit: AuditRecord | None
     notes: Notes = field(default_factory=Notes)
 
 
@@ -68,6 +72,7 @@ def render(run: Run) -> str:
         run.forecasts(),
         run.inputs(),
         run.manifest.get("experiment", {}),
+        run.audit(),
     )
     body = [
         *_head(records),
@@ -76,6 +81,7 @@ def render(run: Run) -> str:
         *_legend(records),
         *_cuts(records),
         *_gaps(records),
+        *audit_section(records.audit, records.facts.name),
         *_limits(),
         *_identity(records),
     ]

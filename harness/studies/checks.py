@@ -11,6 +11,7 @@ import polars as pl
 
 from harness.backtest.engine import ONE_THREAD
 from harness.backtest.splits import Plan
+from harness.core.time import local_day
 from harness.data.changes import ChangeFile
 from harness.studies import control as controls
 from harness.studies import isolation
@@ -144,7 +145,7 @@ def control_check(work: Work) -> Iterator[Check]:
     verdict = FAILED if missed or not caught else PASSED
     sentence = (
         f"a lag shortened by one release and labels matured early, planted at"
-        f" {ground.plan.instants[origin].date().isoformat()}: caught {caught} times of {caught + len(missed)}"
+        f" {local_day(ground.plan.instants[origin], ground.plan.experiment.origins.zone)}: caught {caught} times of {caught + len(missed)}"
         + "".join(f"; {one.how}: not planted ({one.finding.found})" for one in unplanted)
     )
     table = pl.DataFrame(

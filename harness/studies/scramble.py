@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.backtest.splits import Plan
 from harness.core.errors import UserError
 from harness.core.identity import derive_seed
-from harness.core.time import instant
+from harness.core.time import local_day
 from harness.data.changes import ChangeFile
 from harness.record.home import Home
 from harness.studies.handover import Difference, Handover, compare
@@ -170,6 +170,7 @@ def _archive_differences(
 
 def said(results: Sequence[Scrambled], plan: Plan) -> str:
     """What was done, in one sentence."""
-    moments = ", ".join(instant(int(plan.known[one.origin])).date().isoformat() for one in results)
+    zone = plan.experiment.origins.zone
+    moments = ", ".join(local_day(plan.instants[one.origin], zone).isoformat() for one in results)
     altered = sum(sum(one.touched.values()) for one in results)
     return f"{len(results)} origins ({moments}), {altered:,} values, dates and outcomes made others after them"
