@@ -1,4 +1,4 @@
-"""The process that tests one tree: imports what was patched, runs the named tests, writes down what happened as JSON."""
+"""The process that tests one tree: imports what was patched, runs the named tests, writes down what happened."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ class Witness:
 
 
 def module_of(file: str) -> str:
+    """The dotted name of a file of the tree."""
     return file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 

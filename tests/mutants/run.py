@@ -137,6 +137,8 @@ def tree(root: Path) -> list[str]:
     try:
         listed = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split("\0")
     except (OSError, subprocess.CalledProcessError):
+        listed = []
+    if not any(listed):
         inside = (path for name in FOLDERS for path in (root / name).rglob("*"))
         found = (path for path in (*inside, *root.glob("*")) if "__pycache__" not in path.parts)
         listed = [str(path.relative_to(root)) for path in found]
