@@ -143,9 +143,10 @@ def control_check(work: Work) -> Iterator[Check]:
     unplanted = [one for one in planted if one.caught is None]
     caught = sum(one.caught is True for one in planted)
     verdict = FAILED if missed or not caught else PASSED
+    day = local_day(ground.plan.instants[origin], ground.plan.experiment.origins.zone)
     sentence = (
-        f"a lag shortened by one release and labels matured early, planted at"
-        f" {local_day(ground.plan.instants[origin], ground.plan.experiment.origins.zone)}: caught {caught} times of {caught + len(missed)}"
+        f"a lag shortened by one release and labels matured early, planted at {day}:"
+        f" caught {caught} times of {caught + len(missed)}"
         + "".join(f"; {one.how}: not planted ({one.finding.found})" for one in unplanted)
     )
     table = pl.DataFrame(
