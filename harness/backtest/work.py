@@ -168,7 +168,7 @@ class _Walk:
         experiment = self.plan.experiment
         empty = (len(self.plan.instants), len(experiment.target.series), len(experiment.horizons), 0)
         blocks = blocks_of(recipe, experiment)
-        self.rows = RowBuilder(self.plan, np.zeros(empty) if design is None else design, blocks)
+        self.rows = RowBuilder(self.plan, np.zeros(empty) if design is None else design, blocks, context.changes)
         self.forecaster: Forecaster | None = None
         self.fitted_at = -1
         self.failure = ""
