@@ -62,8 +62,9 @@ plan: $(VENV)/ready ## what EXPERIMENT= would know, train on and purge at each o
 backtest: $(VENV)/ready ## run EXPERIMENT= and print its leaderboard (WORKERS=n processes)
 	@$(HARNESS) backtest "$(EXPERIMENT)" $(if $(WORKERS),--workers "$(WORKERS)")
 
-bench: $(VENV)/ready ## time the replay against one query per origin, on five million generated rows
+bench: $(VENV)/ready ## time the replay against one query per origin, and training rows over more and more origins
 	$(BIN)/python experiments/benchmarks/replay.py
+	$(BIN)/python experiments/benchmarks/rows.py
 
 runs: $(VENV)/ready ## list the runs so far
 	@$(HARNESS) runs
