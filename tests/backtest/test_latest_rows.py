@@ -27,8 +27,10 @@ from harness.data.archive import Archive
 from harness.data.changes import ChangeFile
 from harness.data.firsts import Firsts, first_published
 from harness.data.replay import Replay
+from harness.experiment.launch import prepare
 from harness.forecast.features import Targets
 from harness.record.cells import read_cell
+from harness.record.home import open_home
 from harness.report.facts import ON_LATEST_ROWS
 from harness.report.page import render
 from harness.report.plan_table import plan_text
@@ -41,6 +43,7 @@ from tests.backtest.test_resume import assert_same, stopped_and_resumed
 from tests.forecast.feature_snapshots import panel
 from tests.forecast.plain_features import plain_feature_rows
 
+ROOT = Path(__file__).parents[2]
 LEARNERS = ("ridge", "gbm", "mine")
 NOISY = replace(TREES, params=(*TREES.params, ("bagging_fraction", 0.7), ("bagging_freq", 1)))
 MODELS = (AR, RIDGE, NOISY, MINE)
@@ -181,6 +184,24 @@ def test_first_publications_find_their_session_among_those_known() -> None:
     never = np.iinfo(np.int64).min
     # the Monday is no session by now, and "0" is in another panel
     assert first_published(held, firsts).tolist() == [[5, never], [never, 7]]
+
+
+def test_rows_of_sessions_never_revised_are_the_frozen_ones_closures_or_not(tmp_path: Path) -> None:
+    ready = prepare(ROOT / "experiments" / "sp500_volatility.toml", open_home(tmp_path / "home"))
+    held = ChangeFile.open(ready.changes)
+    plan = build_plan(ready.experiment, held)
+    replay = Replay(held, plan.inputs, latency=plan.experiment.origins.latency)
+    last = len(plan.instants) - 1
+    replay.advance(plan.instants[last])
+    known = replay.snapshot(plan.experiment.target)
+    sets, rows = {0: training_set(plan, last, 0, known)}, build_design(plan, held)
+    made = []
+    for vintage in ("latest", "frozen"):
+        chosen = replace(plan, experiment=replace(plan.experiment, vintage=vintage))
+        builder = RowBuilder(chosen, rows, plan.experiment.features, held.folder)
+        made.append(builder.training(last, sets, known).X.to_numpy())
+    assert made[0].shape[0] > 900
+    assert made[0].tobytes() == made[1].tobytes()
 
 
 # ---- whole runs
