@@ -88,7 +88,7 @@ def scramble(ground: Ground, origin: int, *, number: int = 0, base: Passage | No
 
 def frozen(plan: Plan) -> bool:
     """Whether training rows are frozen at their own origins (not rebuilt from a later vintage by declaration)."""
-    return getattr(plan.experiment, "vintage", "frozen") == "frozen"
+    return plan.experiment.vintage == "frozen"
 
 
 def _one(
