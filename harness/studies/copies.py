@@ -201,13 +201,21 @@ def _by_target_period(values: Values, given: Frequency, wanted: Frequency) -> Va
     """Values by the target period that their own period ends in; of several the newest."""
     if given == wanted:
         return values
-    inside = (lambda day: day) if wanted.kind != "T" else (lambda day: min(max(day, wanted.table[0]), wanted.table[-1]))
-    return {period_containing(wanted, inside(period_end(given, period))): values[period] for period in sorted(values)}
+    ends = {period: period_end(given, period) for period in sorted(values)}
+    return {
+        period_containing(wanted, end): values[period]
+        for period, end in ends.items()
+        if wanted.kind != "T" or wanted.table[0] <= end <= wanted.table[-1]
+    }
 
 
 def _likeness(given: Values, target: Values, ahead: int) -> tuple[int, float, float, float]:
     """Pairs (input at t, target at t + ahead), correlation of values and of changes, and share equal up to a line."""
-    both = [(value, target[t + ahead]) for t, value in sorted(given.items()) if not math.isnan(target.get(t + ahead, MISSING))]
+    both = [
+        (value, target[t + ahead])
+        for t, value in sorted(given.items())
+        if not math.isnan(target.get(t + ahead, MISSING))
+    ]
     x, y = np.array([one for one, _ in both]), np.array([one for _, one in both])
     return (*_correlations(x, y), _equal_share(x, y))
 

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 from statistics import median
 
 import numpy as np
@@ -71,7 +72,8 @@ class Arrivals:
 def arrivals(one: PlainSeries) -> Arrivals:
     """When new periods of a series first came out; a period withdrawn later counts as having been there."""
     first = sorted((at, period) for period in one.stated if (at := first_public(one, period)) is not None)
-    published, newest = [], []
+    published: list[int] = []
+    newest: list[int] = []
     fresh: dict[int, int] = {}
     for at, period in first:
         if not newest or period > newest[-1]:
@@ -115,7 +117,9 @@ def same_day(plan: Plan, changes: ChangeFile) -> tuple[pl.DataFrame, list[Findin
                 first = origin
         rows.append((name, len(scored), days, before, there, after, dated, *_nearest(plan, scored, published)))
         if first is not None:
-            said = f"{before} before, {there} at and {after} after the origin's instant; {dated} are dates without a time"
+            said = (
+                f"{before} before, {there} at and {after} after the origin's instant; {dated} are dates without a time"
+            )
             findings.append(
                 Finding(
                     "facts", "same day", plan.instants[first], "inputs", series_id=name,
@@ -144,8 +148,9 @@ def stale_inputs(
 ) -> tuple[pl.DataFrame, list[Finding]]:
     """How long before each scored origin the newest known period of every input ended, against what is usual.
 
-    Usual are the lag with which new periods come out plus twice the median gap between them (or the longest of all but
-    5 % of the gaps, if that is longer). Days count; of sessions, sessions.
+    Usual are the lag with which new periods come out plus one and a half times the median gap between them (or the
+    longest of all but 5 % of the gaps, if that is longer), so that a missed release shows. Days count; of sessions,
+    sessions.
 
     Returns:
         One row per input, and a finding per input that was staler than that at a scored origin.
@@ -205,9 +210,9 @@ def _usual(arrived: Arrivals, clock: _Clock) -> tuple[float, float, float]:
     # the first publication states a whole past at once: no measure of how late new periods come out
     lags = sorted(clock.age(period, at) for at, period in fresh[1:]) or [0.0]
     days = [clock.at(local_day(instant(at), clock.series.zone)) for at, _ in fresh]
-    gaps = sorted(float(late - early) for early, late in zip(days, days[1:], strict=False)) or [math.inf]
+    gaps = sorted(float(late - early) for early, late in pairwise(days)) or [math.inf]
     lag, gap = _late(lags), float(median(gaps))
-    return float(median(lags)), gap, lag + max(2.0 * gap, _late(gaps))
+    return float(median(lags)), gap, lag + max(1.5 * gap, _late(gaps))
 
 
 def _late(ascending: list[float]) -> float:

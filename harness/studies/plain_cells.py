@@ -160,8 +160,6 @@ def transformed(transform: Transform, series_id: str, level: Level, start: int, 
     """
     kind, span = transform.kind, transform.span
     if kind == "realised_volatility":
-        if start > end:
-            return MISSING
         total = 0.0
         for position in range(start, end + 1):
             total += _variance(transform, series_id, level, position)
@@ -171,7 +169,10 @@ def transformed(transform: Transform, series_id: str, level: Level, start: int, 
         return new
     if kind == "spread":
         return new - level(transform.other, end)
-    old = level(series_id, end - span)
+    return _change(kind, new, level(series_id, end - span))
+
+
+def _change(kind: str, new: float, old: float) -> float:
     if kind == "difference":
         return new - old
     if kind in ("log_growth", "log_return"):

@@ -1,7 +1,7 @@
 """Pinned outcomes and training rows written down a second time, one cell at a time, from publications and changes.
 
 Releases are counted by publications that cover the period (S8), growth is taken in the as-of of the end period's own
-release (S11), windows look forward (S12), a label matures with its release (law 4). Nothing is imported that is checked.
+release (S11), windows look forward (S12), a label matures with its release (law 4). Nothing checked is imported.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from harness.data.changes import ChangeFile
 from harness.data.lags import release_micros
 from harness.studies.plain_cells import (
     MISSING,
-    PlainSeries,
     Stated,
     first_public,
     order_at,

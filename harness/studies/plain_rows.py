@@ -58,9 +58,9 @@ def plain_rows(plan: Plan, data: Mapping[str, PlainSeries], origin: int, series:
             known = _known(plan, data, block, moment, block.series or own)
             shared = _newest_numbers(block, known, moment)
             for row, end in zip(rows, ends, strict=True):
-                row += shared + _ahead(block, known, end)
+                row.extend(shared + _ahead(block, known, end))
         for row, end in zip(rows, ends, strict=True):
-            row += [_calendar_number(base, end, column) for column in block.calendar]
+            row.extend(_calendar_number(base, end, column) for column in block.calendar)
     return [[number if math.isfinite(number) else MISSING for number in row] for row in rows]
 
 
@@ -161,7 +161,9 @@ def _calendar_number(frequency: Frequency, end: date | None, column: str) -> flo
     if end is None:
         return MISSING
     if column == "days":
-        return float((end - day_before(frequency, period_containing(frequency, end))).days if frequency.kind != "B" else 1)
+        return float(
+            (end - day_before(frequency, period_containing(frequency, end))).days if frequency.kind != "B" else 1
+        )
     numbers = {
         "month": end.month,
         "quarter": (end.month + 2) // 3,

@@ -28,7 +28,7 @@ JUMP = 2.0
 
 
 def too_early(plan: Plan, data: Mapping[str, PlainSeries]) -> list[Finding]:
-    """Values stated before their period ended, of series whose lag rule, or nine tenths of whose periods, say otherwise.
+    """Values stated before their period ended, where the lag rule or nine tenths of the other periods say otherwise.
 
     Args:
         plan: its inputs are looked at.
@@ -40,28 +40,29 @@ def too_early(plan: Plan, data: Mapping[str, PlainSeries]) -> list[Finding]:
         first = {period: at for period in one.stated if (at := first_public(one, period)) is not None}
         ends = {period: micros(end_of_day(period_end(one.series.parsed, period), one.series.zone)) for period in first}
         early = sorted(period for period, at in first.items() if at < ends[period])
-        ruled_later = [period for period in early if _ruled_after_end(one, period, ends[period])]
-        odd = early if len(early) <= RARE * len(first) else ruled_later
+        odd = early if len(early) <= RARE * len(first) else _ruled_later(one, early, ends)
         if odd:
             period = odd[0]
             findings.append(
                 Finding(
                     "facts", "public before its period ended", instant(first[period]), "inputs", series_id=name,
                     row=f"period {period_end(one.series.parsed, period)}",
-                    expected=f"after {instant(ends[period]).isoformat()}, as {len(first) - len(early)} of {len(first)} are",
+                    expected=f"after {instant(ends[period]).isoformat()}, as {len(first) - len(early)} others are",
                     found=f"{instant(first[period]).isoformat()}; so for {len(odd)} periods", cells=len(odd),
                 )
             )  # fmt: skip
     return findings
 
 
-def _ruled_after_end(one: PlainSeries, period: int, end: int) -> bool:
+def _ruled_later(one: PlainSeries, early: list[int], ends: Mapping[int, int]) -> list[int]:
+    """Those periods that the series' lag rule dates at or after their own end."""
     if one.series.lag is None:
-        return False
+        return []
     try:
-        return int(release_micros(one.series, np.array([period], dtype=np.int64))[0]) >= end
-    except UserError:  # a release calendar does not name this period
-        return False
+        ruled = release_micros(one.series, np.array(early, dtype=np.int64)).tolist()
+    except UserError:  # a release calendar does not name all of them
+        return []
+    return [period for period, at in zip(early, ruled, strict=True) if at >= ends[period]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def never_revised(plan: Plan, changes: ChangeFile, data: Mapping[str, PlainSerie
             Finding(
                 "facts", "never revised", stage="inputs", series_id=name, row=f"periods {span}",
                 expected=f"revised like the later ones ({share:.0%} of {len(later)})",
-                found=f"{stretch} periods, each restated at least 3 times, none changed: final values under early dates?",
+                found=f"{stretch} periods, all restated at least 3 times, none changed: final values, dated early?",
                 cells=stretch,
             )
         )  # fmt: skip
@@ -104,9 +105,12 @@ def never_revised(plan: Plan, changes: ChangeFile, data: Mapping[str, PlainSerie
 
 
 def _lives(changes: ChangeFile, name: str, one: PlainSeries) -> dict[int, _Life]:
+    """How the periods fared that were not dated by assumption; none of a series that is never revised."""
+    if all(len(said) == 1 for said in one.stated.values()):
+        return {}
     table = changes.publications
     rows = np.flatnonzero((table.code == changes.codes[name]) & table.captured & table.countable)
-    spans = list(zip(*(column[rows].tolist() for column in (table.published, table.first, table.last)), strict=True))
+    when, low, high = table.published[rows], table.first[rows], table.last[rows]
     delays = {}
     for period in one.stated:
         at = first_public(one, period)
@@ -115,12 +119,12 @@ def _lives(changes: ChangeFile, name: str, one: PlainSeries) -> dict[int, _Life]
     if not delays:
         return {}
     newest: dict[int, int] = {}
-    for period, (delay, at) in delays.items():
+    for delay, at in delays.values():
         newest[at] = min(delay, newest.get(at, delay))
     usual = max(2 * median(newest.values()), median(newest.values()) + 31 * 86_400_000_000)
     lives = {}
     for period, (delay, at) in delays.items():
-        again = len({when for when, low, high in spans if when > at and low <= period <= high})
+        again = len(np.unique(when[(when > at) & (low <= period) & (period <= high)]))
         lives[period] = _Life(delay <= usual, again, len(one.stated[period]) > 1)
     return lives
 
@@ -187,6 +191,6 @@ def _rebase(one: PlainSeries, name: str, at: int, moved: dict[int, float], seam:
         "facts", "part restated on another base", instant(at), "inputs", series_id=name,
         row=f"seam before period {period_end(one.series.parsed, seam)}",
         expected="one base inside one snapshot",
-        found=f"the publication of {day} moved {len(moved)} periods by a factor of about {factor:.4f} and left the rest",
+        found=f"the publication of {day} moved {len(moved)} periods by a factor of about {factor:.4f}, not the rest",
         cells=len(moved),
     )  # fmt: skip
