@@ -146,15 +146,13 @@ def test_forgotten_latency_fails(asked: Experiment, changes: ChangeFile) -> None
 
 
 def copied(ahead: int) -> Adapt:
-    """Gdp says what cpi says of `ahead` quarters later, on another base."""
+    """Nothing is revised, and gdp says what cpi says of `ahead` quarters later, on another base."""
 
     def adapt(frame: pl.DataFrame) -> pl.DataFrame:
-        cpi = frame.filter((pl.col("series_id") == "cpi") & (pl.col("published_at") <= END))
-        first = cpi.sort("published_at").group_by("period", maintain_order=True).last().sort("period")
-        moved = first.with_columns(
-            series_id=pl.lit("gdp"), value=pl.col("value").shift(-ahead) * 3, published_at=pl.col("period").cast(
-                pl.Datetime("us", "UTC")) + timedelta(days=41))  # fmt: skip
-        return pl.concat([cpi, moved.drop_nulls().select(cpi.columns)])
+        told = frame.filter((pl.col("series_id") == "cpi") & (pl.col("published_at") <= END)).sort("published_at")
+        cpi = told.group_by("period", maintain_order=True).first().sort("period").select(frame.columns)
+        moved = cpi.with_columns(series_id=pl.lit("gdp"), value=pl.col("value").shift(-ahead) * 3)
+        return pl.concat([cpi, moved.drop_nulls()])
 
     return adapt
 

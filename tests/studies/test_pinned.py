@@ -128,7 +128,8 @@ def test_growth_across_vintages_fails(asked: Experiment, changes: ChangeFile) ->
     assert series.parsed.kind == "Q"
     value = plan.outcomes.value.copy()
     by_end = {
-        int(end): level for end, level in zip(levels.ends.ravel(), levels.outcomes.value[0, levels.request.ravel()])
+        int(end): level
+        for end, level in zip(levels.ends.ravel(), levels.outcomes.value[0, levels.request.ravel()], strict=True)
     }
     for origin in range(len(plan.instants)):
         for place in range(2):
@@ -173,7 +174,7 @@ def test_a_label_taken_from_a_later_vintage_fails(
     later = build_plan(with_rule(asked, OutcomeRule("latest", 0)), changes).outcomes.value
     monkeypatch.setattr(
         "harness.studies.pinned.training_labels",
-        lambda plan, cells, snapshot: later[cells[1], plan.request[cells[0], cells[2]]],
+        lambda plan, cells, _: later[cells[1], plan.request[cells[0], cells[2]]],
     )
     assert kinds(outcomes(plan, changes)) == {("training label", "harness.data.outcomes")}
 
