@@ -11,6 +11,7 @@ from statistics import median
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from harness.backtest.splits import Plan, target_inputs
 from harness.core.recipe import FeatureBlock
@@ -116,27 +117,34 @@ def knowing_columns(
             for column, (block, name) in enumerate(columns):
                 if name.removeprefix(f"{block.name}.") in block.calendar:
                     continue
-                inputs = block.transform.inputs(block.series or own)
-                known = np.max([newest[each] for each in inputs], axis=0)
-                behind = known < plan.end_days[:, place].astype("datetime64[D]").astype(np.int64)
-                kept = np.flatnonzero(behind & ~np.isnan(labels) & ~np.isnan(design[:, series, place, column]))
-                # one row per target period: the last origin before it is known
-                ends = plan.ends[kept, place]
-                kept = kept[np.append(ends[1:] != ends[:-1], True)] if len(kept) else kept
-                count, alike, changes = _correlations(design[kept, series, place, column], labels[kept])
-                rows.append((name, step, count, _shown(alike), _shown(changes)))
-                if count >= LEAST and min(abs(alike), abs(changes)) >= ALIKE:
-                    findings.append(
-                        Finding(
-                            "facts", "column knows the label", stage="design", series_id=block.series or own,
-                            row=f"{own}, h = {step}", column=name,
-                            expected="an input that ends before the target period does not fix its outcome",
-                            found=f"correlation {alike:.6f} with the labels of {count} rows, {changes:.6f} of changes",
-                            cells=count,
-                        )
-                    )  # fmt: skip
+                source = block.series or own
+                known = np.max([newest[each] for each in block.transform.inputs(source)], axis=0)
+                values = design[:, series, place, column]
+                kept = _ignorant(plan, place, known, ~np.isnan(labels) & ~np.isnan(values))
+                seen = _correlations(values[kept], labels[kept])
+                rows.append((name, step, seen[0], _shown(seen[1]), _shown(seen[2])))
+                if seen[0] >= LEAST and min(abs(seen[1]), abs(seen[2])) >= ALIKE:
+                    findings.append(_knowing((source, own), name, step, seen))
     frame = pl.DataFrame(rows, schema=KNOWING, orient="row")
     return frame.sort(pl.col("correlation").abs(), descending=True, nulls_last=True).head(10), findings
+
+
+def _ignorant(plan: Plan, place: int, known: Floats, there: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Origins whose newest known input period ends before the target period: the last of each target period."""
+    behind = known < plan.end_days[:, place].astype("datetime64[D]").astype(np.int64)
+    kept = np.flatnonzero(behind & there)
+    ends = plan.ends[kept, place]
+    newest: NDArray[np.intp] = kept[np.append(ends[1:] != ends[:-1], np.ones(min(1, len(kept)), dtype=bool))]
+    return newest
+
+
+def _knowing(names: tuple[str, str], column: str, step: int, seen: tuple[int, float, float]) -> Finding:
+    count, alike, changes = seen
+    return Finding(
+        "facts", "column knows the label", stage="design", series_id=names[0], row=f"{names[1]}, h = {step}",
+        column=column, expected="an input that ends before the target period does not fix its outcome",
+        found=f"correlation {alike:.6f} with the labels of {count} rows, {changes:.6f} of changes", cells=count,
+    )  # fmt: skip
 
 
 def _reads(block: FeatureBlock) -> bool:

@@ -22,8 +22,6 @@ from harness.studies.restated import never_revised, partial_rebases, too_early
 from harness.studies.verdict import FAILED, PASSED, Check, Finding
 
 NAME = "facts"
-ROWS = 5
-"""Scored origins whose feature rows are recomputed, and as many earlier ones."""
 PURGED_AT = 12
 """Scored origins at which rows are counted by fate."""
 SHOWN = 20
@@ -32,7 +30,9 @@ Warn = Callable[[ChangeFile, str], str]
 """(change file, stored id) -> a sentence worth knowing, "" = nothing."""
 
 
-def facts(plan: Plan, changes: ChangeFile, design: Floats, *, more: Sequence[Warn] = (), rows: int = ROWS) -> Check:
+def facts(
+    plan: Plan, changes: ChangeFile, design: Floats, *, more: Sequence[Warn] = (), rows: int | None = None
+) -> Check:
     """Say what the data were, and recompute a sample of feature rows from what their origin knew.
 
     Args:
@@ -40,7 +40,7 @@ def facts(plan: Plan, changes: ChangeFile, design: Floats, *, more: Sequence[War
         changes: the change file it was built on.
         design: [origin, series, horizon, feature] as the models are given it.
         more: further warnings, asked of every input.
-        rows: scored origins whose feature rows are recomputed, and as many before them.
+        rows: scored origins whose feature rows are recomputed, and as many before them; None = as many as are cheap.
 
     Returns:
         `fail` where a feature value is not what was published by its origin; otherwise `pass`, with findings that are

@@ -15,6 +15,10 @@ from harness.studies.verdict import Finding
 PLACE = "harness.backtest.design"
 SERIES = 5
 """Series of a panel that are recomputed."""
+LEAST = 5
+"""Scored origins compared at least, and as many before them."""
+WORK = 60_000
+"""Levels read, roughly, that a comparison may cost: short histories are compared at every origin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +42,28 @@ def sampled_origins(plan: Plan, each: int) -> tuple[int, ...]:
     return tuple(evenly(before, each) + evenly(scored, each))
 
 
-def compare_rows(plan: Plan, data: Mapping[str, PlainSeries], design: Floats, each: int) -> RowsCompared:
+def affordable(plan: Plan, data: Mapping[str, PlainSeries]) -> int:
+    """How many scored origins, and as many before them, can be compared in about a second; at least 5."""
+    own = plan.experiment.target.series
+    inputs = [
+        (block.transform.inputs(name)[0], block.transform)
+        for block in plan.experiment.features
+        for name in ((block.series,) if block.series else own[:SERIES])
+    ]
+    cost = sum(len(data[name].stated) * transform.span for name, transform in inputs if name in data)
+    return max(LEAST, WORK // max(cost, 1))
+
+
+def compare_rows(plan: Plan, data: Mapping[str, PlainSeries], design: Floats, each: int | None = None) -> RowsCompared:
     """Recompute all columns at a sample of origins from what was published by then.
 
     Args:
         plan: the plan.
         data: everything stated of its inputs.
         design: [origin, series, horizon, feature] as the models are given it.
-        each: scored origins compared, and as many before them.
+        each: scored origins compared, and as many before them; None = as many as are cheap.
     """
-    origins = sampled_origins(plan, each)
+    origins = sampled_origins(plan, affordable(plan, data) if each is None else each)
     columns = [(block, name) for block in plan.experiment.features for name in block.columns()]
     series = evenly(range(len(plan.experiment.target.series)), SERIES)
     wrong: list[Finding] = []

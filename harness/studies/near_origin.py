@@ -95,40 +95,52 @@ def same_day(plan: Plan, changes: ChangeFile) -> tuple[pl.DataFrame, list[Findin
     scored = range(plan.first_scored, len(plan.instants))
     rows, findings = [], []
     for name in plan.inputs:
-        zone = changes.series[name].zone
-        rows_of = changes.publications.code == changes.codes[name]
-        published = sorted(set(changes.publications.published[rows_of].tolist()))
-        by_day: dict[date, list[int]] = defaultdict(list)
-        for at in published:
-            by_day[local_day(instant(at), zone)].append(at)
-        before = there = after = dated = 0
-        days, first = 0, None
-        for origin in scored:
-            known = micros(plan.instants[origin] - plan.experiment.origins.latency)
-            day = local_day(plan.instants[origin], zone)
-            near = by_day.get(day, [])
-            over = micros(end_of_day(day, zone))
-            before += sum(at < known for at in near)
-            there += sum(at == known for at in near)
-            after += sum(at > known for at in near)
-            dated += sum(at == over for at in near)
-            days += bool(near)
-            if first is None and any(at >= known or at == over for at in near):
-                first = origin
-        rows.append((name, len(scored), days, before, there, after, dated, *_nearest(plan, scored, published)))
-        if first is not None:
+        mine = changes.publications.code == changes.codes[name]
+        published = sorted(set(changes.publications.published[mine].tolist()))
+        near = _own_days(plan, scored, published, changes.series[name].zone)
+        with_one = sum(bool(one.before + one.at + one.after) for one in near)
+        before, there = sum(one.before for one in near), sum(one.at for one in near)
+        after, dated = sum(one.after for one in near), sum(one.dated for one in near)
+        nearest = _nearest(plan, scored, published)
+        rows.append((name, len(scored), with_one, before, there, after, dated, *nearest))
+        odd = [origin for origin, one in zip(scored, near, strict=True) if one.at + one.after + one.dated]
+        if odd:
             said = (
                 f"{before} before, {there} at and {after} after the origin's instant; {dated} are dates without a time"
             )
             findings.append(
                 Finding(
-                    "facts", "same day", plan.instants[first], "inputs", series_id=name,
+                    "facts", "same day", plan.instants[odd[0]], "inputs", series_id=name,
                     expected="releases on other days than the origin's",
-                    found=f"{days} of {len(scored)} scored origins have one on their own day: {said}",
-                    cells=days,
+                    found=f"{with_one} of {len(scored)} scored origins have one on their own day: {said}",
+                    cells=with_one,
                 )
             )  # fmt: skip
     return pl.DataFrame(rows, schema=SAME_DAY, orient="row"), findings
+
+
+@dataclass(frozen=True, slots=True)
+class _OwnDay:
+    """Publications on one origin's own day: before, at and after what is known, and dates without a time among them."""
+
+    before: int
+    at: int
+    after: int
+    dated: int
+
+
+def _own_days(plan: Plan, scored: range, published: list[int], zone: str) -> list[_OwnDay]:
+    by_day: dict[date, list[int]] = defaultdict(list)
+    for at in published:
+        by_day[local_day(instant(at), zone)].append(at)
+    found = []
+    for origin in scored:
+        known = micros(plan.instants[origin] - plan.experiment.origins.latency)
+        day = local_day(plan.instants[origin], zone)
+        near, over = by_day.get(day, []), micros(end_of_day(day, zone))
+        counts = (sum(at < known for at in near), sum(at == known for at in near), sum(at > known for at in near))
+        found.append(_OwnDay(*counts, sum(at == over for at in near)))
+    return found
 
 
 def _nearest(plan: Plan, scored: range, published: list[int]) -> tuple[float | None, float | None]:
