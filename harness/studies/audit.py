@@ -19,7 +19,7 @@ from harness.data.dataset import find_dataset
 from harness.record.audits import read_audit, write_audit
 from harness.record.home import Home
 from harness.record.platform import available_cores, code_version, numeric_platform
-from harness.studies.checks import Say, Work, control_check, isolation_check, scramble_check
+from harness.studies.checks import Say, Work, control_check, facts_check, isolation_check, scramble_check
 from harness.studies.children import Places
 from harness.studies.pipeline import board_of, chosen_origins
 from harness.studies.scramble import Ground
@@ -129,7 +129,7 @@ def audit(
     workers = max(1, available_cores() if asked.workers is None else asked.workers)
     work = Work(ground, origins, workers, _places(plan.experiment, home), say or (lambda _: None))
     checks: list[Check] = []
-    for check in (scramble_check, control_check, isolation_check):
+    for check in (scramble_check, control_check, isolation_check, facts_check):
         since = time.perf_counter()
         for found in check(work):
             checks.append(replace(found, seconds=time.perf_counter() - since))

@@ -9,6 +9,7 @@ from pathlib import Path
 import loky
 import polars as pl
 
+from harness.backtest.design import build_design
 from harness.backtest.engine import ONE_THREAD
 from harness.backtest.splits import Plan
 from harness.core.time import local_day
@@ -16,6 +17,8 @@ from harness.data.changes import ChangeFile
 from harness.studies import control as controls
 from harness.studies import isolation
 from harness.studies.children import Places
+from harness.studies.facts import facts
+from harness.studies.pinned import outcomes
 from harness.studies.pipeline import Board, Passage, design_for, passage
 from harness.studies.scramble import HOW, RAW, Ground, Scrambled, frozen, said, scramble
 from harness.studies.verdict import FAILED, NOT_SHOWN, PASSED, Check, Finding
@@ -197,3 +200,12 @@ def _isolated(findings: Sequence[Finding], how: str, *, theirs: bool) -> str:
     return (
         f"{ways}{confined}: {len(findings)} other answers or denied accesses, the first at {first.place}: {first.found}"
     )
+
+
+def facts_check(work: Work) -> Iterator[Check]:
+    """Outcomes, labels and rows derived a second time by plain means, and what is odd about the data."""
+    ground = work.ground
+    work.say("outcomes and labels a second time, by plain means")
+    yield outcomes(ground.plan, ground.changes)
+    work.say("facts: rows a second time, and what is odd about the data")
+    yield facts(ground.plan, ground.changes, build_design(ground.plan, ground.changes))
