@@ -110,6 +110,7 @@ def _scrambled(work: Work) -> Iterator[Scrambled]:
     """Every sampled origin, in this process or in workers; the findings are the same."""
     ground = work.ground
     workers = work.workers
+    again = None if ground.again is None else ground.again.folder
     bare = [replace(base, questions=()) for base in work.bases]
     if workers < 2 or len(bare) < 2:
         for number, base in enumerate(bare):
@@ -118,7 +119,9 @@ def _scrambled(work: Work) -> Iterator[Scrambled]:
     executor = loky.ProcessPoolExecutor(max_workers=min(workers, len(bare)), env={**ONE_THREAD, "HARNESS_WORKER": "1"})
     try:
         asked = [
-            executor.submit(_scramble_in_worker, ground.plan, ground.changes.folder, ground.board, number, base)
+            executor.submit(
+                _scramble_in_worker, ground.plan, (ground.changes.folder, again), ground.board, number, base
+            )
             for number, base in enumerate(bare)
         ]
         for one in asked:
@@ -127,8 +130,12 @@ def _scrambled(work: Work) -> Iterator[Scrambled]:
         executor.shutdown(wait=True, kill_workers=True)
 
 
-def _scramble_in_worker(plan: Plan, folder: Path, board: Board, number: int, base: Passage) -> Scrambled:
-    ground = Ground(plan, ChangeFile.open(folder, verify=False), board)
+def _scramble_in_worker(
+    plan: Plan, folders: tuple[Path, Path | None], board: Board, number: int, base: Passage
+) -> Scrambled:
+    changes, again = (None if folder is None else ChangeFile.open(folder, verify=False) for folder in folders)
+    assert changes is not None  # noqa: S101 - only the second may be missing
+    ground = Ground(plan, changes, board, again)
     return scramble(ground, base.origin, number=number, base=base)
 
 
