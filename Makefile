@@ -68,8 +68,9 @@ backtest: $(VENV)/ready ## run EXPERIMENT= and print its leaderboard (WORKERS=n 
 audit: $(VENV)/ready ## prove that nothing reaches EXPERIMENT='s forecasts before it is public (ORIGINS=n or all)
 	@$(HARNESS) audit "$(EXPERIMENT)" $(if $(ORIGINS),--origins "$(ORIGINS)") $(if $(WORKERS),--workers "$(WORKERS)")
 
-bench: $(VENV)/ready ## time the replay against one query per origin, on five million generated rows
+bench: $(VENV)/ready ## time the replay against one query per origin, and training rows over more and more origins
 	$(BIN)/python experiments/benchmarks/replay.py
+	$(BIN)/python experiments/benchmarks/rows.py
 
 runs: $(VENV)/ready ## list the runs so far
 	@$(HARNESS) runs

@@ -243,7 +243,8 @@ class _Walk:
         experiment = self.plan.experiment
         empty = (len(self.plan.instants), len(experiment.target.series), len(experiment.horizons), 0)
         blocks = blocks_of(recipe, experiment)
-        self.rows = RowBuilder(self.plan, np.zeros(empty) if world.design is None else world.design, blocks)
+        design = np.zeros(empty) if world.design is None else world.design
+        self.rows = RowBuilder(self.plan, design, blocks, world.changes)
         self.forecaster: Forecaster | None = None
         self.fitted_at = -1
         self.failure = ""

@@ -15,6 +15,7 @@ from harness.report.board import Notes, answer, board_table, public_text, unansw
 from harness.report.charts import forecast_chart, looks_of, loss_chart
 from harness.report.facts import (
     NOT_PROVABLE,
+    ON_LATEST_ROWS,
     ON_REVISED_DATA,
     PSEUDO_REAL_TIME,
     UNKNOWN_CUTOFF,
@@ -95,6 +96,8 @@ def _head(records: Records) -> Iterator[str]:
         yield markup.element("p", facts.question, "question")
     if facts.pseudo_real_time:
         yield markup.element("p", PSEUDO_REAL_TIME, "banner")
+    if facts.on_latest_rows:
+        yield markup.element("p", f"{', '.join(facts.on_latest_rows)}: {ON_LATEST_ROWS}", "banner")
     yield markup.bullets(
         f"{horizon_text(step)}: {answer(mine)}" for step in facts.horizons if (mine := _at(records.board, step)).height
     )

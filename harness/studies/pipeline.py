@@ -123,7 +123,9 @@ def _frozen(world: World, board: Board, origin: int) -> Iterator[Handover]:
         sets = {place: some for place, some in sets.items() if len(some.origins)}
         if not sets:
             continue
-        rows = RowBuilder(plan, world.design, blocks_of(recipe, experiment)).training(refit, sets, snapshot)
+        rows = RowBuilder(plan, world.design, blocks_of(recipe, experiment), world.changes).training(
+            refit, sets, snapshot
+        )
         table = pl.concat([rows.keys, rows.X.cast(pl.Float64)], how="horizontal")
         early = table.filter(pl.col("pseudo_origin") <= plan.instants[origin])
         yield Handover("frozen rows", recipe.name, origin, KEYS, early)

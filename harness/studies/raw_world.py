@@ -144,15 +144,26 @@ def _instant(moment: date | datetime | None, zone: str, source_zone: str, *, day
 
 def ruled(column: pl.Series, source: Source, series: Series) -> NDArray[np.int64]:
     """[row] microseconds UTC at which the lag rule publishes a row's period."""
-    found: dict[object, int] = {}
-    for value in column.unique().to_list():
+    distinct = column.unique(maintain_order=True)
+    found = np.full(len(distinct), UNKNOWN, dtype=np.int64)
+    ordinals = np.zeros(len(distinct), dtype=np.int64)
+    for place, value in enumerate(distinct.to_list()):
         try:
             end = period_of(value, series.parsed, source.stamp, source.text.date_format)
-            ordinal = np.array([period_containing(series.parsed, end)], dtype=np.int64)
-            found[value] = int(release_micros(series, ordinal)[0])
         except ValueError:
-            found[value] = UNKNOWN
-    return np.array([found[value] for value in column.to_list()], dtype=np.int64)
+            continue
+        ordinals[place], found[place] = period_containing(series.parsed, end), 0
+    read = found != UNKNOWN
+    found[read] = release_micros(series, ordinals[read])
+    places = column.to_frame("value").join(
+        distinct.to_frame("value").with_row_index("place"),
+        on="value",
+        how="left",
+        nulls_equal=True,
+        maintain_order="left",
+    )
+    rows: NDArray[np.int64] = found[places["place"].to_numpy()]
+    return rows
 
 
 def _noise(frame: pl.DataFrame, column: str, late: Flags, seed: int, decimal_mark: str) -> pl.Series:
