@@ -35,8 +35,10 @@ PLACES: Mapping[str, str] = {
     "asked rows": "harness.backtest.design",
 }
 """The room behind each hand-over; that of a fit or a forecast is the model's own."""
-EXCLUDED = ("fit_key", "seconds")
-"""Facts of a cell that may differ between two runs of the same computation: ids and timings."""
+EXCLUDED = ("fit_key", "seconds", "warnings")
+"""Facts of a cell that may differ between two runs of the same computation: ids, timings, what a model talks about."""
+RAISED = r"^((?:fit|predict): \w+): .*$"
+"""The reason of a failure that was raised: its kind counts, its words may hold a clock's or a memory's numbers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,8 +126,9 @@ class Trace:
             self._add("asked rows", model, origin, KEYS, _featured(rows))
 
     def cell(self, model: str, origin: int, cell: Cell) -> None:
-        """The answer: values, statuses, reasons; then seed, row counts and warnings."""
-        self._add("forecast", model, origin, ("series_id", "horizon", "quantile"), cell.frame.drop("origin"))
+        """The answer: values, statuses, reasons; then seed and row counts."""
+        frame = cell.frame.drop("origin").with_columns(pl.col("reason").str.replace(RAISED, "$1"))
+        self._add("forecast", model, origin, ("series_id", "horizon", "quantile"), frame)
         facts = {name: value for name, value in cell.facts.items() if name not in EXCLUDED}
         self._add("facts", model, origin, ("parameter",), _leaves(facts))
 

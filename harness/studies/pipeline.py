@@ -166,7 +166,7 @@ def place_of(handover: Handover, recipe: Recipe | None) -> str:
     if is_user_class(recipe.kind):
         return recipe.kind
     for step in recipe.steps:
-        if handover.stage == "fit" and is_user_class(step.kind):
+        if is_user_class(step.kind):
             return step.kind
     if handover.stage == "fit" and recipe.steps:
         return "harness.forecast.steps"

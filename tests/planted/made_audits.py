@@ -50,7 +50,7 @@ class Made:
 
     def audit(self, origins: int = 2) -> Audit:
         """The whole default audit in this process."""
-        return audit(self.experiment, self.changes, self.home, Asked(origins=origins, workers=1))
+        return audit(with_rivals(self.experiment), self.changes, self.home, Asked(origins=origins, workers=1))
 
 
 def of_model(check: Check, model: str) -> list[Finding]:

@@ -39,7 +39,10 @@ def test_honest_classes_of_the_users_pass(tmp_path: Path) -> None:
     late = quarter(20).isoformat()
     models = (
         *classes(*CLASSES),
-        *(Recipe(f"unusable_{place}", "mine:Unusable", (("how", how),), ("own",)) for place, how in enumerate(UNUSABLE)),
+        *(
+            Recipe(f"unusable_{place}", "mine:Unusable", (("how", how),), ("own",))
+            for place, how in enumerate(UNUSABLE)
+        ),
         replace(MINE, name="breaking", params=(("fail_after", late), ("scale", 0.5))),
         replace(MINE, name="abstaining", params=(("abstain_at", (quarter(18).isoformat(),)), ("scale", 0.5))),
         replace(MINE, name="unfitted", params=(("refuse", True),)),
