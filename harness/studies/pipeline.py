@@ -83,7 +83,8 @@ def passage(
         groups.append(tuple(trace.handovers))
         questions += trace.questions if isinstance(trace, Keeper) else ()
     if later is not None:
-        groups.append(tuple(_frozen(World(later, changes, design), board, origin)))
+        rows = tuple(_frozen(World(later, changes, design), board, origin))
+        groups += [rows] if rows else []  # no model may see any
     return Passage(origin, tuple(groups), tuple(questions))
 
 

@@ -15,7 +15,7 @@ from harness.backtest.keys import cell_seed, recipe_identity
 from harness.backtest.splits import TrainingSet
 from harness.core.frames import Rows
 from harness.core.recipe import Recipe
-from harness.core.snapshot import Snapshot
+from harness.core.snapshot import Snapshot, newest_periods
 from harness.core.transform import Floats
 from harness.forecast.catalog import build, entry_for
 from harness.record.cells import CELL_SCHEMA, Cell
@@ -33,7 +33,7 @@ class Question:
         recipe: the model.
         seed: of its fit.
         rows: matured training rows; None for a model without features.
-        fitted_on: the snapshot of the refit origin; None when nothing is fitted.
+        fitted_on: the snapshot of the refit origin (rolling: its newest periods); None when nothing is fitted.
         asked: the rows to be forecast.
         snapshot: the snapshot of the origin.
         answer: what it said: series_id, horizon, quantile, value.
@@ -79,7 +79,10 @@ class Keeper(Trace):
     def training_set(self, model: str, origin: int, sets: Mapping[int, TrainingSet]) -> None:
         """A refit begins: what is known now is what it is fitted on."""
         Trace.training_set(self, model, origin, sets)
-        self._fitted_on[model], self._refit[model] = self._now[model], origin
+        rolling = self.plan.experiment.training.rolling
+        known = self._now[model]
+        self._fitted_on[model] = known if rolling is None else newest_periods(known, rolling)
+        self._refit[model] = origin
 
     def training_rows(self, model: str, origin: int, rows: Rows) -> None:
         """Keep them."""

@@ -108,7 +108,7 @@ def _one(
 
 def without_frozen(base: Passage) -> Passage:
     """A passage without the rows of the later origin."""
-    kept = tuple(group for group in base.groups if not group or group[0].stage != "frozen rows")
+    kept = tuple(group for group in base.groups if group[0].stage != "frozen rows")
     return replace(base, groups=kept)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
+
 from harness.backtest.runner import with_rivals
 from harness.backtest.splits import build_plan
 from harness.core.recipe import Experiment
@@ -61,5 +63,6 @@ def of_model(check: Check, model: str) -> list[Finding]:
 def alarms(found: Audit) -> list[tuple[str, ...]]:
     """What an audit that should have passed says against an honest experiment: nothing."""
     said = [(check.name, check.verdict, check.said) for check in found.checks if check.verdict != "pass"]
-    rows = found.findings.select("check", "how", "stage", "place", "model", "row", "column", "expected", "found").rows()
+    bad = found.findings.filter(pl.col("check").is_in([name for name, _, _ in said]))
+    rows = bad.select("check", "how", "stage", "place", "model", "row", "column", "expected", "found").rows()
     return said + rows

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness.core.recipe import Recipe, Step
+from harness.core.recipe import OutcomeRule, Recipe, Step
 from tests.backtest.made_runs import AR, MINE, RIDGE, TREES, exported, quarter, releases, small
+from tests.planted import made_worlds
 from tests.planted.made_audits import Made, alarms
 
 CLASSES = (
@@ -74,3 +76,59 @@ def test_learners_of_the_harness_and_steps_that_resample_or_come_from_scikit_lea
     asked = small((AR, RIDGE, FOREST, QUANTILES, *stepped), folder)
     made = Made(tmp_path, asked, exported(releases(), tmp_path / "home"))
     assert alarms(made.audit()) == []
+
+
+def test_modules_of_one_name_beside_two_experiments_are_not_mixed_up(tmp_path: Path) -> None:
+    changes = exported(releases(), tmp_path / "home")
+    for name, factor in (("first", 0.5), ("second", 2.0)):
+        folder = beside(tmp_path / name)
+        (folder / "neighbour.py").write_text(f"def mean_of(*arrays):\n    return {factor} * sum(arrays)\n")
+        assert alarms(Made(tmp_path, small(classes("Tabled"), folder), changes).audit()) == []
+
+
+def test_a_package_on_the_search_path_may_be_imported_late_and_bring_its_own_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library, folder = tmp_path / "library", tmp_path / "experiments"
+    for one in (library / "grown", folder):
+        one.mkdir(parents=True)
+    (library / "grown" / "__init__.py").write_text("")
+    (library / "grown" / "inner.py").write_text("SCALE = 0.25\n")
+    (library / "grown" / "model.py").write_text(LATE_IMPORT)
+    (library / "data.csv").write_text("value\n1\n")
+    monkeypatch.syspath_prepend(str(library))
+    small((), folder)
+    (library / "plain_models.py").write_text((folder / "own_models.py").read_text())
+    asked = small((Recipe("grown", "grown.model:Late", (), ("own",)),), folder)
+    assert alarms(Made(tmp_path, asked, exported(releases(), tmp_path / "home")).audit()) == []
+
+
+LATE_IMPORT = """
+import polars as pl
+from plain_models import Newest
+
+
+class Late(Newest):
+    def predict(self, rows, snapshot):
+        from grown.inner import SCALE
+
+        return super().predict(rows, snapshot).with_columns(pl.col("value") * SCALE)
+"""
+
+
+WORLDS: dict[str, Callable[[Path], Made]] = {
+    "a panel with a late series, holes and withdrawn values": made_worlds.panel,
+    "the latest value is the truth": lambda folder: made_worlds.pinned(folder, OutcomeRule("latest", 0)),
+    "the third release is the truth": lambda folder: made_worlds.pinned(folder, OutcomeRule("release", 3)),
+    "the value after 90 days is the truth": lambda folder: made_worlds.pinned(folder, OutcomeRule("after", 90)),
+    "no features, complete releases": made_worlds.bare,
+    "changes with their publications": made_worlds.told_as_changes,
+    "surveys published early, announcements, releases at the very instant": made_worlds.months,
+    "sessions with unscheduled closures in pseudo real time": made_worlds.sessions,
+    "a dataset with assumed history and forecasts issued the same day": made_worlds.dataset,
+}
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_honest_experiments_on_odd_data_pass(world: str, tmp_path: Path) -> None:
+    assert alarms(WORLDS[world](tmp_path).audit()) == []
