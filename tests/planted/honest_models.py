@@ -1,3 +1,4 @@
+# ruff: noqa: DTZ005, NPY002, T201, I001 - they do what users do
 """Users' classes that look suspicious and are honest: what they answer is made of what they were handed, and only that.
 
 The file is copied beside a made experiment, with a module and a package that it imports.

@@ -1,3 +1,4 @@
+# ruff: noqa: PTH123, PTH208, SIM105 - they do what users do
 """Users' classes that know more than they were handed; every one is to be caught.
 
 The file is copied beside a made experiment; `places.py`, written there too, says where the forbidden files lie.
@@ -236,6 +237,14 @@ class Ordered(Newest):
         self.mean = float(rows.y[-1])
 
 
+class Nudged(Newest):
+    """Depends on the order of its rows by a millionth."""
+
+    def fit(self, rows, snapshot, *, seed):
+        super().fit(rows, snapshot, seed=seed)
+        self.mean += 1e-6 * float(rows.y[-1])
+
+
 class Climbs(Moved):
     """Goes up the stack to whoever holds the plan."""
 
@@ -269,3 +278,13 @@ class Hoard:
 
     def transform(self, X):
         return X + np.mean(builtins.rows_hoarded, axis=0) ** 2
+
+
+class Peeks:
+    """A transformer that looks up what it adds to the rows it is asked about."""
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        return X + len(Path(places.toml).read_text())

@@ -69,6 +69,7 @@ STEPS = {
 }
 
 
+@pytest.mark.slow
 def test_learners_of_the_harness_and_steps_that_resample_or_come_from_scikit_learn_pass(tmp_path: Path) -> None:
     folder = tmp_path / "experiments"
     folder.mkdir()
@@ -78,6 +79,7 @@ def test_learners_of_the_harness_and_steps_that_resample_or_come_from_scikit_lea
     assert alarms(made.audit()) == []
 
 
+@pytest.mark.slow
 def test_modules_of_one_name_beside_two_experiments_are_not_mixed_up(tmp_path: Path) -> None:
     changes = exported(releases(), tmp_path / "home")
     for name, factor in (("first", 0.5), ("second", 2.0)):
@@ -86,6 +88,7 @@ def test_modules_of_one_name_beside_two_experiments_are_not_mixed_up(tmp_path: P
         assert alarms(Made(tmp_path, small(classes("Tabled"), folder), changes).audit()) == []
 
 
+@pytest.mark.slow
 def test_a_package_on_the_search_path_may_be_imported_late_and_bring_its_own_modules(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,6 +132,9 @@ WORLDS: dict[str, Callable[[Path], Made]] = {
 }
 
 
-@pytest.mark.parametrize("world", WORLDS)
+QUICK = ("no features, complete releases", "surveys published early, announcements, releases at the very instant")
+
+
+@pytest.mark.parametrize("world", [pytest.param(one, marks=() if one in QUICK else pytest.mark.slow) for one in WORLDS])
 def test_honest_experiments_on_odd_data_pass(world: str, tmp_path: Path) -> None:
     assert alarms(WORLDS[world](tmp_path).audit()) == []

@@ -54,7 +54,9 @@ LEAKS: dict[str, tuple[str, str]] = {
     "Resolves": (CONFINED, "127.0.0.1"),
     "Swallows": (CONFINED, "small.toml"),
     "Ordered": (REVERSED, ""),
+    "Nudged": (REVERSED, ""),
 }
+STEPS = {"Hoard": ALONE, "Peeks": CONFINED}
 
 
 def planted(folder: Path, models: tuple[Recipe, ...]) -> Made:
@@ -102,8 +104,8 @@ def leaking(*names: str) -> tuple[Recipe, ...]:
 def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Check]:
     """One isolation check of all of them, an honest class among them."""
     folder = tmp_path_factory.mktemp("planted")
-    hoarding = replace(RIDGE, name="Hoard", steps=(Step("impute"), Step("leaks:Hoard")))
-    made = planted(folder, (MINE, hoarding, *leaking(*LEAKS)))
+    steps = (replace(RIDGE, name=name, steps=(Step("impute"), Step(f"leaks:{name}"))) for name in STEPS)
+    made = planted(folder, (MINE, *steps, *leaking(*LEAKS)))
     before = dict(os.environ)
     with pytest.MonkeyPatch.context() as patch:
         (folder / "working").mkdir()
@@ -126,10 +128,11 @@ def test_a_class_that_knows_more_than_it_was_handed_is_caught_at_its_own_name(na
     assert any(named in one.found for one in found), [one.found for one in found]
 
 
-def test_a_step_that_remembers_rows_between_fits_is_caught_at_its_own_name(judged: Check) -> None:
-    found = of_model(judged, "Hoard")
-    assert {one.place for one in found} == {"leaks:Hoard"}
-    assert ALONE in {one.how for one in found}
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_that_remembers_rows_or_reads_a_file_is_caught_at_its_own_name(name: str, judged: Check) -> None:
+    found = of_model(judged, name)
+    assert {one.place for one in found} == {f"leaks:{name}"}
+    assert STEPS[name] in {one.how for one in found}
 
 
 def test_an_honest_class_among_leaking_ones_is_not_accused(judged: Check) -> None:
@@ -220,6 +223,7 @@ def test_a_child_is_not_told_where_the_home_is(tmp_path: Path, monkeypatch: pyte
     assert str(made.home.root) not in replies[0].failure
 
 
+@pytest.mark.slow
 def test_a_secret_of_the_environment_is_written_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for where in (children.STARTED_WITH, os.environ):
         monkeypatch.setitem(where, "API_TOKEN", "hush-4711")
