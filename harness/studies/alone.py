@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.studies.confine import confine
+from harness.studies.confine import SHARED, confine
 
 PIPELINE, QUESTIONS = "pipeline", "questions"
 NET = ("socket.connect", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo", "socket.gethostbyname")
@@ -50,7 +50,8 @@ def _questions(request: dict[str, object]) -> bytes:
     hidden = _texts(request["hidden"])
     work = str(request["work"])
     how = confine(_texts(request["readable"]), _texts(request["listable"]), work, hidden)
-    touched = _watched(hidden, [*_texts(request["readable"]), work])
+    others = [str(path) for path in Path(SHARED).glob("*")]
+    touched = _watched([*hidden, *others], [*_texts(request["readable"]), work])
     given = sys.stdin.buffer.read()
     questions, folder = pickle.loads(given)  # noqa: S301 - the parent has just written it
     from harness.studies.questions import reply  # noqa: PLC0415 - threads start with it

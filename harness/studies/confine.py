@@ -24,7 +24,7 @@ NEW_NAMESPACE, NEW_USER, NEW_NETWORK = 0x20000, 0x10000000, 0x40000000
 PRIVATE, RECURSIVE = 1 << 18, 1 << 14
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc", "/proc", "/sys", "/opt")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty")
-"""Not the whole of /dev: what lies in /dev/shm was put there by others."""
+SHARED = "/dev/shm"  # noqa: S108 - where semaphores of process pools live; whoever opens what others put there is noted
 
 
 class _Ruleset(ctypes.Structure):
@@ -100,7 +100,7 @@ def _landlock(readable: Sequence[str], listable: Sequence[str], work: str) -> bo
         return False
     file_rights = everything & (EXECUTE | WRITE_FILE | READ_FILE | (1 << 14 if known > 14 else 0))
     allowed = [(one, READ) for one in (*SYSTEM, *readable)]
-    allowed += [(one, READ_DIR) for one in listable] + [(place, everything) for place in (work, *DEVICES)]
+    allowed += [(one, READ_DIR) for one in listable] + [(place, everything) for place in (work, SHARED, *DEVICES)]
     for place, rights in allowed:
         _allow(call, ruleset, place, rights & (everything if Path(place).is_dir() else file_rights))
     libc = ctypes.CDLL(None, use_errno=True)

@@ -195,6 +195,29 @@ class Trying(Rowwise):
         super().fit(rows, snapshot, seed=seed)
 
 
+class Pooled(Rowwise):
+    """Spreads its work over threads and processes."""
+
+    def fit(self, rows, snapshot, *, seed):
+        from multiprocessing import get_context
+        from multiprocessing.pool import ThreadPool
+
+        from joblib import Parallel, delayed
+        from sklearn.ensemble import RandomForestRegressor
+
+        order = rows.keys.with_row_index("place").sort("horizon", "series_id", "pseudo_origin")["place"].to_numpy()
+        X, y = self.matrix(rows)[order], rows.y[order]
+        trees = RandomForestRegressor(4, random_state=seed % 2**32, n_jobs=2).fit(X, y)
+        semaphore = get_context("spawn").BoundedSemaphore(2)
+        with semaphore, ThreadPool(2) as pool:
+            parts = pool.map(float, y)
+        parts += Parallel(n_jobs=2, prefer="threads")(delayed(abs)(value) for value in y[:3])
+        self.level = float(np.sum(parts)) / len(y) + trees.predict(X[:1])[0]
+
+    def predict(self, rows, snapshot):
+        return self.answer(rows, [self.level] * len(rows))
+
+
 class Failing(Rowwise):
     """Fails at a different place each time it is asked, and says so at length."""
 

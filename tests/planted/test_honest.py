@@ -16,7 +16,7 @@ from tests.planted.made_audits import Made, alarms
 
 CLASSES = (
     "Rowwise", "Trended", "Cancelling", "Optimised", "Forest", "Squares", "Filing", "Talking", "Seeded", "Tabled",
-    "Caching", "Smoothed", "Trying", "Failing", "Exiting",
+    "Caching", "Smoothed", "Trying", "Pooled", "Failing", "Exiting",
 )  # fmt: skip
 UNUSABLE = ("nothing", "a hole", "not a number", "a repeat", "words")
 

@@ -18,7 +18,7 @@ import polars as pl
 import pytest
 
 from harness.core.recipe import Recipe, Step
-from harness.studies import alone, children, confine, isolation
+from harness.studies import alone, children, isolation
 from harness.studies.checks import isolation_check
 from harness.studies.scramble import scramble
 from harness.studies.verdict import FAILED, NOT_SHOWN, Check
@@ -240,7 +240,3 @@ def test_the_working_folder_of_a_child_is_emptied_between_questions(tmp_path: Pa
         path.write_text("labels")
     alone._emptied(str(tmp_path))
     assert [path.name for path in tmp_path.rglob("*")] == ["library"]
-
-
-def test_no_device_is_readable_that_others_may_have_written_to() -> None:
-    assert not [place for place in confine.DEVICES if Path(place).is_dir()]
