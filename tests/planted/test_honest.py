@@ -132,9 +132,7 @@ WORLDS: dict[str, Callable[[Path], Made]] = {
 }
 
 
-QUICK = ("no features, complete releases", "surveys published early, announcements, releases at the very instant")
-
-
-@pytest.mark.parametrize("world", [pytest.param(one, marks=() if one in QUICK else pytest.mark.slow) for one in WORLDS])
+@pytest.mark.slow
+@pytest.mark.parametrize("world", WORLDS)
 def test_honest_experiments_on_odd_data_pass(world: str, tmp_path: Path) -> None:
     assert alarms(WORLDS[world](tmp_path).audit()) == []
