@@ -157,7 +157,15 @@ def apply_transform(
     changes = 100.0 * _change(_log(levels), transform.span)
     if kind in ("log_growth", "log_return"):
         return changes
-    return 100.0 * np.expm1(changes / 100.0)
+    simple: Floats = 100.0 * np.expm1(changes / 100.0)
+    return _with_total_losses(simple, levels, transform.span)
+
+
+def _with_total_losses(changes: Floats, levels: Floats, span: int) -> Floats:
+    """Simple changes to a level of 0 (a delisting without any value), which have no logarithm: -100."""
+    if span < levels.shape[-1] and (levels == 0).any():
+        changes[..., span:][(levels[..., span:] == 0) & (levels[..., :-span] > 0)] = -100.0
+    return changes
 
 
 def one_period_steps(transform: Transform, levels: Floats, *, other: Floats | None = None) -> Floats:

@@ -119,7 +119,7 @@ def unseen_events(rows: pl.DataFrame, old: pl.DataFrame, catalogue: Catalogue) -
     Raises:
         DataError: two of them contradict each other.
     """
-    every = pl.concat([old.select(EVENT.names()).cast(EVENT), rows]).unique(maintain_order=True)  # type: ignore[arg-type]
+    every = pl.concat([old.select(EVENT.names()).cast(EVENT), rows]).unique(maintain_order=True)
     ends = pl.col("kind") == DELISTING
     twice = every.filter(~ends).filter(pl.struct("code", "kind", "ex").is_duplicated())
     _refuse(twice, catalogue, EVENT_RULE, fix="correct one of the two; several payments of one ex-date are added up")
@@ -137,7 +137,7 @@ def unseen_events(rows: pl.DataFrame, old: pl.DataFrame, catalogue: Catalogue) -
 
 def unseen_members(rows: pl.DataFrame, old: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
     """The memberships that an archive does not have; arguments and errors as `unseen_events`."""
-    every = pl.concat([old.select(MEMBER.names()).cast(MEMBER), rows]).unique(maintain_order=True)  # type: ignore[arg-type]
+    every = pl.concat([old.select(MEMBER.names()).cast(MEMBER), rows]).unique(maintain_order=True)
     _refuse(every.filter(pl.struct(MEMBER_KEY).is_duplicated()), catalogue, MEMBER_RULE)
     return rows.join(old, on=MEMBER.names(), how="anti", nulls_equal=True)
 

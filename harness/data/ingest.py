@@ -23,6 +23,7 @@ from harness.data.declared import Dataset, Source
 from harness.data.external import read_forecasts
 from harness.data.issued import read_issued
 from harness.data.lags import RuleCheck, require_late_rule
+from harness.data.listings import read_listings
 from harness.data.observations import Observations, observe
 from harness.data.tables import RawTable, read_file, read_packaged
 from harness.record.files import write_file
@@ -136,13 +137,15 @@ def ingest(folder: Path, archive: Archive, *, raw_dir: Path) -> IngestReport:
         if dataset.forecasts is None
         else read_file(dataset.folder / dataset.forecasts.file, dataset.forecasts.text)
     )
+    listings = read_listings(dataset)
     recorded = _recorded(archive)
     _refuse_reread(inputs, recorded)
     fresh = [one for one in inputs if one.tag not in recorded]
     observed = {one.tag: observe(dataset, one.source, one.table, one.listed) for one in fresh}
     rules = tuple(pair for one in fresh for pair in _late_rules(dataset, one.source, observed[one.tag]))
     forecasts = None if issued is None else read_issued(dataset, issued)
-    for table in [table for one in inputs for table in (one.table, one.listed)] + [issued]:
+    raw = [table for one in inputs for table in (one.table, one.listed)]
+    for table in [*raw, issued, *(one.table for one in listings)]:
         if table is not None:
             _keep_raw(table, raw_dir)
     archive.define(*dataset.series)
@@ -154,6 +157,9 @@ def ingest(folder: Path, archive: Archive, *, raw_dir: Path) -> IngestReport:
     ]
     if issued is not None and forecasts is not None:
         reports.append(_reported(issued.label, archive.append_forecasts(forecasts)))
+    for one in listings:
+        add = archive.append_events if one.section == "events" else archive.append_members
+        reports.append(_reported(one.table.label, add(one.rows, source=f"{dataset.name}: {one.table.label}")))
     return IngestReport(dataset.name, tuple(one.id for one in dataset.series), tuple(reports), rules)
 
 
@@ -221,10 +227,12 @@ def lacks(archive: Archive, dataset: Dataset) -> bool:
         _refuse_reread(inputs, recorded)
         if any(one.tag not in recorded for one in inputs):
             return True
+    catalogue = Catalogue({one.id: code for code, one in enumerate(defined)}, dict(enumerate(defined)))
+    if any(one.unrecorded(archive, catalogue) for one in read_listings(dataset)):
+        return True
     if dataset.forecasts is None:
         return False
     issued = read_issued(dataset, read_file(dataset.folder / dataset.forecasts.file, dataset.forecasts.text))
-    catalogue = Catalogue({one.id: code for code, one in enumerate(defined)}, dict(enumerate(defined)))
     given = read_forecasts(issued, catalogue, source=None, now=micros(datetime.now(UTC)))
     return given.sha256 not in archive.batches()["sha256"].to_list()
 

@@ -72,7 +72,9 @@ def _tables(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> list
 
     def read(text: str, order: tuple[str, ...], more: pl.DataFrame | None = None) -> dict[str, pl.Series]:
         frame = query(connection, text)
-        return coded(frame if more is None else pl.concat([frame, more.select(frame.columns).cast(frame.schema)]), order)
+        return coded(
+            frame if more is None else pl.concat([frame, more.select(frame.columns).cast(frame.schema)]), order
+        )
 
     def coded(frame: pl.DataFrame, order: tuple[str, ...]) -> dict[str, pl.Series]:
         codes = pl.Series("code", rank[frame["code"].to_numpy()])

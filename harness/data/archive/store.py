@@ -138,7 +138,7 @@ def later_table(connection: duckdb.DuckDBPyConnection, name: str, schema: pl.Sch
     there = connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [name]).fetchall()
     if not there:
         return pl.DataFrame(schema=schema)
-    return query(connection, f"SELECT * FROM {name}").select(schema.names()).cast(dict(schema))  # noqa: S608 - ours
+    return query(connection, f"SELECT * FROM {name}").select(schema.names()).cast(schema)  # noqa: S608 - ours
 
 
 def query(connection: duckdb.DuckDBPyConnection, text: str, *parameters: object) -> pl.DataFrame:
