@@ -20,6 +20,7 @@ from harness.backtest.membership import (
 )
 from harness.backtest.price_checks import check_prices
 from harness.backtest.schedule import local_instant, origin_instants
+from harness.backtest.target_windows import target_windows
 from harness.core.errors import BeyondKnownError, UnknownNameError, UserError
 from harness.core.recipe import Experiment, Target
 from harness.core.series import Series
@@ -27,18 +28,15 @@ from harness.core.snapshot import Snapshot
 from harness.core.time import (
     MICROSECOND,
     NEVER,
-    Timeline,
     day_before,
     default_season,
     end_of_day,
     instant,
     local_day,
     micros,
-    period_containing,
     period_ends,
 )
 from harness.core.transform import Floats
-from harness.data.calendars import sessions_known
 from harness.data.changes import ChangeFile
 from harness.data.outcomes import MATURED, Outcomes, Windows, outcomes, read_outcomes
 from harness.data.past import past_of
@@ -206,7 +204,7 @@ def build_plan(experiment: Experiment, changes: ChangeFile) -> Plan:
     until, starting = known_until(changes, inputs), data_start(experiment, changes)
     instants, first_issued, first_scored = _origins(experiment, series, starting, until)
     known = np.array([micros(moment - experiment.origins.latency) for moment in instants], dtype=np.int64)
-    starts, ends, phase = _targets(experiment, series, instants)
+    starts, ends, phase = target_windows(experiment, series, instants)
     # the origins before any value of the target served to count phases: there is no row to freeze at them
     drop = min(first_issued, int(np.searchsorted(known, starting)))
     first_issued, first_scored, instants = first_issued - drop, first_scored - drop, instants[drop:]
@@ -305,63 +303,6 @@ def _origins(experiment: Experiment, series: Series, data_start: int, until: int
         )
     first_scored = scored[0]
     return found, max(0, first_scored - origins.warm_up), first_scored
-
-
-def _targets(experiment: Experiment, series: Series, instants: list[datetime]) -> tuple[Integers, Integers, Integers]:
-    """Ordinals of the target windows [origin, horizon] and the phase of every origin [origin]."""
-    steps = np.array(experiment.horizons, dtype=np.int64)
-    width = experiment.target.transform.span if experiment.target.transform.is_volatility else 1
-    starts = np.empty((len(instants), len(steps)), dtype=np.int64)
-    ends = starts.copy()
-    inside = np.empty(len(instants), dtype=np.int64)
-    _check_table(series, instants, experiment.horizons, width)
-    for row, moment in enumerate(instants):
-        day = local_day(moment, series.zone)
-        if series.parsed.kind == "B":
-            timeline = Timeline(series.parsed, sessions_known(series, moment))
-            position = timeline.containing(day)
-            assert timeline.sessions is not None  # noqa: S101 - narrows the type; Timeline of B always has sessions
-            starts[row] = timeline.sessions[position + steps]
-            ends[row] = timeline.sessions[position + steps + width - 1]
-            inside[row] = timeline.sessions[position]
-        else:
-            inside[row] = period_containing(series.parsed, day)
-            starts[row] = inside[row] + steps
-            ends[row] = starts[row] + width - 1
-    begins = np.flatnonzero(np.concatenate(([True], inside[1:] != inside[:-1])))
-    phase = np.arange(len(inside)) - np.repeat(begins, np.diff(np.append(begins, len(inside))))
-    return starts, ends, phase.astype(np.int64)
-
-
-def _check_table(series: Series, instants: list[datetime], horizons: tuple[int, ...], width: int) -> None:
-    """Every target period lies in the table of period ends.
-
-    Raises:
-        UserError: one does not, named by its origin and horizon.
-    """
-    table = series.period_table
-    if series.parsed.kind != "T":
-        return
-    begins = day_before(series.parsed, 0)
-    for moment in instants:
-        day = local_day(moment, series.zone)
-        place = "" if begins < day <= table[-1] else f"origin {day} lies outside"
-        inside = period_containing(series.parsed, day) if not place else 0
-        for step in sorted(horizons) if not place else ():
-            more = inside + step + width - len(table)
-            if more > 0:
-                place = f"origin {day}, h = {step} needs {more} more period end{'s'[: more - 1]}"
-                break
-            if inside + step < 0:
-                place = f"origin {day}, h = {step} needs {-inside - step} earlier"
-                break
-        if place:
-            raise UserError(
-                "a target period outside the period table",
-                value=f"the period table runs from {table[0]} to {table[-1]}; {place}",
-                rule="every origin and every target period lies in the declared table",
-                fix="extend period_table, or set an earlier [origins] last (a later first)",
-            )
 
 
 def _check_real_time(plan: Plan, changes: ChangeFile) -> None:

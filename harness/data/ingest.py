@@ -23,7 +23,7 @@ from harness.data.declared import Dataset, Source
 from harness.data.external import read_forecasts
 from harness.data.issued import read_issued
 from harness.data.lags import RuleCheck, require_late_rule
-from harness.data.listings import read_listings
+from harness.data.listings import Listing, read_listings
 from harness.data.observations import Observations, observe
 from harness.data.tables import RawTable, read_file, read_packaged
 from harness.record.files import write_file
@@ -66,7 +66,7 @@ class IngestReport:
     Attributes:
         dataset: its name.
         series: stored ids defined.
-        sources: one report per table, forecasts last.
+        sources: one report per table: values, forecasts, events, members.
         rules: stored id -> how its lag rule fares against the publications observed (only series with vintages).
     """
 
@@ -149,6 +149,7 @@ def ingest(folder: Path, archive: Archive, *, raw_dir: Path) -> IngestReport:
         if table is not None:
             _keep_raw(table, raw_dir)
     archive.define(*dataset.series)
+    announced = [_announce(archive, dataset, one) for one in listings]  # first, as they may contradict older ones
     reports = [
         _append(archive, one, observed[one.tag])
         if one.tag in observed
@@ -157,10 +158,7 @@ def ingest(folder: Path, archive: Archive, *, raw_dir: Path) -> IngestReport:
     ]
     if issued is not None and forecasts is not None:
         reports.append(_reported(issued.label, archive.append_forecasts(forecasts)))
-    for one in listings:
-        add = archive.append_events if one.section == "events" else archive.append_members
-        reports.append(_reported(one.table.label, add(one.rows, source=f"{dataset.name}: {one.table.label}")))
-    return IngestReport(dataset.name, tuple(one.id for one in dataset.series), tuple(reports), rules)
+    return IngestReport(dataset.name, tuple(one.id for one in dataset.series), (*reports, *announced), rules)
 
 
 def _read(dataset: Dataset, source: Source) -> _Input:
@@ -249,6 +247,11 @@ def _append(archive: Archive, one: _Input, found: Observations) -> SourceReport:
         publications=found.publications,
     )
     return _reported(one.source.label, report, found)
+
+
+def _announce(archive: Archive, dataset: Dataset, one: Listing) -> SourceReport:
+    add = archive.append_events if one.section == "events" else archive.append_members
+    return _reported(one.table.label, add(one.rows, source=f"{dataset.name}: {one.table.label}"))
 
 
 def _reported(label: str, report: BatchReport, found: Observations | None = None) -> SourceReport:

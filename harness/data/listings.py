@@ -9,7 +9,7 @@ import polars as pl
 
 from harness.core.errors import DataError, UnknownNameError
 from harness.core.time import micros
-from harness.data.announced import read_events, read_members
+from harness.data.announced import read_events, read_members, unseen_events, unseen_members
 from harness.data.archive import Archive
 from harness.data.declaration import Catalogue
 from harness.data.declared import Announcements, Dataset
@@ -55,7 +55,20 @@ def read_listings(dataset: Dataset) -> list[Listing]:
     for section, one in listed:
         table = read_file(dataset.folder / one.file, one.text)
         found.append(Listing(section, table, _rows(dataset, one, table)))
+        _check(dataset, found[-1])
     return found
+
+
+def _check(dataset: Dataset, listing: Listing) -> None:
+    """Refuse what the archive would refuse, while nothing of the dataset has been appended."""
+    catalogue = Catalogue({one.id: code for code, one in enumerate(dataset.series)}, dict(enumerate(dataset.series)))
+    now = micros(datetime.now(UTC))
+    if listing.section == "events":
+        rows = read_events(listing.rows, catalogue, now=now).rows
+        unseen_events(rows, rows.clear(), catalogue)
+    else:
+        rows = read_members(listing.rows, catalogue, now=now).rows
+        unseen_members(rows, rows.clear(), catalogue)
 
 
 def named_members(dataset: Dataset) -> dict[str, tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Runs on a universe: who is asked, who trains, what later members and events leave alone, what survivors would hide."""
+"""Runs on a universe: who is asked and who trains, what later members leave alone, what survivors would hide."""
 
 from __future__ import annotations
 
@@ -31,7 +31,13 @@ from tests.data.price_samples import day, events, market, members, night
 
 DAYS = 75
 RETURN = Transform("return", 1)
-STINTS = [("alpha", 0, None, 0), ("beta", 0, None, 0), ("beta", 0, 52, 50), ("gamma", 0, None, 0), ("delta", 30, None, 28)]
+STINTS = [
+    ("alpha", 0, None, 0),
+    ("beta", 0, None, 0),
+    ("beta", 0, 52, 50),
+    ("gamma", 0, None, 0),
+    ("delta", 30, None, 28),
+]
 NEWCOMER = [("aaron", 60, None, 58)]
 """Its name sorts before all others, and it has traded all along."""
 RIDGE = Recipe("ridge", "sklearn", (("estimator", "sklearn.linear_model.Ridge"),), ("own",))
@@ -149,7 +155,9 @@ def test_rows_are_learnt_only_from_members_of_the_time(place: Path, changes: Pat
     snapshot = replay.snapshot(plan.experiment.target)
     rows = training_set(plan, last, 0, snapshot)
     names = plan.experiment.target.series
-    seen = {(names[one], local_day(plan.instants[at], "UTC")) for one, at in zip(rows.series, rows.origins, strict=True)}
+    seen = {
+        (names[one], local_day(plan.instants[at], "UTC")) for one, at in zip(rows.series, rows.origins, strict=True)
+    }
     for name, when in seen:
         assert name in plain_members(when, (when - day(0)).days)
     assert {name for name, _ in seen} == {"alpha", "beta", "gamma", "delta"}
@@ -227,7 +235,9 @@ def test_a_fit_answers_for_a_member_that_was_announced_after_it(place: Path, tmp
 def test_the_survivors_alone_give_another_answer(place: Path, changes: Path, base: Ran, tmp_path: Path) -> None:
     survivors = asked(place, target=Target(("alpha", "delta"), RETURN))
     ran = run(survivors, changes, tmp_path / "home")
-    value = {name: one.leaderboard.filter(horizon=1, model="last_value") for name, one in (("all", base), ("left", ran))}
+    value = {
+        name: one.leaderboard.filter(horizon=1, model="last_value") for name, one in (("all", base), ("left", ran))
+    }
     assert value["all"]["n_delisted"][0] > value["left"]["n_delisted"][0] == 0
     assert value["all"]["value"][0] != value["left"]["value"][0]
 
@@ -253,7 +263,9 @@ def test_a_subset_of_a_universe_may_be_named(place: Path, changes: Path, tmp_pat
         ),
     ],
 )  # fmt: skip
-def test_what_a_universe_cannot_mean_is_refused(place: Path, tmp_path: Path, change: dict[str, object], said: str) -> None:
+def test_what_a_universe_cannot_mean_is_refused(
+    place: Path, tmp_path: Path, change: dict[str, object], said: str
+) -> None:
     changes = exported(exchange(tmp_path / "archive", "stranger"))
     with pytest.raises(UserError, match=said):
         build_plan(with_rivals(asked(place, **change)), ChangeFile.open(changes))  # type: ignore[arg-type]
@@ -286,9 +298,7 @@ def test_levels_of_a_series_with_events_are_refused(
 
 def test_ratios_of_levels_are_taken_and_levels_without_events_too(place: Path, tmp_path: Path) -> None:
     archive = exchange(tmp_path / "archive")
-    archive.append_events(
-        events(("alpha", "split", 20, 2.0, 18), ("beta", "dividend", 20, 1.0, 18)), source="exchange"
-    )
+    archive.append_events(events(("alpha", "split", 20, 2.0, 18), ("beta", "dividend", 20, 1.0, 18)), source="exchange")
     changes = ChangeFile.open(exported(archive))
     ratios = (FeatureBlock("own", ratio=(3,), log_growth=(2,)),)
     build_plan(with_rivals(asked(place, target=Target(("alpha", "beta"), RETURN), features=ratios)), changes)

@@ -12,6 +12,9 @@ from harness.core.series import LagRule, Series
 from harness.data.archive import Archive
 
 START = date(2020, 1, 1)
+CLOSE_SCHEMA = {
+    "series_id": pl.String, "period": pl.Date, "published_at": pl.Datetime("us", "UTC"), "value": pl.Float64,
+}  # fmt: skip
 EVENT_SCHEMA = {
     "series_id": pl.String, "kind": pl.String, "ex_date": pl.Date, "value": pl.Float64,
     "announced_at": pl.Datetime("us", "UTC"),
@@ -46,7 +49,7 @@ def closes(prices: Mapping[str, Sequence[float | None]], *, first: int = 0) -> p
             for number, value in enumerate(mine)
             if value is not None
         ],
-        schema={"series_id": pl.String, "period": pl.Date, "published_at": pl.Datetime("us", "UTC"), "value": pl.Float64},
+        schema=CLOSE_SCHEMA,
         orient="row",
     )  # fmt: skip
 

@@ -69,9 +69,7 @@ def test_a_dividend_counts_for_total_return_only(tmp_path: Path) -> None:
 def test_a_dividend_is_measured_against_the_newest_raw_price_before_it(tmp_path: Path) -> None:
     # a split of 2 on the third day, then 1 paid on 50 although the day before has no quote
     archive = market(tmp_path, {"acme": [100.0, 100.0, 50.0, None, 49.0]})
-    archive.append_events(
-        events(("acme", "split", 2, 2.0, 0), ("acme", "dividend", 4, 1.0, 0)), source="exchange"
-    )
+    archive.append_events(events(("acme", "split", 2, 2.0, 0), ("acme", "dividend", 4, 1.0, 0)), source="exchange")
     found = seen(archive, 4, TOTAL)
     assert found[3] != found[3]  # no quote
     assert [found[place] for place in (0, 1, 2, 4)] == pytest.approx([49.0, 49.0, 49.0, 49.0], rel=1e-15)
@@ -79,9 +77,7 @@ def test_a_dividend_is_measured_against_the_newest_raw_price_before_it(tmp_path:
 
 def test_a_split_and_a_dividend_of_one_day_multiply(tmp_path: Path) -> None:
     archive = market(tmp_path, {"acme": [100.0, 45.0]})
-    archive.append_events(
-        events(("acme", "split", 1, 2.0, 0), ("acme", "dividend", 1, 10.0, 0)), source="exchange"
-    )
+    archive.append_events(events(("acme", "split", 1, 2.0, 0), ("acme", "dividend", 1, 10.0, 0)), source="exchange")
     assert seen(archive, 1, TOTAL) == pytest.approx([45.0, 45.0], rel=1e-15)  # 10 per old share of 100
 
 
@@ -318,9 +314,7 @@ def test_the_same_events_a_second_time_change_nothing(tmp_path: Path) -> None:
         (events(("acme", "merger", 2, 1.0, 0)), "unknown word"),
     ],
 )
-def test_contradictions_and_impossible_events_are_refused_whole(
-    tmp_path: Path, more: pl.DataFrame, said: str
-) -> None:
+def test_contradictions_and_impossible_events_are_refused_whole(tmp_path: Path, more: pl.DataFrame, said: str) -> None:
     archive = market(tmp_path, {"acme": [100.0, 50.0]})
     archive.append_events(events(("acme", "split", 1, 2.0, 0)), source="a")
     state = archive.state()
@@ -401,9 +395,7 @@ def test_returns_inside_one_snapshot_do_not_jump(tmp_path: Path) -> None:
 
 def test_sessions_are_adjusted_from_the_session_after_a_holiday(tmp_path: Path) -> None:
     archive = Archive.open(tmp_path / "archive.duckdb")
-    archive.define(
-        Series("acme", "B", zone="America/New_York", calendar="XNYS", lag=LagRule("calendar_days", n=0))
-    )
+    archive.define(Series("acme", "B", zone="America/New_York", calendar="XNYS", lag=LagRule("calendar_days", n=0)))
     sessions = [date(2020, 7, 1), date(2020, 7, 2), date(2020, 7, 6)]  # the 3rd is a holiday, then a weekend
     frame = pl.DataFrame({"series_id": "acme", "period": sessions, "value": [100.0, 102.0, 52.0]})
     archive.append(frame, source="exchange")

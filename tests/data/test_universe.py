@@ -35,7 +35,7 @@ def of(archive: Archive, number: int, known: int | None = None) -> set[str]:
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Archive:
-    return market(tmp_path, dict.fromkeys(NAMES, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]))
+    return market(tmp_path, {name: [1.0, 2.0, 3.0, 4.0, 5.0, 6.0] for name in NAMES})
 
 
 def test_a_member_is_one_from_its_first_to_its_last_day_once_announced(archive: Archive) -> None:
@@ -57,10 +57,19 @@ def test_a_series_may_leave_and_come_back(archive: Archive) -> None:
     assert [bool(of(archive, number)) for number in range(6)] == [True, True, False, False, True, True]
 
 
+def _forwards(row: tuple[str, int, int | None, int]) -> tuple[str, int, int | None, int]:
+    name, first, last, at = row
+    return name, first, None if last is None else max(first, last), at
+
+
 stints = st.lists(
-    st.tuples(st.sampled_from(NAMES), st.integers(0, 4), st.none() | st.integers(0, 5), st.integers(0, 5)),
-    min_size=1, max_size=8, unique_by=lambda row: (row[0], row[1], row[3]),
-).map(lambda rows: [(name, first, None if last is None else max(first, last), at) for name, first, last, at in rows])  # fmt: skip
+    st.tuples(st.sampled_from(NAMES), st.integers(0, 4), st.none() | st.integers(0, 5), st.integers(0, 5)).map(
+        _forwards
+    ),
+    min_size=1,
+    max_size=8,
+    unique_by=lambda row: (row[0], row[1], row[3]),
+)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +82,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_membership_agrees_with_the_plain_definition(
     scratch: Path, rows: list[tuple[str, int, int | None, int]]
 ) -> None:
-    archive = market(Path(mkdtemp(dir=scratch)), dict.fromkeys(NAMES, [1.0] * 6))
+    archive = market(Path(mkdtemp(dir=scratch)), {name: [1.0] * 6 for name in NAMES})
     archive.append_members(members(*rows), source="index")
     changes = exported(archive)
     for known in range(6):
