@@ -18,12 +18,9 @@ def check_prices(experiment: Experiment, changes: ChangeFile) -> None:
         UserError: there is one.
     """
     target = experiment.target
-    total = target.prices == "total"
-    moving = {
-        name
-        for name, events in price_events(changes, changes.codes).items()
-        if total or (events.kind == IS_SPLIT).any()
-    }
+    events = price_events(changes, changes.ids)
+    rows = events.row if target.prices == "total" else events.row[events.kind == IS_SPLIT]
+    moving = {changes.ids[row] for row in rows}
     asked = [name for series in target.series for name in based_inputs(series, target.transform, moving)]
     if asked:
         raise UserError(

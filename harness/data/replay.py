@@ -20,7 +20,7 @@ from harness.data.declaration import declared_by
 from harness.data.external import issues_from
 from harness.data.matrix import Matrices
 from harness.data.panels import frozen, sealed
-from harness.data.prices import adjusted_issue, adjusted_panel, price_events
+from harness.data.prices import Adjuster
 from harness.data.universe import Universe, as_announced, universe_of
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Replay:
         self._issues: list[Issue] = []
         self._pending = _forecasts(changes, codes, tuple(sources))
         self._names = {code: name for name, code in codes.items()}
-        self._changes, self._events = changes, price_events(changes, codes)
+        self._changes, self._prices = changes, Adjuster(changes, codes)
         self._universes: dict[str, Universe] = {}
 
     def advance(self, origin: datetime) -> None:
@@ -129,9 +129,9 @@ class Replay:
             raise UserError("no origin yet", fix="call advance(origin) first")
         prices: Prices = "price" if target is None else target.prices
         panels, issues = tuple(self._matrices.panels()), tuple(self._issues)
-        if self._events:
-            panels = tuple(adjusted_panel(panel, self._events, self._known_at, prices) for panel in panels)
-            issues = tuple(adjusted_issue(issue, self._events, prices) for issue in issues)
+        if not self._prices.idle:
+            panels = tuple(self._prices.panel(panel, self._known_at, prices) for panel in panels)
+            issues = tuple(self._prices.issue(issue, prices) for issue in issues)
         series = {name: declared_by(one, self._known_at) for name, one in self._series.items()}
         snapshot = Snapshot(self._origin, self._known_at, panels, series, target, issues)
         if target is not None and target.universe:
