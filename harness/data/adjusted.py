@@ -80,21 +80,22 @@ def rescaled_at_once(past: Past) -> str:
         past: the changes of a series, in order of publication.
     """
     low, high = past.span
-    standing = np.full(high - low + 1, np.nan)
-    edges = np.flatnonzero(np.diff(past.published)) + 1
-    for rows in np.split(np.arange(len(past.published)), edges):
-        places = past.period[rows] - low
-        before, now = standing[places], past.value[rows]
+    standing, done = np.full(high - low + 1, np.nan), 0
+    edges = np.concatenate(([0], np.flatnonzero(np.diff(past.published)) + 1, [len(past.published)]))
+    for large in np.flatnonzero(np.diff(edges) >= FEWEST_RESTATED):
+        start, end = int(edges[large]), int(edges[large + 1])
+        standing[past.period[done:start] - low] = past.value[done:start]  # of several for one period the last stays
+        places, now = past.period[start:end] - low, past.value[start:end]
+        before, known = standing[places], int((~np.isnan(standing)).sum())
+        standing[places], done = now, end
         both = ~np.isnan(before) & ~np.isnan(now) & (before > 0)
-        known = int((~np.isnan(standing)).sum()) if both.sum() >= FEWEST_RESTATED else 0
-        standing[places] = now
-        if not known or both.sum() < RESTATED * known:
+        if both.sum() < max(FEWEST_RESTATED, RESTATED * known):
             continue
         ratios = now[both] / before[both]
         factor = float(np.median(ratios))
         alike = np.abs(ratios - factor) <= 0.1 * abs(factor - 1.0)
         if abs(factor - 1.0) >= LEAST_MOVE and alike.mean() >= ALIKE:
-            day = instant(int(past.published[rows[0]])).date()
+            day = instant(int(past.published[start])).date()
             return f"what was published on {day} multiplies {both.sum()} of {known} earlier values by {factor:.4g}"
     return ""
 

@@ -102,8 +102,9 @@ def outcomes(changes: ChangeFile, target: Target, windows: Windows, *, until: in
     status[withdrawn & captured & (first != NEVER) & (first <= due)] = WITHDRAWN
     status[pending] = PENDING
     for row, series_id in enumerate(target.series):
-        gone = _after_delisting(changes, target.transform.inputs(series_id), windows.ends, end)
-        status[row, gone & (status[row] != MATURED)] = DELISTED
+        ex, valued = _delisting(changes, target.transform.inputs(series_id), end)
+        awaited = valued & (windows.ends == ex) & (status[row] == PENDING)
+        status[row, (windows.ends >= ex) & (status[row] != MATURED) & ~awaited] = DELISTED
     status[:, never_trades] = NO_OUTCOME
     value[status != MATURED] = np.nan
     young = np.zeros(due.shape, dtype=bool)
@@ -225,16 +226,21 @@ def _never_trades(series: Series, ends: Integers, end: int) -> Flags:
     return ~np.isin(ends, sessions_known(series, instant(end)))
 
 
-def _after_delisting(changes: ChangeFile, names: Sequence[str], ends: Integers, end: int) -> Flags:
-    """Target periods at or after a delisting of any input, as announced by the archive's end.
+def _delisting(changes: ChangeFile, names: Sequence[str], end: int) -> tuple[int, bool]:
+    """Ordinal of the first period from which an input is delisted, and whether that has (or will have) a final value.
 
-    At the period of the delisting itself its final value, where there is one, has matured as the outcome.
+    Args:
+        changes: the change file.
+        names: stored ids of the inputs of one target series.
+        end: microseconds UTC up to which announcements count.
     """
     rows = changes.events
     codes = [changes.code_of(name) for name in names]
     mine = (rows.kind == EVENT_KINDS.index(DELISTING)) & np.isin(rows.code, codes) & (rows.announced <= end)
-    gone: Flags = ends >= rows.ex[mine].min() if mine.any() else np.zeros(len(ends), dtype=bool)
-    return gone
+    if not mine.any():
+        return int(np.iinfo(np.int64).max), False
+    ex = int(rows.ex[mine].min())
+    return ex, bool((~np.isnan(rows.value[mine & (rows.ex == ex)])).any())
 
 
 def _evaluate_all(

@@ -26,6 +26,8 @@ from harness.experiment.launch import prepare
 from harness.record.home import Home
 from harness.record.runs import read_table
 from harness.report.plan_table import plan_text
+from harness.report.run import Run
+from harness.report.summary import summary
 from tests.backtest.made_runs import AR, USER_CLASS, Ran, run
 from tests.data.price_samples import day, events, market, members, night
 
@@ -314,6 +316,20 @@ def test_an_experiment_in_python_may_name_the_universe_alone(place: Path, tmp_pa
     assert ready.experiment.target.series == ("alpha", "beta", "delta", "gamma")
     with pytest.raises(UserError, match="universe"):
         prepare(asked(place, target=Target((), RETURN, universe="none")), Home(tmp_path / "home"), archive)
+
+
+def test_a_plan_and_a_run_warn_of_prices_that_look_adjusted(place: Path, tmp_path: Path) -> None:
+    archive = market(tmp_path / "archive", {"alpha": walk("alpha"), "beta.adj_close": walk("beta")}, known_through=DAYS)
+    experiment = asked(place, target=Target(("alpha", "beta.adj_close"), RETURN), models=())
+    changes = exported(archive)
+    file = ChangeFile.open(changes)
+    plan = build_plan(with_rivals(experiment), file)
+    text = plan_text(plan.experiment, input_facts(plan, file), origin_facts(plan, file), public_shares(plan, file))
+    said = [line for line in text.splitlines() if line.startswith("warning")]
+    assert len(said) == 1
+    assert said[0].startswith("warning, beta.adj_close: looks adjusted with hindsight: its name says")
+    ran = run(experiment, changes, tmp_path / "home")
+    assert said[0] in summary(Run(ran.files.run_id, Home(tmp_path / "home")))
 
 
 def test_a_failed_series_does_not_hold_back_the_origins_of_the_others(place: Path, tmp_path: Path) -> None:

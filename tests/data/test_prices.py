@@ -245,6 +245,12 @@ def test_a_delisting_value_makes_the_last_label_and_what_follows_is_delisted(tmp
     assert seen(archive, 2) == [100.0, 50.0, 20.0]
 
 
+def test_a_final_value_of_a_day_that_is_not_over_is_pending(tmp_path: Path) -> None:
+    archive = market(tmp_path, {"acme": [100.0, 50.0]})
+    archive.append_events(events(("acme", "delisting", 2, 20.0, 1)), source="exchange")
+    assert label(archive, PRICE, 2, 3) == [("pending", None), ("delisted", None)]
+
+
 def test_a_worthless_delisting_is_a_total_loss(tmp_path: Path) -> None:
     archive = market(tmp_path, {"acme": [100.0, 50.0, None, None]}, known_through=3)
     archive.append_events(events(("acme", "delisting", 2, 0.0, 2)), source="exchange")
