@@ -1,4 +1,7 @@
-"""What a worker does: walk forward over a stretch of origins, fit at refit origins, forecast, store every cell."""
+"""What a worker does: walk forward over a stretch of origins, fit at refit origins, forecast, store every cell.
+
+What one part of the pipeline hands to the next can be witnessed; a run has no witness.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ import json
 import resource
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -20,6 +24,7 @@ from harness.backtest.design import RowBuilder
 from harness.backtest.keys import RecipeIdentity, blocks_of, cell_seed
 from harness.backtest.splits import Plan, TrainingSet, training_set
 from harness.core.errors import UserError
+from harness.core.frames import Rows
 from harness.core.recipe import Recipe
 from harness.core.snapshot import Snapshot, newest_periods
 from harness.data.changes import ChangeFile
@@ -87,14 +92,67 @@ class Spent:
         return now
 
 
+class Witness(Protocol):
+    """Is shown what each part of the pipeline hands to the next, in the order of work; it may not change it."""
+
+    def snapshot(self, model: str, origin: int, snapshot: Snapshot) -> None:
+        """What was known at an origin, as the model is given it."""
+        ...
+
+    def training_set(self, model: str, origin: int, sets: Mapping[int, TrainingSet]) -> None:
+        """The matured rows chosen at a refit origin, by horizon index."""
+        ...
+
+    def training_rows(self, model: str, origin: int, rows: Rows) -> None:
+        """Those rows with their labels, as they reach steps and model."""
+        ...
+
+    def fit(self, model: str, origin: int, forecaster: Forecaster) -> None:
+        """The fitted model, its steps included."""
+        ...
+
+    def asked_rows(self, model: str, origin: int, rows: Rows) -> None:
+        """The rows to be forecast."""
+        ...
+
+    def cell(self, model: str, origin: int, cell: Cell) -> None:
+        """The answer, with its statuses and reasons."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class World:
+    """What a walk goes through: the plan, the changes it replays and the frozen feature rows.
+
+    Attributes:
+        plan: the plan.
+        changes: the changes.
+        design: [origin, series, horizon, feature] frozen rows; None when no model needs any.
+        fits: where fits are stored and found again; None = nowhere, every fit is made.
+    """
+
+    plan: Plan
+    changes: ChangeFile
+    design: NDArray[np.float64] | None = None
+    fits: Path | None = None
+
+
 def run_task(context: Context, task: Task) -> Spent:
     """Answer every origin of a task and store the cells; the same bits whatever worker it runs on.
 
     Raises:
         UserError: the process ran out of memory; the cells done so far are stored.
     """
+    spent = Spent()
+    design = np.load(context.design, mmap_mode="r") if context.design else None
+    changes = ChangeFile.open(context.changes, verify=False)
+    world = World(context.plan, changes, design, context.home.fits)
+    place = {origin: number for number, origin in enumerate(task.origins)}
     try:
-        return _walk(context, task)
+        with threadpoolctl.threadpool_limits(1):
+            for index, origin, cell in walk(world, task.recipes, task.origins, spent=spent, fit_keys=task.fit_keys):
+                write_cell(context.home.cells, task.keys[index][place[origin]], cell)
+                spent.cells += 1
     except MemoryError as error:
         raise UserError(
             "out of memory",
@@ -102,34 +160,51 @@ def run_task(context: Context, task: Task) -> Spent:
             rule="finished cells are stored; nothing is half written",
             fix="free memory or use --workers 1, and run the same command again to resume",
         ) from error
+    spent.peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return spent
 
 
-def _walk(context: Context, task: Task) -> Spent:
-    spent = Spent()
-    changes = ChangeFile.open(context.changes, verify=False)
-    design = np.load(context.design, mmap_mode="r") if context.design else None
-    first = task.recipes[0][1]
-    experiment = context.plan.experiment
+def walk(
+    world: World,
+    recipes: Sequence[tuple[Recipe, RecipeIdentity]],
+    origins: Sequence[int],
+    *,
+    spent: Spent | None = None,
+    fit_keys: Mapping[tuple[int, int], str] | None = None,
+    witness: Witness | None = None,
+) -> Iterator[tuple[int, int, Cell]]:
+    """Walk forward over some origins and answer each, recipe after recipe; the caller pins the thread pools.
+
+    Args:
+        world: what is walked through.
+        recipes: recipes that share their inputs, with their identities.
+        origins: indices of the origins, ascending.
+        spent: where the time is booked.
+        fit_keys: key per (recipe, refit origin) under which a fit is stored.
+        witness: is shown every hand-over.
+
+    Yields:
+        Index of the recipe, of the origin, and the cell.
+    """
+    spent = Spent() if spent is None else spent
+    first = recipes[0][1]
+    experiment = world.plan.experiment
     replay = Replay(
-        changes,
+        world.changes,
         first.series,
         latency=experiment.origins.latency,
         exclude_hindsight=experiment.exclude_hindsight,
         sources=first.sources,
     )
-    history = _History(replay, context.plan, spent)
-    walks = [_Walk(context, recipe, identity, design, spent) for recipe, identity in task.recipes]
-    with threadpoolctl.threadpool_limits(1):
-        for place, origin in enumerate(task.origins):
-            for index, walk in enumerate(walks):
-                refit = walk.due(origin)
-                if refit is not None:
-                    walk.refit(refit, history.at(refit), task.fit_keys.get((index, refit), ""))
-            for index, walk in enumerate(walks):
-                write_cell(context.home.cells, task.keys[index][place], walk.answer(origin, history.at(origin)))
-                spent.cells += 1
-    spent.peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return spent
+    history = _History(replay, world.plan, spent)
+    walks = [_Walk(world, recipe, identity, spent, witness) for recipe, identity in recipes]
+    for origin in origins:
+        for index, one in enumerate(walks):
+            refit = one.due(origin)
+            if refit is not None:
+                one.refit(refit, history.at(refit), (fit_keys or {}).get((index, refit), ""))
+        for index, one in enumerate(walks):
+            yield index, origin, one.answer(origin, history.at(origin))
 
 
 class _History:
@@ -155,20 +230,21 @@ class _Walk:
 
     def __init__(
         self,
-        context: Context,
+        world: World,
         recipe: Recipe,
         identity: RecipeIdentity,
-        design: NDArray[np.float64] | None,
         spent: Spent,
+        witness: Witness | None,
     ) -> None:
-        self.context, self.recipe, self.identity, self.spent = context, recipe, identity, spent
-        self.plan = context.plan
+        self.recipe, self.identity, self.spent, self.witness = recipe, identity, spent, witness
+        self.plan, self.fits = world.plan, world.fits
         self.fitted = entry_for(recipe.kind).fitted
         self.needs_rows = bool(recipe.features)
         experiment = self.plan.experiment
         empty = (len(self.plan.instants), len(experiment.target.series), len(experiment.horizons), 0)
         blocks = blocks_of(recipe, experiment)
-        self.rows = RowBuilder(self.plan, np.zeros(empty) if design is None else design, blocks)
+        design = np.zeros(empty) if world.design is None else world.design
+        self.rows = RowBuilder(self.plan, design, blocks, world.changes)
         self.forecaster: Forecaster | None = None
         self.fitted_at = -1
         self.failure = ""
@@ -199,6 +275,9 @@ class _Walk:
         }
         enough = {place: some for place, some in sets.items() if place not in self.short}
         self.facts = {"fit_key": fit_key, "training_rows": {str(h): len(s.origins) for h, s in enough.items()}}
+        if self.witness is not None:
+            self.witness.snapshot(self.recipe.name, origin, snapshot)
+            self.witness.training_set(self.recipe.name, origin, sets)
         if enough:
             self._fit(origin, snapshot, enough, fit_key)
         self.spent.add(self.recipe.name, "fit", start)
@@ -209,20 +288,23 @@ class _Walk:
         self.facts["seed"] = seed
         forecaster = build(self.recipe, folder=experiment.folder)
         try:
-            stored = read_fit(self.context.home.fits, fit_key) if fit_key and isinstance(forecaster, Storable) else None
+            fits = self.fits if fit_key and isinstance(forecaster, Storable) else None
+            stored = None if fits is None else read_fit(fits, fit_key)
             if stored is not None and isinstance(forecaster, Storable):
                 saved = json.loads(stored)
                 forecaster.load(saved["fit"])
                 seen = saved["warnings"]
             else:
                 seen = self._estimate(forecaster, origin, snapshot, sets)
-                if fit_key and isinstance(forecaster, Storable):
+                if fits is not None and isinstance(forecaster, Storable):
                     record = {"fit": forecaster.dump(), "warnings": seen}
-                    write_fit(self.context.home.fits, fit_key, json.dumps(record, sort_keys=True))
+                    write_fit(fits, fit_key, json.dumps(record, sort_keys=True))
             noted = [*getattr(forecaster, "warnings", ()), *seen]
             if noted:
                 self.facts["warnings"] = noted
             self.forecaster = forecaster
+            if self.witness is not None:
+                self.witness.fit(self.recipe.name, origin, forecaster)
         except (KeyboardInterrupt, MemoryError):
             raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model raises becomes a visible failed row
@@ -233,6 +315,8 @@ class _Walk:
     ) -> list[str]:
         """Fit on the matured rows and the snapshot (rolling: its newest periods); what Python warned of."""
         rows = self.rows.training(origin, sets, snapshot) if self.needs_rows else None
+        if self.witness is not None and rows is not None:
+            self.witness.training_rows(self.recipe.name, origin, rows)
         rolling = self.plan.experiment.training.rolling
         known = snapshot if rolling is None else newest_periods(snapshot, rolling)
         with warnings.catch_warnings(record=True) as caught:
@@ -243,13 +327,18 @@ class _Walk:
     def answer(self, origin: int, snapshot: Snapshot) -> Cell:
         """The cell of one origin: every asked row with a status, never a hole."""
         start = time.perf_counter()
+        if self.witness is not None:
+            self.witness.snapshot(self.recipe.name, origin, snapshot)
         asked = Asked(self.plan, origin, snapshot, self.recipe)
         frame = blank_cell(asked, self.short)
         wanted = np.flatnonzero(frame["status"].to_numpy() == "asked")
         if len(wanted):
             frame = self._predict(origin, snapshot, asked, frame, wanted)
         self.spent.add(self.recipe.name, "predict", start)
-        return Cell(frame, dict(self.facts))
+        cell = Cell(frame, dict(self.facts))
+        if self.witness is not None:
+            self.witness.cell(self.recipe.name, origin, cell)
+        return cell
 
     def _predict(
         self, origin: int, snapshot: Snapshot, asked: Asked, frame: pl.DataFrame, wanted: Integers
@@ -257,6 +346,8 @@ class _Walk:
         if self.forecaster is None:
             return checked_answers(frame, None, failure=self.failure or "the model was not fitted")
         rows = self.rows.asked(origin, asked.series[wanted], asked.horizons[wanted])
+        if self.witness is not None:
+            self.witness.asked_rows(self.recipe.name, origin, rows)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
