@@ -64,6 +64,14 @@ class RowBuilder:
         rows = self._rows(origins[there], series[there], horizons[there])
         return Rows(rows.X, rows.keys, labels[there])
 
+    def realised(self, sets: dict[int, TrainingSet]) -> Rows:
+        """Rows labelled with their pinned outcomes, whenever these mature: for studies of what a leak is worth."""
+        parts = [(horizon, some.origins, some.series, some.requests) for horizon, some in sorted(sets.items())]
+        horizons = np.concatenate([np.full(len(rows), horizon) for horizon, rows, _, _ in parts])
+        origins, series, requests = (np.concatenate([part[place] for part in parts]) for place in (1, 2, 3))
+        rows = self._rows(origins, series, horizons)
+        return Rows(rows.X, rows.keys, self.plan.outcomes.value[series, requests])
+
     def asked(self, origin: int, series: NDArray[np.int64], horizons: NDArray[np.int64]) -> Rows:
         """Rows to be forecast at one origin."""
         return self._rows(np.full(len(series), origin), series, horizons)
