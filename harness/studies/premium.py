@@ -21,6 +21,7 @@ from harness.backtest.splits import Plan
 from harness.core.recipe import Experiment, FeatureBlock, Recipe
 from harness.core.time import NEVER, instant
 from harness.data.changes import ChangeFile
+from harness.data.outcomes import MATURED
 from harness.data.past import past_of
 from harness.data.replay import Replay
 from harness.forecast.catalog import learns_from_rows
@@ -201,7 +202,7 @@ def _rows(
         name, before = row["model"], row["value"]
         after = other.get((row["horizon"], name)) if name in moved else None
         difference = None if before is None or after is None else after - before
-        gain = None if difference is None or not before else -100.0 * difference / before
+        gain = None if after is None or not before else 100.0 * (1.0 - after / before)
         note = "" if name in moved else why_not.get(name, "not affected: nothing it reads is altered")
         yield (
             name,
@@ -252,9 +253,10 @@ def _shares_known(plan: Plan, changes: ChangeFile) -> dict[int, float]:
     for place, step in enumerate(plan.experiment.horizons):
         given = asked = 0
         for origin in scored:
-            public = plan.already_public(origin)[:, place]
+            matured = plan.outcomes.status[:, plan.request[origin, place]] == MATURED
+            judged = matured & ~plan.already_public(origin)[:, place]
             for row, series_id in enumerate(target.series):
-                if public[row]:
+                if not judged[row]:
                     continue
                 end = int(plan.ends[origin, place])
                 at = [first[name].get(end, NEVER) for name in target.transform.inputs(series_id)]
