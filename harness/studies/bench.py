@@ -112,6 +112,10 @@ class Bench:
         self.computed += len(chosen) * len(plan.issued)
         return cells
 
+    def spare(self, recipes: int) -> None:
+        """Some recipes of an altered world turned out not to need computing."""
+        self._total -= recipes * len(self.plan.issued)
+
     def scored(self, cells: Cells, plan: Plan | None = None) -> Results:
         """All tables of cells, on the true outcomes unless another plan pins others."""
         return assemble(plan or self.plan, self.changes, cells, "")

@@ -133,6 +133,7 @@ def _measured(
         for recipe, identity in bench.board
         if recipe.name in names and not (same is not None and untouched(bench.changes, same, identity.series))
     ]
+    bench.spare(len(names) - len(moved))
     taken = bench.elsewhere(world, moved)
     scores = bench.scored({**faithful, **taken}).frames["leaderboard"] if taken else honest
     known = _shares_known(bench.plan, world.changes or bench.changes)
@@ -276,6 +277,6 @@ def _said(table: pl.DataFrame) -> str:
         mine = measured.filter(pl.col("liberty") == liberty)
         if mine.height:
             best = mine.row(-1, named=True)
-            parts.append(f"{liberty} up to {best['premium']:.1f} % ({best['model']}, h = {best['horizon']})")
+            parts.append(f"{liberty} {best['premium']:+.1f} % ({best['model']}, h = {best['horizon']})")
     metric = measured["metric"][0]
-    return f"taken one at a time, liberties would have flattered {metric} by: {'; '.join(parts)}"
+    return f"largest share of {metric} that each liberty would have hidden: {'; '.join(parts)}"

@@ -28,7 +28,7 @@ from harness.studies.premium import (
     price,
     realised_inputs,
 )
-from tests.backtest.made_runs import AR, END, RIDGE, TREES, exported, quarter, releases, run
+from tests.backtest.made_runs import AR, END, RIDGE, TREES, exported, quarter, releases, run, small
 from tests.studies.made_studies import longer, plan_of
 
 STEPPED = replace(TREES, name="stepped", steps=(Step("impute"), Step("scale")))
@@ -115,8 +115,10 @@ def test_what_a_liberty_does_not_concern_is_said(table: pl.DataFrame, place: Pat
     assert of(table, STEPS, "stepped", 0)["note"] == ""
     assert of(table, OVERSAMPLED, "drift", 1)["note"] == "not affected: it learns from no rows"
     assert of(table, FUTURE, "ar", 1)["note"] == "not affected: it has no block on another series"
-    plan = plan_of(longer((AR,), place), changes)
-    check = premium(plan, changes, Home(place / "home"), workers=1)
+    plan = plan_of(small((AR,), place), changes)
+    told: list[tuple[int, int]] = []
+    check = premium(plan, changes, Home(place / "home"), workers=1, progress=lambda *done: told.append(done))
+    assert told[-1] == (check.cells, check.cells) == (3 * 5 * len(plan.issued),) * 2
     notes = dict(check.tables)["premium"].filter(pl.col("unfaithful").is_null())
     assert dict(notes.select("liberty", "note").unique().iter_rows()) == {
         STEPS: "not applicable: no model has steps",
@@ -133,7 +135,7 @@ def test_the_price_counts_models_fitted_again(place: Path, changes: Path) -> Non
 
 def test_without_revisions_the_latest_vintage_pretends_nothing(place: Path, tmp_path: Path) -> None:
     once = exported(releases().unique(["series_id", "period"], keep="first", maintain_order=True), tmp_path / "archive")
-    plan = plan_of(longer((AR, RIDGE), place), once)
+    plan = plan_of(small((AR,), place), once)
     mine = dict(premium(plan, once, Home(tmp_path / "home"), workers=1).tables)["premium"]
     notes = set(mine.filter(pl.col("liberty") == LATEST)["note"])
     assert notes == {"not affected: nothing it reads is altered"}

@@ -15,7 +15,7 @@ from harness.core.time import NEVER
 from harness.record.home import Home
 from harness.studies.altered import DAY
 from harness.studies.stress import STRESS_SCHEMA, price, stress, stressed_plan
-from tests.backtest.made_runs import AR, RIDGE, exported, releases
+from tests.backtest.made_runs import AR, RIDGE, exported, releases, small
 from tests.studies.made_studies import longer, plan_of
 
 
@@ -69,7 +69,7 @@ def test_labels_mature_later_and_keep_their_values(place: Path, changes: Path) -
 
 
 def test_what_was_public_does_not_become_a_scored_forecast(place: Path, changes: Path, tmp_path: Path) -> None:
-    asked = longer((RIDGE,), place, horizons=(-1,), training=Training(minimum=3))
+    asked = small((RIDGE,), place, horizons=(-1,), training=Training(minimum=3))
     asked = replace(asked, origins=replace(asked.origins, every=Schedule("month_end")))
     plan = plan_of(asked, changes)
     # a quarter comes out 40 days after its end: two months later it is public, and with 30 days more it is not
