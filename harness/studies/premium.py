@@ -138,9 +138,22 @@ def _measured(
     scores = bench.scored({**faithful, **taken}).frames["leaderboard"] if taken else honest
     known = _shares_known(bench.plan, world.changes or bench.changes)
     reasons = _why_not(bench.plan.experiment, liberty, names)
-    rows = _rows(honest, scores, moved, known, reasons)
+    rows = _rows(honest, scores, _with_helped(bench.plan.experiment, moved), known, reasons)
     table = pl.DataFrame([(liberty, *row) for row in rows], schema=PREMIUM_SCHEMA, orient="row")
     return table.sort("horizon", pl.col("unfaithful").is_null(), "model", maintain_order=True)
+
+
+def _with_helped(experiment: Experiment, moved: Collection[str]) -> set[str]:
+    """The models computed again, and those that have one of them answer where they fail."""
+    recipes = {recipe.name: recipe for recipe in experiment.models}
+    out = set(moved)
+    for name in recipes:
+        chain = [name]
+        while recipes[chain[-1]].fallback:
+            chain.append(recipes[chain[-1]].fallback)
+        if out & set(chain):
+            out.add(name)
+    return out
 
 
 def _world(bench: Bench, liberty: str) -> World:

@@ -24,6 +24,7 @@ from harness.studies.premium import (
     PREMIUM_SCHEMA,
     STEPS,
     _with_future_inputs,
+    _with_helped,
     premium,
     price,
     realised_inputs,
@@ -156,3 +157,10 @@ def test_realised_inputs_are_those_of_the_target_period(place: Path, changes: Pa
     np.testing.assert_allclose(told[row, 0, :, column], expected)
     kept = [place for place in range(design.shape[-1]) if place != column]
     np.testing.assert_array_equal(told[..., kept], design[..., kept])
+
+
+def test_a_model_whose_stand_in_moved_is_shown_as_moved(place: Path) -> None:
+    helped = replace(AR, name="helped", fallback="ridge")
+    asked = longer((AR, RIDGE, helped), place)
+    assert _with_helped(asked, ["ridge"]) == {"ridge", "helped"}
+    assert _with_helped(asked, []) == set()
