@@ -16,8 +16,9 @@ from harness.backtest.data_facts import dataset_facts
 from harness.backtest.design import Floats, build_design
 from harness.backtest.engine import Engine, InProcess, Workers
 from harness.backtest.keys import RecipeIdentity, cell_keys, recipe_identity, run_id
+from harness.backtest.liberty import Liberty
 from harness.backtest.splits import Plan, build_plan
-from harness.backtest.work import Context, Liberty, Spent, Task
+from harness.backtest.work import Context, Spent, Task
 from harness.core.errors import UserError
 from harness.core.identity import canonical
 from harness.core.recipe import Experiment, Recipe

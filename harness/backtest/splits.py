@@ -124,24 +124,6 @@ def training_set(plan: Plan, origin: int, horizon: int, snapshot: Snapshot) -> T
     return TrainingSet(rows.astype(np.int64), series.astype(np.int64), plan.request[rows, horizon], len(distinct))
 
 
-def every_row(plan: Plan, origin: int, horizon: int) -> TrainingSet:
-    """Rows of all origins, later ones included, that have an outcome: what no faithful fit may see.
-
-    Args:
-        plan: the plan.
-        origin: index of the origin whose phase the rows share.
-        horizon: index of the horizon.
-    """
-    requests, table = plan.request[:, horizon], plan.outcomes
-    public = (table.first_public if plan.experiment.target.outcome.kind == "latest" else table.matured_at)[:, requests]
-    usable = (table.status[:, requests] == MATURED) & ~((public != NEVER) & (public <= plan.known))
-    if plan.experiment.exclude_hindsight:
-        usable &= ~table.hindsight[:, requests]
-    rows, series = np.nonzero((usable & (plan.phase == plan.phase[origin])).T)
-    periods = len(np.unique(plan.ends[rows, horizon]))
-    return TrainingSet(rows.astype(np.int64), series.astype(np.int64), requests[rows], periods)
-
-
 USED, OTHER_PHASE, NOT_MATURED, WAS_PUBLIC, NO_OUTCOME, HINDSIGHT = range(6)
 FATES = ("used", "other phase", "not matured", "already public at its origin", "no outcome", "hindsight excluded")
 

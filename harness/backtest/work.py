@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from harness.backtest.answers import Asked, blank_cell, checked_answers
 from harness.backtest.design import RowBuilder
 from harness.backtest.keys import RecipeIdentity, blocks_of, cell_seed
-from harness.backtest.splits import Plan, TrainingSet, every_row, training_set
+from harness.backtest.liberty import Liberty, every_row
+from harness.backtest.splits import Plan, TrainingSet, training_set
 from harness.core.errors import UserError
 from harness.core.frames import Rows
 from harness.core.recipe import Recipe
@@ -35,23 +36,6 @@ from harness.record.cells import Cell, read_fit, write_cell, write_fit
 from harness.record.home import Home
 
 Integers = NDArray[np.int64]
-
-
-class Liberty(Protocol):
-    """A liberty that a study lets models take when they are fitted, to price it; workers get a copy (picklable)."""
-
-    def fit(self, forecaster: Forecaster, matured: Rows, everything: Rows, known: Snapshot, *, seed: int) -> None:
-        """Fit a forecaster in the unfaithful way.
-
-        Args:
-            forecaster: unfitted, with its steps.
-            matured: the training rows a faithful fit gets.
-            everything: rows of the same horizons and phase at all origins, labelled with what was realised: also
-                those that are only to be forecast.
-            known: the snapshot a faithful fit gets.
-            seed: the seed a faithful fit gets.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,7 +21,7 @@ class StepsOnEverything:
     """The steps of a model are fitted on all rows of the experiment, the model behind them on the matured ones."""
 
     def fit(self, forecaster: Forecaster, matured: Rows, everything: Rows, known: Snapshot, *, seed: int) -> None:
-        """As `backtest.work.Liberty`; a model without steps is fitted faithfully."""
+        """As `backtest.liberty.Liberty`; a model without steps is fitted faithfully."""
         if isinstance(forecaster, Stepped):
             forecaster.fit(matured, known, seed=seed, wider=everything)
         else:
@@ -33,7 +33,7 @@ class OversampledFirst:
     """All rows are over-sampled together; then the originals are split by time and the copies are all trained on."""
 
     def fit(self, forecaster: Forecaster, matured: Rows, everything: Rows, known: Snapshot, *, seed: int) -> None:
-        """As `backtest.work.Liberty`."""
+        """As `backtest.liberty.Liberty`."""
         copies = []
         for horizon, _, table in by_horizon(everything):
             made = Resample().resample(table, seed=derive_seed(seed, "before the split", horizon))

@@ -11,8 +11,9 @@ import polars as pl
 import pytest
 
 from harness.backtest.design import build_design
+from harness.backtest.liberty import every_row
 from harness.backtest.runner import board_of
-from harness.backtest.splits import TrainingSet, every_row
+from harness.backtest.splits import TrainingSet
 from harness.backtest.work import World, walk
 from harness.core.frames import Rows
 from harness.core.recipe import OutcomeRule, Step
