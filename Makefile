@@ -17,7 +17,7 @@ $(call need,report,RUN,id (make runs lists them))
 
 # ---- targets
 
-.PHONY: help setup check test test-slow lock new datasets ingest lags plan backtest bench runs show report clean
+.PHONY: help setup check test test-slow mutants lock new datasets ingest lags plan backtest audit bench runs show report clean
 
 help: ## explain every target (this list)
 	@echo "make TARGET [EXPERIMENT=$(EXPERIMENT)] [DATASET=name] [RUN=id]"
@@ -38,6 +38,9 @@ test: $(VENV)/ready ## the tests, without those marked slow
 
 test-slow: $(VENV)/ready ## the tests marked slow
 	$(BIN)/pytest -q -m slow
+
+mutants: $(VENV)/ready ## break one law at a time in a copy of the tree; the tests must notice each (some minutes)
+	@$(BIN)/python -m tests.mutants.run
 
 lock: $(VENV)/requirements.lock ## recompile requirements.lock from pyproject.toml (UPGRADE=1 moves every pin to its newest)
 	@$(ONLY_OWN_INDEX) CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe \
@@ -62,8 +65,12 @@ plan: $(VENV)/ready ## what EXPERIMENT= would know, train on and purge at each o
 backtest: $(VENV)/ready ## run EXPERIMENT= and print its leaderboard (WORKERS=n processes)
 	@$(HARNESS) backtest "$(EXPERIMENT)" $(if $(WORKERS),--workers "$(WORKERS)")
 
-bench: $(VENV)/ready ## time the replay against one query per origin, on five million generated rows
+audit: $(VENV)/ready ## prove that nothing reaches EXPERIMENT='s forecasts before it is public (ORIGINS=n or all)
+	@$(HARNESS) audit "$(EXPERIMENT)" $(if $(ORIGINS),--origins "$(ORIGINS)") $(if $(WORKERS),--workers "$(WORKERS)")
+
+bench: $(VENV)/ready ## time the replay against one query per origin, and training rows over more and more origins
 	$(BIN)/python experiments/benchmarks/replay.py
+	$(BIN)/python experiments/benchmarks/rows.py
 
 runs: $(VENV)/ready ## list the runs so far
 	@$(HARNESS) runs

@@ -34,9 +34,11 @@ if TYPE_CHECKING:
     from harness.report.run import Run
     from harness.score import point as metrics
     from harness.score import significance
+    from harness.studies.audit import Audit
 
 __all__ = [
     "Archive",
+    "Audit",
     "Experiment",
     "FeatureBlock",
     "Kpi",
@@ -52,6 +54,7 @@ __all__ = [
     "Training",
     "Transform",
     "UserError",
+    "audit",
     "backtest",
     "load_experiment",
     "metrics",
@@ -61,6 +64,7 @@ __all__ = [
 _WHERE: Final = MappingProxyType(
     {
         "Archive": "harness.data.archive",
+        "Audit": "harness.studies.audit",
         "Experiment": "harness.core.recipe",
         "FeatureBlock": "harness.core.recipe",
         "Kpi": "harness.core.recipe",
@@ -86,6 +90,38 @@ _MODULES: Final = MappingProxyType(
         "significance": "harness.score.significance",
     }
 )
+
+
+def audit(
+    experiment: Experiment | str | Path,
+    archive: Archive | None = None,
+    *,
+    origins: int | None = 5,
+    workers: int | None = None,
+    home: str | Path | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Audit:
+    """Audit an experiment for leakage: scramble what was not yet public, and see that no bit moves before.
+
+    Args:
+        experiment: an experiment file, or an `Experiment` built in Python.
+        archive: the archive to use; None = the home's.
+        origins: sampled origins; None = every scored one.
+        workers: worker processes; None = as many as the cores allow.
+        home: the home folder; None = `HARNESS_HOME`, else `.harness` in the working folder.
+        say: told in words what is being done.
+
+    Returns:
+        Verdicts, evidence and figures; they are also recorded, and shown wherever the results of that run are.
+
+    Raises:
+        UserError: the experiment, the data or the plan is wrong; the message says what to do.
+    """
+    from harness.experiment.launch import audited
+    from harness.record.home import open_home
+    from harness.studies.audit import Asked
+
+    return audited(experiment, open_home(home), archive, asked=Asked(origins=origins, workers=workers), say=say)
 
 
 def __getattr__(name: str) -> Any:

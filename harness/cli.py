@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.data.ingest import IngestReport
     from harness.record.home import Home
 
-DONE, BUG, REFUSED, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 EXPERIMENT_HELP = "name of experiments/NAME.toml, or the path of an experiment file"
 DATASET_HELP = "name of a dataset folder (see `harness datasets`), or its path"
 RUN_HELP = "run id, or its unambiguous beginning (see `harness runs`)"
@@ -47,16 +47,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments; None = those of the process.
 
     Returns:
-        0 done; 2 refused, with one message on stderr; 130 interrupted. Anything else that goes wrong is a bug of the
-        harness and is raised (Python then ends with 1).
+        0 done; 1 an audit failed; 2 refused, with one message on stderr; 130 interrupted. Anything else that goes wrong
+        is a bug of the harness and is raised (Python then ends with 1, and a traceback).
     """
     try:
         args = _parser().parse_args(argv)
     except SystemExit as end:  # argparse has said what is wrong
         return int(end.code or DONE)
-    verb: Callable[[argparse.Namespace], None] = args.verb
+    verb: Callable[[argparse.Namespace], int | None] = args.verb
     try:
-        verb(args)
+        code = verb(args)
         sys.stdout.flush()
     except UserError as error:
         print(f"harness: {error}", file=sys.stderr)
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"harness: cannot write or read {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
         return REFUSED
-    return DONE
+    return code or DONE
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
 
-    def add(name: str, verb: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+    def add(name: str, verb: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
         parser = verbs.add_parser(name, parents=[home], help=text, description=f"{text[0].upper()}{text[1:]}.")
         parser.set_defaults(verb=verb)
         return parser
@@ -102,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("experiment", metavar="EXPERIMENT", help=EXPERIMENT_HELP)
     plan.add_argument("--all", action="store_true", help="print every origin, however many there are")
     _add_backtest(add("backtest", _backtest, "run an experiment, or resume it, and print its leaderboard"))
+    _add_audit(add("audit", _audit, "prove that nothing reaches a forecast before it is public, or show where it does"))
     add("runs", _runs, "list the runs so far")
     show = add("show", _show, "print the leaderboard and record of a run")
     show.add_argument("run", metavar="RUN", help=RUN_HELP)
@@ -117,6 +118,13 @@ def _add_backtest(parser: argparse.ArgumentParser) -> None:
     noise = parser.add_mutually_exclusive_group()
     noise.add_argument("--quiet", action="store_true", help="no progress bar")
     noise.add_argument("--progress", action="store_true", help="a progress bar even when stderr is no terminal")
+
+
+def _add_audit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("experiment", metavar="EXPERIMENT", help=EXPERIMENT_HELP)
+    parser.add_argument("--origins", metavar="N", default="5", help="sampled origins, or `all` (default: 5)")
+    parser.add_argument("--workers", metavar="N", type=int, help="worker processes (default: as many as cores allow)")
+    parser.add_argument("--quiet", action="store_true", help="do not say on stderr what is being done")
 
 
 def _new(args: argparse.Namespace) -> None:
@@ -202,6 +210,40 @@ def _backtest(args: argparse.Namespace) -> None:
     with _Bar(shown=shown) as bar:
         run_id = execute(ready.experiment, ready.changes, home, workers=args.workers, progress=bar.move)
     print(summary(Run(run_id, home)))
+
+
+def _audit(args: argparse.Namespace) -> int:
+    from harness.experiment.launch import audited
+    from harness.record.audits import read_audit
+    from harness.report.audit import audit_text
+    from harness.studies.audit import Asked
+
+    home = _home(args)
+    asked = Asked(origins=_origins(args.origins), workers=_at_least_one(args.workers))
+    done = audited(_experiment_file(args.experiment), home, asked=asked, say=None if args.quiet else _say)
+    record = read_audit(home, done.run_id)
+    if record is not None:
+        print(audit_text(record))
+    return DONE if done.passed else FAILED
+
+
+def _say(text: str) -> None:
+    print(f"harness: {text}", file=sys.stderr, flush=True)
+
+
+def _origins(text: str) -> int | None:
+    """How many origins: a number of at least 2, or `all` (None)."""
+    if text == "all":
+        return None
+    if not text.isdecimal() or int(text) < 2:
+        raise UserError("origins are counted", value=f"--origins {text}", rule="a number of at least 2, or all")
+    return int(text)
+
+
+def _at_least_one(workers: int | None) -> int | None:
+    if workers is not None and workers < 1:
+        raise UserError("no worker at all", value=f"--workers {workers}", rule="at least 1", fix="use --workers 1")
+    return workers
 
 
 def _runs(args: argparse.Namespace) -> None:

@@ -89,6 +89,8 @@ def assemble(plan: Plan, changes: ChangeFile, cells: Mapping[str, list[Cell]], r
             for recipe in experiment.models
             if not (recipe.rival or recipe.source or recipe.features) and entry_for(recipe.kind).fitted
         ],
+        "vintage": experiment.vintage,
+        "on_latest_rows": list(experiment.on_latest_rows),
         "first_scored": plan.instants[plan.first_scored].isoformat(),
         "last_scored": plan.instants[-1].isoformat(),
         "pseudo_origins": plan.first_issued,

@@ -1,4 +1,7 @@
-"""Frozen feature rows: one forward replay writes what every (pseudo-)origin knew, once, and nobody recomputes it."""
+"""Feature rows: one forward replay writes what every (pseudo-)origin knew, once; recipes cut their rows out of it.
+
+Training rows are these frozen ones, unless the experiment asks for rows of the latest vintage (`latest_rows`).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from harness.backtest.splits import Plan, TrainingSet, training_labels
+from harness.backtest.latest_rows import LatestRows
+from harness.backtest.splits import Integers, Plan, TrainingSet, training_labels
 from harness.core.frames import KEY_SCHEMA, Rows
 from harness.core.recipe import FeatureBlock
 from harness.core.snapshot import Snapshot
@@ -19,8 +23,14 @@ from harness.forecast.features import Targets, feature_names, feature_rows
 Floats = NDArray[np.float64]
 
 
-def build_design(plan: Plan, changes: ChangeFile) -> Floats:
-    """Feature values of all origins: [origin, series, horizon, feature], each row frozen at its own origin (law 3)."""
+def build_design(plan: Plan, changes: ChangeFile, *, last: int | None = None) -> Floats:
+    """Feature values of all origins: [origin, series, horizon, feature], each row frozen at its own origin (law 3).
+
+    Args:
+        plan: the plan.
+        changes: the changes.
+        last: index of the last origin whose rows are wanted (those after it stay missing); None = of all.
+    """
     experiment = plan.experiment
     names = feature_names(experiment.features)
     shape = (len(plan.instants), len(experiment.target.series), len(experiment.horizons), len(names))
@@ -30,7 +40,7 @@ def build_design(plan: Plan, changes: ChangeFile) -> Floats:
     replay = Replay(
         changes, plan.inputs, latency=experiment.origins.latency, exclude_hindsight=experiment.exclude_hindsight
     )
-    for row, moment in enumerate(plan.instants):
+    for row, moment in enumerate(plan.instants[: None if last is None else last + 1]):
         replay.advance(moment)
         snapshot = replay.snapshot(experiment.target, copy=False)
         targets = Targets(experiment.target.series, experiment.horizons, plan.end_days[row])
@@ -45,46 +55,69 @@ def columns_of(blocks: tuple[FeatureBlock, ...], all_blocks: tuple[FeatureBlock,
 
 
 class RowBuilder:
-    """Cuts training and forecast rows of one recipe out of the design."""
+    """Training and forecast rows of one recipe: cut out of the design, or rebuilt where the experiment says so."""
 
-    def __init__(self, plan: Plan, design: Floats, blocks: tuple[FeatureBlock, ...]) -> None:
+    def __init__(self, plan: Plan, design: Floats, blocks: tuple[FeatureBlock, ...], changes: ChangeFile) -> None:
+        """Take a recipe's columns.
+
+        Args:
+            plan: the plan.
+            design: frozen feature values, [origin, series, horizon, feature].
+            blocks: the recipe's feature blocks, in its order.
+            changes: the changes; looked into only where training rows are those of the latest vintage.
+        """
         self.plan = plan
+        self.latest = LatestRows(plan, blocks, changes) if plan.experiment.vintage == "latest" and blocks else None
         self.design = design
         self.columns = columns_of(blocks, plan.experiment.features)
         self.names = feature_names(blocks)
 
-    def training(self, origin: int, sets: dict[int, TrainingSet], snapshot: Snapshot) -> Rows:
-        """Matured rows of the given horizons (index -> set) at one origin, in order of horizon, origin, series."""
+    def training(
+        self, origin: int, sets: dict[int, TrainingSet], snapshot: Snapshot, labels: Snapshot | None = None
+    ) -> Rows:
+        """Matured rows of the given horizons at one refit origin, in order of horizon, origin, series.
+
+        Args:
+            origin: index of the refit origin.
+            sets: index of the horizon -> its rows.
+            snapshot: what is known at the refit origin: labels under `latest` are read in it, and rows of the latest
+                vintage are made of it.
+            labels: where labels under `latest` are read instead (studies that alter what is known).
+        """
         parts = [(horizon, some.origins, some.series) for horizon, some in sorted(sets.items())]
         horizons = np.concatenate([np.full(len(rows), horizon) for horizon, rows, _ in parts])
         origins = np.concatenate([rows for _, rows, _ in parts])
         series = np.concatenate([who for _, _, who in parts])
-        labels = training_labels(self.plan, (origins, series, horizons), snapshot)
-        there = ~np.isnan(labels)
-        rows = self._rows(origins[there], series[there], horizons[there])
-        return Rows(rows.X, rows.keys, labels[there])
+        matured = training_labels(self.plan, (origins, series, horizons), labels or snapshot)
+        there = ~np.isnan(matured)
+        chosen = origins[there], series[there], horizons[there]
+        values = self._frozen(*chosen) if self.latest is None else self.latest.training(*chosen, snapshot)
+        rows = self._rows(values, *chosen)
+        return Rows(rows.X, rows.keys, matured[there])
 
     def realised(self, sets: dict[int, TrainingSet]) -> Rows:
         """Rows labelled with their pinned outcomes, whenever these mature: for studies of what a leak is worth."""
         parts = [(horizon, some.origins, some.series, some.requests) for horizon, some in sorted(sets.items())]
         horizons = np.concatenate([np.full(len(rows), horizon) for horizon, rows, _, _ in parts])
         origins, series, requests = (np.concatenate([part[place] for part in parts]) for place in (1, 2, 3))
-        rows = self._rows(origins, series, horizons)
+        rows = self._rows(self._frozen(origins, series, horizons), origins, series, horizons)
         return Rows(rows.X, rows.keys, self.plan.outcomes.value[series, requests])
 
-    def asked(self, origin: int, series: NDArray[np.int64], horizons: NDArray[np.int64]) -> Rows:
-        """Rows to be forecast at one origin."""
-        return self._rows(np.full(len(series), origin), series, horizons)
+    def asked(self, origin: int, series: Integers, horizons: Integers) -> Rows:
+        """Rows to be forecast at one origin: what is known there, whatever training rows are made of."""
+        origins = np.full(len(series), origin)
+        return self._rows(self._frozen(origins, series, horizons), origins, series, horizons)
 
-    def _rows(self, origins: NDArray[np.int64], series: NDArray[np.int64], horizons: NDArray[np.int64]) -> Rows:
-        values = self.design[origins, series, horizons][:, self.columns]
+    def _frozen(self, origins: Integers, series: Integers, horizons: Integers) -> Floats:
+        values: Floats = self.design[origins, series, horizons][:, self.columns]
+        return values
+
+    def _rows(self, values: Floats, origins: Integers, series: Integers, horizons: Integers) -> Rows:
         features = pl.DataFrame({name: values[:, place] for place, name in enumerate(self.names)})
         return Rows(features, _keys(self.plan, origins, series, horizons))
 
 
-def _keys(
-    plan: Plan, origins: NDArray[np.int64], series: NDArray[np.int64], horizons: NDArray[np.int64]
-) -> pl.DataFrame:
+def _keys(plan: Plan, origins: Integers, series: Integers, horizons: Integers) -> pl.DataFrame:
     moments: list[datetime] = [plan.instants[row] for row in origins]
     steps = np.array(plan.experiment.horizons, dtype=np.int32)
     return pl.DataFrame(

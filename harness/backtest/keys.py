@@ -25,12 +25,15 @@ class RecipeIdentity:
         series: stored ids of the series it is given.
         sources: external sources it is given.
         cadence: refit cadence in origins.
+        vintage: what its training rows are made of, "" when it has none. It keys cells and fits but is no part of
+            `text`: seeds derive from that, and two runs that differ in it alone compare like with like.
     """
 
     text: str
     series: tuple[str, ...]
     sources: tuple[str, ...]
     cadence: int
+    vintage: str
 
 
 def blocks_of(recipe: Recipe, experiment: Experiment) -> tuple[FeatureBlock, ...]:
@@ -47,7 +50,7 @@ def recipe_identity(recipe: Recipe, experiment: Experiment) -> RecipeIdentity:
     cadence = recipe.refit_every or experiment.training.refit_every
     sources = (recipe.source,) if recipe.source else ()
     text = digest(recipe.kind, recipe.params, blocks, recipe.steps, recipe.functional, recipe.code, sources, cadence)
-    return RecipeIdentity(text, series, sources, cadence)
+    return RecipeIdentity(text, series, sources, cadence, experiment.vintage if recipe.features else "")
 
 
 def cell_seed(identity: RecipeIdentity, experiment: Experiment, origin: str, purpose: str) -> int:
@@ -72,6 +75,7 @@ def cell_keys(
     fixed = digest(
         purpose,
         identity.text,
+        identity.vintage,
         experiment.target,
         experiment.horizons,
         experiment.training,

@@ -70,6 +70,12 @@ class Plan:
     until: int
 
     @property
+    def windows(self) -> Windows:
+        """The asked target periods, in the order of `request`."""
+        asked = np.unique(np.stack([self.starts.ravel(), self.ends.ravel()]), axis=1)
+        return Windows(asked[0], asked[1])
+
+    @property
     def issued(self) -> range:
         """Indices of the origins at which forecasts are issued (warm-up and scored)."""
         return range(self.first_issued, len(self.instants))

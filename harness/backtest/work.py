@@ -255,7 +255,8 @@ class _Walk:
         experiment = self.plan.experiment
         empty = (len(self.plan.instants), len(experiment.target.series), len(experiment.horizons), 0)
         blocks = blocks_of(recipe, experiment)
-        self.rows = RowBuilder(self.plan, np.zeros(empty) if world.design is None else world.design, blocks)
+        design = np.zeros(empty) if world.design is None else world.design
+        self.rows = RowBuilder(self.plan, design, blocks, world.changes)
         self.forecaster: Forecaster | None = None
         self.fitted_at = -1
         self.failure = ""
@@ -328,7 +329,7 @@ class _Walk:
     ) -> list[str]:
         """Fit on the matured rows and the snapshot (rolling: its newest periods); what Python warned of."""
         snapshot, labels = snapshots
-        rows = self.rows.training(origin, sets, labels) if self.needs_rows else None
+        rows = self.rows.training(origin, sets, snapshot, labels) if self.needs_rows else None
         if self.witness is not None and rows is not None:
             self.witness.training_rows(self.recipe.name, origin, rows)
         rolling = self.plan.experiment.training.rolling

@@ -13,6 +13,10 @@ Functional = Literal["mean", "median"]
 Params = tuple[tuple[str, object], ...]
 """Model parameters as sorted (name, JSON value) pairs, so that a recipe is hashable and prints the same everywhere."""
 
+Vintage = Literal["frozen", "latest"]
+VINTAGES: tuple[Vintage, ...] = ("frozen", "latest")
+"""Which values training rows are made of: see `Experiment.vintage`."""
+
 OutcomeKind = Literal["first", "release", "after", "latest"]
 ScheduleKind = Literal["month_end", "business_month_end", "quarter_end", "sessions", "weekday", "nth_weekday", "dates"]
 
@@ -264,6 +268,8 @@ class Experiment:
         target, origins, horizons, training, features, models, score_primary, kpi: the parts.
         pseudo_real_time: whether hindsight outcomes may be scored (marked on every page).
         exclude_hindsight: drop values whose vintage is later than their date (S5).
+        vintage: what the training row of a pseudo-origin is made of: `frozen`, what was known then (law 3); `latest`,
+            the values standing at the refit origin of the cells that had been published then.
         folder: folder of the experiment file, for user modules and `../datasets`; not part of the identity.
     """
 
@@ -281,4 +287,10 @@ class Experiment:
     kpi: Kpi | None = None
     pseudo_real_time: bool = False
     exclude_hindsight: bool = False
+    vintage: Vintage = "frozen"
     folder: str = field(default="", compare=False)
+
+    @property
+    def on_latest_rows(self) -> tuple[str, ...]:
+        """Names of the models whose training rows are rebuilt from the latest vintage at each refit."""
+        return tuple(model.name for model in self.models if model.features and self.vintage == "latest")

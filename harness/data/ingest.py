@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -112,7 +113,23 @@ class _Input:
         return f"{self.label} [{self.reading}-{self.file}-{self.content}]"
 
 
-def ingest(folder: Path, archive: Archive, *, raw_dir: Path) -> IngestReport:
+class Alteration(Protocol):
+    """Changes tables after they were read, before anything is made of them: so an audit asks what came from where."""
+
+    def observations(self, dataset: Dataset, source: Source, table: RawTable) -> RawTable:
+        """A source's table of values."""
+        ...
+
+    def publications(self, dataset: Dataset, source: Source, table: RawTable) -> RawTable:
+        """A source's list of publications."""
+        ...
+
+    def forecasts(self, dataset: Dataset, table: RawTable) -> RawTable:
+        """The table of external forecasts."""
+        ...
+
+
+def ingest(folder: Path, archive: Archive, *, raw_dir: Path, alter: Alteration | None = None) -> IngestReport:
     """Bring a dataset into the archive; the same input a second time changes nothing.
 
     Nothing is appended before every table of the dataset was read and checked.
@@ -121,6 +138,7 @@ def ingest(folder: Path, archive: Archive, *, raw_dir: Path) -> IngestReport:
         folder: a folder with a `dataset.toml`.
         archive: where to.
         raw_dir: where the files are kept as they were, under their content hash.
+        alter: changes the tables first, for an archive of an audit's own.
 
     Raises:
         ExperimentError: problems of the `dataset.toml`, all of them.
@@ -130,12 +148,14 @@ def ingest(folder: Path, archive: Archive, *, raw_dir: Path) -> IngestReport:
     """
     dataset = load_dataset(folder)
     _refuse_redeclared(dataset, archive)
-    inputs = [_read(dataset, source) for source in dataset.sources]
+    inputs = [_read(dataset, source, alter) for source in dataset.sources]
     issued = (
         None
         if dataset.forecasts is None
         else read_file(dataset.folder / dataset.forecasts.file, dataset.forecasts.text)
     )
+    if alter is not None and issued is not None:
+        issued = alter.forecasts(dataset, issued)
     recorded = _recorded(archive)
     _refuse_reread(inputs, recorded)
     fresh = [one for one in inputs if one.tag not in recorded]
@@ -157,9 +177,12 @@ def ingest(folder: Path, archive: Archive, *, raw_dir: Path) -> IngestReport:
     return IngestReport(dataset.name, tuple(one.id for one in dataset.series), tuple(reports), rules)
 
 
-def _read(dataset: Dataset, source: Source) -> _Input:
+def _read(dataset: Dataset, source: Source, alter: Alteration | None = None) -> _Input:
     table = read_packaged(source.reader) if source.reader else read_file(dataset.folder / source.file, source.text)
     listed = read_file(dataset.folder / source.publications, source.text) if source.publications else None
+    if alter is not None:
+        table = alter.observations(dataset, source, table)
+        listed = None if listed is None else alter.publications(dataset, source, listed)
     declared = [dataset.declared(bare) for bare in source.series]
     hashes = [hashlib.sha256(one.content).hexdigest() for one in (table, listed) if one is not None]
     content = digest("ingest", READING, dataset.name, source, declared, dataset.in_file, hashes)

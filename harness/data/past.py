@@ -36,7 +36,13 @@ class Past:
 
     @property
     def first_published(self) -> int:
-        """Microseconds UTC of the earliest change."""
+        """Microseconds UTC of the earliest change.
+
+        Raises:
+            UserError: there is none.
+        """
+        if not len(self.published):
+            raise UserError("series without any ingested value", fix="ingest its dataset")
         return int(self.published[0])
 
     @property
@@ -59,16 +65,10 @@ def _grouped(changes: ChangeFile) -> tuple[Integers, Integers]:
 
 
 def past_of(changes: ChangeFile, series_id: str) -> Past:
-    """The changes of one series.
-
-    Raises:
-        UserError: the series has no ingested value.
-    """
+    """The changes of one series; none where nothing of it was ever published."""
     order, edges = _grouped(changes)
     code = changes.code_of(series_id)
     rows = order[edges[code] : edges[code + 1]]
-    if not len(rows):
-        raise UserError("series without any ingested value", value=series_id, fix="ingest its dataset")
     return Past(
         changes.period[rows].astype(np.int64),
         changes.published[rows],

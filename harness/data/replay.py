@@ -56,7 +56,7 @@ class Replay:
         self._known_at = NEVER
         self._origin: datetime | None = None
         codes = {name: changes.code_of(name) for name in ids}
-        rows = _chosen(changes, list(codes.values()), exclude_hindsight=exclude_hindsight)
+        rows = chosen_rows(changes, list(codes.values()), exclude_hindsight=exclude_hindsight)
         picked = slice(None) if rows is None else rows
         self._published = changes.published[picked]
         self._matrices = Matrices(
@@ -123,8 +123,14 @@ class Replay:
         return Snapshot(self._origin, self._known_at, panels, series, target, tuple(self._issues))
 
 
-def _chosen(changes: ChangeFile, codes: list[int], *, exclude_hindsight: bool) -> Micros | None:
-    """Rows of the chosen series; None = all of them."""
+def chosen_rows(changes: ChangeFile, codes: list[int], *, exclude_hindsight: bool) -> Micros | None:
+    """Rows of the change file that belong to some series, in order of publication; None = all of them.
+
+    Args:
+        changes: the change file.
+        codes: codes of the series.
+        exclude_hindsight: leave out values whose vintage is unknown or later than their date.
+    """
     if len(codes) == len(changes.ids) and not exclude_hindsight:
         return None
     wanted = np.zeros(len(changes.ids), dtype=bool)

@@ -9,15 +9,16 @@ from datetime import date, datetime, timedelta
 import numpy as np
 
 from harness.core.errors import UserError
-from harness.core.reading import Problems
-from harness.core.recipe import FeatureBlock, Kpi, Origins, OutcomeRule, Target, Training
+from harness.core.reading import Problems, meant, one_of
+from harness.core.recipe import VINTAGES, FeatureBlock, Kpi, Origins, OutcomeRule, Target, Training
 from harness.core.series import Series, check_zone
 from harness.core.time import NEVER, end_of_day, instant, local_day, period_containing, period_end
 from harness.core.transform import LOGARITHMIC, Transform
 from harness.data.calendars import business_calendar
 from harness.data.lags import release_micros
 from harness.experiment.facts import Facts
-from harness.experiment.features import OPERATIONS
+from harness.experiment.features import OPERATIONS, TAKEN
+from harness.experiment.keys import KEYS
 from harness.experiment.model_checks import check_functionals, check_names, check_rivals, check_score
 from harness.experiment.parts import Parts
 from harness.experiment.schedule import LONGEST_LATENCY, NEAR, is_near
@@ -44,6 +45,7 @@ def check(parts: Parts, facts: Facts, problems: Problems) -> None:
     check_horizons(parts.horizons, target, problems)
     check_training(parts.training, problems)
     check_names(parts, problems)
+    check_vintage(parts, problems)
     check_functionals(parts.models, problems)
     check_steps(parts.models, parts.features, problems)
     if parts.kpi is not None and origins is not None:
@@ -217,6 +219,15 @@ def check_training(training: Training, problems: Problems) -> None:
             f"training.minimum = {training.minimum}",
             f"more than the rolling window of {training.rolling} holds: every learner would abstain at every origin",
         )
+
+
+def check_vintage(parts: Parts, problems: Problems) -> None:
+    """A known word, and no block that carries the name of its key."""
+    if parts.vintage not in VINTAGES:
+        problems.add(f'features.vintage = "{parts.vintage}"', one_of(VINTAGES), hint=meant(parts.vintage, VINTAGES))
+    for name in parts.blocks:
+        if name in KEYS["feature_rows"]:
+            problems.add(f"features.{name}", TAKEN)
 
 
 def check_features(blocks: Sequence[FeatureBlock], target: Target, facts: Facts, problems: Problems) -> None:

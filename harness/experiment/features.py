@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness.core.reading import Table, meant
-from harness.core.recipe import FeatureBlock, Target
+from harness.core.recipe import VINTAGES, FeatureBlock, Target, Vintage
 from harness.core.transform import Transform
 from harness.experiment.facts import Facts, bare
 from harness.experiment.keys import KEYS
@@ -18,6 +18,8 @@ from harness.forecast.target_calendar import CALENDAR_COLUMNS
 OWN = "own"
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 NAME_RULE = "a name is a letter followed by letters, digits, _ or -"
+TAKEN = "a key of [features] is called so; give the block another name"
+"""Why no block may carry the name of a key that stands beside the blocks."""
 OPERATIONS: tuple[str, ...] = tuple(
     key for key in KEYS["features"] if key not in ("series", "transform", "age", "calendar")
 )
@@ -25,8 +27,28 @@ OPERATIONS: tuple[str, ...] = tuple(
 
 def read_features(top: Table, target: Target | None, facts: Facts) -> tuple[FeatureBlock, ...]:
     """All blocks in the order of the file; a block that cannot be made out is noted and left out."""
-    blocks = (_read_block(name, table, target, facts) for name, table in top.tables("features"))
-    return tuple(block for block in blocks if block is not None)
+    section = top.table("features")
+    blocks: list[FeatureBlock] = []
+    for name in block_names(section):
+        if not isinstance(section.values[name], dict):
+            section.bad(name, f"a table, written [{section.at(name)}]", hint=meant(name, KEYS["feature_rows"]))
+            continue
+        block = _read_block(name, section.table(name), target, facts)
+        blocks += [] if block is None else [block]
+    return tuple(blocks)
+
+
+def block_names(section: Table) -> tuple[str, ...]:
+    """Names of all blocks of `[features]`, also of those that cannot be made out, in the order of the file."""
+    return tuple(name for name in section.values if name not in KEYS["feature_rows"])
+
+
+def read_vintage(section: Table) -> Vintage:
+    """What training rows are made of: what each pseudo-origin knew, or the newest values of the same cells."""
+    if isinstance(section.values.get("vintage"), dict):
+        section.problems.add(section.at("vintage"), TAKEN)
+        return "frozen"
+    return "latest" if section.word("vintage", "frozen", VINTAGES) == "latest" else "frozen"
 
 
 def _read_block(name: str, table: Table, target: Target | None, facts: Facts) -> FeatureBlock | None:

@@ -44,6 +44,7 @@ KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "horizons": ("steps",),
         "training": ("window", "minimum", "refit_every", "steps"),
         "window": ("rolling",),
+        "feature_rows": ("vintage",),
         "features": (
             "series",
             "transform",
@@ -78,4 +79,7 @@ KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "kpi": ("unit", "kind", "under", "over", "abstain", "trades"),
     }
 )
-"""Section -> keys. `transform` and `window` are the tables those values may be; "" is the top of the file."""
+"""Section -> keys. `transform` and `window` are the tables those values may be; "" is the top of the file.
+
+`features` and `models` are those of the named tables in that section, `feature_rows` those of `[features]` itself.
+"""

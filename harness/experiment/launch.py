@@ -16,6 +16,8 @@ from harness.data.ingest import IngestReport, ingest, lacks
 from harness.experiment.load import load_experiment, validate
 from harness.experiment.models import completed
 from harness.record.home import Home
+from harness.studies.audit import Asked, Audit, audit
+from harness.studies.checks import Say
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,30 @@ def launch(
     """
     ready = prepare(experiment, home, archive)
     return execute(ready.experiment, ready.changes, home, workers=workers, progress=progress)
+
+
+def audited(
+    experiment: Experiment | str | Path,
+    home: Home,
+    archive: Archive | None = None,
+    *,
+    asked: Asked | None = None,
+    say: Say | None = None,
+) -> Audit:
+    """Audit an experiment for leakage.
+
+    Args:
+        experiment: a file, or an experiment built in Python.
+        home: the home folder.
+        archive: the archive to use; None = the home's.
+        asked: which checks, on how many origins.
+        say: told in words what is being done.
+
+    Raises:
+        UserError: as `prepare` and `studies.audit.audit`.
+    """
+    ready = prepare(experiment, home, archive)
+    return audit(ready.experiment, ready.changes, home, asked, say=say)
 
 
 def with_timeline(experiment: Experiment, archive: Archive) -> Experiment:

@@ -14,7 +14,7 @@ from harness.data.dataset import find_dataset, load_dataset
 from harness.data.declared import Dataset
 from harness.experiment.checks import check
 from harness.experiment.facts import Facts, facts_of
-from harness.experiment.features import NAME, NAME_RULE, read_features
+from harness.experiment.features import NAME, NAME_RULE, block_names, read_features, read_vintage
 from harness.experiment.keys import KEYS, SCHEMA
 from harness.experiment.model_checks import check_built
 from harness.experiment.models import Surroundings, read_models
@@ -104,7 +104,7 @@ def _read(top: Table, folder: Path) -> Experiment | None:
     blocks = read_features(top, target, facts)
     primary = read_primary(top.table("score"))
     steps = read_steps(top.table("training"), folder)
-    around = Surroundings(folder, target, tuple(top.table("features").values), functional_of(primary), facts, steps)
+    around = Surroundings(folder, target, block_names(top.table("features")), functional_of(primary), facts, steps)
     parts = Parts(
         target,
         origins,
@@ -115,6 +115,7 @@ def _read(top: Table, folder: Path) -> Experiment | None:
         primary,
         read_kpi(top.table("kpi")) if "kpi" in top.values else None,
         blocks=around.blocks,
+        vintage=read_vintage(top.table("features")),
         names=tuple(top.table("models").values),
     )
     check(parts, facts, top.problems)
@@ -141,6 +142,7 @@ def _built(name: str, parts: Parts, datasets: tuple[str, ...], top: Table, folde
         models=parts.models,
         score_primary=parts.score_primary,
         kpi=parts.kpi,
+        vintage=parts.vintage,
         folder=str(folder),
         **flags,
     )

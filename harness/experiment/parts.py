@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.core.recipe import Experiment, FeatureBlock, Kpi, Origins, Recipe, Target, Training
+from harness.core.recipe import Experiment, FeatureBlock, Kpi, Origins, Recipe, Target, Training, Vintage
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +12,8 @@ class Parts:
     """The parts of an experiment as far as they could be made out.
 
     Attributes:
-        target, origins, horizons, training, features, models, score_primary, kpi: as in `Experiment`; None = not.
+        target, origins, horizons, training, features, models, score_primary, kpi, vintage: as in `Experiment`;
+            None = not.
         blocks, names: names of all feature blocks and models, those that could not be made out included.
     """
 
@@ -26,6 +27,7 @@ class Parts:
     kpi: Kpi | None
     blocks: tuple[str, ...]
     names: tuple[str, ...]
+    vintage: Vintage
 
 
 def parts_of(experiment: Experiment) -> Parts:
@@ -41,6 +43,7 @@ def parts_of(experiment: Experiment) -> Parts:
         experiment.kpi,
         blocks=tuple(block.name for block in experiment.features),
         names=tuple(model.name for model in experiment.models),
+        vintage=experiment.vintage,
     )
 
 

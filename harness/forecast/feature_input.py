@@ -158,8 +158,9 @@ def newest(source: BlockInput, latest: tuple[int, ...], width: int) -> Newest:
         ends = np.cumsum(counts)
         last = np.full(len(rows), -1)
         last[counts > 0] = columns[ends[counts > 0] - 1]
-        enough = (counts >= max(latest, default=1)) & (last >= width - 1)
-        done = enough | np.isnan(source.panel.values[rows, :start]).all(axis=1) if not enough.all() else enough
+        done = (counts >= max(latest, default=1)) & (last >= width - 1)
+        short = np.flatnonzero(~done)  # only their past is looked at: a few young series must not cost everyone's
+        done[short] = np.isnan(source.panel.values[rows[short], :start]).all(axis=1)
         ready = pending[done]
         answer.recent[ready] = _kth_newest(values[known], counts, ends, latest)[done]
         answer.window[ready] = _windows(values, last, width)[done]

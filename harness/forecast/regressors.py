@@ -76,6 +76,10 @@ class Sklearn:
                 said.append(f"the fit is constant on its {len(design.y)} training rows")
             self.warnings += [f"horizon {design.horizon}: {line}" for line in said]
 
+    def fitted_models(self) -> dict[str, Any]:
+        """Horizon -> the fitted regressor."""
+        return {str(horizon): model for horizon, model in sorted(self._models.items())}
+
     def _seeded(self, seed: int) -> Any:
         model = clone(self._prototype)
         if "random_state" in model.get_params():

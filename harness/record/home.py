@@ -43,6 +43,11 @@ class Home:
         """One folder per run."""
         return self.root / "runs"
 
+    @property
+    def audits(self) -> Path:
+        """Audits by run id."""
+        return self.root / "audits"
+
 
 def open_home(root: Path | str | None = None) -> Home:
     """The home folder named by `root`, else by `HARNESS_HOME`, else `.harness` in the working folder."""

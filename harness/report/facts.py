@@ -17,6 +17,9 @@ UNKNOWN_CUTOFF = "differences at short horizons measure information, not method;
 ON_REVISED_DATA = (
     "estimated at each origin on that origin's revised data, not on frozen rows, and scored on the pinned release"
 )
+ON_LATEST_ROWS = (
+    "feature rows rebuilt from the latest vintage at each refit: not what a model would have seen on the day"
+)
 NOT_PROVABLE = (
     "the choice of features and datasets",
     "the outcome rule, the start date and thresholds",
@@ -49,6 +52,7 @@ class Facts:
         immature, hindsight_outcomes: how many of these are young, or dated before their vintage.
         unknown_cutoff: external models whose data cut-off is unknown.
         on_revised_data: models that learn from the snapshot instead of frozen feature rows.
+        on_latest_rows: models whose training rows are rebuilt from the latest vintage at each refit.
         functional_notes: models that forecast something else than the headline metric rewards.
         notes: what datasets say about the external forecasts they hold.
         warnings: model -> (text -> cells).
@@ -82,6 +86,7 @@ class Facts:
     hindsight_outcomes: int
     unknown_cutoff: tuple[str, ...]
     on_revised_data: tuple[str, ...]
+    on_latest_rows: tuple[str, ...]
     functional_notes: tuple[str, ...]
     notes: tuple[str, ...]
     warnings: Mapping[str, Mapping[str, int]]
@@ -127,6 +132,7 @@ def facts_of(manifest: Mapping[str, object]) -> Facts:
         hindsight_outcomes=_count(facts, "hindsight_outcomes"),
         unknown_cutoff=tuple(map(str, _items(facts, "unknown_cutoff"))),
         on_revised_data=tuple(map(str, _items(facts, "on_revised_data"))),
+        on_latest_rows=tuple(map(str, _items(facts, "on_latest_rows"))),
         functional_notes=tuple(map(str, _items(facts, "functional_notes"))),
         notes=tuple(str(one["forecasts_note"]) for one in datasets if one.get("forecasts_note")),
         warnings={name: _counts(_part(facts, "warnings"), name) for name in _part(facts, "warnings")},

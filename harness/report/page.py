@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from harness.record.audits import AuditRecord
 from harness.report import markup
+from harness.report.audit import audit_section
 from harness.report.board import Notes, answer, board_table, public_text, unanswered
 from harness.report.charts import forecast_chart, looks_of, loss_chart
 from harness.report.facts import (
     NOT_PROVABLE,
+    ON_LATEST_ROWS,
     ON_REVISED_DATA,
     PSEUDO_REAL_TIME,
     UNKNOWN_CUTOFF,
@@ -36,6 +39,7 @@ class Records:
         facts: from the manifest.
         board, scores, common, rivals, errors, forecasts, inputs: the tables of the run.
         experiment: the resolved experiment, as recorded.
+        audit: what a leakage audit of this run found, None = there was none.
         notes: reasons for which there is no verdict, collected while the page is written.
     """
 
@@ -48,6 +52,7 @@ class Records:
     forecasts: pl.DataFrame
     inputs: pl.DataFrame
     experiment: object
+    audit: AuditRecord | None
     notes: Notes = field(default_factory=Notes)
 
 
@@ -68,6 +73,7 @@ def render(run: Run) -> str:
         run.forecasts(),
         run.inputs(),
         run.manifest.get("experiment", {}),
+        run.audit(),
     )
     body = [
         *_head(records),
@@ -76,6 +82,7 @@ def render(run: Run) -> str:
         *_legend(records),
         *_cuts(records),
         *_gaps(records),
+        *audit_section(records.audit, records.facts.name),
         *_limits(),
         *_identity(records),
     ]
@@ -89,6 +96,8 @@ def _head(records: Records) -> Iterator[str]:
         yield markup.element("p", facts.question, "question")
     if facts.pseudo_real_time:
         yield markup.element("p", PSEUDO_REAL_TIME, "banner")
+    if facts.on_latest_rows:
+        yield markup.element("p", f"{', '.join(facts.on_latest_rows)}: {ON_LATEST_ROWS}", "banner")
     yield markup.bullets(
         f"{horizon_text(step)}: {answer(mine)}" for step in facts.horizons if (mine := _at(records.board, step)).height
     )

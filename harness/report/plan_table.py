@@ -8,7 +8,7 @@ import polars as pl
 
 from harness.core.recipe import Experiment
 from harness.core.transform import Transform
-from harness.report.facts import PSEUDO_REAL_TIME, horizon_text, moment_text
+from harness.report.facts import ON_LATEST_ROWS, PSEUDO_REAL_TIME, horizon_text, moment_text
 from harness.report.summary import data_table
 from harness.report.text import share, table
 
@@ -63,6 +63,8 @@ def _head(experiment: Experiment, known: pl.DataFrame) -> Iterator[str]:
     refit = "every origin" if training.refit_every == 1 else f"every {training.refit_every} origins"
     yield f"training: {window}, at least {training.minimum} target periods, refit at {refit}"
     yield f"models: {', '.join(model.name for model in experiment.models)}"
+    if experiment.on_latest_rows:
+        yield f"{', '.join(experiment.on_latest_rows)}: {ON_LATEST_ROWS}"
     if experiment.pseudo_real_time:
         yield PSEUDO_REAL_TIME
 

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.record.audits import AuditRecord, read_audit
 from harness.record.home import Home, open_home
 from harness.record.runs import RunFiles, find_run, read_manifest, read_table
 
@@ -27,7 +28,8 @@ class Run:
             run_id: the id, or its unambiguous beginning.
             home: the home folder; None = `HARNESS_HOME`, else `.harness` in the working folder.
         """
-        self._files = find_run(home if isinstance(home, Home) else open_home(home), run_id)
+        self._home = home if isinstance(home, Home) else open_home(home)
+        self._files = find_run(self._home, run_id)
 
     def __repr__(self) -> str:
         return f"Run({self.id!r})"
@@ -82,6 +84,14 @@ class Run:
     def origins(self) -> pl.DataFrame:
         """What each issued origin knew, trained on and purged, per horizon."""
         return read_table(self._files, "origins")
+
+    def audit(self) -> AuditRecord | None:
+        """What `harness audit` found for this very run; None when it was not audited.
+
+        Raises:
+            DamagedError: the record is damaged.
+        """
+        return read_audit(self._home, self.id)
 
     def report(self, path: str | Path | None = None) -> Path:
         """Write the run as one self-contained HTML page.

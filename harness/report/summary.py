@@ -7,8 +7,17 @@ from collections.abc import Iterator, Mapping
 import polars as pl
 
 from harness.core.time import local_day
+from harness.report.audit import audit_line
 from harness.report.board import Notes, answer, board_table, public_text, unanswered
-from harness.report.facts import ON_REVISED_DATA, PSEUDO_REAL_TIME, UNKNOWN_CUTOFF, Facts, facts_of, horizon_text
+from harness.report.facts import (
+    ON_LATEST_ROWS,
+    ON_REVISED_DATA,
+    PSEUDO_REAL_TIME,
+    UNKNOWN_CUTOFF,
+    Facts,
+    facts_of,
+    horizon_text,
+)
 from harness.report.run import Run
 from harness.report.text import megabytes, seconds, share, table
 
@@ -32,6 +41,7 @@ def summary(run: Run) -> str:
         *_boards(board, forecasts, facts, notes),
         "\n".join(_footnotes(facts, notes, substituted=bool(board["n_reference"].sum()))),
         _gaps(forecasts),
+        audit_line(run.audit(), facts.name),
         "\n".join(f"{name:<6} {text}" for name, text in cost(facts))
         + f"\nrun    {run.id}\nfiles  {run.files.folder}\npage   harness report {run.id}",
     ]
@@ -85,6 +95,8 @@ def _head(facts: Facts) -> Iterator[str]:
         yield f"cost of an error: {facts.kpi}"
     if facts.pseudo_real_time:
         yield PSEUDO_REAL_TIME
+    if facts.on_latest_rows:
+        yield f"{', '.join(facts.on_latest_rows)}: {ON_LATEST_ROWS}"
 
 
 def _boards(board: pl.DataFrame, forecasts: pl.DataFrame, facts: Facts, notes: Notes) -> Iterator[str]:

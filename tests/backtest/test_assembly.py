@@ -68,6 +68,43 @@ def test_the_scale_of_a_series_does_not_depend_on_which_series_is_named_first(tm
     assert mase(("cpi", "gdp")) == mase(("gdp", "cpi"))
 
 
+def test_the_scale_is_made_of_what_had_matured_by_the_first_scored_origin(tmp_path: Path) -> None:
+    changes = exported(releases(), tmp_path / "archive")
+    asked = small((AR,), tmp_path)
+    ran = run(asked, changes, tmp_path / "home")
+
+    def scale(until: datetime) -> float:
+        """Mean absolute difference between first releases of growth four quarters apart, as known by an instant."""
+        known = releases().filter((pl.col("series_id") == "cpi") & (pl.col("published_at") <= until))
+        issues = known.sort("period").partition_by("published_at", maintain_order=True)
+        newest = {max(one["period"]): one["value"].log().diff()[-1] for one in issues if one.height > 1}
+        growth = [100 * newest[period] for period in sorted(newest)]
+        return sum(abs(new - old) for old, new in zip(growth, growth[4:], strict=False)) / (len(growth) - 4)
+
+    scores = read_table(ran.files, "scores").filter((pl.col("model") == "ar") & pl.col("stretch").is_null())
+    ratio = [row["mae"] / row["mase"] for row in scores.iter_rows(named=True)]
+    first = ran.forecasts.filter("scored")["origin"].min()
+    assert isinstance(first, datetime)
+    assert ratio == pytest.approx([scale(first)] * len(ratio), rel=1e-12)
+    assert scale(first) != pytest.approx(scale(END), rel=1e-3)
+
+
+def test_warm_up_is_issued_and_stored_and_never_scored(tmp_path: Path) -> None:
+    changes = exported(releases(), tmp_path / "archive")
+    asked = small((AR,), tmp_path)
+    plain = run(asked, changes, tmp_path / "plain")
+    warm = run(replace(asked, origins=replace(asked.origins, warm_up=3)), changes, tmp_path / "warm")
+    early = warm.forecasts.filter(~pl.col("scored"))
+    assert early["origin"].n_unique() == 3
+    assert set(early["status"]) == {"ok"}
+    assert early["origin"].max() < plain.forecasts["origin"].min()  # type: ignore[operator]
+    # the same scores from the same cells: what was issued before counts for nothing
+    columns = ["horizon", "model", "value", "n", "n_origins", "first_origin"]
+    assert warm.leaderboard.select(columns).equals(plain.leaderboard.select(columns))
+    errors = read_table(warm.files, "errors")
+    assert errors.filter(~pl.col("scored"))["outcome"].null_count() == 0
+
+
 def test_a_model_that_ends_the_process_is_a_failed_row(tmp_path: Path) -> None:
     changes = exported(releases(), tmp_path / "archive")
     asked: Experiment = small((), tmp_path)

@@ -114,7 +114,7 @@ def compare(made: History, asked: PlainSetting, changes: ChangeFile, seen: Seen,
 
 
 def walked(plan: Plan, changes: ChangeFile) -> Iterator[tuple[int, tuple[RowBuilder, object]]]:
-    rows = RowBuilder(plan, build_design(plan, changes), plan.experiment.features)
+    rows = RowBuilder(plan, build_design(plan, changes), plan.experiment.features, changes)
     origins = plan.experiment.origins
     replay = Replay(changes, plan.inputs, latency=origins.latency, exclude_hindsight=plan.experiment.exclude_hindsight)
     for place in plan.issued:

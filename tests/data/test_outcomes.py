@@ -121,6 +121,25 @@ def test_a_release_that_was_not_captured_counts_but_leaves_no_outcome(tmp_path: 
     assert second.value[0, 1] == 111.0
 
 
+def test_a_publication_given_in_overlapping_parts_is_one_release(tmp_path: Path) -> None:
+    stated = pl.concat([vintage(date(2020, 5, 10), {Q1: 100.0}), vintage(date(2020, 8, 10), {Q1: 101.0, Q2: 110.0})])
+    published = pl.DataFrame(
+        {
+            "series_id": ["gdp"] * 4,
+            "published_at": [date(2020, 5, 10), date(2020, 8, 10), date(2020, 8, 10), date(2020, 11, 10)],
+            "first": [Q1] * 4,
+            "last": [Q1, Q1, Q2, Q2],  # the second came as a table of the old and one of the old and new period
+        }
+    )
+    changes = opened(tmp_path, quarterly(), (stated, {"coverage": "changes", "publications": published}))
+    third = ask(changes, THIRD, Transform(), Q1)
+    assert instant(int(third.matured_at[0, 0])) == end_of_day(date(2020, 11, 10), "UTC")
+    second = ask(changes, SECOND, Transform(), Q1, Q2)
+    assert [instant(int(at)) for at in second.matured_at[0]] == [
+        end_of_day(date(2020, 8, 10), "UTC"), end_of_day(date(2020, 11, 10), "UTC"),
+    ]  # fmt: skip
+
+
 def test_releases_of_a_source_that_reports_changes_only_are_refused_beyond_the_first(tmp_path: Path) -> None:
     changes = opened(tmp_path, quarterly(), (vintage(date(2020, 5, 10), {Q1: 100.0}), {"coverage": "changes"}))
     assert ask(changes, FIRST, Transform(), Q1).value[0, 0] == 100.0
@@ -154,6 +173,16 @@ def test_history_before_the_first_vintage_matures_by_the_lag_rule_and_is_marked(
     second = ask(changes, SECOND, Transform(), Q1)
     # one publication interval (a quarter of the series) later than the rule
     assert instant(int(second.matured_at[0, 0])) == end_of_day(Q2 + timedelta(days=45), "UTC")
+
+
+def test_a_value_read_before_the_vintage_it_comes_from_is_marked_where_no_release_is_counted(tmp_path: Path) -> None:
+    opening = (vintage(date(2020, 11, 10), {Q1: 100.0, Q2: 102.0, Q3: 105.0}), {"coverage": "complete"})
+    changes = opened(tmp_path, quarterly(lag=LAG), opening)
+    after, latest = OutcomeRule("after", 60), OutcomeRule("latest", 0)
+    # on 30 May and 29 August only the rule's dates had passed, the numbers are of November
+    assert ask(changes, after, Transform(), Q1, Q2, Q3).hindsight[0].tolist() == [True, True, False]
+    assert ask(changes, after, Transform("difference", 1), Q2, Q3).hindsight[0].tolist() == [True, False]
+    assert ask(changes, latest, Transform(), Q1, Q2, Q3).hindsight[0].tolist() == [False, False, False]
 
 
 def test_after_n_days_shorter_than_the_lag_rule_is_refused(tmp_path: Path) -> None:

@@ -33,6 +33,16 @@ def test_own_takes_another_transform_when_told(load: Callable[..., Experiment]) 
     assert own.transform == Transform("log_growth", 1)
 
 
+def test_the_vintage_of_training_rows_stands_beside_the_blocks(load: Callable[..., Experiment]) -> None:
+    model = '[models.gbm]\nkind = "lightgbm"\n'
+    experiment = load('[features]\nvintage = "latest"\n[features.own]\nlatest = [1]\n' + model)
+    assert experiment.vintage == "latest"
+    assert [block.name for block in experiment.features] == ["own"]
+    assert experiment.models[0].features == ("own",)
+    assert experiment.on_latest_rows == ("gbm",)
+    assert load("[features.own]\nlatest = [1]\n" + model).on_latest_rows == ()
+
+
 def test_another_block_may_name_the_target_as_own(load: Callable[..., Experiment]) -> None:
     (steps,) = load('[features.steps]\nseries = "own"\ntransform = "log_growth"\nlatest = [1]\n').features
     assert (steps.series, steps.transform) == ("", Transform("log_growth", 1))
@@ -68,6 +78,11 @@ def test_inputs_of_another_frequency_are_levels_unless_transformed(load: Callabl
         ('[features.a]\ncalendar = ["moth"]\n', 'did you mean "month"?'),
         ('[features."a b"]\nseries = "rate"\nlatest = [1]\n', "a name is a letter"),
         ("[features]\nown = 3\n", "a table, written [features.own]"),
+        ('[features]\nvintge = "latest"\n', 'did you mean "vintage"?'),
+        ('[features]\nvintage = "newest"\n', 'features.vintage = "newest": one of "frozen", "latest"'),
+        ('[features]\nvintage = "Latest"\n', 'did you mean "latest"?'),
+        ("[features]\nvintage = true\n", 'features.vintage = true: one of "frozen", "latest"'),
+        ('[features.vintage]\nseries = "rate"\nlatest = [1]\n', "give the block another name"),
     ],
 )
 def test_a_wrong_block_is_refused(refused: Callable[..., list[str]], block: str, message: str) -> None:

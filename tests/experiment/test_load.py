@@ -45,6 +45,9 @@ minimum = 50
 refit_every = 4
 steps = [{ kind = "impute" }]
 
+[features]
+vintage = "latest"
+
 [features.own]
 series = "own"
 transform = { realised_volatility = 1, proxy = "parkinson", high = "stock.high", low = "stock.low" }
@@ -136,6 +139,7 @@ def test_a_plain_file_gets_stored_ids_the_series_zone_and_every_default(load: Ca
     assert experiment.training == Training(rolling=None, minimum=24, refit_every=1)
     assert (experiment.models, experiment.features, experiment.kpi) == ((), (), None)
     assert not experiment.pseudo_real_time
+    assert experiment.vintage == "frozen"
 
 
 def keys_used(values: Mapping[str, object]) -> dict[str, set[str]]:
@@ -144,7 +148,10 @@ def keys_used(values: Mapping[str, object]) -> dict[str, set[str]]:
     for name, section in values.items():
         if not isinstance(section, dict):
             continue
-        for table in section.values() if name in ("features", "models") else [section]:
+        named = [table for table in section.values() if isinstance(table, dict)]
+        if name == "features":
+            used["feature_rows"] = {key for key in section if not isinstance(section[key], dict)}
+        for table in named if name in ("features", "models") else [section]:
             used.setdefault(name, set()).update(table)
             for part in ("transform", "window"):
                 if isinstance(table.get(part), dict):
@@ -164,6 +171,7 @@ def test_a_file_with_every_key_loads(folder: Path) -> None:
     assert experiment.training == Training(rolling=100, minimum=50, refit_every=4)
     assert experiment.origins.latency == timedelta(minutes=15)
     assert experiment.origins.every.at == time(9, 30)
+    assert experiment.vintage == "latest"
     assert [block.name for block in experiment.features][:2] == ["own", "difference"]
     gbm, ar = experiment.models
     assert (gbm.features, gbm.fallback, gbm.refit_every) == (("own", "spread"), "ewma", 8)

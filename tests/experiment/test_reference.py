@@ -20,6 +20,7 @@ HEADINGS = {
     "horizons": "`[horizons]`",
     "training": "`[training]`",
     "window": "`[training]`",
+    "feature_rows": "`[features]`",
     "features": "`[features.NAME]`",
     "models": "`[models.NAME]`",
     "score": "`[score]`",

@@ -42,6 +42,7 @@ def test_an_experiment_built_in_python_keeps_the_same_rules_all_reported_at_once
         models=(Recipe("drift", "drift"), Recipe("a", "ets", features=("own",), fallback="a", functional="median")),
         score_primary="qlike",
         kpi=Kpi("x", trades=True),
+        vintage="newest",  # type: ignore[arg-type]
     )
     with pytest.raises(ExperimentError) as caught:
         validate(broken, [toy])
@@ -57,6 +58,7 @@ def test_an_experiment_built_in_python_keeps_the_same_rules_all_reported_at_once
         "variances only",
         "ets estimates the mean",
         "origins.latency",
+        'features.vintage = "newest": one of "frozen", "latest"',
     ):
         assert message in problems
     repaired = replace(broken.origins, latency=timedelta(days=1))
@@ -120,3 +122,9 @@ def test_a_model_built_in_python_that_cannot_be_made_is_refused(load: Callable[.
     ridge = Recipe("ridge", "sklearn", params=params)
     with pytest.raises(ExperimentError, match="'alpha' parameter of Ridge must be"):
         validate(completed(replace(sound, models=(ridge,))), [toy])
+
+
+def test_no_block_is_called_like_a_key_of_the_section(load: Callable[..., Experiment], toy: Dataset) -> None:
+    called = replace(load(), features=(FeatureBlock("vintage", "toy/rate", latest=(1,)),))
+    with pytest.raises(ExperimentError, match=r"features\.vintage: a key of \[features\] is called so"):
+        validate(called, [toy])

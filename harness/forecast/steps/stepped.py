@@ -87,6 +87,10 @@ class Stepped:
         """Horizon -> what every step fitted, as JSON values."""
         return {str(horizon): steps.parameters() for horizon, steps in sorted(self._pipelines.items())}
 
+    def fitted_models(self) -> dict[str, Forecaster]:
+        """Horizon -> the fitted model behind the steps."""
+        return {str(horizon): model for horizon, model in sorted(self._models.items())}
+
     def _pipeline(self) -> StepPipeline:
         return StepPipeline(self._steps, folder=self._folder)
 

@@ -1,0 +1,131 @@
+"""What an audit found: one line beside a run's results, the whole as text, and a section of its page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import polars as pl
+
+from harness.record.audits import AuditRecord
+from harness.report import markup
+from harness.report.text import seconds, table
+
+SHOWN = 12
+"""Findings of one check printed at most."""
+ORDER = ("scramble", "control", "isolation", "outcomes", "facts", "placebo", "premium", "stress")
+PRINTED = ("scramble", "control", "placebo", "circular", "innovations", "premium", "stress")
+"""Tables printed as text; the others are on the page and beside the record."""
+EVIDENCE = ("how", "origin", "stage", "place", "model", "series_id", "row", "column", "expected", "found")
+PASSES = "pass within the pipeline"
+
+
+def audit_line(record: AuditRecord | None, name: str) -> str:
+    """The audit of a run in one line."""
+    if record is None:
+        return f"not audited for leakage: harness audit {name}"
+    verdicts = [f"{check} {found.get('verdict')}" for check, found in _checks(record)]
+    return f"leakage audit: {_overall(record)} ({', '.join(verdicts)})"
+
+
+def audit_text(record: AuditRecord) -> str:
+    """The audit: verdict, every check in a sentence, the evidence, the figures, the price, and what no audit shows."""
+    parts = [f"{record.facts.get('name')}: {audit_line(record, '')}"]
+    for name, check in _checks(record):
+        lines = [f"{name}: {_verdict(check)}", f"  {check.get('said', '')}"]
+        found = _findings(record, name)
+        if found.height:
+            rows = [[_short(value) for value in row] for row in found.head(SHOWN).select(_told(found)).iter_rows()]
+            lines.append(table(_told(found), rows, left=len(_told(found)), indent="  "))
+            if found.height > SHOWN:
+                lines.append(f"  and {found.height - SHOWN} more: findings.parquet")
+        for title, figures in _figures(record, name):
+            if title not in PRINTED:
+                continue
+            lines.append(f"  {title}")
+            rows = [[_short(value) for value in row] for row in figures.iter_rows()]
+            lines.append(table(figures.columns, rows, left=1, indent="  "))
+        parts.append("\n".join(lines))
+    others = sorted(name for name in record.tables if name.partition(".")[2] not in ("", *PRINTED))
+    parts.append(f"More tables: {', '.join(others)}" if others else "")
+    parts.append(_price(record))
+    parts.append("Not provable here\n" + "\n".join(f"  - {text}" for text in _limits(record)))
+    return "\n\n".join(part for part in parts if part)
+
+
+def audit_section(record: AuditRecord | None, name: str) -> Iterator[str]:
+    """The audit as a section of the page; text from data is escaped."""
+    yield markup.element("h2", "Leakage audit")
+    yield markup.element("p", audit_line(record, name), "" if record is not None else "banner")
+    if record is None:
+        return
+    yield markup.table(
+        ["check", "verdict", "what was done, and what came of it"],
+        [[check, _verdict(found), found.get("said", "")] for check, found in _checks(record)],
+        left=2,
+        wide=True,
+    )
+    for check, _ in _checks(record):
+        found = _findings(record, check)
+        inside = []
+        if found.height:
+            rows = [[_short(value) for value in row] for row in found.select(_told(found)).head(200).iter_rows()]
+            inside.append(markup.table(_told(found), rows, left=len(_told(found)), wide=True))
+        for title, figures in _figures(record, check):
+            inside.append(markup.element("p", title, "quiet"))
+            rows = [[_short(value) for value in row] for row in figures.head(400).iter_rows()]
+            inside.append(markup.table(figures.columns, rows))
+        if inside:
+            yield markup.folded(f"{check}: evidence and figures", *inside)
+    yield markup.element("p", "Not provable by any audit of a pipeline:", "quiet")
+    yield markup.bullets(_limits(record))
+
+
+def _overall(record: AuditRecord) -> str:
+    return _verdict(record.facts)
+
+
+def _verdict(found: Mapping[str, object]) -> str:
+    verdict = str(found.get("verdict", "not shown"))
+    return PASSES if verdict == "pass" else verdict
+
+
+def _checks(record: AuditRecord) -> list[tuple[str, Mapping[str, object]]]:
+    checks = record.facts.get("checks")
+    found = checks if isinstance(checks, dict) else {}
+    names = [name for name in ORDER if name in found] + sorted(name for name in found if name not in ORDER)
+    return [(name, found[name]) for name in names if isinstance(found[name], dict)]
+
+
+def _findings(record: AuditRecord, check: str) -> pl.DataFrame:
+    findings = record.tables.get("findings")
+    return pl.DataFrame() if findings is None else findings.filter(pl.col("check") == check)
+
+
+def _told(found: pl.DataFrame) -> list[str]:
+    """The columns of the evidence that say something."""
+    return [name for name in EVIDENCE if found[name].cast(pl.String).fill_null("").ne("").any()]
+
+
+def _figures(record: AuditRecord, check: str) -> list[tuple[str, pl.DataFrame]]:
+    prefix = f"{check}."
+    return [(name.removeprefix(prefix), one) for name, one in sorted(record.tables.items()) if name.startswith(prefix)]
+
+
+def _price(record: AuditRecord) -> str:
+    run = record.facts.get("cells_of_a_run", 0)
+    rows = [[name, str(check.get("cells", 0)), seconds(check.get("seconds"))] for name, check in _checks(record)]
+    return "Price, in cells per model (a run has " + f"{run})\n" + table(["check", "cells", "time"], rows, indent="  ")
+
+
+def _limits(record: AuditRecord) -> list[str]:
+    said = record.facts.get("not_provable")
+    return [str(one) for one in said] if isinstance(said, list) else []
+
+
+def _short(value: object) -> str:
+    if value is None:
+        return "-"
+    if hasattr(value, "isoformat"):
+        return str(value.isoformat()).replace("+00:00", "Z")
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 90 else text[:87] + "..."

@@ -1,0 +1,198 @@
+"""The leakage audit: scramble, control, isolation and facts by default; premium, stress and placebo when asked for."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+
+from harness.backtest.keys import run_id
+from harness.backtest.splits import Plan, build_plan
+from harness.core.errors import UserError
+from harness.core.identity import canonical
+from harness.core.recipe import Experiment
+from harness.data.changes import ChangeFile
+from harness.data.dataset import find_dataset
+from harness.record.audits import read_audit, write_audit
+from harness.record.home import Home
+from harness.record.platform import available_cores, code_version, numeric_platform
+from harness.studies.checks import Say, Work, control_check, facts_check, isolation_check, scramble_check
+from harness.studies.children import Places
+from harness.studies.pipeline import board_of, chosen_origins
+from harness.studies.scramble import Ground, unaltered
+from harness.studies.verdict import FAILED, NOT_PROVABLE, NOT_SHOWN, PASSED, Check, Verdict, findings_frame, worst
+
+SAMPLED = 5
+CELLS = 40
+"""What the default audit may cost at most, in cells of every model, where a run has fewer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an audit is asked to do.
+
+    Attributes:
+        origins: sampled origins; None = every scored one.
+        placebo, premium: whether these are run too.
+        stress: days added to every lag; 0 = not asked.
+        workers: worker processes; None = as many as cores allow.
+    """
+
+    origins: int | None = SAMPLED
+    placebo: bool = False
+    premium: bool = False
+    stress: int = 0
+    workers: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Audit:
+    """What an audit of one run identity found.
+
+    Attributes:
+        run_id: the run that this experiment has, or would have, on this archive state.
+        name: the experiment.
+        checks: every check with its verdict and evidence.
+        cells: cells one run has, per model; the price of the checks is counted in the same.
+    """
+
+    run_id: str
+    name: str
+    checks: tuple[Check, ...]
+    cells: int
+
+    @property
+    def verdict(self) -> Verdict:
+        """`pass` within the pipeline, `fail`, or `not shown`."""
+        return worst([check.verdict for check in self.checks])
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing failed; what could not be shown is said beside it."""
+        return self.verdict != FAILED
+
+    @property
+    def findings(self) -> pl.DataFrame:
+        """Evidence: check, how, origin, stage, place, model, series_id, row, column, expected, found, cells."""
+        return findings_frame(finding for check in self.checks for finding in check.findings)
+
+    def check(self, name: str) -> Check:
+        """One check by name.
+
+        Raises:
+            UserError: it was not run.
+        """
+        for check in self.checks:
+            if check.name == name:
+                return check
+        raise UserError(
+            "no such check in this audit", value=name, fix=f"one of {', '.join(c.name for c in self.checks)}"
+        )
+
+    def table(self, name: str) -> pl.DataFrame:
+        """A table of figures by name.
+
+        Raises:
+            UserError: no check made it.
+        """
+        tables = {key: table for check in self.checks for key, table in check.tables}
+        if name not in tables:
+            raise UserError("no such table in this audit", value=name, fix=f"one of {', '.join(tables)}")
+        return tables[name]
+
+
+def audit(
+    experiment: Experiment, change_folder: Path, home: Home, asked: Asked | None = None, *, say: Say | None = None
+) -> Audit:
+    """Audit an experiment on an archive state and record what was found beside its run.
+
+    Args:
+        experiment: resolved, with its rivals.
+        change_folder: the exported archive state.
+        home: the home folder.
+        asked: what to do; None = the default.
+        say: told in words what is being done, and the price of what was asked for.
+
+    Raises:
+        UserError: the plan is impossible, or a process ended early.
+    """
+    asked = asked or Asked()
+    changes = ChangeFile.open(change_folder)
+    plan = build_plan(experiment, changes)
+    board = board_of(plan.experiment)
+    cadence = max((identity.cadence for _, identity in board), default=1)
+    origins = chosen_origins(plan, asked.origins, cadence=cadence)
+    workers = max(1, available_cores() if asked.workers is None else asked.workers)
+    checks: list[Check] = []
+    with tempfile.TemporaryDirectory(prefix="harness-audit-") as folder:
+        ground = _grounded(Ground(plan, changes, board), Path(folder))
+        work = Work(ground, origins, workers, _places(plan.experiment, home), say or (lambda _: None))
+        for check in (scramble_check, control_check, isolation_check, facts_check):
+            since = time.perf_counter()
+            for found in check(work):
+                checks.append(replace(found, seconds=time.perf_counter() - since))
+                since = time.perf_counter()
+    done = Audit(run_id(plan.experiment, changes), plan.experiment.name, tuple(checks), len(plan.issued))
+    _record(done, plan, home)
+    return done
+
+
+def _grounded(ground: Ground, folder: Path) -> Ground:
+    """With the raw input read again once, for all origins; where that cannot be done, the checks will say so."""
+    try:
+        return replace(ground, again=unaltered(ground, folder))
+    except UserError:
+        return ground
+
+
+def _places(experiment: Experiment, home: Home) -> Places:
+    folder = Path(experiment.folder) if experiment.folder else None
+    datasets = tuple(str(find_dataset(name, folder)) for name in experiment.datasets)
+    return Places(str(home.root), datasets, experiment.folder)
+
+
+def _record(done: Audit, plan: Plan, home: Home) -> None:
+    """Write the audit; a check that was not run this time keeps what an earlier audit of the same run said."""
+    checks: dict[str, object] = {}
+    tables: dict[str, pl.DataFrame] = {}
+    try:
+        before = read_audit(home, done.run_id)
+    except UserError:
+        before = None
+    fresh = {check.name for check in done.checks}
+    if before is not None:
+        kept = before.facts.get("checks")
+        checks = {name: value for name, value in kept.items() if name not in fresh} if isinstance(kept, dict) else {}
+        earlier = before.tables.get("findings", findings_frame(()))
+        tables = {name: table for name, table in before.tables.items() if name.partition(".")[0] in checks}
+        tables["findings"] = earlier.filter(~pl.col("check").is_in(list(fresh)))
+    for check in done.checks:
+        checks[check.name] = {
+            "verdict": check.verdict,
+            "said": check.said,
+            "cells": check.cells,
+            "seconds": round(check.seconds, 2),
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        tables |= {f"{check.name}.{name}": table for name, table in check.tables}
+    tables["findings"] = pl.concat([tables.get("findings", findings_frame(())), done.findings])
+    facts = {
+        "name": done.name,
+        "experiment": canonical(plan.experiment),
+        "verdict": worst([_verdict(value) for value in checks.values()]),
+        "checks": checks,
+        "not_provable": list(NOT_PROVABLE),
+        "cells_of_a_run": done.cells,
+        "code": code_version(),
+        "platform": numeric_platform(),
+    }
+    write_audit(home, done.run_id, facts, tables)
+
+
+def _verdict(value: object) -> Verdict:
+    said_so = value.get("verdict") if isinstance(value, dict) else None
+    return PASSED if said_so == PASSED else FAILED if said_so == FAILED else NOT_SHOWN

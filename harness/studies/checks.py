@@ -1,0 +1,218 @@
+"""The default checks of an audit, each run over the sampled origins and summed up in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import loky
+import polars as pl
+
+from harness.backtest.design import build_design
+from harness.backtest.engine import ONE_THREAD
+from harness.backtest.splits import Plan
+from harness.core.time import local_day
+from harness.data.changes import ChangeFile
+from harness.studies import control as controls
+from harness.studies import isolation
+from harness.studies.children import Places
+from harness.studies.facts import facts
+from harness.studies.pinned import outcomes
+from harness.studies.pipeline import Board, Passage, design_for, passage
+from harness.studies.scramble import HOW, RAW, Ground, Scrambled, frozen, said, scramble
+from harness.studies.verdict import FAILED, NOT_SHOWN, PASSED, Check, Finding
+
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Work:
+    """An audit under way.
+
+    Attributes:
+        ground: plan, archive view and models.
+        origins: indices of the sampled origins, ascending.
+        workers: worker processes.
+        places: what users' classes may not see.
+        say: told in words what is being done.
+        bases: the true hand-overs at the sampled origins.
+    """
+
+    ground: Ground
+    origins: list[int]
+    workers: int
+    places: Places
+    say: Say
+    bases: list[Passage] = field(default_factory=list)
+
+
+def scramble_check(work: Work) -> Iterator[Check]:
+    """Run the pipeline at every sampled origin, then in every other world around it."""
+    ground = work.ground
+    last = len(ground.plan.instants) - 1
+    design = design_for(ground.plan, ground.changes, ground.board, last)
+    later = ground.plan if frozen(ground.plan) else None
+    for origin in work.origins:
+        work.say(f"origin {ground.plan.instants[origin].isoformat()}: every hand-over")
+        work.bases.append(
+            passage(ground.plan, ground.changes, ground.board, origin, later=later, design=design, keep=True)
+        )
+    results: list[Scrambled] = []
+    for number, found in enumerate(_scrambled(work), 1):
+        results.append(found)
+        work.say(f"scramble: {number} of {len(work.origins)} origins")
+    results.sort(key=lambda one: one.origin)
+    findings = tuple(finding for one in results for finding in one.findings)
+    refused = tuple(
+        Finding("scramble", HOW[how], ground.plan.instants[one.origin], found=reason)
+        for one in results
+        for how, reason in one.refused.items()
+    )
+    nothing = not any(sum(one.touched.values()) for one in results)
+    verdict = FAILED if findings else NOT_SHOWN if nothing or refused else PASSED
+    cells = len(work.bases) + sum(one.cells for one in results)
+    sentence = said(results, ground.plan)
+    sentence += f"; {_differs(findings)}" + ("; the raw batches could not be read again" if refused else "")
+    yield Check(
+        "scramble", verdict, sentence, findings + refused, (("scramble", _touched(results, ground.plan)),), cells
+    )
+
+
+def _differs(findings: Sequence[Finding]) -> str:
+    if not findings:
+        return "every hand-over is the same, bit for bit"
+    first = findings[0]
+    where = ", ".join(part for part in (first.stage, first.series_id, first.row, first.column) if part)
+    return f"{len(findings)} hand-overs moved, the first at {first.place} ({where})"
+
+
+def _touched(results: Sequence[Scrambled], plan: Plan) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "origin": [plan.instants[one.origin] for one in results],
+            **{name: [one.touched.get(kind, 0) for one in results] for kind, name in _COLUMNS.items()},
+            "differences": [len(one.findings) for one in results],
+        }
+    )
+
+
+_COLUMNS = {
+    "removed": "removed",
+    "noise": "noise",
+    "restamped": "restamped",
+    "outcomes": "outcomes",
+    RAW: "raw_batches",
+}
+
+
+def _scrambled(work: Work) -> Iterator[Scrambled]:
+    """Every sampled origin, in this process or in workers; the findings are the same."""
+    ground = work.ground
+    workers = work.workers
+    again = None if ground.again is None else ground.again.folder
+    bare = [replace(base, questions=()) for base in work.bases]
+    if workers < 2 or len(bare) < 2:
+        for number, base in enumerate(bare):
+            yield scramble(ground, base.origin, number=number, base=base)
+        return
+    executor = loky.ProcessPoolExecutor(max_workers=min(workers, len(bare)), env={**ONE_THREAD, "HARNESS_WORKER": "1"})
+    try:
+        asked = [
+            executor.submit(
+                _scramble_in_worker, ground.plan, (ground.changes.folder, again), ground.board, number, base
+            )
+            for number, base in enumerate(bare)
+        ]
+        for one in asked:
+            yield one.result()
+    finally:
+        executor.shutdown(wait=True, kill_workers=True)
+
+
+def _scramble_in_worker(
+    plan: Plan, folders: tuple[Path, Path | None], board: Board, number: int, base: Passage
+) -> Scrambled:
+    changes, again = (None if folder is None else ChangeFile.open(folder, verify=False) for folder in folders)
+    assert changes is not None  # noqa: S101 - only the second may be missing
+    ground = Ground(plan, changes, board, again)
+    return scramble(ground, base.origin, number=number, base=base)
+
+
+def control_check(work: Work) -> Iterator[Check]:
+    """Plant a leak and see it caught."""
+    ground = work.ground
+    work.say("control: a leak planted on purpose")
+    origin = controls.control_origin(ground.plan, ground.changes, work.origins)
+    if origin is None:
+        why = "the target is published less than three times after every sampled origin, so no leak can be planted"
+        yield Check("control", NOT_SHOWN, why)
+        return
+    planted = controls.control(ground, origin)
+    missed = tuple(one.finding for one in planted if one.caught is False)
+    unplanted = [one for one in planted if one.caught is None]
+    caught = sum(one.caught is True for one in planted)
+    verdict = FAILED if missed or not caught else PASSED
+    day = local_day(ground.plan.instants[origin], ground.plan.experiment.origins.zone)
+    sentence = (
+        f"a lag shortened by one release and labels matured early, planted at {day}:"
+        f" caught {caught} times of {caught + len(missed)}"
+        + "".join(f"; {one.how}: not planted ({one.finding.found})" for one in unplanted)
+    )
+    table = pl.DataFrame(
+        {
+            "how": [one.how for one in planted],
+            "judged": [one.judged for one in planted],
+            "caught": [one.caught for one in planted],
+            "expected": [one.finding.expected for one in planted],
+            "found": [one.finding.found for one in planted],
+        }
+    )
+    yield Check("control", verdict, sentence, missed, (("control", table),))
+
+
+def isolation_check(work: Work) -> Iterator[Check]:
+    """Ask every model again: alone, in another order, out of sight of all data."""
+    ground = work.ground
+    work.say("isolation: every origin in a fresh process")
+    findings = isolation.alone(ground, work.bases, processes=work.workers)
+    questions = [question for base in work.bases for question in base.questions]
+    theirs = [question for question in questions if isolation.users_code(question.recipe)]
+    ours = [question for question in questions if not isolation.users_code(question.recipe)]
+    work.say("isolation: in reverse order, rows permuted")
+    findings += isolation.reversed_and_permuted(ground, ours)
+    how = ""
+    if theirs:
+        work.say("isolation: your classes out of sight of all data")
+        known = {finding.model for finding in findings}
+        how, found = isolation.confined(ground, theirs, work.places, known=known)
+        findings += found
+    verdict = FAILED if findings else NOT_SHOWN if theirs and not how else PASSED
+    yield Check(
+        "isolation", verdict, _isolated(findings, how, theirs=bool(theirs)), tuple(findings), cells=2 * len(work.bases)
+    )
+
+
+def _isolated(findings: Sequence[Finding], how: str, *, theirs: bool) -> str:
+    ways = "alone in fresh processes, in reverse order and with rows permuted"
+    confined = f", your classes out of sight of all data ({how})" if how else ""
+    if theirs and not how:
+        confined = (
+            "; your classes could not be confined here (neither Landlock nor a mount namespace), so it is not shown"
+        )
+        confined += " that they read nothing else"
+    if not findings:
+        return f"{ways}{confined}: the same answers"
+    first = findings[0]
+    return (
+        f"{ways}{confined}: {len(findings)} other answers or denied accesses, the first at {first.place}: {first.found}"
+    )
+
+
+def facts_check(work: Work) -> Iterator[Check]:
+    """Outcomes, labels and rows derived a second time by plain means, and what is odd about the data."""
+    ground = work.ground
+    work.say("outcomes and labels a second time, by plain means")
+    yield outcomes(ground.plan, ground.changes)
+    work.say("facts: rows a second time, and what is odd about the data")
+    yield facts(ground.plan, ground.changes, build_design(ground.plan, ground.changes))

@@ -1,0 +1,292 @@
+"""What one part of the pipeline handed to the next, as tables that can be compared bit for bit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+
+from harness.backtest.splits import Plan, TrainingSet
+from harness.core.frames import Rows
+from harness.core.snapshot import Snapshot
+from harness.forecast.protocol import Forecaster
+from harness.forecast.state import fitted_state
+from harness.record.cells import Cell
+
+STAGES = (
+    "archive", "publications", "outcomes", "snapshot", "declarations", "issues", "matured rows", "training rows",
+    "frozen rows", "labels", "fit", "asked rows", "forecast", "facts",
+)  # fmt: skip
+"""In the order of work: where two runs differ in several, the first tells where it came in."""
+PLACES: Mapping[str, str] = {
+    "archive": "harness.data.ingest",
+    "publications": "harness.data.ingest",
+    "outcomes": "harness.data.outcomes",
+    "snapshot": "harness.data.replay",
+    "declarations": "harness.data.replay",
+    "issues": "harness.data.replay",
+    "matured rows": "harness.backtest.splits",
+    "training rows": "harness.backtest.design",
+    "frozen rows": "harness.backtest.design",
+    "labels": "harness.backtest.splits",
+    "asked rows": "harness.backtest.design",
+}
+"""The room behind each hand-over; that of a fit or a forecast is the model's own."""
+EXCLUDED = ("fit_key", "seconds")
+"""Facts of a cell that may differ between two runs of the same computation: ids and timings."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Handover:
+    """One hand-over.
+
+    Attributes:
+        stage: one of `STAGES`.
+        model: name of the model, "" = the same for all of them.
+        origin: index of the origin at which it happened.
+        keys: columns of `table` that name a row.
+        table: one row per thing handed over; the other columns are what is compared.
+    """
+
+    stage: str
+    model: str
+    origin: int
+    keys: tuple[str, ...]
+    table: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first place at which two hand-overs differ.
+
+    Attributes:
+        series_id, row, column: where; "" where it does not apply.
+        expected, found: the two values, as text that keeps every bit.
+        cells: values that differ.
+    """
+
+    series_id: str
+    row: str
+    column: str
+    expected: str
+    found: str
+    cells: int
+
+
+@dataclass(slots=True)
+class Trace:
+    """A witness that keeps every hand-over, in the order of work.
+
+    Attributes:
+        plan: names origins, series and periods.
+        handovers: what was seen.
+    """
+
+    plan: Plan
+    handovers: list[Handover] = field(default_factory=list)
+    _last: Snapshot | None = None
+
+    def snapshot(self, model: str, origin: int, snapshot: Snapshot) -> None:
+        """Everything known: values with their dates and vintages, declarations, issued forecasts."""
+        if snapshot is self._last:  # several models were given the very same one
+            return
+        self._last = snapshot
+        self._add("snapshot", "", origin, ("series_id", "period"), _known(snapshot))
+        told = {name: repr(one) for name, one in sorted(snapshot.series.items())}
+        self._add("declarations", "", origin, ("series_id",), pl.DataFrame(
+            {"series_id": list(told), "declared": list(told.values())},
+            schema={"series_id": pl.String(), "declared": pl.String()},
+        ))  # fmt: skip
+        self._add("issues", "", origin, ("source", "series_id", "issued_at", "step"), _issued(snapshot))
+
+    def training_set(self, model: str, origin: int, sets: Mapping[int, TrainingSet]) -> None:
+        """The purge mask: which rows are in."""
+        self._add(
+            "matured rows", model, origin, ("horizon", "pseudo_origin", "series_id", "period"), self._chosen(sets)
+        )
+
+    def training_rows(self, model: str, origin: int, rows: Rows) -> None:
+        """Features and labels of the training rows."""
+        self._add("training rows", model, origin, KEYS, _featured(rows))
+        labels = rows.keys.with_columns(pl.Series("label", rows.y, dtype=pl.Float64()))
+        self._add("labels", model, origin, KEYS, labels)
+
+    def fit(self, model: str, origin: int, forecaster: Forecaster) -> None:
+        """Everything the steps and the model fitted."""
+        self._add("fit", model, origin, ("parameter",), _leaves(fitted_state(forecaster)))
+
+    def asked_rows(self, model: str, origin: int, rows: Rows) -> None:
+        """Features of the rows to be forecast."""
+        if rows.X.width:
+            self._add("asked rows", model, origin, KEYS, _featured(rows))
+
+    def cell(self, model: str, origin: int, cell: Cell) -> None:
+        """The answer: values, statuses, reasons; then seed, row counts and warnings."""
+        self._add("forecast", model, origin, ("series_id", "horizon", "quantile"), cell.frame.drop("origin"))
+        facts = {name: value for name, value in cell.facts.items() if name not in EXCLUDED}
+        self._add("facts", model, origin, ("parameter",), _leaves(facts))
+
+    def _add(self, stage: str, model: str, origin: int, keys: tuple[str, ...], table: pl.DataFrame) -> None:
+        self.handovers.append(Handover(stage, model, origin, keys, table))
+
+    def _chosen(self, sets: Mapping[int, TrainingSet]) -> pl.DataFrame:
+        plan, experiment = self.plan, self.plan.experiment
+        parts = [
+            pl.DataFrame(
+                {
+                    "horizon": np.full(len(some.origins), experiment.horizons[place]),
+                    "pseudo_origin": pl.Series(plan.known[some.origins]).cast(pl.Datetime("us", "UTC")),
+                    "series_id": pl.Series(experiment.target.series, dtype=pl.String()).gather(some.series),
+                    "period": plan.end_days[some.origins, place].astype("datetime64[D]"),
+                }
+            )
+            for place, some in sorted(sets.items())
+        ]
+        return pl.concat(parts) if parts else pl.DataFrame()
+
+
+KEYS = ("series_id", "pseudo_origin", "horizon", "period")
+
+
+def first_differences(expected: Sequence[Handover], found: Sequence[Handover]) -> Iterator[tuple[Handover, Difference]]:
+    """For every model the first hand-over, in the order of work, that is not the same bits."""
+    mine = {(one.stage, one.model, one.origin): one for one in expected}
+    theirs = {(one.stage, one.model, one.origin): one for one in found}
+    order = [*mine, *(key for key in theirs if key not in mine)]
+    shared = False
+    done: set[str] = set()
+    for key in sorted(order, key=lambda one: (one[2], STAGES.index(one[0]))):
+        stage, model, origin = key
+        if model in done or shared:
+            continue
+        one, other = mine.get(key), theirs.get(key)
+        if one is None or other is None:
+            there = one or other
+            assert there is not None  # noqa: S101 - the key comes from one of them
+            missing = ("handed over", "nothing") if other is None else ("nothing", "handed over")
+            difference: Difference | None = Difference("", "", "", *missing, there.table.height)
+        else:
+            difference = compare(one, other)
+        if difference is not None:
+            done.add(model)
+            shared = not model
+            yield (one or other or Handover(stage, model, origin, (), pl.DataFrame())), difference
+
+
+def compare(expected: Handover, found: Handover) -> Difference | None:
+    """The first difference of two hand-overs of one stage; None = the same bits."""
+    one, other = expected.table, found.table
+    keys = [name for name in expected.keys if name in one.columns]
+    if expected.stage == "frozen rows":  # which rows are there is the labels' affair, and those came later
+        one, other = (a.join(b, on=keys, how="semi", maintain_order="left") for a, b in ((one, other), (other, one)))
+    extra = sorted(set(one.columns) ^ set(other.columns))
+    if extra:
+        here = extra[0] in one.columns
+        return Difference("", "", extra[0], "a column" if here else "none", "none" if here else "a column", 1)
+    if not _same(one.select(keys), other.select(keys)):
+        return _rows_differ(one, other, keys)
+    marks = {name: _unequal(one[name], other[name]) for name in one.columns if name not in keys}
+    wrong = [name for name, mark in marks.items() if mark.any()]
+    if not wrong:
+        return None
+    row = min(int(np.argmax(marks[name])) for name in wrong)
+    column = next(name for name in wrong if marks[name][row])
+    cells = int(sum(int(mark.sum()) for mark in marks.values()))
+    return Difference(*_place(one, keys, row), column, _text(one[column][row]), _text(other[column][row]), cells)
+
+
+def _rows_differ(one: pl.DataFrame, other: pl.DataFrame, keys: list[str]) -> Difference:
+    lost = one.join(other, on=keys, how="anti", nulls_equal=True)
+    new = other.join(one, on=keys, how="anti", nulls_equal=True)
+    if not lost.height and not new.height:
+        return Difference("", "", "", f"{one.height} rows", f"{other.height} rows in another order or number", 1)
+    source, said = (new, ("no such row", "a row")) if new.height else (lost, ("a row", "no such row"))
+    return Difference(*_place(source, keys, 0), "", *said, lost.height + new.height)
+
+
+def _place(table: pl.DataFrame, keys: list[str], row: int) -> tuple[str, str]:
+    """Series and the other keys of a row, as text."""
+    series = str(table["series_id"][row]) if "series_id" in table.columns else ""
+    rest = [f"{name} {_text(table[name][row])}" for name in keys if name != "series_id"]
+    return series, ", ".join(rest)
+
+
+def _text(value: object) -> str:
+    if hasattr(value, "isoformat"):
+        return str(value.isoformat())
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _same(one: pl.DataFrame, other: pl.DataFrame) -> bool:
+    return one.height == other.height and all(not _unequal(one[name], other[name]).any() for name in one.columns)
+
+
+def _unequal(one: pl.Series, other: pl.Series) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """[row] whether two columns differ by a bit (a missing value equals a missing value)."""
+    if one.dtype == pl.Float64 and other.dtype == pl.Float64:
+        absent = one.is_null().to_numpy() | other.is_null().to_numpy()
+        bits = (column.fill_null(0.0).to_numpy().view(np.int64) for column in (one, other))
+        out: np.ndarray[tuple[int], np.dtype[np.bool_]] = np.not_equal(*bits)
+        nothing = absent & (one.is_null().to_numpy() != other.is_null().to_numpy())
+        return np.where(absent, nothing, out)
+    marks: np.ndarray[tuple[int], np.dtype[np.bool_]] = one.ne_missing(other).to_numpy()
+    return marks
+
+
+def _featured(rows: Rows) -> pl.DataFrame:
+    return pl.concat([rows.keys, rows.X.cast(pl.Float64)], how="horizontal")
+
+
+def _known(snapshot: Snapshot) -> pl.DataFrame:
+    vintages = [panel.vintage[np.nonzero(~np.isnan(panel.values))] for panel in snapshot.panels]  # as `frame` has them
+    flat = np.concatenate([np.empty(0, dtype=np.int64), *vintages])
+    return snapshot.frame().with_columns(pl.Series("vintage", flat, dtype=pl.Int64()))
+
+
+def _issued(snapshot: Snapshot) -> pl.DataFrame:
+    rows = [
+        (issue.source, issue.series_id, issue.issued_at, step, int(ordinal), float(quantile), float(value))
+        for issue in snapshot.issues
+        for step, (ordinal, quantile, value) in enumerate(
+            zip(issue.ordinals, issue.quantiles, issue.values, strict=True)
+        )
+    ]
+    known = [
+        (
+            issue.source,
+            issue.series_id,
+            issue.issued_at,
+            -1 - place,
+            issue.known_first + place,
+            float("nan"),
+            float(value),
+        )
+        for issue in snapshot.issues
+        for place, value in enumerate(issue.known)
+    ]
+    schema = {
+        "source": pl.String(), "series_id": pl.String(), "issued_at": pl.Int64(), "step": pl.Int64(),
+        "ordinal": pl.Int64(), "quantile": pl.Float64(), "value": pl.Float64(),
+    }  # fmt: skip
+    return pl.DataFrame(rows + known, schema=schema, orient="row")
+
+
+def _leaves(value: object) -> pl.DataFrame:
+    """Every number and word inside a JSON value, by its path."""
+    found = list(_walk("", value))
+    schema = {"parameter": pl.String(), "value": pl.String()}
+    return pl.DataFrame(found, schema=schema, orient="row")
+
+
+def _walk(path: str, value: object) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for name in sorted(value, key=str):
+            yield from _walk(f"{path}.{name}" if path else str(name), value[name])
+    elif isinstance(value, (list, tuple)):
+        for place, item in enumerate(value):
+            yield from _walk(f"{path}[{place}]", item)
+    else:
+        yield path, repr(value) if isinstance(value, float) else json.dumps(value, default=str)

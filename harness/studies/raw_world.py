@@ -1,0 +1,311 @@
+"""The raw input read again with everything published later altered, so that reading and lag rules are in the proof.
+
+When a row became public is read here by plain means of its own, not by those under test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from harness.core.frames import UTC_INSTANT
+from harness.core.series import AVAILABILITIES, Series
+from harness.core.time import NEVER, period_containing, period_ends
+from harness.data.archive import Archive
+from harness.data.changes import ChangeFile
+from harness.data.dataset import find_dataset, load_dataset
+from harness.data.declared import Dataset, Source
+from harness.data.derive import ASSUMED
+from harness.data.ingest import ingest
+from harness.data.lags import release_micros
+from harness.data.stamps import period_of
+from harness.data.tables import RawTable
+from harness.record.home import Home
+from harness.studies.handover import Handover
+from harness.studies.worlds import known_from
+
+Flags = NDArray[np.bool_]
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+UNKNOWN = NEVER
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Alters every value published after an instant, and every forecast issued after it.
+
+    Attributes:
+        cut: microseconds UTC.
+        seed: of the noise.
+        drop: take the rows out instead of giving them other values.
+    """
+
+    cut: int
+    seed: int
+    drop: bool = False
+
+    def observations(self, dataset: Dataset, source: Source, table: RawTable) -> RawTable:
+        """Values of rows that were public only later."""
+        names = dict(dataset.in_file)
+        if source.layout == "wide":
+            frame = table.frame
+            for bare in source.series:
+                late = self._late(table, source, dataset.declared(bare))
+                frame = self._altered(frame, names[bare], late, source)
+            return replace(table, frame=frame)
+        column = source.column("series")
+        name = table.frame[column].cast(pl.String) if column else None
+        late = np.zeros(table.frame.height, dtype=bool)
+        for bare in source.series:
+            mine = np.ones(len(late), bool) if name is None else (name == names[bare]).fill_null(value=False).to_numpy()
+            late |= mine & self._late(table, source, dataset.declared(bare))
+        if self.drop:
+            return replace(table, frame=table.frame.filter(~pl.Series(late)))
+        return replace(table, frame=self._altered(table.frame, source.column("value"), late, source))
+
+    def publications(self, dataset: Dataset, source: Source, table: RawTable) -> RawTable:
+        """A list of publications ends at the cut when rows are taken out."""
+        if not self.drop:
+            return table
+        zone = dataset.declared(source.series[0]).zone
+        late = stamped(table.frame["published_at"], zone, source.zone, source.text.date_format) > self.cut
+        return replace(table, frame=table.frame.filter(~pl.Series(late)))
+
+    def forecasts(self, dataset: Dataset, table: RawTable) -> RawTable:
+        """Forecasts issued later."""
+        declared = dataset.forecasts
+        assert declared is not None  # noqa: S101 - there is a table
+        columns = dict(declared.columns)
+        zone = dataset.series[0].zone
+        late = stamped(table.frame[columns["issued_at"]], zone, declared.zone, declared.text.date_format) > self.cut
+        if self.drop and not late.all():
+            kept = table.frame.filter(~pl.Series(late))
+            if kept[columns["source"]].n_unique() == table.frame[columns["source"]].n_unique():
+                return replace(table, frame=kept)
+        values = _noise(table.frame, columns["value"], late, self.seed, declared.text.decimal_mark)
+        return replace(table, frame=table.frame.with_columns(values))
+
+    def _late(self, table: RawTable, source: Source, series: Series) -> Flags:
+        """[row] whether the row was public only after the cut."""
+        if source.dated_by:
+            own = stamped(table.frame[source.dated_by], series.zone, source.zone, source.text.date_format)
+        else:
+            own = ruled(table.frame[source.column("period")], source, series)
+        late: Flags = (own != UNKNOWN) & (own > self.cut)
+        return late
+
+    def _altered(self, frame: pl.DataFrame, column: str, late: Flags, source: Source) -> pl.DataFrame:
+        if self.drop:
+            kept = pl.Series(~late)
+            return frame.with_columns(pl.when(kept).then(pl.col(column)).otherwise(None).alias(column))
+        return frame.with_columns(_noise(frame, column, late, self.seed, source.text.decimal_mark))
+
+
+def stamped(column: pl.Series, zone: str, source_zone: str, date_format: str) -> NDArray[np.int64]:
+    """[row] microseconds UTC at which a stamp says something was public; a day is its end in the series' zone."""
+    read = {value: _read(value, date_format) for value in column.unique().to_list()}
+    told = [moment for moment in read.values() if isinstance(moment, datetime)]
+    days = all(moment.tzinfo is None and moment.time() == time() for moment in told)
+    found = {value: _instant(moment, zone, source_zone, days=days) for value, moment in read.items()}
+    return np.array([found[value] for value in column.to_list()], dtype=np.int64)
+
+
+def _read(value: object, date_format: str) -> date | datetime | None:
+    if value is None or isinstance(value, (date, datetime)):
+        return value
+    text = str(value).strip()
+    if date_format:
+        try:
+            return datetime.strptime(text, date_format)  # noqa: DTZ007 - the zone is given beside it
+        except ValueError:
+            pass
+    try:
+        return date.fromisoformat(text) if len(text) <= len("2020-01-01") else datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _instant(moment: date | datetime | None, zone: str, source_zone: str, *, days: bool) -> int:
+    if moment is None:
+        return UNKNOWN
+    if isinstance(moment, datetime) and not days:
+        local = moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(source_zone or zone))
+        return (local - EPOCH) // timedelta(microseconds=1)
+    day = moment.date() if isinstance(moment, datetime) else moment
+    end = datetime.combine(day + timedelta(days=1), time(), ZoneInfo(zone))
+    return (end - EPOCH) // timedelta(microseconds=1)
+
+
+def ruled(column: pl.Series, source: Source, series: Series) -> NDArray[np.int64]:
+    """[row] microseconds UTC at which the lag rule publishes a row's period."""
+    found: dict[object, int] = {}
+    for value in column.unique().to_list():
+        try:
+            end = period_of(value, series.parsed, source.stamp, source.text.date_format)
+            ordinal = np.array([period_containing(series.parsed, end)], dtype=np.int64)
+            found[value] = int(release_micros(series, ordinal)[0])
+        except ValueError:
+            found[value] = UNKNOWN
+    return np.array([found[value] for value in column.to_list()], dtype=np.int64)
+
+
+def _noise(frame: pl.DataFrame, column: str, late: Flags, seed: int, decimal_mark: str) -> pl.Series:
+    """A column with other numbers in some rows: the same row, told twice, gets the same number."""
+    given = frame[column]
+    others = [name for name in frame.columns if name != column]
+    key = frame.select(pl.concat_str([pl.col(name).cast(pl.String).fill_null("") for name in others], separator="|"))
+    bits = key.to_series().hash(seed).to_numpy()
+    share = (bits >> np.uint64(12)).astype(np.float64) / 2.0**52
+    sign = np.where(bits & np.uint64(1), 1.0, -1.0)
+    wild = sign * np.round(10.0 ** (9.0 * share - 3.0), 6)
+    chosen = pl.Series(late) & given.is_not_null()
+    if given.dtype == pl.String:
+        texts = pl.Series([f"{number:.6f}".replace(".", decimal_mark) for number in wild.tolist()])
+        return texts.zip_with(chosen, given).alias(column)
+    return pl.Series(wild).zip_with(chosen, given.cast(pl.Float64)).alias(column)
+
+
+def datasets_of(names: Sequence[str], folder: str) -> list[Dataset]:
+    """The datasets of an experiment, as their folders declare them now."""
+    return [load_dataset(find_dataset(name, Path(folder) if folder else None)) for name in names]
+
+
+def read_again(
+    datasets: Sequence[Dataset], others: Sequence[str], changes: ChangeFile, home: Home, alter: Later | None
+) -> ChangeFile:
+    """Ingest datasets, and append what came by other ways, into an archive of its own, and export it.
+
+    Args:
+        datasets: what is read from its files.
+        others: stored ids of series that belong to none of them; their statements are appended again.
+        changes: the archive view those are taken from.
+        home: an empty home folder, to be thrown away.
+        alter: what is altered first; None = nothing.
+
+    Raises:
+        UserError: an altered table cannot be ingested.
+    """
+    archive = Archive.open(home.archive)
+    for dataset in datasets:
+        ingest(dataset.folder, archive, raw_dir=home.raw, alter=alter)
+    for name in others:
+        _append_again(archive, changes, name, alter)
+    return ChangeFile.open(archive.export(home.changes), verify=False)
+
+
+def _append_again(archive: Archive, changes: ChangeFile, name: str, alter: Later | None) -> None:
+    """State the values of one series again, publication by publication."""
+    series, code = changes.series[name], changes.code_of(name)
+    archive.define(series)
+    rows = np.flatnonzero((changes.code == code) & (changes.availability != ASSUMED))
+    late = np.zeros(len(rows), bool) if alter is None else changes.published[rows] > alter.cut
+    value = changes.value[rows].copy()
+    if alter is not None and not alter.drop:
+        random = np.random.default_rng([alter.seed, code])
+        value[late & ~np.isnan(value)] = random.standard_normal(int((late & ~np.isnan(value)).sum())) * 1e4
+    kept = ~late if alter is not None and alter.drop else np.ones(len(rows), bool)
+    told = publications_frame(changes, name)
+    if alter is not None and alter.drop:
+        told = told.filter(pl.col("published_at").cast(pl.Int64) <= alter.cut)
+    frame = pl.DataFrame(
+        {
+            "series_id": [name] * len(rows),
+            "period": period_ends(series.parsed, changes.period[rows].astype(np.int64)),
+            "published_at": pl.Series(changes.published[rows]).cast(UTC_INSTANT),
+            "value": pl.Series(value).fill_nan(None),
+            "availability": pl.Series(AVAILABILITIES).gather(changes.availability[rows].astype(np.int64)),
+            "value_known_at": _instants(changes.vintage[rows]),
+        }
+    ).filter(pl.Series(kept))
+    if frame.height:
+        countable = bool(changes.publications_of(name).countable.all())
+        archive.append(frame, source="again", coverage="changes", publications=told if countable else None)
+    if not changes.forecasts.filter(pl.col("code") == code).is_empty():
+        archive.append_forecasts(_issued_again(changes, name, alter))
+
+
+def _instants(micros: NDArray[np.int64]) -> pl.Series:
+    given = pl.Series(micros)
+    return given.zip_with(given != NEVER, pl.Series([None], dtype=pl.Int64).new_from_index(0, len(given))).cast(
+        UTC_INSTANT
+    )
+
+
+def publications_frame(changes: ChangeFile, name: str) -> pl.DataFrame:
+    """The publications of one series as `Archive.append` takes them."""
+    series, told = changes.series[name], changes.publications_of(name)
+    return pl.DataFrame(
+        {
+            "series_id": [name] * len(told.published),
+            "published_at": pl.Series(told.published).cast(UTC_INSTANT),
+            "first": period_ends(series.parsed, told.first.astype(np.int64)),
+            "last": period_ends(series.parsed, told.last.astype(np.int64)),
+            "complete": told.complete,
+            "captured": told.captured,
+        }
+    )
+
+
+def _issued_again(changes: ChangeFile, name: str, alter: Later | None) -> pl.DataFrame:
+    series = changes.series[name]
+    mine = changes.forecasts.filter(pl.col("code") == changes.code_of(name))
+    if alter is not None:
+        late = pl.col("issued") > alter.cut
+        noise = pl.Series("noise", np.random.default_rng(alter.seed).standard_normal(mine.height) * 1e4)
+        mine = mine.with_columns(pl.when(late).then(noise).otherwise("value").alias("value"))
+        mine = mine.filter(~late) if alter.drop else mine
+    return mine.select(
+        "source",
+        pl.lit(name).alias("series_id"),
+        pl.col("issued").cast(UTC_INSTANT).alias("issued_at"),
+        pl.Series("period", period_ends(series.parsed, mine["period"].to_numpy().astype(np.int64))),
+        "quantile",
+        "value",
+        _instants(mine["cutoff"].fill_null(NEVER).to_numpy()).alias("data_cutoff"),
+        "conditioning",
+        "backfilled",
+    )
+
+
+def told_by(changes: ChangeFile, names: Sequence[str], cut: int, *, by_vintage: bool) -> tuple[Handover, Handover]:
+    """What an archive view says of some series up to an instant: its changes and its publications.
+
+    Args:
+        changes: the archive view.
+        names: stored ids; those it does not have are left out.
+        cut: microseconds UTC.
+        by_vintage: as for `worlds.known_from`.
+    """
+    ids = pl.Series(changes.ids, dtype=pl.String())
+    mine = np.isin(changes.code, [changes.codes[name] for name in names if name in changes.codes])
+    rows = np.flatnonzero(mine & (known_from(changes, by_vintage=by_vintage) <= cut))
+    values = pl.DataFrame(
+        {
+            "series_id": ids.gather(changes.code[rows]),
+            "ordinal": changes.period[rows],
+            "published": changes.published[rows],
+            "value": changes.value[rows],
+            "availability": changes.availability[rows],
+            "vintage": changes.vintage[rows],
+        }
+    ).sort("series_id", "published", "ordinal")
+    told = changes.publications
+    chosen = np.flatnonzero(
+        np.isin(told.code, [changes.codes[name] for name in names if name in changes.codes]) & (told.published <= cut)
+    )
+    events = pl.DataFrame(
+        {
+            "series_id": ids.gather(told.code[chosen]),
+            **{name: getattr(told, name)[chosen] for name in ("published", "first", "last", "complete", "captured")},
+        }
+    ).sort(pl.all())
+    return (
+        Handover("archive", "", 0, ("series_id", "ordinal", "published"), values),
+        Handover("publications", "", 0, tuple(events.columns), events),
+    )
