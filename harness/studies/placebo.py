@@ -91,8 +91,8 @@ def placebo(
 
     Returns:
         A check with table `placebo` (columns of `PLACEBO_SCHEMA`): failed where a model wins more often than its
-        bound; not shown where a circular shift has no room, no learner has an own-history version, or there are too
-        few origins to test.
+        bound; not shown where a circular shift has no room, a learner has no own-history version, or there are too few
+        origins or worlds to tell.
 
     Raises:
         UserError: as `backtest.runner.execute`.
@@ -248,6 +248,7 @@ def _judged(kind: str, tried: list[_Tried], tries: int, most: int) -> pl.DataFra
         p_values = [one.p_value for one in mine if one.p_value is not None]
         wins = sum(p < LEVEL for p in p_values) if kind == CIRCULAR else sum(ratio < 1.0 for ratio in ratios)
         testable = bool(p_values) and all(one.enough for one in mine) if kind == CIRCULAR else bool(ratios)
+        testable = testable and most < tries  # with too few worlds not even winning in all of them is more than luck
         verdict: Verdict = (FAILED if wins > most else PASSED) if testable else NOT_SHOWN
         mean = sum(ratios) / len(ratios) if ratios else None
         least = min(p_values, default=None)

@@ -68,6 +68,7 @@ def test_what_cannot_be_tried_is_not_shown(place: Path, changes: Path, tmp_path:
     check = placebo(plan, changes, Home(tmp_path), workers=1, redraws=1)
     assert check.verdict == NOT_SHOWN
     assert "without an own-history version: ridge" in check.said
+    assert verdicts(check, INDEPENDENT, "ridge") == {NOT_SHOWN}  # one redraw: even always winning would be luck
     far = FeatureBlock("gdp", series="gdp", transform=Transform("log_growth", 1), latest=(20,))
     asked = longer((RIDGE,), place)
     plan = plan_of(replace(asked, features=(asked.features[0], far)), changes)
