@@ -14,7 +14,7 @@ from harness.core.time import NEVER
 from harness.data.archive import questions
 from harness.data.archive.announcing import event_rows, final_values, member_rows
 from harness.data.archive.store import query
-from harness.data.changes import MANIFEST, manifest_hash
+from harness.data.changes import FORMAT, MANIFEST, manifest_hash
 from harness.data.declaration import Catalogue, series_to_text
 from harness.data.saving import write_changes
 
