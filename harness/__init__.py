@@ -92,7 +92,7 @@ _MODULES: Final = MappingProxyType(
 )
 
 
-def audit(
+def audit(  # noqa: PLR0913 - the options of a verb, all by keyword
     experiment: Experiment | str | Path,
     archive: Archive | None = None,
     *,
