@@ -1,24 +1,22 @@
-"""Writing a change folder: Arrow files under the hash of their content, complete or not there at all."""
+"""The change folder of an open archive: what its tables hold, sorted and coded as the change file wants it."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from harness.core.time import NEVER
 from harness.data.archive import questions
+from harness.data.archive.announcing import event_rows, final_values, member_rows
 from harness.data.archive.store import query
-from harness.data.changes import FILES, FORMAT, MANIFEST, manifest_hash
+from harness.data.changes import FORMAT, MANIFEST, manifest_hash
 from harness.data.declaration import Catalogue, series_to_text
-from harness.record.files import sha256_of, sync_folder, unused_name
+from harness.data.saving import write_changes
 
 CHANGES = f"""
 SELECT code, period::BIGINT AS period, published, coalesce(value, 'nan'::DOUBLE) AS value, availability,
@@ -40,23 +38,12 @@ def export_changes(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, 
     state = questions.state(connection)
     for manifest in sorted(folder.glob(f"*/{MANIFEST}")):
         text = manifest.read_bytes()
-        if manifest_hash(text) == manifest.parent.name and json.loads(text)["state"] == state:
+        if manifest_hash(text) != manifest.parent.name:
+            continue
+        # a folder of an earlier form is left alone, and the state written once more in the present one
+        if (json.loads(text)["format"], json.loads(text)["state"]) == (FORMAT, state):
             return manifest.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = unused_name(folder)
-    temporary.mkdir()
-    try:
-        for name, table in _tables(connection, catalogue):
-            _write(temporary / FILES[name], table)
-        hashes = {file: sha256_of(temporary / file) for file in FILES.values()}
-        text = json.dumps({"format": FORMAT, "state": state, "files": hashes}, sort_keys=True).encode()
-        with (temporary / MANIFEST).open("wb") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        return _moved(temporary, folder / manifest_hash(text))
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    return write_changes(folder, dict(_tables(connection, catalogue)), state=state)
 
 
 def _tables(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> list[tuple[str, Mapping[str, pl.Series]]]:
@@ -66,12 +53,21 @@ def _tables(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> list
     for place, name in enumerate(ids):
         rank[catalogue.codes[name]] = place
 
-    def read(text: str, order: tuple[str, ...]) -> dict[str, pl.Series]:
+    def read(text: str, order: tuple[str, ...], more: pl.DataFrame | None = None) -> dict[str, pl.Series]:
         frame = query(connection, text)
+        return coded(
+            frame if more is None else pl.concat([frame, more.select(frame.columns).cast(frame.schema)]), order
+        )
+
+    def coded(frame: pl.DataFrame, order: tuple[str, ...]) -> dict[str, pl.Series]:
         codes = pl.Series("code", rank[frame["code"].to_numpy()])
         return frame.with_columns(codes).sort(order).to_dict()
 
-    known = questions.known(connection)
+    known, finals = questions.known(connection), final_values(connection, catalogue)
+    stated = finals.select(
+        "code", "published", pl.col("period").alias("first"), pl.col("period").alias("last"),
+        complete=pl.lit(value=False), captured=pl.lit(value=True), countable=pl.lit(value=True),
+    )  # fmt: skip
     series = {
         "code": pl.Series(range(len(ids)), dtype=pl.Int32),
         "id": pl.Series(ids, dtype=pl.String),
@@ -80,41 +76,12 @@ def _tables(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> list
     }
     return [
         ("series", series),
-        ("changes", read(CHANGES, ("published", "code", "period"))),
+        ("changes", read(CHANGES, ("published", "code", "period"), finals)),
         (
             "publications",
-            read(PUBLICATIONS, ("published", "code", "first", "last", "complete", "countable", "captured")),
+            read(PUBLICATIONS, ("published", "code", "first", "last", "complete", "countable", "captured"), stated),
         ),
         ("forecasts", read(FORECASTS, ("issued", "source", "code", "period", "quantile"))),
+        ("events", coded(event_rows(connection, catalogue), ("announced", "code", "ex", "kind"))),
+        ("members", coded(member_rows(connection), ("announced", "universe", "code", "first"))),
     ]
-
-
-def _write(path: Path, columns: Mapping[str, pl.Series]) -> None:
-    table = pa.table({name: _plain(column) for name, column in columns.items()})
-    with path.open("wb") as stream:
-        with pa.ipc.new_file(stream, table.schema) as writer:
-            writer.write_table(table)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _plain(column: pl.Series) -> pa.Array:
-    """One buffer of the values alone: bitmaps carry padding, and equal content must be equal bytes."""
-    if column.dtype.is_numeric() and not column.null_count():
-        return pa.array(column.rechunk().to_numpy())
-    if column.dtype == pl.Boolean:
-        return pa.array(column.cast(pl.UInt8).to_numpy())
-    return pa.array(column.to_list(), type=column.to_arrow().type)
-
-
-def _moved(temporary: Path, final: Path) -> Path:
-    if not final.exists():
-        try:
-            temporary.rename(final)
-        except OSError:
-            # another process wrote the same content first
-            if not final.exists():
-                raise
-        else:
-            sync_folder(final.parent)
-    return final
