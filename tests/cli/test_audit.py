@@ -10,6 +10,7 @@ import pytest
 
 import harness as hs
 from harness.cli import main
+from harness.core.errors import DamagedError
 from harness.record.audits import AuditRecord, read_audit, write_audit
 from harness.record.home import Home
 from harness.report.audit import audit_section, audit_text
@@ -138,7 +139,7 @@ def test_an_audit_in_python_gives_verdicts_evidence_and_figures_and_keeps_what_i
 
 
 @pytest.mark.parametrize("damage", ["a table", "a lost table", "the record", "another record"])
-def test_a_damaged_audit_is_refused_in_one_sentence_and_a_new_one_heals_it(
+def test_a_damaged_audit_is_told_in_one_line_beside_the_results_and_a_new_one_heals_it(
     damage: str, small: Path, uk_home: Home, capsys: Capture
 ) -> None:
     run = hs.backtest(seeded(small, 104), workers=1)
@@ -154,12 +155,12 @@ def test_a_damaged_audit_is_refused_in_one_sentence_and_a_new_one_heals_it(
         (folder / "audit.json").write_bytes((folder / "audit.json").read_bytes()[:40])
     else:
         (folder / "audit.json").write_text(json.dumps(["not", "an", "audit"]))
-    for verb in (["show", run.id], ["report", run.id]):
-        assert main(verb) == 2
-        err = capsys.readouterr().err
-        assert "Traceback" not in err
-        assert "audit" in err
-        assert len(err.strip().splitlines()) == 1
+    text = shown(run.id, capsys)
+    assert "leakage audit: its record cannot be used" in text
+    assert "leakage audit: fail" not in text
+    assert "its record cannot be used" in run.report().read_text()
+    with pytest.raises(DamagedError):
+        run.audit()
     write_audit(uk_home, run.id, {**facts, "verdict": "pass"}, {"findings": findings})
     assert "leakage audit: pass" in shown(run.id, capsys)
 
