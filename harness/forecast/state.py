@@ -13,8 +13,8 @@ from harness.forecast.steps.stepped import Stepped
 def fitted_state(forecaster: Forecaster) -> object:
     """What steps and model fitted; of a user's class only what it can dump, as its other attributes are its own."""
     if isinstance(forecaster, Stepped):
-        behind = {horizon: fitted_state(model) for horizon, model in forecaster.fitted_models().items()}
-        return {"steps": forecaster.fitted_parameters(), "models": behind}
+        then = {horizon: fitted_state(model) for horizon, model in forecaster.fitted_models().items()}
+        return {"steps": forecaster.fitted_parameters(), "then": then}
     if isinstance(forecaster, Storable):
         text = forecaster.dump()
         try:
