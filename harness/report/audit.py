@@ -13,6 +13,8 @@ from harness.report.text import seconds, table
 SHOWN = 12
 """Findings of one check printed at most."""
 ORDER = ("scramble", "control", "isolation", "outcomes", "facts", "placebo", "premium", "stress")
+PRINTED = ("scramble", "control", "placebo", "circular", "innovations", "premium", "stress")
+"""Tables printed as text; the others are on the page and beside the record."""
 EVIDENCE = ("how", "origin", "stage", "place", "model", "series_id", "row", "column", "expected", "found")
 PASSES = "pass within the pipeline"
 
@@ -37,13 +39,17 @@ def audit_text(record: AuditRecord) -> str:
             if found.height > SHOWN:
                 lines.append(f"  and {found.height - SHOWN} more: findings.parquet")
         for title, figures in _figures(record, name):
+            if title not in PRINTED:
+                continue
             lines.append(f"  {title}")
             rows = [[_short(value) for value in row] for row in figures.iter_rows()]
             lines.append(table(figures.columns, rows, left=1, indent="  "))
         parts.append("\n".join(lines))
+    others = sorted(name for name in record.tables if name.partition(".")[2] not in ("", *PRINTED))
+    parts.append(f"More tables: {', '.join(others)}" if others else "")
     parts.append(_price(record))
     parts.append("Not provable here\n" + "\n".join(f"  - {text}" for text in _limits(record)))
-    return "\n\n".join(parts)
+    return "\n\n".join(part for part in parts if part)
 
 
 def audit_section(record: AuditRecord | None, name: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,10 +20,10 @@ from harness.data.dataset import find_dataset
 from harness.record.audits import read_audit, write_audit
 from harness.record.home import Home
 from harness.record.platform import available_cores, code_version, numeric_platform
-from harness.studies.checks import Say, Work, control_check, isolation_check, scramble_check
+from harness.studies.checks import Say, Work, control_check, facts_check, isolation_check, scramble_check
 from harness.studies.children import Places
 from harness.studies.pipeline import board_of, chosen_origins
-from harness.studies.scramble import Ground
+from harness.studies.scramble import Ground, unaltered
 from harness.studies.verdict import FAILED, NOT_PROVABLE, NOT_SHOWN, PASSED, Check, Verdict, findings_frame, worst
 
 SAMPLED = 5
@@ -123,20 +124,29 @@ def audit(
     changes = ChangeFile.open(change_folder)
     plan = build_plan(experiment, changes)
     board = board_of(plan.experiment)
-    ground = Ground(plan, changes, board)
     cadence = max((identity.cadence for _, identity in board), default=1)
     origins = chosen_origins(plan, asked.origins, cadence=cadence)
     workers = max(1, available_cores() if asked.workers is None else asked.workers)
-    work = Work(ground, origins, workers, _places(plan.experiment, home), say or (lambda _: None))
     checks: list[Check] = []
-    for check in (scramble_check, control_check, isolation_check):
-        since = time.perf_counter()
-        for found in check(work):
-            checks.append(replace(found, seconds=time.perf_counter() - since))
+    with tempfile.TemporaryDirectory(prefix="harness-audit-") as folder:
+        ground = _grounded(Ground(plan, changes, board), Path(folder))
+        work = Work(ground, origins, workers, _places(plan.experiment, home), say or (lambda _: None))
+        for check in (scramble_check, control_check, isolation_check, facts_check):
             since = time.perf_counter()
+            for found in check(work):
+                checks.append(replace(found, seconds=time.perf_counter() - since))
+                since = time.perf_counter()
     done = Audit(run_id(plan.experiment, changes), plan.experiment.name, tuple(checks), len(plan.issued))
     _record(done, plan, home)
     return done
+
+
+def _grounded(ground: Ground, folder: Path) -> Ground:
+    """With the raw input read again once, for all origins; where that cannot be done, the checks will say so."""
+    try:
+        return replace(ground, again=unaltered(ground, folder))
+    except UserError:
+        return ground
 
 
 def _places(experiment: Experiment, home: Home) -> Places:

@@ -9,6 +9,7 @@ from pathlib import Path
 import loky
 import polars as pl
 
+from harness.backtest.design import build_design
 from harness.backtest.engine import ONE_THREAD
 from harness.backtest.splits import Plan
 from harness.core.time import local_day
@@ -16,6 +17,8 @@ from harness.data.changes import ChangeFile
 from harness.studies import control as controls
 from harness.studies import isolation
 from harness.studies.children import Places
+from harness.studies.facts import facts
+from harness.studies.pinned import outcomes
 from harness.studies.pipeline import Board, Passage, design_for, passage
 from harness.studies.scramble import HOW, RAW, Ground, Scrambled, frozen, said, scramble
 from harness.studies.verdict import FAILED, NOT_SHOWN, PASSED, Check, Finding
@@ -107,6 +110,7 @@ def _scrambled(work: Work) -> Iterator[Scrambled]:
     """Every sampled origin, in this process or in workers; the findings are the same."""
     ground = work.ground
     workers = work.workers
+    again = None if ground.again is None else ground.again.folder
     bare = [replace(base, questions=()) for base in work.bases]
     if workers < 2 or len(bare) < 2:
         for number, base in enumerate(bare):
@@ -115,7 +119,9 @@ def _scrambled(work: Work) -> Iterator[Scrambled]:
     executor = loky.ProcessPoolExecutor(max_workers=min(workers, len(bare)), env={**ONE_THREAD, "HARNESS_WORKER": "1"})
     try:
         asked = [
-            executor.submit(_scramble_in_worker, ground.plan, ground.changes.folder, ground.board, number, base)
+            executor.submit(
+                _scramble_in_worker, ground.plan, (ground.changes.folder, again), ground.board, number, base
+            )
             for number, base in enumerate(bare)
         ]
         for one in asked:
@@ -124,8 +130,12 @@ def _scrambled(work: Work) -> Iterator[Scrambled]:
         executor.shutdown(wait=True, kill_workers=True)
 
 
-def _scramble_in_worker(plan: Plan, folder: Path, board: Board, number: int, base: Passage) -> Scrambled:
-    ground = Ground(plan, ChangeFile.open(folder, verify=False), board)
+def _scramble_in_worker(
+    plan: Plan, folders: tuple[Path, Path | None], board: Board, number: int, base: Passage
+) -> Scrambled:
+    changes, again = (None if folder is None else ChangeFile.open(folder, verify=False) for folder in folders)
+    assert changes is not None  # noqa: S101 - only the second may be missing
+    ground = Ground(plan, changes, board, again)
     return scramble(ground, base.origin, number=number, base=base)
 
 
@@ -197,3 +207,12 @@ def _isolated(findings: Sequence[Finding], how: str, *, theirs: bool) -> str:
     return (
         f"{ways}{confined}: {len(findings)} other answers or denied accesses, the first at {first.place}: {first.found}"
     )
+
+
+def facts_check(work: Work) -> Iterator[Check]:
+    """Outcomes, labels and rows derived a second time by plain means, and what is odd about the data."""
+    ground = work.ground
+    work.say("outcomes and labels a second time, by plain means")
+    yield outcomes(ground.plan, ground.changes)
+    work.say("facts: rows a second time, and what is odd about the data")
+    yield facts(ground.plan, ground.changes, build_design(ground.plan, ground.changes))

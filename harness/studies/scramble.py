@@ -57,11 +57,13 @@ class Ground:
         plan: the plan.
         changes: the archive view.
         board: the models with their identities.
+        again: the archive view read again from its raw input, unaltered; None = read when it is needed.
     """
 
     plan: Plan
     changes: ChangeFile
     board: Board
+    again: ChangeFile | None = None
 
 
 def scramble(
@@ -146,19 +148,32 @@ def raw_worlds(ground: Ground, folder: Path, later: Later) -> tuple[ChangeFile, 
     Raises:
         UserError: the raw input cannot be read again.
     """
-    experiment = ground.plan.experiment
-    datasets = datasets_of(experiment.datasets, experiment.folder)
-    own = {series.id for dataset in datasets for series in dataset.series}
-    others = [name for name in ground.plan.inputs if name not in own]
-    plain = read_again(datasets, others, ground.changes, Home(folder / "plain"), None)
+    plain = ground.again or unaltered(ground, folder)
     for number, one in enumerate((later, Later(later.cut, later.seed)) if later.drop else (later,)):
         try:
-            return plain, read_again(datasets, others, ground.changes, Home(folder / f"altered{number}"), one)
+            return plain, _again(ground, folder / f"altered{number}", one)
         except UserError:
             if not one.drop:
                 raise
     message = "the last way of altering either returns or raises"
     raise AssertionError(message)
+
+
+def unaltered(ground: Ground, folder: Path) -> ChangeFile:
+    """The archive view read again from the raw input as it is.
+
+    Raises:
+        UserError: the raw input cannot be read again.
+    """
+    return _again(ground, folder / "plain", None)
+
+
+def _again(ground: Ground, home: Path, later: Later | None) -> ChangeFile:
+    experiment = ground.plan.experiment
+    datasets = datasets_of(experiment.datasets, experiment.folder)
+    own = {series.id for dataset in datasets for series in dataset.series}
+    others = [name for name in ground.plan.inputs if name not in own]
+    return read_again(datasets, others, ground.changes, Home(home), later)
 
 
 def _archive_differences(

@@ -277,7 +277,7 @@ def test_a_planted_look_at_the_last_vintage_is_caught_by_that_comparison(
 ) -> None:
     class Leaking(LatestRows):
         def training(self, origins, series, horizons, snapshot):
-            replay = Replay(ChangeFile.open(self._changes), snapshot.series)
+            replay = Replay(self._changes, snapshot.series)
             replay.advance(END)
             return super().training(origins, series, horizons, replay.snapshot(snapshot.target))
 
