@@ -109,9 +109,13 @@ class World:
 
     def ground(self, asked: Experiment, *models: str) -> Ground:
         """Plan and board of an experiment of this world; only the models named are run."""
-        plan = build_plan(with_rivals(replace(asked, folder=str(self.folder))), self.changes)
+        plan = build_plan(with_rivals(self.placed(asked)), self.changes)
         board = tuple(one for one in board_of(plan.experiment) if one[0].name in models)
         return Ground(plan, self.changes, board)
+
+    def placed(self, asked: Experiment) -> Experiment:
+        """The experiment as if its file lay in this world."""
+        return replace(asked, folder=str(self.folder))
 
     @property
     def folder(self) -> Path:
@@ -133,6 +137,31 @@ def monthly(*, at: time = time(9), latency: timedelta = timedelta(0), **more: ob
         pseudo_real_time=True,
     )
     return completed(replace(asked, **more))  # type: ignore[arg-type]
+
+
+FILE = """
+schema = 1
+name = "in_a_file"
+datasets = ["made"]
+[target]
+series = ["gdp"]
+transform = { log_growth = 1 }
+[origins]
+every = "quarter end"
+first = 2011-09-30
+[horizons]
+steps = [0]
+[training]
+minimum = 2
+[features.a]
+series = "a"
+transform = { log_growth = 1 }
+latest = [1]
+[models.ridge]
+kind = "sklearn"
+params = { estimator = "sklearn.linear_model.Ridge" }
+"""
+"""An experiment on this world as somebody would write it."""
 
 
 def quarterly(**more: object) -> Experiment:
@@ -189,7 +218,9 @@ def panel_rows() -> list[tuple[object, ...]]:
             for back in range(min(3, number + 1)):
                 if (name, number - back) == NEVER_STATED:
                     continue
-                value = levels[number - back] * (1 + random.gauss(0, 0.002) * (back > 0))
+                # every other month stands unchanged in its second release
+                revised = back == 2 or (back == 1 and number % 2 == 0)
+                value = levels[number - back] * (1 + random.gauss(0, 0.002) * revised)
                 rows.append((name, month(number - back), released(name, number).isoformat(), round(value, 3)))
     return rows
 
