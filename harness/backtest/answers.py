@@ -22,7 +22,7 @@ ASKED = "asked"
 
 
 class Asked:
-    """The rows one cell must answer: every target series at every horizon, in that order.
+    """The rows one cell must answer: every target series asked at the origin at every horizon, in that order.
 
     Attributes:
         series, horizons: [row] index into the target's series and the experiment's horizons.
@@ -32,9 +32,9 @@ class Asked:
 
     def __init__(self, plan: Plan, origin: int, snapshot: Snapshot, recipe: Recipe) -> None:
         self.plan, self.origin, self.snapshot, self.recipe = plan, origin, snapshot, recipe
-        count, steps = len(plan.experiment.target.series), len(plan.experiment.horizons)
-        self.series: Integers = np.repeat(np.arange(count), steps)
-        self.horizons: Integers = np.tile(np.arange(steps), count)
+        rows, steps = plan.members.rows(origin), len(plan.experiment.horizons)
+        self.series: Integers = np.repeat(rows, steps)
+        self.horizons: Integers = np.tile(np.arange(steps), len(rows))
         ages = [self._issue_age(name) for name in plan.experiment.target.series]
         self.issue_age = np.array(ages)[self.series]
         self.before_issue = np.array([bool(recipe.source) and np.isnan(age) for age in ages])[self.series]
@@ -61,7 +61,7 @@ def blank_cell(asked: Asked, short: Mapping[int, str]) -> pl.DataFrame:
     plan, experiment = asked.plan, asked.plan.experiment
     panel = target_panel(asked.snapshot)
     ends = [panel.timeline.position(int(end)) for end in plan.ends[asked.origin]]
-    last = panel.last[asked.series]
+    last = panel.last[plan.members.places(panel.ids)[asked.series]]
     gap = np.array(ends, dtype=np.int64)[asked.horizons] - np.where(last == NO_POSITION, 0, last)
     public = plan.already_public(asked.origin)[asked.series, asked.horizons]
     status = np.where(public, "already_public", np.where(asked.before_issue, "not_issued", ASKED)).astype(object)

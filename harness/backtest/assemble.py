@@ -100,12 +100,14 @@ def assemble(plan: Plan, changes: ChangeFile, cells: Mapping[str, list[Cell]], r
 
 
 def _truth(plan: Plan) -> pl.DataFrame:
-    """Pinned outcome of every issued (series, origin, horizon)."""
+    """Pinned outcome of every issued (series, origin, horizon) that is asked."""
     issued = np.array(plan.issued)
     names, steps = plan.experiment.target.series, plan.experiment.horizons
     series, rows, places = (
         part.ravel() for part in np.meshgrid(np.arange(len(names)), issued, np.arange(len(steps)), indexing="ij")
     )
+    asked = plan.members.member[rows, series]
+    series, rows, places = series[asked], rows[asked], places[asked]
     requests = plan.request[rows, places]
     table = plan.outcomes
     latest = plan.experiment.target.outcome.kind == "latest"

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from harness.backtest.splits import FATES, USED, Plan, row_fates, target_inputs, training_set
+from harness.backtest.splits import FATES, NO_MEMBER, USED, Plan, row_fates, target_inputs, training_set
 from harness.core.frames import UTC_INSTANT
 from harness.core.recipe import Experiment
 from harness.core.series import AVAILABILITIES
-from harness.core.snapshot import NO_POSITION, target_panel
+from harness.core.snapshot import NO_POSITION, Snapshot, target_panel
 from harness.core.time import NEVER, instant
+from harness.data.adjusted import looks_adjusted
 from harness.data.changes import ChangeFile
 from harness.data.dataset import find_dataset, load_dataset
 from harness.data.past import past_of
@@ -67,6 +68,7 @@ def input_facts(plan: Plan, changes: ChangeFile) -> pl.DataFrame:
                 "known_through": instant(changes.known_through[name]),
                 "licence": series.licence,
                 "source": series.source,
+                "looks_adjusted": looks_adjusted(changes, name),
             }
         )
     return pl.DataFrame(rows).cast({"known_through": UTC_INSTANT})
@@ -82,17 +84,17 @@ def origin_facts(plan: Plan, changes: ChangeFile) -> pl.DataFrame:
     for origin in plan.issued:
         replay.advance(plan.instants[origin])
         snapshot = replay.snapshot(experiment.target, copy=False)
-        last = {name: snapshot.history(name) for name in plan.inputs}
-        known = {
-            name: (history.timeline.end(history.last).isoformat() if history.last != NO_POSITION else "nothing")
-            for name, history in last.items()
-        }
+        known = {name: _newest(snapshot, name) for name in plan.inputs}
+        asked = plan.members.rows(origin)
         public = plan.already_public(origin)
         for place, step in enumerate(experiment.horizons):
             fates = row_fates(plan, origin, place, snapshot)
             kept = training_set(plan, origin, place, snapshot)
             marked = plan.outcomes.hindsight[kept.series, kept.requests]
-            purged = {text: int((fates == code).sum()) for code, text in enumerate(FATES) if code != USED}
+            # a series that was no member at an origin has no row there that could be left out
+            purged = {
+                text: int((fates == code).sum()) for code, text in enumerate(FATES) if code not in (USED, NO_MEMBER)
+            }
             rows.append(
                 {
                     "origin": plan.instants[origin],
@@ -106,10 +108,19 @@ def origin_facts(plan: Plan, changes: ChangeFile) -> pl.DataFrame:
                     "target_periods": kept.periods,
                     "purged": sum(purged.values()),
                     "purged_why": "; ".join(f"{count} {text}" for text, count in purged.items() if count),
-                    "already_public": int(public[:, place].sum()),
+                    "already_public": int(public[asked, place].sum()),
+                    "members": len(asked),
                 }
             )
     return pl.DataFrame(rows).cast({"origin": UTC_INSTANT, "horizon": pl.Int32(), "phase": pl.Int32()})
+
+
+def _newest(snapshot: Snapshot, series_id: str) -> str:
+    """The newest known period of a series, in words."""
+    if series_id not in snapshot.series:
+        return "unannounced"
+    history = snapshot.history(series_id)
+    return history.timeline.end(history.last).isoformat() if history.last != NO_POSITION else "nothing"
 
 
 def public_shares(plan: Plan, changes: ChangeFile) -> dict[str, float]:
@@ -129,7 +140,8 @@ def public_shares(plan: Plan, changes: ChangeFile) -> dict[str, float]:
         panel = target_panel(replay.snapshot(experiment.target, copy=False))
         ends = np.array([panel.timeline.position(int(end)) for end in plan.ends[origin]])
         first = ends - (width if width > 1 else span) + 1
-        known = np.where(panel.last == NO_POSITION, first.min() - 1, panel.last)[:, None]
+        last = panel.last[plan.members.places(panel.ids)[plan.members.rows(origin)]]
+        known = np.where(last == NO_POSITION, first.min() - 1, last)[:, None]
         shares.append(np.clip((known - first[None, :] + 1) / max(span, 1), 0.0, 1.0).mean(axis=0))
     mean = np.mean(shares, axis=0) if shares else np.zeros(len(experiment.horizons))
     return {str(step): round(float(share), 4) for step, share in zip(experiment.horizons, mean, strict=True)}

@@ -43,8 +43,8 @@ def build_design(plan: Plan, changes: ChangeFile, *, last: int | None = None) ->
     for row, moment in enumerate(plan.instants[: None if last is None else last + 1]):
         replay.advance(moment)
         snapshot = replay.snapshot(experiment.target, copy=False)
-        targets = Targets(experiment.target.series, experiment.horizons, plan.end_days[row])
-        design[row] = feature_rows(snapshot, experiment.features, targets)
+        targets = Targets(plan.members.names(row), experiment.horizons, plan.end_days[row])
+        design[row, plan.members.rows(row)] = feature_rows(snapshot, experiment.features, targets)
     return design
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.backtest.splits import Plan, target_inputs
 from harness.core.identity import canonical, derive_seed, digest
-from harness.core.recipe import Experiment, FeatureBlock, Recipe
+from harness.core.recipe import Experiment, FeatureBlock, Recipe, Target
 from harness.data.changes import ChangeFile
 from harness.forecast.features import declared_inputs
 from harness.forecast.user_class import is_user_class
@@ -58,7 +58,15 @@ def cell_seed(identity: RecipeIdentity, experiment: Experiment, origin: str, pur
 
     A forecaster with one model per horizon derives each one's seed from this and the horizon.
     """
-    return derive_seed(identity.text, experiment.target, origin, purpose, experiment.seed)
+    return derive_seed(identity.text, target_identity(experiment.target), origin, purpose, experiment.seed)
+
+
+def target_identity(target: Target) -> dict[str, object]:
+    """What a target asks for, without what only later announcements can add: the series of its universe."""
+    said = {name: getattr(target, name) for name in ("series", "transform", "outcome", "season")}
+    if target.prices != "price":
+        said["prices"] = target.prices
+    return {**said, "series": (), "universe": target.universe} if target.universe else said
 
 
 def cell_keys(
@@ -70,19 +78,17 @@ def cell_keys(
     harness and user code and the lock. Nothing later than the origin enters it, so later data leave it valid.
     """
     experiment = plan.experiment
-    known = [int(plan.known[origin]) for origin in origins]
-    prefixes = changes.prefix_digests(identity.series, identity.sources, known)
+    prefixes = _known_digests(identity, plan, changes, origins)
     fixed = digest(
         purpose,
         identity.text,
         identity.vintage,
-        experiment.target,
+        target_identity(experiment.target),
         experiment.horizons,
         experiment.training,
         experiment.origins.latency,
         experiment.exclude_hindsight,
         experiment.seed,
-        [changes.series[name] for name in identity.series],
         code_hash(),
         lock_hash(),
     )
@@ -94,6 +100,25 @@ def cell_keys(
         targets = (plan.starts[origin].tolist(), plan.ends[origin].tolist(), int(plan.phase[origin]))
         keys.append(digest(fixed, when, targets, schedule[origin], prefix))
     return keys
+
+
+def _known_digests(identity: RecipeIdentity, plan: Plan, changes: ChangeFile, origins: Sequence[int]) -> list[str]:
+    """Identity of the series in the snapshot of each origin: their declarations, and what was known of them."""
+    universe, zone = plan.experiment.target.universe, plan.experiment.origins.zone
+    groups: dict[int, list[int]] = {}
+    for origin in origins:
+        groups.setdefault(int(plan.members.announced[origin]), []).append(origin)
+    found: dict[int, str] = {}
+    for mine in groups.values():
+        announced = plan.members.known(mine[0])
+        hidden = set(plan.members.series) - set(announced)
+        series = [name for name in identity.series if name not in hidden]
+        declared = [changes.series[name] for name in series]
+        known = [int(plan.known[origin]) for origin in mine]
+        prefixes = changes.prefix_digests(series, identity.sources, known, universe=universe)
+        heading = [declared, announced, zone] if universe else [declared]
+        found |= {origin: digest(heading, prefix) for origin, prefix in zip(mine, prefixes, strict=True)}
+    return [found[origin] for origin in origins]
 
 
 def _schedule_digests(plan: Plan) -> list[str]:

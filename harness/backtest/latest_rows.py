@@ -70,9 +70,10 @@ class LatestRows:
                 panels=tuple(one.as_of(int(self._plan.known[origin])) for one in panels),
                 issues=(),
             )
-            targets = Targets(experiment.target.series, experiment.horizons, self._plan.end_days[origin])
-            rows = np.flatnonzero(origins == origin)
-            out[rows] = feature_rows(earlier, self._blocks, targets)[series[rows], horizons[rows]]
+            members = self._plan.members.names(origin)
+            targets = Targets(members, experiment.horizons, self._plan.end_days[origin])
+            rows, place = np.flatnonzero(origins == origin), self._plan.members.places(members)
+            out[rows] = feature_rows(earlier, self._blocks, targets)[place[series[rows]], horizons[rows]]
         return out
 
 

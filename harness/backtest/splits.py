@@ -9,7 +9,18 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from harness.backtest.membership import (
+    Membership,
+    check_members,
+    data_start,
+    known_until,
+    membership,
+    needed_from,
+    with_members,
+)
+from harness.backtest.price_checks import check_prices
 from harness.backtest.schedule import local_instant, origin_instants
+from harness.backtest.target_windows import target_windows
 from harness.core.errors import BeyondKnownError, UnknownNameError, UserError
 from harness.core.recipe import Experiment, Target
 from harness.core.series import Series
@@ -17,18 +28,15 @@ from harness.core.snapshot import Snapshot
 from harness.core.time import (
     MICROSECOND,
     NEVER,
-    Timeline,
     day_before,
     default_season,
     end_of_day,
     instant,
     local_day,
     micros,
-    period_containing,
     period_ends,
 )
 from harness.core.transform import Floats
-from harness.data.calendars import sessions_known
 from harness.data.changes import ChangeFile
 from harness.data.outcomes import MATURED, Outcomes, Windows, outcomes, read_outcomes
 from harness.data.past import past_of
@@ -53,6 +61,7 @@ class Plan:
         request: [origin, horizon] index into the outcomes' requests.
         outcomes: pinned outcomes [series, request].
         until: microseconds up to which the archive's content counts.
+        members: who is asked at each origin.
     """
 
     experiment: Experiment
@@ -68,6 +77,7 @@ class Plan:
     request: Integers
     outcomes: Outcomes
     until: int
+    members: Membership
 
     @property
     def windows(self) -> Windows:
@@ -130,8 +140,11 @@ def training_set(plan: Plan, origin: int, horizon: int, snapshot: Snapshot) -> T
     return TrainingSet(rows.astype(np.int64), series.astype(np.int64), plan.request[rows, horizon], len(distinct))
 
 
-USED, OTHER_PHASE, NOT_MATURED, WAS_PUBLIC, NO_OUTCOME, HINDSIGHT = range(6)
-FATES = ("used", "other phase", "not matured", "already public at its origin", "no outcome", "hindsight excluded")
+USED, OTHER_PHASE, NOT_MATURED, WAS_PUBLIC, NO_OUTCOME, HINDSIGHT, NO_MEMBER = range(7)
+FATES = (
+    "used", "other phase", "not matured", "already public at its origin", "no outcome", "hindsight excluded",
+    "no member at its origin",
+)  # fmt: skip
 
 
 def row_fates(plan: Plan, origin: int, horizon: int, snapshot: Snapshot) -> NDArray[np.int8]:
@@ -156,6 +169,7 @@ def row_fates(plan: Plan, origin: int, horizon: int, snapshot: Snapshot) -> NDAr
     fate[(public != NEVER) & (public <= plan.known[:origin, None])] = WAS_PUBLIC
     fate[(public == NEVER) | (public > plan.known[origin])] = NOT_MATURED
     fate[plan.phase[:origin] != plan.phase[origin]] = OTHER_PHASE
+    fate[~plan.members.member[:origin]] = NO_MEMBER
     if latest:
         rows, series = np.nonzero(fate == USED)
         absent = np.isnan(training_labels(plan, (rows, series, np.full(len(rows), horizon)), snapshot))
@@ -176,7 +190,8 @@ def training_labels(plan: Plan, cells: tuple[Integers, Integers, Integers], snap
         labels: Floats = plan.outcomes.value[series, plan.request[origins, horizons]]
         return labels
     windows = Windows(plan.starts[origins, horizons], plan.ends[origins, horizons])
-    return read_outcomes(snapshot, plan.experiment.target, series, windows)[0]
+    target = snapshot.target or plan.experiment.target
+    return read_outcomes(snapshot, target, plan.members.places(target.series)[series], windows)[0]
 
 
 def build_plan(experiment: Experiment, changes: ChangeFile) -> Plan:
@@ -191,15 +206,17 @@ def build_plan(experiment: Experiment, changes: ChangeFile) -> Plan:
     _require(changes, inputs)
     _require_issues(changes, experiment)
     series = changes.series[_base(experiment)]
-    until = min(changes.known_through[name] for name in inputs)
-    data_start = min(past_of(changes, name).first_published for name in target_inputs(experiment.target))
-    instants, first_issued, first_scored = _origins(experiment, series, data_start, until)
+    check_prices(experiment, changes)
+    until, starting = known_until(changes, inputs), data_start(experiment, changes)
+    instants, first_issued, first_scored = _origins(experiment, series, starting, until)
     known = np.array([micros(moment - experiment.origins.latency) for moment in instants], dtype=np.int64)
-    starts, ends, phase = _targets(experiment, series, instants)
+    starts, ends, phase = target_windows(experiment, series, instants)
     # the origins before any value of the target served to count phases: there is no row to freeze at them
-    drop = min(first_issued, int(np.searchsorted(known, data_start)))
+    drop = min(first_issued, int(np.searchsorted(known, starting)))
     first_issued, first_scored, instants = first_issued - drop, first_scored - drop, instants[drop:]
     known, starts, ends, phase = known[drop:], starts[drop:], ends[drop:], phase[drop:]
+    members = membership(experiment, changes, instants, known)
+    check_members(experiment, members, instants, first_issued)
     asked, place = np.unique(np.stack([starts.ravel(), ends.ravel()]), axis=1, return_inverse=True)
     windows = Windows(asked[0], asked[1])
     plan = Plan(
@@ -216,6 +233,7 @@ def build_plan(experiment: Experiment, changes: ChangeFile) -> Plan:
         place.reshape(starts.shape).astype(np.int64),
         outcomes(changes, experiment.target, windows, until=until),
         until,
+        members,
     )
     _check_real_time(plan, changes)
     _check_outcomes(plan)
@@ -223,7 +241,8 @@ def build_plan(experiment: Experiment, changes: ChangeFile) -> Plan:
 
 
 def resolved(experiment: Experiment, changes: ChangeFile) -> Experiment:
-    """The experiment with the origins' zone and the season filled in from the target series where they are blank."""
+    """The experiment with the universe's series, the origins' zone and the season filled in where they are blank."""
+    experiment = replace(experiment, target=with_members(experiment.target, changes))
     series = changes.series[_base(experiment)]
     zone = experiment.origins.zone or series.zone
     season = experiment.target.season or default_season(series.parsed.kind)
@@ -292,70 +311,16 @@ def _origins(experiment: Experiment, series: Series, data_start: int, until: int
     return found, max(0, first_scored - origins.warm_up), first_scored
 
 
-def _targets(experiment: Experiment, series: Series, instants: list[datetime]) -> tuple[Integers, Integers, Integers]:
-    """Ordinals of the target windows [origin, horizon] and the phase of every origin [origin]."""
-    steps = np.array(experiment.horizons, dtype=np.int64)
-    width = experiment.target.transform.span if experiment.target.transform.is_volatility else 1
-    starts = np.empty((len(instants), len(steps)), dtype=np.int64)
-    ends = starts.copy()
-    inside = np.empty(len(instants), dtype=np.int64)
-    _check_table(series, instants, experiment.horizons, width)
-    for row, moment in enumerate(instants):
-        day = local_day(moment, series.zone)
-        if series.parsed.kind == "B":
-            timeline = Timeline(series.parsed, sessions_known(series, moment))
-            position = timeline.containing(day)
-            assert timeline.sessions is not None  # noqa: S101 - narrows the type; Timeline of B always has sessions
-            starts[row] = timeline.sessions[position + steps]
-            ends[row] = timeline.sessions[position + steps + width - 1]
-            inside[row] = timeline.sessions[position]
-        else:
-            inside[row] = period_containing(series.parsed, day)
-            starts[row] = inside[row] + steps
-            ends[row] = starts[row] + width - 1
-    begins = np.flatnonzero(np.concatenate(([True], inside[1:] != inside[:-1])))
-    phase = np.arange(len(inside)) - np.repeat(begins, np.diff(np.append(begins, len(inside))))
-    return starts, ends, phase.astype(np.int64)
-
-
-def _check_table(series: Series, instants: list[datetime], horizons: tuple[int, ...], width: int) -> None:
-    """Every target period lies in the table of period ends.
-
-    Raises:
-        UserError: one does not, named by its origin and horizon.
-    """
-    table = series.period_table
-    if series.parsed.kind != "T":
-        return
-    begins = day_before(series.parsed, 0)
-    for moment in instants:
-        day = local_day(moment, series.zone)
-        place = "" if begins < day <= table[-1] else f"origin {day} lies outside"
-        inside = period_containing(series.parsed, day) if not place else 0
-        for step in sorted(horizons) if not place else ():
-            more = inside + step + width - len(table)
-            if more > 0:
-                place = f"origin {day}, h = {step} needs {more} more period end{'s'[: more - 1]}"
-                break
-            if inside + step < 0:
-                place = f"origin {day}, h = {step} needs {-inside - step} earlier"
-                break
-        if place:
-            raise UserError(
-                "a target period outside the period table",
-                value=f"the period table runs from {table[0]} to {table[-1]}; {place}",
-                rule="every origin and every target period lies in the declared table",
-                fix="extend period_table, or set an earlier [origins] last (a later first)",
-            )
-
-
 def _check_real_time(plan: Plan, changes: ChangeFile) -> None:
     """S6: a scored origin may not precede the first true vintage of target and inputs unless it is marked."""
     if plan.experiment.pseudo_real_time:
         return
     first = plan.known[plan.first_scored]
     firsts = {name: past_of(changes, name).first_true_vintage for name in plan.inputs}
-    late = [name for name, moment in firsts.items() if moment == NEVER or moment > first]
+    needed = dict.fromkeys(plan.inputs, int(first))
+    if plan.experiment.target.universe:
+        needed |= needed_from(changes, plan.members, plan.known, plan.first_scored)
+    late = [name for name, moment in firsts.items() if moment == NEVER or moment > needed[name]]
     if late:
         shown = ", ".join(
             f"{name} ({'no vintage at all' if firsts[name] == NEVER else instant(firsts[name]).date().isoformat()})"
@@ -368,7 +333,12 @@ def _check_real_time(plan: Plan, changes: ChangeFile) -> None:
             fix="set pseudo_real_time = true, or a later [origins] first",
         )
     scored = range(plan.first_scored, len(plan.instants))
-    marked = (plan.outcomes.hindsight[:, plan.request[origin]] & ~plan.already_public(origin) for origin in scored)
+    marked = (
+        plan.outcomes.hindsight[:, plan.request[origin]]
+        & ~plan.already_public(origin)
+        & plan.members.member[origin][:, None]
+        for origin in scored
+    )
     if any(cells.any() for cells in marked):
         raise UserError(
             "outcomes to be scored are hindsight values",
@@ -383,7 +353,8 @@ def _check_outcomes(plan: Plan) -> None:
         judged = False
         for origin in range(plan.first_scored, len(plan.instants)):
             status = plan.outcomes.status[:, plan.request[origin, place]]
-            judged |= bool(((status == MATURED) & ~plan.already_public(origin)[:, place]).any())
+            asked = plan.members.member[origin] & ~plan.already_public(origin)[:, place]
+            judged |= bool(((status == MATURED) & asked).any())
             if judged:
                 break
         if not judged:

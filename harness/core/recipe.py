@@ -13,6 +13,7 @@ Functional = Literal["mean", "median"]
 Params = tuple[tuple[str, object], ...]
 """Model parameters as sorted (name, JSON value) pairs, so that a recipe is hashable and prints the same everywhere."""
 
+Prices = Literal["price", "total"]
 Vintage = Literal["frozen", "latest"]
 VINTAGES: tuple[Vintage, ...] = ("frozen", "latest")
 """Which values training rows are made of: see `Experiment.vintage`."""
@@ -50,12 +51,18 @@ class Target:
         outcome: which release is the truth.
         season: season length in target periods; 0 = by frequency (M 12, Q 4, W 52, A 1; B and D have none of their own,
             and 5 and 7 scale their MASE and RMSSE).
+        prices: what levels of series with price events are adjusted by, as known at the snapshot's instant: `price`
+            (splits) or `total` (splits and dividends); for labels and features alike.
+        universe: name of the universe whose members are asked, origin by origin; "" = every series at every origin.
+            An empty `series` then stands for every series that any membership names.
     """
 
     series: tuple[str, ...]
     transform: Transform = Transform()
     outcome: OutcomeRule = OutcomeRule()
     season: int = 0
+    prices: Prices = "price"
+    universe: str = ""
 
     def __post_init__(self) -> None:
         given: object = self.series

@@ -7,7 +7,7 @@ Formulae, x_t the level of period t in ONE snapshot, s the span:
     log_growth = s   100 (ln x_t - ln x_(t-s))         not annualised
     growth = s       100 (x_t / x_(t-s) - 1)
     log_return = s   100 (ln x_t - ln x_(t-s))
-    return = s       100 (x_t / x_(t-s) - 1)
+    return = s       100 (x_t / x_(t-s) - 1)           also of x_t = 0: -100, all is lost
     spread = other   x_t - other_t
     realised_volatility = w   100 sqrt( (1/w) sum of the w sessions' variance proxies v )
         proxy "parkinson": v = ln(high / low)^2 / (4 ln 2)      (Parkinson 1980, per session, log range)
@@ -157,7 +157,15 @@ def apply_transform(
     changes = 100.0 * _change(_log(levels), transform.span)
     if kind in ("log_growth", "log_return"):
         return changes
-    return 100.0 * np.expm1(changes / 100.0)
+    simple: Floats = 100.0 * np.expm1(changes / 100.0)
+    return _with_total_losses(simple, levels, transform.span) if kind == "return" else simple
+
+
+def _with_total_losses(changes: Floats, levels: Floats, span: int) -> Floats:
+    """Returns with -100 where a level is 0 (nothing is left of a holding), which has no logarithm."""
+    if span < levels.shape[-1] and (levels == 0).any():
+        changes[..., span:][(levels[..., span:] == 0) & (levels[..., :-span] > 0)] = -100.0
+    return changes
 
 
 def one_period_steps(transform: Transform, levels: Floats, *, other: Floats | None = None) -> Floats:

@@ -24,15 +24,17 @@ from harness.data.derive import ASSUMED
 from harness.data.replay import Replay
 from harness.record.files import sha256_of
 
-__all__ = ["FILES", "FORMAT", "MANIFEST", "ChangeFile", "PublicationRows", "Replay", "manifest_hash"]
+__all__ = ["FILES", "FORMAT", "MANIFEST", "ChangeFile", "EventRows", "PublicationRows", "Replay", "manifest_hash"]
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 FILES = {
     "changes": "changes.arrow",
     "publications": "publications.arrow",
     "forecasts": "forecasts_in.arrow",
     "series": "series.arrow",
+    "events": "events.arrow",
+    "members": "members.arrow",
 }
 CHUNK = 1 << 20
 """Rows hashed at a time."""
@@ -66,6 +68,25 @@ class PublicationRows:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class EventRows:
+    """Price events in order of their announcement; arrays of equal length.
+
+    Attributes:
+        code: series code.
+        ex: ordinal of the first period whose level is after the event.
+        announced: microseconds UTC.
+        kind: index into `data.announced.EVENT_KINDS`.
+        value: new shares per old share, cash per old share, or final value per share (NaN = unknown).
+    """
+
+    code: Codes
+    ex: Micros
+    announced: Micros
+    kind: NDArray[np.int8]
+    value: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ChangeFile:
     """All changes of an archive state, sorted by (published, series id, period); arrays are read-only.
 
@@ -80,6 +101,8 @@ class ChangeFile:
             1 rule, 2 assumed.
         publications: every publication.
         forecasts: external forecasts: source, code, issued, cutoff, period, quantile, value, conditioning, backfilled.
+        events: price events; a delisting's final value is also a change (and a publication) of its ex-date.
+        members: memberships by announcement: universe, code, first, last (epoch days; NEVER = open), announced.
     """
 
     folder: Path
@@ -95,6 +118,8 @@ class ChangeFile:
     availability: NDArray[np.int8]
     publications: PublicationRows
     forecasts: pl.DataFrame
+    events: EventRows
+    members: pl.DataFrame
     codes: dict[str, int] = field(repr=False)
 
     @classmethod
@@ -113,6 +138,7 @@ class ChangeFile:
         try:
             series, changes = _mapped(place, "series"), _mapped(place, "changes")
             publications, forecasts = _mapped(place, "publications"), _mapped(place, "forecasts")
+            events, members = _mapped(place, "events"), _mapped(place, "members")
         except (OSError, pa.ArrowException) as error:
             raise _damaged(place, str(error)) from error
         ids = tuple(series["id"].to_pylist())
@@ -133,6 +159,8 @@ class ChangeFile:
             forecasts=pl.DataFrame({name: pl.Series(column) for name, column in forecasts.items()}).with_columns(
                 pl.col("backfilled").cast(pl.Boolean)
             ),
+            events=EventRows(**{name: _array(column) for name, column in events.items()}),
+            members=pl.DataFrame({name: pl.Series(column) for name, column in members.items()}),
             codes={name: code for code, name in enumerate(ids)},
         )
 
@@ -158,15 +186,19 @@ class ChangeFile:
         order = np.argsort(self.period[rows], kind="stable")
         return self.period[rows][order], self.published[rows][order]
 
-    def prefix_digests(self, series_ids: Iterable[str], sources: Iterable[str], instants: Sequence[int]) -> list[str]:
+    def prefix_digests(
+        self, series_ids: Iterable[str], sources: Iterable[str], instants: Sequence[int], *, universe: str = ""
+    ) -> list[str]:
         """Identity of what was known of some series, and issued by some sources, at each of several instants.
 
-        Publications, changes and forecasts up to the instant count; later ones, other series and other sources do not.
+        Publications, changes, forecasts, price events and memberships up to the instant count; later ones, other
+        series, other sources and other universes do not.
 
         Args:
             series_ids: stored ids.
             sources: sources of external forecasts.
             instants: microseconds UTC, ascending.
+            universe: the universe whose memberships count; "" = none.
         """
         ids, issuers = sorted(set(series_ids)), sorted(set(sources))
         place = np.full(len(self.ids), -1, dtype=np.int64)
@@ -180,6 +212,8 @@ class ChangeFile:
             ),
             _prefixes(_columns(self.publications, PUBLISHED), place, instants),
             _prefixes(self._issued(issuers), place, instants),
+            _prefixes({"published": self.events.announced, **_columns(self.events, EVENT_COLUMNS)}, place, instants),
+            _prefixes(self._joined(universe), place, instants),
         ]
         return [hashlib.sha256(heading + b"".join(found)).hexdigest() for found in zip(*parts, strict=True)]
 
@@ -196,7 +230,13 @@ class ChangeFile:
             "value": chosen["value"].to_numpy(),
         }
 
+    def _joined(self, universe: str) -> dict[str, NDArray[Any]]:
+        chosen = self.members.filter(pl.col("universe") == universe)
+        named = {"published": "announced", "code": "code", "first": "first", "last": "last"}
+        return {name: chosen[column].to_numpy() for name, column in named.items()}
 
+
+EVENT_COLUMNS = ("code", "ex", "kind", "value")
 PUBLISHED = ("published", "code", "first", "last", "complete", "captured", "countable")
 
 

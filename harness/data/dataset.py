@@ -14,7 +14,7 @@ from harness.core.series import LAG_KINDS, LagRule, Series, lag_rule
 from harness.core.time import parse_frequency
 from harness.data.calendars import business_calendar
 from harness.data.dataset_keys import FILL_IN, KEYS, SCHEMA
-from harness.data.dataset_sources import read_forecasts, read_source
+from harness.data.dataset_sources import read_announcements, read_forecasts, read_source
 from harness.data.declared import Dataset
 
 __all__ = ["FILL_IN", "KEYS", "SCHEMA", "find_dataset", "load_dataset", "parse_dataset"]
@@ -101,6 +101,8 @@ def parse_dataset(values: Mapping[str, object], folder: Path) -> Dataset:
         in_file=tuple((bare, table.text("in_file", bare)) for bare, table in tables.items()),
         sources=sources,
         forecasts=read_forecasts(top.table("forecasts"), tuple(tables)) if "forecasts" in values else None,
+        events=tuple(read_announcements(one, "events") for one in _array(top, "events")),
+        members=tuple(read_announcements(one, "members") for one in _array(top, "members")),
         origin=top.text("origin"),
         licence=top.text("licence"),
         attribution=top.text("attribution"),

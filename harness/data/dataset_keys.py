@@ -15,7 +15,7 @@ _SERIES_KEYS = (
 KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "": (
         "schema", "name", "title", "description", "origin", "licence", "attribution",
-        "defaults", "series", "source", "forecasts",
+        "defaults", "series", "source", "forecasts", "events", "members",
     ),
     "defaults": _SERIES_KEYS,
     "series.NAME": (*_SERIES_KEYS, "in_file"),
@@ -25,6 +25,10 @@ KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType({
         "date_format", "encoding", "delimiter", "decimal_mark", "null_values",
     ),
     "source.columns": ("series", "period", "value", "published_at", "vintage_date", "availability"),
+    "events": ("file", "columns", "zone", "date_format", "encoding", "delimiter", "decimal_mark", "null_values"),
+    "events.columns": ("series", "kind", "ex_date", "value", "announced_at"),
+    "members": ("file", "columns", "zone", "date_format", "encoding", "delimiter", "null_values"),
+    "members.columns": ("universe", "series", "from", "to", "announced_at"),
     "forecasts": ("file", "columns", "stamp", "zone", "note", "issuers"),
     "forecasts.columns": ("source", "series", "issued_at", "cutoff", "period", "quantile", "value"),
     "forecasts.issuers.NAME": ("title", "series", "in_file", "conditioning", "made"),

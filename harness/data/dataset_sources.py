@@ -7,7 +7,7 @@ from typing import cast
 
 from harness.core.reading import Table, meant
 from harness.data.dataset_keys import KEYS
-from harness.data.declared import Coverage, Forecasts, Issuer, Layout, Source, Stamp, TextForm
+from harness.data.declared import Announcements, Coverage, Forecasts, Issuer, Layout, Source, Stamp, TextForm
 from harness.data.tables import READERS
 
 
@@ -81,6 +81,16 @@ def read_source(table: Table, known: tuple[str, ...]) -> Source:
         publications=table.text("publications"),
         zone=table.text("zone"),
         text=_text_form(table),
+    )
+
+
+def read_announcements(table: Table, section: str) -> Announcements:
+    """One [[events]] or [[members]]."""
+    table.only(KEYS[section])
+    table.required("file", f'file = "{section}.csv"')
+    defaults = {name: name for name in KEYS[f"{section}.columns"] if name != "to"}
+    return Announcements(
+        table.text("file"), _columns(table, f"{section}.columns", defaults), table.text("zone"), _text_form(table)
     )
 
 

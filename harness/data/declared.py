@@ -122,6 +122,23 @@ class Forecasts:
 
 
 @dataclass(frozen=True, slots=True)
+class Announcements:
+    """A table of price events, or of memberships.
+
+    Attributes:
+        file: path inside the dataset's folder.
+        columns: meaning -> column name.
+        zone: zone of announcements that carry a time of day but no offset; "" = none declared.
+        text: how a CSV file is written.
+    """
+
+    file: str
+    columns: tuple[tuple[str, str], ...]
+    zone: str = ""
+    text: TextForm = TextForm()
+
+
+@dataclass(frozen=True, slots=True)
 class Dataset:
     """A dataset folder, as declared.
 
@@ -130,6 +147,7 @@ class Dataset:
         series: declarations with stored ids.
         in_file: bare id -> the series' name in the file (a column, or an entry of the series column).
         sources, forecasts: where the numbers are.
+        events, members: where price events and memberships of universes are.
         origin, licence, attribution: free text, shown with every result.
         title, description: free text.
         folder: where it was read from; not part of the dataset's identity.
@@ -140,6 +158,8 @@ class Dataset:
     in_file: tuple[tuple[str, str], ...]
     sources: tuple[Source, ...]
     forecasts: Forecasts | None = None
+    events: tuple[Announcements, ...] = ()
+    members: tuple[Announcements, ...] = ()
     origin: str = ""
     licence: str = ""
     attribution: str = ""

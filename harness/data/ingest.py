@@ -24,6 +24,7 @@ from harness.data.declared import Dataset, Source
 from harness.data.external import read_forecasts
 from harness.data.issued import read_issued
 from harness.data.lags import RuleCheck, require_late_rule
+from harness.data.listings import Listing, read_listings
 from harness.data.observations import Observations, observe
 from harness.data.tables import RawTable, read_file, read_packaged
 from harness.record.files import write_file
@@ -66,7 +67,7 @@ class IngestReport:
     Attributes:
         dataset: its name.
         series: stored ids defined.
-        sources: one report per table, forecasts last.
+        sources: one report per table: values, forecasts, events, members.
         rules: stored id -> how its lag rule fares against the publications observed (only series with vintages).
     """
 
@@ -154,6 +155,7 @@ def ingest(folder: Path, archive: Archive, *, raw_dir: Path, alter: Alteration |
         if dataset.forecasts is None
         else read_file(dataset.folder / dataset.forecasts.file, dataset.forecasts.text)
     )
+    listings = read_listings(dataset)
     if alter is not None and issued is not None:
         issued = alter.forecasts(dataset, issued)
     recorded = _recorded(archive)
@@ -162,10 +164,12 @@ def ingest(folder: Path, archive: Archive, *, raw_dir: Path, alter: Alteration |
     observed = {one.tag: observe(dataset, one.source, one.table, one.listed) for one in fresh}
     rules = tuple(pair for one in fresh for pair in _late_rules(dataset, one.source, observed[one.tag]))
     forecasts = None if issued is None else read_issued(dataset, issued)
-    for table in [table for one in inputs for table in (one.table, one.listed)] + [issued]:
+    raw = [table for one in inputs for table in (one.table, one.listed)]
+    for table in [*raw, issued, *(one.table for one in listings)]:
         if table is not None:
             _keep_raw(table, raw_dir)
     archive.define(*dataset.series)
+    announced = [_announce(archive, dataset, one) for one in listings]  # first, as they may contradict older ones
     reports = [
         _append(archive, one, observed[one.tag])
         if one.tag in observed
@@ -174,7 +178,7 @@ def ingest(folder: Path, archive: Archive, *, raw_dir: Path, alter: Alteration |
     ]
     if issued is not None and forecasts is not None:
         reports.append(_reported(issued.label, archive.append_forecasts(forecasts)))
-    return IngestReport(dataset.name, tuple(one.id for one in dataset.series), tuple(reports), rules)
+    return IngestReport(dataset.name, tuple(one.id for one in dataset.series), (*reports, *announced), rules)
 
 
 def _read(dataset: Dataset, source: Source, alter: Alteration | None = None) -> _Input:
@@ -244,10 +248,12 @@ def lacks(archive: Archive, dataset: Dataset) -> bool:
         _refuse_reread(inputs, recorded)
         if any(one.tag not in recorded for one in inputs):
             return True
+    catalogue = Catalogue({one.id: code for code, one in enumerate(defined)}, dict(enumerate(defined)))
+    if any(one.unrecorded(archive, catalogue) for one in read_listings(dataset)):
+        return True
     if dataset.forecasts is None:
         return False
     issued = read_issued(dataset, read_file(dataset.folder / dataset.forecasts.file, dataset.forecasts.text))
-    catalogue = Catalogue({one.id: code for code, one in enumerate(defined)}, dict(enumerate(defined)))
     given = read_forecasts(issued, catalogue, source=None, now=micros(datetime.now(UTC)))
     return given.sha256 not in archive.batches()["sha256"].to_list()
 
@@ -264,6 +270,11 @@ def _append(archive: Archive, one: _Input, found: Observations) -> SourceReport:
         publications=found.publications,
     )
     return _reported(one.source.label, report, found)
+
+
+def _announce(archive: Archive, dataset: Dataset, one: Listing) -> SourceReport:
+    add = archive.append_events if one.section == "events" else archive.append_members
+    return _reported(one.table.label, add(one.rows, source=f"{dataset.name}: {one.table.label}"))
 
 
 def _reported(label: str, report: BatchReport, found: Observations | None = None) -> SourceReport:

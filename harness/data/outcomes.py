@@ -19,12 +19,14 @@ from harness.core.series import Series
 from harness.core.snapshot import Panel, Snapshot, TargetPanel, target_panel
 from harness.core.time import NEVER, end_of_day, instant, micros, period_end, period_ends
 from harness.core.transform import Floats, window_means
+from harness.data.announced import DELISTING, EVENT_KINDS
 from harness.data.calendars import sessions_known
 from harness.data.changes import ChangeFile
 from harness.data.lags import release_micros
 from harness.data.past import past_of
 from harness.data.releases import assumed_dates, check_countable, nth_release
 from harness.data.replay import Replay
+from harness.data.universe import everyone
 
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -99,6 +101,10 @@ def outcomes(changes: ChangeFile, target: Target, windows: Windows, *, until: in
     status[missing | ~captured] = NO_OUTCOME
     status[withdrawn & captured & (first != NEVER) & (first <= due)] = WITHDRAWN
     status[pending] = PENDING
+    for row, series_id in enumerate(target.series):
+        ex, valued = _delisting(changes, target.transform.inputs(series_id), end)
+        awaited = valued & (windows.ends == ex) & (status[row] == PENDING)
+        status[row, (windows.ends >= ex) & (status[row] != MATURED) & ~awaited] = DELISTED
     status[:, never_trades] = NO_OUTCOME
     value[status != MATURED] = np.nan
     young = np.zeros(due.shape, dtype=bool)
@@ -107,7 +113,7 @@ def outcomes(changes: ChangeFile, target: Target, windows: Windows, *, until: in
     counted = target.outcome.number if target.outcome.kind in ("first", "release") else 0
     return Outcomes(
         value,
-        np.where(status == PENDING, NEVER, due),
+        np.where((status == PENDING) | (status == DELISTED), NEVER, due),
         np.where(first > end, NEVER, first),
         status,
         np.full(due.shape, counted, dtype=np.int64),
@@ -220,6 +226,23 @@ def _never_trades(series: Series, ends: Integers, end: int) -> Flags:
     return ~np.isin(ends, sessions_known(series, instant(end)))
 
 
+def _delisting(changes: ChangeFile, names: Sequence[str], end: int) -> tuple[int, bool]:
+    """Ordinal of the first period from which an input is delisted, and whether that has (or will have) a final value.
+
+    Args:
+        changes: the change file.
+        names: stored ids of the inputs of one target series.
+        end: microseconds UTC up to which announcements count.
+    """
+    rows = changes.events
+    codes = [changes.code_of(name) for name in names]
+    mine = (rows.kind == EVENT_KINDS.index(DELISTING)) & np.isin(rows.code, codes) & (rows.announced <= end)
+    if not mine.any():
+        return int(np.iinfo(np.int64).max), False
+    ex = int(rows.ex[mine].min())
+    return ex, bool((~np.isnan(rows.value[mine & (rows.ex == ex)])).any())
+
+
 def _evaluate_all(
     changes: ChangeFile, target: Target, windows: Windows, inputs: Sequence[str], due: Integers
 ) -> tuple[Floats, Flags, Flags, Flags]:
@@ -233,10 +256,11 @@ def _evaluate_all(
     times = due[rows, requests]
     order = np.argsort(times, kind="stable")
     edges = np.flatnonzero(np.diff(times[order])) + 1
-    replay = Replay(changes, inputs)
+    # an outcome is read whoever was a member when it came out
+    replay, whole = Replay(changes, inputs), everyone(target)
     for group in np.split(order, edges):
         replay.advance(instant(int(times[group[0]])))
-        snapshot = replay.snapshot(target, copy=False)
+        snapshot = replay.snapshot(whole, copy=False)
         some = requests[group]
         asked = Windows(windows.starts[some], windows.ends[some])
         values, gone, seen = read_outcomes(snapshot, target, rows[group], asked)

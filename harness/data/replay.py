@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from harness.core.errors import UserError
-from harness.core.recipe import Target
+from harness.core.recipe import Prices, Target
 from harness.core.series import Series
 from harness.core.snapshot import Issue, Snapshot
 from harness.core.time import NEVER, instant, micros
@@ -19,6 +20,8 @@ from harness.data.declaration import declared_by
 from harness.data.external import issues_from
 from harness.data.matrix import Matrices
 from harness.data.panels import frozen, sealed
+from harness.data.prices import Adjuster
+from harness.data.universe import Universe, as_announced, universe_of
 
 if TYPE_CHECKING:
     from harness.data.changes import ChangeFile
@@ -74,6 +77,8 @@ class Replay:
         self._issues: list[Issue] = []
         self._pending = _forecasts(changes, codes, tuple(sources))
         self._names = {code: name for name, code in codes.items()}
+        self._changes, self._prices = changes, Adjuster(changes, codes)
+        self._universes: dict[str, Universe] = {}
 
     def advance(self, origin: datetime) -> None:
         """Apply what was published since the last origin.
@@ -107,20 +112,36 @@ class Replay:
         """What is known at the last origin; its arrays are read-only.
 
         Every series followed has its row and its declaration, also one of which nothing is known yet: it was asked for
-        by name, as in `Archive.as_of(origin, series)`.
+        by name, as in `Archive.as_of(origin, series)`. There are two exceptions to what was published: levels of a
+        series with price events are adjusted by those announced by then (`data.prices`), and of a target's universe
+        only the series announced as members by then are in the snapshot and in its target.
 
         Args:
-            target: what is forecast, carried along.
+            target: what is forecast, carried along; its `prices` says which events count (None: splits).
             copy: False gives views that change with the next `advance`: for use before it only.
 
         Raises:
             UserError: `advance` was not called yet.
+            UnknownNameError: no membership names the target's universe.
+            DataError: a dividend is not smaller than the price before it.
         """
         if self._origin is None:
             raise UserError("no origin yet", fix="call advance(origin) first")
-        panels = tuple(sealed(panel) if copy else frozen(panel) for panel in self._matrices.panels())
+        prices: Prices = "price" if target is None else target.prices
+        panels, issues = tuple(self._matrices.panels()), tuple(self._issues)
+        if not self._prices.idle:
+            panels = tuple(self._prices.panel(panel, self._known_at, prices) for panel in panels)
+            issues = tuple(self._prices.issue(issue, prices) for issue in issues)
         series = {name: declared_by(one, self._known_at) for name, one in self._series.items()}
-        return Snapshot(self._origin, self._known_at, panels, series, target, tuple(self._issues))
+        snapshot = Snapshot(self._origin, self._known_at, panels, series, target, issues)
+        if target is not None and target.universe:
+            snapshot = as_announced(snapshot, self._universe(target.universe))
+        return replace(snapshot, panels=tuple(sealed(one) if copy else frozen(one) for one in snapshot.panels))
+
+    def _universe(self, name: str) -> Universe:
+        if name not in self._universes:
+            self._universes[name] = universe_of(self._changes, name)
+        return self._universes[name]
 
 
 def chosen_rows(changes: ChangeFile, codes: list[int], *, exclude_hindsight: bool) -> Micros | None:

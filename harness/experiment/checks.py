@@ -11,23 +11,20 @@ import numpy as np
 from harness.core.errors import UserError
 from harness.core.reading import Problems, meant, one_of
 from harness.core.recipe import VINTAGES, FeatureBlock, Kpi, Origins, OutcomeRule, Target, Training
+from harness.core.scale import based_inputs, based_operations
 from harness.core.series import Series, check_zone
 from harness.core.time import NEVER, end_of_day, instant, local_day, period_containing, period_end
-from harness.core.transform import LOGARITHMIC, Transform
+from harness.core.transform import Transform
 from harness.data.calendars import business_calendar
 from harness.data.lags import release_micros
 from harness.experiment.facts import Facts
-from harness.experiment.features import OPERATIONS, TAKEN
+from harness.experiment.features import TAKEN
 from harness.experiment.keys import KEYS
 from harness.experiment.model_checks import check_functionals, check_names, check_rivals, check_score
 from harness.experiment.parts import Parts
 from harness.experiment.schedule import LONGEST_LATENCY, NEAR, is_near
 from harness.experiment.steps import check_steps
 
-SCALE_FREE = LOGARITHMIC | {"realised_volatility"}
-"""Transforms that a change of base year or unit leaves alone."""
-SCALE_FREE_OPERATIONS = ("log_growth", "ratio")
-"""Feature operations that a change of base leaves alone when they are applied to levels or differences."""
 PROBE, PROBES = date(2020, 1, 1), 60
 """The periods on which a lag rule is tried: this many before that day."""
 
@@ -74,8 +71,7 @@ def check_target(target: Target, facts: Facts, problems: Problems) -> None:
 
 def _rebased(name: str, transform: Transform, facts: Facts) -> list[str]:
     """The series whose change of base the transformed value would carry."""
-    inputs = () if transform.kind in SCALE_FREE else transform.inputs(name)
-    return [stored for stored in inputs if facts.series[stored].scale == "rebased"]
+    return based_inputs(name, transform, {stored for stored, one in facts.series.items() if one.scale == "rebased"})
 
 
 def _check_transform(where: str, name: str, transform: Transform, facts: Facts, problems: Problems) -> None:
@@ -242,8 +238,7 @@ def check_features(blocks: Sequence[FeatureBlock], target: Target, facts: Facts,
 
 
 def _check_scale(where: str, name: str, block: FeatureBlock, problems: Problems) -> None:
-    kept = () if block.transform.kind == "spread" else SCALE_FREE_OPERATIONS
-    scaled = [op for op in OPERATIONS if op not in kept and getattr(block, op)]
+    scaled = based_operations(block)
     if scaled:
         problems.add(
             f"{where}.{scaled[0]}",

@@ -20,6 +20,7 @@ class Facts:
             changes only), with the reason.
         sources: external forecasters by name, with the stored ids they forecast (empty = not declared).
         undated: external forecasters whose data cut-off is not known (S23).
+        universes: universes by name, with the stored ids of every series that any membership names.
         complete: False when a dataset could not be read, so that names may be missing for that reason.
     """
 
@@ -27,6 +28,7 @@ class Facts:
     uncountable: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, frozenset[str]] = field(default_factory=dict)
     undated: frozenset[str] = frozenset()
+    universes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     complete: bool = True
 
     def stored(self, name: str) -> str | None:
@@ -66,12 +68,19 @@ def bare(stored: str) -> str:
     return stored.partition("/")[2] or stored
 
 
-def facts_of(datasets: Iterable[Dataset], *, further: Iterable[Series] = (), complete: bool = True) -> Facts:
+def facts_of(
+    datasets: Iterable[Dataset],
+    *,
+    further: Iterable[Series] = (),
+    universes: Mapping[str, tuple[str, ...]] | None = None,
+    complete: bool = True,
+) -> Facts:
     """Gather what datasets declare.
 
     Args:
         datasets: as read from their files.
         further: declarations from elsewhere; what a dataset says of the same stored id goes before.
+        universes: the series that memberships name, by universe.
         complete: whether these are all the datasets the experiment names.
     """
     read = tuple(datasets)
@@ -87,5 +96,6 @@ def facts_of(datasets: Iterable[Dataset], *, further: Iterable[Series] = (), com
         undated=frozenset(
             issuer.name for dataset, issuer in issuers if dataset.forecasts and not dataset.forecasts.cutoff_known
         ),
+        universes=universes or {},
         complete=complete,
     )

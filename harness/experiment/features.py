@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.core.reading import Table, meant
 from harness.core.recipe import VINTAGES, FeatureBlock, Target, Vintage
+from harness.core.scale import OPERATIONS
 from harness.core.transform import Transform
 from harness.experiment.facts import Facts, bare
 from harness.experiment.keys import KEYS
@@ -20,9 +21,6 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 NAME_RULE = "a name is a letter followed by letters, digits, _ or -"
 TAKEN = "a key of [features] is called so; give the block another name"
 """Why no block may carry the name of a key that stands beside the blocks."""
-OPERATIONS: tuple[str, ...] = tuple(
-    key for key in KEYS["features"] if key not in ("series", "transform", "age", "calendar")
-)
 
 
 def read_features(top: Table, target: Target | None, facts: Facts) -> tuple[FeatureBlock, ...]:

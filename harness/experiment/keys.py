@@ -27,7 +27,7 @@ KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "score",
             "kpi",
         ),
-        "target": ("series", "transform", "outcome", "season"),
+        "target": ("series", "transform", "outcome", "season", "prices", "universe"),
         "transform": (
             "difference",
             "log_growth",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.backtest.runner import Progress, execute, with_rivals
-from harness.core.errors import UserError
+from harness.core.errors import UnknownNameError, UserError
 from harness.core.recipe import Experiment
 from harness.core.time import default_season
 from harness.core.transform import Transform
@@ -127,11 +127,18 @@ def with_timeline(experiment: Experiment, archive: Archive) -> Experiment:
     )
 
 
+def _named_by(universe: str, archive: Archive) -> tuple[str, ...]:
+    known = archive.universes()
+    if universe not in known:
+        raise UnknownNameError("universe", universe, known)
+    return known[universe]
+
+
 def with_stored_ids(experiment: Experiment, archive: Archive) -> Experiment:
     """The experiment with every bare series id replaced by the stored one: of its datasets first, then of any.
 
     Raises:
-        UnknownNameError: a series the archive does not have.
+        UnknownNameError: a series or a universe the archive does not have.
         UserError: a bare id that several of its datasets have, or none of them and several others.
     """
     defined = {one.id for one in archive.series()}
@@ -152,6 +159,8 @@ def with_stored_ids(experiment: Experiment, archive: Archive) -> Experiment:
         return replace(transform, other=other, high=high, low=low)
 
     target = experiment.target
+    if target.universe and not target.series:
+        target = replace(target, series=_named_by(target.universe, archive))
     if not target.series:
         raise UserError("the target names no series", rule="at least one", fix='write hs.Target(("cpi",))')
     return replace(

@@ -12,6 +12,7 @@ from harness.core.recipe import Experiment
 from harness.core.series import Series
 from harness.data.dataset import find_dataset, load_dataset
 from harness.data.declared import Dataset
+from harness.data.listings import named_members
 from harness.experiment.checks import check
 from harness.experiment.facts import Facts, facts_of
 from harness.experiment.features import NAME, NAME_RULE, block_names, read_features, read_vintage
@@ -162,4 +163,11 @@ def _read_datasets(top: Table, folder: Path) -> tuple[Facts, tuple[str, ...]]:
                 top.problems.add(f"dataset {name}", line)
         except UserError as error:
             top.bad("datasets", f"{error.what} {error.value}", hint=error.fix)
-    return facts_of(read, complete=bool(names) and len(read) == len(names)), names
+    universes: dict[str, tuple[str, ...]] = {}
+    for dataset in read:
+        try:
+            for universe, series in named_members(dataset).items():
+                universes[universe] = tuple(sorted({*universes.get(universe, ()), *series}))
+        except UserError as error:
+            top.problems.add(f"dataset {dataset.name}", f"{error.what} {error.value or ''}".strip(), hint=error.fix)
+    return facts_of(read, universes=universes, complete=bool(names) and len(read) == len(names)), names

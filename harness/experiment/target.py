@@ -7,7 +7,7 @@ from typing import cast
 
 from harness.core.errors import UnknownNameError
 from harness.core.reading import Table, is_integer, meant, one_of
-from harness.core.recipe import OutcomeRule, Target
+from harness.core.recipe import OutcomeRule, Prices, Target
 from harness.core.series import Series
 from harness.core.time import SEASONS, default_season
 from harness.core.transform import PROXIES, TRANSFORMS, Transform, TransformKind
@@ -22,11 +22,13 @@ OUTCOMES = ("first", "release 3", "after 90 days", "latest")
 def read_target(table: Table, facts: Facts) -> Target | None:
     """The target, or None where its series or transform cannot be made out (every reason is noted)."""
     table.only(KEYS["target"])
-    if not table.required("series", 'series = ["cpi"]'):
+    universe = read_universe(table, facts)
+    if universe is None or (not universe and not table.required("series", 'series = ["cpi"]')):
         return None
-    names = table.texts("series")
-    if not names and table.values["series"] == []:
+    names = table.texts("series") if "series" in table.values else facts.universes.get(universe, ())
+    if not names and table.values.get("series") == []:
         table.bad("series", "at least one series is needed")
+    prices = cast("Prices", table.word("prices", "price", ("price", "total")))
     series = [read_series(table, "series", name, facts) for name in names]
     transform = read_transform(table, facts)
     outcome = _read_outcome(table)
@@ -34,7 +36,28 @@ def read_target(table: Table, facts: Facts) -> Target | None:
     known = tuple(name for name in series if name)
     if not known or len(known) != len(names) or transform is None or outcome is None:
         return None
-    return Target(known, transform, outcome, season or _season(table, facts.series[known[0]]))
+    return Target(known, transform, outcome, season or _season(table, facts.series[known[0]]), prices, universe)
+
+
+def read_universe(table: Table, facts: Facts) -> str | None:
+    """The universe a target names, "" where it names none; None (and a note) when it cannot be made out.
+
+    One that the datasets do not know may have been appended to the archive; then the series are listed.
+    """
+    name = table.text("universe")
+    if name and "series" not in table.values and name not in facts.universes:
+        if facts.complete:
+            known = ", ".join(facts.universes) or "none"
+            table.bad(
+                "universe",
+                f"no [[members]] of the datasets name it, known are {known}",
+                hint=meant(name, facts.universes) or "list the series, or add [[members]] to the dataset",
+            )
+        return None
+    if "universe" in table.values and not name:
+        table.bad("universe", "the name of a universe, in quotes")
+        return None
+    return name
 
 
 def _season(table: Table, series: Series) -> int:

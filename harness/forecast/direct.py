@@ -23,7 +23,8 @@ class Design:
         horizon: the horizon.
         place: [row] index of each row in the rows given.
         X: [row, feature] in the column order given; NaN = missing.
-        series: [row] code of the row's series: its rank by id among the target's series.
+        series: [row] code of the row's series: its rank by id among the target's series; with a universe its place in
+            the order of announcement, which no later member moves.
         y: [row] label in the target's unit, or None.
     """
 
@@ -48,6 +49,8 @@ def designs(rows: Rows, snapshot: Snapshot, columns: list[str] | None = None) ->
     if not rows.X.width:
         raise UserError("this model learns from features and has none", fix="add a [features.NAME] table")
     ids = sorted(snapshot.target.series) if snapshot.target is not None else []
+    if snapshot.target is not None and snapshot.target.universe:
+        ids = list(snapshot.target.series)
     code = {series_id: place for place, series_id in enumerate(ids)}
     matrix = rows.X.select(columns or rows.X.columns).cast(pl.Float64).fill_null(float("nan")).to_numpy()
     order = rows.keys.with_row_index("place").sort(

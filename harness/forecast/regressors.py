@@ -41,6 +41,7 @@ class Sklearn:
         self._prototype = _made(estimator, dict(estimator_params))
         self._columns: list[str] = []
         self._models: dict[int, Any] = {}
+        self._series = 0
         self.warnings: list[str] = []
         """What fitting complained about, one line each."""
 
@@ -63,13 +64,14 @@ class Sklearn:
         if rows is None or rows.y is None:
             raise UserError("sklearn needs training rows", fix="give the model features")
         self._columns, self._models, self.warnings = list(rows.X.columns), {}, []
+        self._series = len(snapshot.target.series) if snapshot.target is not None else 0
         for design in designs(rows, snapshot):
             assert design.y is not None  # noqa: S101 - refused above
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 model = self._seeded(derive_seed(seed, design.horizon, "point"))
-                model.fit(_matrix(design, snapshot), design.y)
-                predicted = np.asarray(model.predict(_matrix(design, snapshot)))
+                model.fit(_matrix(design, self._series), design.y)
+                predicted = np.asarray(model.predict(_matrix(design, self._series)))
             self._models[design.horizon] = model
             said = sorted({f"{one.category.__name__}: {one.message}" for one in caught})
             if constant_fit(predicted, design.y):
@@ -96,15 +98,19 @@ class Sklearn:
         for design in designs(rows, snapshot, self._columns) if len(rows) and self._models else ():
             model = self._models.get(design.horizon)
             if model is not None:
-                values[design.place] = np.asarray(model.predict(_matrix(design, snapshot))).reshape(len(design.place))
+                predicted = np.asarray(model.predict(_matrix(design, self._series)))
+                values[design.place] = predicted.reshape(len(design.place))
         return answers(rows.keys, values)
 
 
-def _matrix(design: Design, snapshot: Snapshot) -> Floats:
-    """[row, feature], with one 0/1 column per series when the target is a panel."""
-    if snapshot.target is None or len(snapshot.target.series) < 2:
+def _matrix(design: Design, series: int) -> Floats:
+    """[row, feature], with one 0/1 column per series known at the fit when the target is a panel.
+
+    A series announced since has 0 in all of them.
+    """
+    if series < 2:
         return design.X
-    return np.column_stack([design.X, np.eye(len(snapshot.target.series))[design.series]])
+    return np.column_stack([design.X, (design.series[:, None] == np.arange(series)).astype(np.float64)])
 
 
 def _made(estimator: str, params: dict[str, object]) -> Any:

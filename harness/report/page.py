@@ -24,7 +24,7 @@ from harness.report.facts import (
     horizon_text,
 )
 from harness.report.run import Run
-from harness.report.summary import cost, data_rows, outcome_text
+from harness.report.summary import adjusted_notes, cost, data_rows, outcome_text
 from harness.report.text import number, p_value
 
 METRICS = ("mae", "rmse", "mase", "rmsse", "smape", "qlike", "bias")
@@ -124,6 +124,8 @@ def _head(records: Records) -> Iterator[str]:
 def _data(records: Records) -> Iterator[str]:
     yield markup.element("h2", "Data")
     yield markup.table(*data_rows(records.inputs), left=4)
+    for note in adjusted_notes(records.inputs):
+        yield markup.element("p", note)
     for one in records.facts.datasets:
         said = [str(one.get(key, "")) for key in ("title", "origin", "licence", "attribution")]
         yield markup.element("p", f"{one.get('name')}: {'. '.join(text for text in said if text)}", "quiet")

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
-from harness.core.recipe import Experiment
+from harness.core.recipe import Experiment, Target
 from harness.core.transform import Transform
 from harness.report.facts import ON_LATEST_ROWS, PSEUDO_REAL_TIME, horizon_text, moment_text
-from harness.report.summary import data_table
+from harness.report.summary import adjusted_notes, data_table
 from harness.report.text import share, table
 
 SHOWN = 40
@@ -38,7 +38,7 @@ def plan_text(
     known = origins.unique("origin", maintain_order=True)
     parts = [
         "\n".join(_head(experiment, known)),
-        "Data\n" + data_table(inputs),
+        "\n".join(["Data", data_table(inputs), *adjusted_notes(inputs)]),
         "Last known period at each origin\n" + _known(experiment, known, everything=everything),
     ]
     for step in experiment.horizons:
@@ -55,7 +55,9 @@ def plan_text(
 def _head(experiment: Experiment, known: pl.DataFrame) -> Iterator[str]:
     yield f"{experiment.name}: {experiment.question}" if experiment.question else experiment.name
     target, training = experiment.target, experiment.training
-    yield f"target {', '.join(target.series)}, {_words(target.transform)}; outcome: {target.outcome}"
+    yield f"target {_series(target)}, {_words(target.transform)}; outcome: {target.outcome}"
+    if target.prices != "price":
+        yield "prices: total return, splits and dividends as announced by each origin"
     scored, zone = known.filter("scored"), experiment.origins.zone
     first, last = (moment_text(scored["origin"][place], zone) for place in (0, -1))
     yield f"{scored.height} scored origins, {first} to {last} ({zone}), after {known.height - scored.height} of warm-up"
@@ -69,6 +71,11 @@ def _head(experiment: Experiment, known: pl.DataFrame) -> Iterator[str]:
         yield PSEUDO_REAL_TIME
 
 
+def _series(target: Target) -> str:
+    listed = ", ".join(target.series)
+    return f"the members of {target.universe} as announced (of {listed})" if target.universe else listed
+
+
 def _words(transform: Transform) -> str:
     if transform.kind in ("level", "spread"):
         return f"spread over {transform.other}" if transform.other else transform.kind
@@ -78,12 +85,17 @@ def _words(transform: Transform) -> str:
 def _known(experiment: Experiment, known: pl.DataFrame, *, everything: bool) -> str:
     last = [dict(part.rsplit(" ", 1) for part in text.split("; ")) for text in known["last_known"]]
     names = list(last[0]) if last else []
-    zone = experiment.origins.zone
+    zone, members = experiment.origins.zone, ["members"] if experiment.target.universe else []
     rows = [
-        [moment_text(row["origin"], zone), _kind(row), str(row["phase"]), *(mine[name] for name in names), ""]
+        [
+            *(moment_text(row["origin"], zone), _kind(row), str(row["phase"])),
+            *([str(row["members"])] if members else []),
+            *(mine[name] for name in names),
+            "",
+        ]
         for row, mine in zip(known.iter_rows(named=True), last, strict=True)
     ]
-    return _cut(["origin", "", "phase", *names, ""], rows, everything=everything)
+    return _cut(["origin", "", "phase", *members, *names, ""], rows, everything=everything)
 
 
 def _rows(experiment: Experiment, mine: pl.DataFrame, *, everything: bool) -> str:

@@ -22,6 +22,9 @@ from harness.report.run import Run
 from harness.report.text import megabytes, seconds, share, table
 
 REASONS = 12
+ADJUSTED = (
+    "Such prices know later splits and dividends: take raw closes and declare the events ([[events]] of the dataset)"
+)
 STAGES = ("plan", "look up cells", "features", "cells", "read cells", "score")
 
 
@@ -37,7 +40,7 @@ def summary(run: Run) -> str:
     notes = Notes()
     parts = [
         "\n".join(_head(facts)),
-        "Data\n" + data_table(inputs),
+        "\n".join(["Data", data_table(inputs), *adjusted_notes(inputs)]),
         *_boards(board, forecasts, facts, notes),
         "\n".join(_footnotes(facts, notes, substituted=bool(board["n_reference"].sum()))),
         _gaps(forecasts),
@@ -55,6 +58,18 @@ def data_table(inputs: pl.DataFrame) -> str:
         inputs: `Run.inputs()`.
     """
     return table(*data_rows(inputs), left=4, indent="  ")
+
+
+def adjusted_notes(inputs: pl.DataFrame) -> list[str]:
+    """A warning for every input that looks adjusted with hindsight.
+
+    Args:
+        inputs: `Run.inputs()` (runs of earlier versions do not say).
+    """
+    if "looks_adjusted" not in inputs.columns:
+        return []
+    found = inputs.filter(pl.col("looks_adjusted") != "").select("series_id", "looks_adjusted")
+    return [f"warning, {name}: looks adjusted with hindsight: {why}. {ADJUSTED}" for name, why in found.rows()]
 
 
 def data_rows(inputs: pl.DataFrame) -> tuple[list[str], list[list[str]]]:

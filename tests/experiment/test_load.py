@@ -26,6 +26,8 @@ series = ["stock.close"]
 transform = { realised_volatility = 10, proxy = "parkinson", high = "stock.high", low = "stock.low" }
 outcome = "latest"
 season = 5
+prices = "total"
+universe = "big"
 
 [origins]
 every = "5 sessions"

@@ -115,8 +115,9 @@ def transformed_at(transform: Transform, series_id: str, levels: dict[str, Value
     change = 100.0 * (log(own[t]) - log(before))
     if transform.kind in ("log_growth", "log_return"):
         return change
+    lost = transform.kind == "return" and own[t] == 0 and before > 0  # there is no logarithm of nothing
     with np.errstate(over="ignore"):
-        return 100.0 * float(np.expm1(change / 100.0))
+        return -100.0 if lost else 100.0 * float(np.expm1(change / 100.0))
 
 
 def variance(transform: Transform, series_id: str, levels: dict[str, Values], t: int) -> float:

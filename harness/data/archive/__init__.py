@@ -15,7 +15,9 @@ from harness.core.errors import UserError
 from harness.core.series import Series
 from harness.core.snapshot import Snapshot
 from harness.core.time import instant, micros
+from harness.data.announced import EVENT, MEMBER, read_events, read_members, unseen_events, unseen_members
 from harness.data.archive import questions
+from harness.data.archive.announcing import add_announced
 from harness.data.archive.appending import enter
 from harness.data.archive.books import (
     BatchReport,
@@ -31,7 +33,7 @@ from harness.data.archive.books import (
 from harness.data.archive.exporting import export_changes
 from harness.data.archive.store import Store, insert, query
 from harness.data.batch import Coverage, read_batch
-from harness.data.declaration import series_to_text
+from harness.data.declaration import Catalogue, series_to_text
 from harness.data.external import FORECAST, FORECAST_KEY, read_forecasts
 
 __all__ = ["Archive", "BatchReport"]
@@ -178,6 +180,43 @@ class Archive:
                 record(connection, report, kind="forecasts", coverage="", aside=given.set_aside, now=now)
         return report
 
+    def append_events(self, frame: Any, *, source: str) -> BatchReport:
+        """Add price events; each is known from its announcement and moves prices from its ex-date on.
+
+        Args:
+            frame: series_id, kind (split, dividend, delisting), ex_date (the first day after the event), value (new
+                shares per old share; cash per old share; final value per share, null = unknown), announced_at.
+            source: where they come from.
+
+        Raises:
+            DataError: a rule of the frame is broken, or an event contradicts one the archive has.
+            UnknownNameError: a series that is not defined.
+        """
+        given = read_events(frame, self._catalogue(), now=micros(datetime.now(UTC)))
+        with self._writing() as connection:
+            return add_announced(connection, "events", EVENT, unseen_events, given, source)
+
+    def append_members(self, frame: Any, *, source: str) -> BatchReport:
+        """Add memberships of universes; each is known from its announcement.
+
+        Args:
+            frame: universe, series_id, from (first day), to (last day; null or absent = open), announced_at. A later
+                announcement of the same universe, series and first day replaces the last day.
+            source: where they come from.
+
+        Raises:
+            DataError: a rule of the frame is broken, or a row contradicts one the archive has.
+            UnknownNameError: a series that is not defined.
+        """
+        given = read_members(frame, self._catalogue(), now=micros(datetime.now(UTC)))
+        with self._writing() as connection:
+            return add_announced(connection, "members", MEMBER, unseen_members, given, source)
+
+    def universes(self) -> dict[str, tuple[str, ...]]:
+        """Stored ids of every series that any membership names, by universe."""
+        with self._store.reading() as connection:
+            return questions.universes(connection, catalogue_of(connection))
+
     def series(self) -> list[Series]:
         """All declarations, in order of definition."""
         with self._store.reading() as connection:
@@ -203,6 +242,8 @@ class Archive:
 
     def as_of(self, origin: datetime, series: Iterable[str] | None = None) -> Snapshot:
         """Everything known at an instant: per series and period the newest value published by then.
+
+        Values are as they were published: raw prices, not adjusted by price events (`Replay` does that).
 
         Args:
             origin: an aware instant.
@@ -262,6 +303,10 @@ class Archive:
         """
         with self._store.reading() as connection:
             return export_changes(connection, catalogue_of(connection), Path(changes_dir))
+
+    def _catalogue(self) -> Catalogue:
+        with self._store.reading() as connection:
+            return catalogue_of(connection)
 
     def _writing(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         if self._read_only:

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from harness.core.time import NEVER
 from harness.data.archive import questions
+from harness.data.archive.announcing import event_rows, final_values, member_rows
 from harness.data.archive.store import query
 from harness.data.changes import FILES, FORMAT, MANIFEST, manifest_hash
 from harness.data.declaration import Catalogue, series_to_text
@@ -40,7 +41,10 @@ def export_changes(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, 
     state = questions.state(connection)
     for manifest in sorted(folder.glob(f"*/{MANIFEST}")):
         text = manifest.read_bytes()
-        if manifest_hash(text) == manifest.parent.name and json.loads(text)["state"] == state:
+        if manifest_hash(text) != manifest.parent.name:
+            continue
+        # a folder of an earlier form is left alone, and the state written once more in the present one
+        if (json.loads(text)["format"], json.loads(text)["state"]) == (FORMAT, state):
             return manifest.parent
     folder.mkdir(parents=True, exist_ok=True)
     temporary = unused_name(folder)
@@ -66,12 +70,21 @@ def _tables(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> list
     for place, name in enumerate(ids):
         rank[catalogue.codes[name]] = place
 
-    def read(text: str, order: tuple[str, ...]) -> dict[str, pl.Series]:
+    def read(text: str, order: tuple[str, ...], more: pl.DataFrame | None = None) -> dict[str, pl.Series]:
         frame = query(connection, text)
+        return coded(
+            frame if more is None else pl.concat([frame, more.select(frame.columns).cast(frame.schema)]), order
+        )
+
+    def coded(frame: pl.DataFrame, order: tuple[str, ...]) -> dict[str, pl.Series]:
         codes = pl.Series("code", rank[frame["code"].to_numpy()])
         return frame.with_columns(codes).sort(order).to_dict()
 
-    known = questions.known(connection)
+    known, finals = questions.known(connection), final_values(connection, catalogue)
+    stated = finals.select(
+        "code", "published", pl.col("period").alias("first"), pl.col("period").alias("last"),
+        complete=pl.lit(value=False), captured=pl.lit(value=True), countable=pl.lit(value=True),
+    )  # fmt: skip
     series = {
         "code": pl.Series(range(len(ids)), dtype=pl.Int32),
         "id": pl.Series(ids, dtype=pl.String),
@@ -80,12 +93,14 @@ def _tables(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> list
     }
     return [
         ("series", series),
-        ("changes", read(CHANGES, ("published", "code", "period"))),
+        ("changes", read(CHANGES, ("published", "code", "period"), finals)),
         (
             "publications",
-            read(PUBLICATIONS, ("published", "code", "first", "last", "complete", "countable", "captured")),
+            read(PUBLICATIONS, ("published", "code", "first", "last", "complete", "countable", "captured"), stated),
         ),
         ("forecasts", read(FORECASTS, ("issued", "source", "code", "period", "quantile"))),
+        ("events", coded(event_rows(connection, catalogue), ("announced", "code", "ex", "kind"))),
+        ("members", coded(member_rows(connection), ("announced", "universe", "code", "first"))),
     ]
 
 

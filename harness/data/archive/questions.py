@@ -12,7 +12,8 @@ from harness.core.identity import digest
 from harness.core.series import AVAILABILITIES, Series
 from harness.core.snapshot import Issue, Panel, Snapshot
 from harness.core.time import NEVER, micros, period_ends
-from harness.data.archive.store import offered, query
+from harness.data.announced import MEMBER
+from harness.data.archive.store import later_table, offered, query
 from harness.data.declaration import Catalogue, declared_by
 from harness.data.external import issues_from
 from harness.data.panels import filled, grouped, session_places, timeline
@@ -52,6 +53,15 @@ def state(connection: duckdb.DuckDBPyConnection) -> str:
         "SELECT kind, source, coverage, sha256, known_through FROM batches ORDER BY batch"
     ).fetchall()
     return digest("archive", series, batches)
+
+
+def universes(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> dict[str, tuple[str, ...]]:
+    """Stored ids of every series that any membership names, ascending, by universe."""
+    rows = later_table(connection, "members", MEMBER).select("universe", "code").unique().rows()
+    named: dict[str, set[str]] = {}
+    for universe, code in rows:
+        named.setdefault(universe, set()).add(catalogue.series[code].id)
+    return {universe: tuple(sorted(named[universe])) for universe in sorted(named)}
 
 
 def as_of(

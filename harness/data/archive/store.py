@@ -38,6 +38,11 @@ CREATE TABLE set_aside (
     batch INTEGER, series_id VARCHAR, period VARCHAR, published VARCHAR, value DOUBLE, reason VARCHAR);
 CREATE TABLE known (code INTEGER, known_through BIGINT);
 """
+# made by the first write: archives that were begun without them stay readable
+LATER_TABLES = {
+    "events": "code INTEGER, kind VARCHAR, ex INTEGER, value DOUBLE, announced BIGINT, batch INTEGER",
+    "members": "universe VARCHAR, code INTEGER, first INTEGER, last INTEGER, announced BIGINT, batch INTEGER",
+}
 HOLDER = re.compile(r"PID (\d+)")
 LOCK_TABLE = Path("/proc/locks")
 DAMAGE = (
@@ -76,6 +81,8 @@ class Store:
         with _locked(self.path, self.wait, shared=False), _connected(self.path, read_only=False) as connection:
             connection.begin()
             try:
+                for name, columns in LATER_TABLES.items():
+                    connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
                 yield connection
             except BaseException:
                 connection.rollback()
@@ -118,6 +125,20 @@ class Store:
                 connection.execute(TABLES)
                 connection.execute("INSERT INTO meta VALUES (?)", [FORMAT])
                 connection.commit()
+
+
+def later_table(connection: duckdb.DuckDBPyConnection, name: str, schema: pl.Schema) -> pl.DataFrame:
+    """The rows of one of `LATER_TABLES`; none where the archive does not have it yet.
+
+    Args:
+        connection: an open archive.
+        name: the table.
+        schema: the wanted columns.
+    """
+    there = connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [name]).fetchall()
+    if not there:
+        return pl.DataFrame(schema=schema)
+    return query(connection, f"SELECT * FROM {name}").select(schema.names()).cast(schema)  # noqa: S608 - ours
 
 
 def query(connection: duckdb.DuckDBPyConnection, text: str, *parameters: object) -> pl.DataFrame:

@@ -1,0 +1,127 @@
+"""Read a dataset's tables of price events and of universe members."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import polars as pl
+
+from harness.core.errors import DataError, UnknownNameError
+from harness.core.time import micros
+from harness.data.announced import read_events, read_members, unseen_events, unseen_members
+from harness.data.archive import Archive
+from harness.data.declaration import Catalogue
+from harness.data.declared import Announcements, Dataset
+from harness.data.stamps import as_instants, moments
+from harness.data.tables import RawTable, numbers, read_file
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Listing:
+    """One table as read.
+
+    Attributes:
+        section: `events` or `members`.
+        table: the file.
+        rows: what the archive takes (`Archive.append_events`, `Archive.append_members`).
+    """
+
+    section: str
+    table: RawTable
+    rows: pl.DataFrame
+
+    def unrecorded(self, archive: Archive, catalogue: Catalogue) -> bool:
+        """Whether an archive has no batch of this very content.
+
+        Args:
+            archive: the archive.
+            catalogue: the series it has.
+        """
+        read = read_events if self.section == "events" else read_members
+        given = read(self.rows, catalogue, now=micros(datetime.now(UTC)))
+        return given.sha256 not in archive.batches()["sha256"].to_list()
+
+
+def read_listings(dataset: Dataset) -> list[Listing]:
+    """Every table of events and members of a dataset, events first.
+
+    Raises:
+        DataError: rows that cannot be taken; the first is named by its line.
+        UnknownNameError: a column, or a series that the dataset does not declare.
+    """
+    listed = [("events", one) for one in dataset.events] + [("members", one) for one in dataset.members]
+    found = []
+    for section, one in listed:
+        table = read_file(dataset.folder / one.file, one.text)
+        found.append(Listing(section, table, _rows(dataset, one, table)))
+        _check(dataset, found[-1])
+    return found
+
+
+def _check(dataset: Dataset, listing: Listing) -> None:
+    """Refuse what the archive would refuse, while nothing of the dataset has been appended."""
+    catalogue = Catalogue({one.id: code for code, one in enumerate(dataset.series)}, dict(enumerate(dataset.series)))
+    now = micros(datetime.now(UTC))
+    if listing.section == "events":
+        rows = read_events(listing.rows, catalogue, now=now).rows
+        unseen_events(rows, rows.clear(), catalogue)
+    else:
+        rows = read_members(listing.rows, catalogue, now=now).rows
+        unseen_members(rows, rows.clear(), catalogue)
+
+
+def named_members(dataset: Dataset) -> dict[str, tuple[str, ...]]:
+    """Stored ids of every series that any membership of a dataset names, by universe; errors as `read_listings`."""
+    named: dict[str, set[str]] = {}
+    for one in dataset.members:
+        rows = _rows(dataset, one, read_file(dataset.folder / one.file, one.text))
+        for universe, series_id in rows.select("universe", "series_id").unique().rows():
+            named.setdefault(universe, set()).add(series_id)
+    return {universe: tuple(sorted(named[universe])) for universe in sorted(named)}
+
+
+def _rows(dataset: Dataset, declared: Announcements, table: RawTable) -> pl.DataFrame:
+    columns = dict(declared.columns)
+    form = declared.text.date_format
+    stored = _stored(dataset, table, columns["series"])
+    zones = {one.id: one.zone for one in dataset.series}
+    stamps = moments(table, columns["announced_at"], zone=declared.zone, date_format=form)
+    frame = pl.DataFrame({"series_id": stored, "announced_at": _instants(stamps, stored, zones)})
+    for meaning in ("ex_date", "from", "to"):
+        if meaning in columns:
+            frame = frame.with_columns(_days(table, columns[meaning], form).alias(meaning))
+    for meaning in ("kind", "universe"):
+        if meaning in columns:
+            frame = frame.with_columns(table.column(columns[meaning]).cast(pl.String).alias(meaning))
+    if "value" in columns:
+        frame = frame.with_columns(numbers(table, columns["value"], declared.text.decimal_mark).alias("value"))
+    return frame
+
+
+def _stored(dataset: Dataset, table: RawTable, name: str) -> pl.Series:
+    """Stored ids; a series that is not declared is refused: leaving out a member would be a choice of survivors."""
+    names = {in_file: f"{dataset.name}/{bare}" for bare, in_file in dataset.in_file}
+    names = {bare: f"{dataset.name}/{bare}" for bare, _ in dataset.in_file} | names
+    column = table.column(name).cast(pl.String)
+    for one in column.unique(maintain_order=True).to_list():
+        if one not in names:
+            row = int((column.is_null() if one is None else column == one).arg_max() or 0)
+            raise UnknownNameError(f"series in {table.place(row, name)}", str(one), names)
+    return column.replace_strict(names, return_dtype=pl.String)
+
+
+def _instants(stamps: pl.Series, stored: pl.Series, zones: dict[str, str]) -> pl.Series:
+    """Announcements as UTC instants, a date as the end of that day in its series' zone."""
+    if stamps.dtype != pl.Date:
+        return stamps
+    parts = pl.DataFrame({"row": range(len(stamps)), "id": stored, "at": stamps}).partition_by("id")
+    read = [part.select("row", as_instants(part["at"], zones[part["id"][0]]).alias("at")) for part in parts]
+    return pl.concat(read).sort("row")["at"] if read else stamps
+
+
+def _days(table: RawTable, name: str, date_format: str) -> pl.Series:
+    found = moments(table, name, date_format=date_format)
+    if found.dtype != pl.Date:
+        raise DataError(f"{table.label}, column {name!r}: instants", rule="this is a day, without a time of day")
+    return found
