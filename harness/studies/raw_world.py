@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from harness.core.frames import UTC_INSTANT
 from harness.core.series import AVAILABILITIES, Series
 from harness.core.time import NEVER, period_ends
+from harness.data.announced import EVENT_KINDS
 from harness.data.archive import Archive
 from harness.data.changes import ChangeFile
 from harness.data.dataset import find_dataset, load_dataset
-from harness.data.declared import Dataset, Source
+from harness.data.declared import Announcements, Dataset, Source
 from harness.data.derive import ASSUMED
 from harness.data.ingest import ingest
 from harness.data.tables import RawTable
@@ -71,6 +72,13 @@ class Later:
         zone = dataset.declared(source.series[0]).zone
         late = stamped(table.frame["published_at"], zone, source.zone, source.text.date_format) > self.cut
         return replace(table, frame=table.frame.filter(~pl.Series(late)))
+
+    def announcements(self, dataset: Dataset, declared: Announcements, table: RawTable) -> RawTable:
+        """Price events and memberships announced later are left out, in every world, where any are left."""
+        zone = dataset.series[0].zone
+        column = table.frame[dict(declared.columns)["announced_at"]]
+        late = stamped(column, zone, declared.zone, declared.text.date_format) > self.cut
+        return table if late.all() else replace(table, frame=table.frame.filter(~pl.Series(late)))
 
     def forecasts(self, dataset: Dataset, table: RawTable) -> RawTable:
         """Forecasts issued later."""
@@ -143,6 +151,7 @@ def read_again(
         ingest(dataset.folder, archive, raw_dir=home.raw, alter=alter)
     for name in others:
         _append_again(archive, changes, name, alter)
+    _announce_again(archive, changes, others, alter)
     return ChangeFile.open(archive.export(home.changes), verify=False)
 
 
@@ -175,6 +184,40 @@ def _append_again(archive: Archive, changes: ChangeFile, name: str, alter: Later
         archive.append(frame, source="again", coverage="changes", publications=told if countable else None)
     if not changes.forecasts.filter(pl.col("code") == code).is_empty():
         archive.append_forecasts(_issued_again(changes, name, alter))
+
+
+def _announce_again(archive: Archive, changes: ChangeFile, names: Sequence[str], alter: Later | None) -> None:
+    """Announce price events and memberships of some series again; those announced later are left out of a world."""
+    ids, events = pl.Series(changes.ids, dtype=pl.String()), changes.events
+    days = [period_ends(changes.series[changes.ids[code]].parsed, np.array([ex], dtype=np.int64))[0]
+            for code, ex in zip(events.code.tolist(), events.ex.tolist(), strict=True)]  # fmt: skip
+    told = pl.DataFrame(
+        {
+            "series_id": ids.gather(events.code),
+            "kind": pl.Series(EVENT_KINDS).gather(events.kind.astype(np.int64)),
+            "ex_date": pl.Series(np.array(days, dtype="datetime64[D]")).cast(pl.Date()),
+            "value": pl.Series(events.value).fill_nan(None),
+            "announced_at": instants(events.announced),
+        }
+    )
+    members = changes.members.select(
+        "universe",
+        ids.gather(changes.members["code"]).alias("series_id"),
+        *(_epoch_days(changes.members[old]).alias(new) for old, new in (("first", "from"), ("last", "to"))),
+        instants(changes.members["announced"].to_numpy()).alias("announced_at"),
+    )
+    for frame, add in ((told, archive.append_events), (members, archive.append_members)):
+        mine = frame.filter(pl.col("series_id").is_in(names))
+        if alter is not None:
+            mine = mine.filter(pl.col("announced_at") <= instants(np.array([alter.cut]))[0])
+        if mine.height:
+            add(mine, source="again")
+
+
+def _epoch_days(days: pl.Series) -> pl.Series:
+    """Days, none where a membership is open."""
+    given = days.cast(pl.Int64())
+    return given.set(given == NEVER, None).cast(pl.Int32()).cast(pl.Date())
 
 
 def publications_frame(changes: ChangeFile, name: str) -> pl.DataFrame:
@@ -251,7 +294,22 @@ def told_by(changes: ChangeFile, names: Sequence[str], cut: int, *, by_vintage: 
         Handover("archive", "", 0, ("series_id", "period", "published_at"), values),
         Handover("publications", "", 0, tuple(events.columns), events),
         Handover("archive", "", 0, ISSUED, _issued_by(changes, names, cut)),
+        *_announced_by(changes, names, cut),
     )
+
+
+def _announced_by(changes: ChangeFile, names: Sequence[str], cut: int) -> tuple[Handover, ...]:
+    """Price events and memberships of some series announced by an instant."""
+    ids, events = pl.Series(changes.ids, dtype=pl.String()), changes.events
+    columns = ("ex", "announced", "kind", "value")
+    told = pl.DataFrame({"series_id": ids.gather(events.code), **{name: getattr(events, name) for name in columns}})
+    members = changes.members.with_columns(ids.gather(changes.members["code"]).alias("series_id")).drop("code")
+    tables = [
+        frame.filter(pl.col("series_id").is_in(names) & (pl.col("announced") <= cut)).sort(pl.all())
+        for frame in (told, members)
+    ]
+    keys = ("series_id", "kind", "ex"), ("universe", "series_id", "first", "announced")
+    return tuple(Handover("archive", "", 0, key, table) for key, table in zip(keys, tables, strict=True))
 
 
 def _days(changes: ChangeFile, codes: NDArray[np.int32], ordinals: NDArray[np.int64]) -> pl.Series:
