@@ -77,7 +77,7 @@ def other_world(plan: Plan, changes: ChangeFile, origin: int, kind: Kind, seed: 
     later = known_from(changes, by_vintage=by_vintage) > cut
     if kind == "removed":
         rule = plan.experiment.target.outcome
-        altered = _removed(changes, later, (cut, plan.until), dated=rule.kind == "release" and rule.number > 1)
+        altered = _removed(changes, later, cut, dated=rule.kind == "release" and rule.number > 1)
     elif kind == "noise":
         altered = _noise(changes, later, cut, random)
     else:
@@ -94,8 +94,18 @@ def with_outcomes(plan: Plan, changes: ChangeFile, until: int) -> Plan:
 
 
 def with_members(plan: Plan, changes: ChangeFile) -> Plan:
-    """The plan with the members that a world announces."""
-    return replace(plan, members=membership(plan.experiment, changes, plan.instants, plan.known))
+    """The plan with the members that a world announces; series that it never names are members of no day."""
+    universe = plan.experiment.target.universe
+    if not universe:
+        return plan
+    named = changes.members.filter(pl.col("universe") == universe)["code"].to_list()
+    unnamed = [code for name in plan.experiment.target.series if (code := changes.codes[name]) not in named]
+    nobody = pl.DataFrame(
+        {"universe": universe, "code": unnamed, "first": 1, "last": 0, "announced": plan.until + 1},
+        schema=changes.members.schema,
+    )
+    every = replace(changes, members=pl.concat([changes.members, nobody]))
+    return replace(plan, members=membership(plan.experiment, every, plan.instants, plan.known))
 
 
 def wild(count: int, random: np.random.Generator) -> Floats:
@@ -119,25 +129,14 @@ def events_taken(rows: EventRows, chosen: NDArray[np.int64] | Flags) -> EventRow
     return EventRows(**{name: getattr(rows, name)[chosen] for name in EventRows.__dataclass_fields__})
 
 
-def _removed(changes: ChangeFile, later: Flags, ends: tuple[int, int], *, dated: bool) -> ChangeFile:
-    """The world that ends at the cut (the first of `ends`).
-
-    Release calendars stay whole where outcomes are dated by them (`dated`). Later memberships are announced after the
-    second of `ends`, the plan's last instant: the plan names their series, and nobody is told before.
-    """
-    cut, until = ends
-    announced = pl.col("announced")
+def _removed(changes: ChangeFile, later: Flags, cut: int, *, dated: bool) -> ChangeFile:
+    """The world that ends at the cut; `dated`: outcomes are dated by release calendars, which then stay whole."""
     return replace(
         taken(changes, ~later),
         publications=publications_taken(changes.publications, changes.publications.published <= cut),
         forecasts=changes.forecasts.filter(pl.col("issued") <= cut),
         events=events_taken(changes.events, changes.events.announced <= cut),
-        members=changes.members.with_columns(
-            pl.when(announced > cut)
-            .then(pl.max_horizontal(announced, until + 1))
-            .otherwise(announced)
-            .alias("announced")
-        ).sort("announced", maintain_order=True),
+        members=changes.members.filter(pl.col("announced") <= cut),
         series={name: _unannounced(series, cut, dated=dated) for name, series in changes.series.items()},
         known_through={name: min(at, cut) for name, at in changes.known_through.items()},
     )

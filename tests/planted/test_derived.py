@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import harness.backtest.splits as splits_room
+import harness.backtest.target_windows as windows_room
 import harness.data.outcomes as outcomes_room
 import harness.forecast.features as features_room
 from harness.backtest.design import build_design
@@ -23,7 +23,7 @@ from harness.studies.pinned import outcomes
 from harness.studies.scramble import Ground, scramble
 from harness.studies.verdict import Check
 from tests.planted.leaks import DESIGN, OUTCOMES, SPLITS, Patch, around, final_growth, firsts
-from tests.planted.world import World, made, monthly
+from tests.planted.world import MONTHLY_BLOCKS, World, made, monthly
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def across_vintages(patch: Patch) -> None:
 
 def days_in_utc(patch: Patch) -> None:
     """An evening in New York is the next day in UTC: at a month's or a year's end, the next period."""
-    patch.setattr(splits_room, "local_day", lambda instant, _: instant.astimezone(UTC).date())
+    patch.setattr(windows_room, "local_day", lambda instant, _: instant.astimezone(UTC).date())
 
 
 def rows_of_a_snapshot(patch: Patch) -> None:
@@ -103,7 +103,7 @@ DERIVED = (
     Derived("days are counted in UTC", "S1", "outcomes", "outcomes", SPLITS, "target period", days_in_utc,
             partial(monthly, at=time(21))),
     Derived("a lag counts columns of the snapshot", "law 1", "facts", "design", DESIGN, "own.lag_1",
-            rows_of_a_snapshot),
+            rows_of_a_snapshot, partial(monthly, features=MONTHLY_BLOCKS[:1], models=())),
 )  # fmt: skip
 
 

@@ -102,15 +102,10 @@ def test_copies_may_not_meet_a_model_that_splits_its_own_rows(
         build(Recipe("one", "sklearn", params, ("own",), steps=(Step("impute"), step)))
 
 
-def test_trees_cannot_be_stopped_early_on_rows_of_their_own_choice() -> None:
-    with pytest.raises(UserError, match="early_stopping"):
-        build(Recipe("one", "lightgbm", (("early_stopping_round", 5),), ("own",)))
-
-
 def test_no_copy_of_a_row_is_on_both_sides_of_an_inner_split() -> None:
     days = [date(2010, place % 12 + 1, 1) for place in range(24)]
     keys = pl.DataFrame({
-        "series_id": ["a"] * 24, "pseudo_origin": [datetime(2010, 1, 1, tzinfo=UTC) + timedelta(days=n) for n in range(24)],
+        "series_id": ["a"] * 24, "pseudo_origin": [datetime(2010, 1, n + 1, tzinfo=UTC) for n in range(24)],
         "horizon": [0] * 24, "period": days,
     })  # fmt: skip
     own = np.arange(24)
@@ -137,7 +132,6 @@ WALLS = (
 )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("file", "line"), [("harness/cli.py", ""), *WALLS])
 def test_an_import_through_a_wall_breaks_the_build(tmp_path: Path, file: str, line: str) -> None:
     shutil.copytree(ROOT / "harness", tmp_path / "harness", ignore=shutil.ignore_patterns("__pycache__"))
@@ -153,4 +147,4 @@ def test_an_import_through_a_wall_breaks_the_build(tmp_path: Path, file: str, li
         cwd=tmp_path, env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert (told.returncode == 0) == (not line), told.stdout + told.stderr
+    assert ("0 broken" in told.stdout, told.returncode) == ((False, 1) if line else (True, 0)), told.stdout
