@@ -45,8 +45,15 @@ class Stepped:
         self.warnings: list[str] = []
         """What steps and models complained about, by horizon, one line each."""
 
-    def fit(self, rows: Rows | None, snapshot: Snapshot, *, seed: int) -> None:
+    def fit(self, rows: Rows | None, snapshot: Snapshot, *, seed: int, wider: Rows | None = None) -> None:
         """Fit steps and model of every horizon that has rows.
+
+        Args:
+            rows: matured training rows.
+            snapshot: what is known at the refit origin.
+            seed: of the cell.
+            wider: rows the steps (not the model) are fitted on instead, for studies of what that would pretend; None
+                in every run.
 
         Raises:
             UserError: there are no rows, they carry no features, or a step cannot take them.
@@ -54,9 +61,11 @@ class Stepped:
         if rows is None or rows.y is None:
             raise UserError("a model with steps needs training rows", fix="give the model features")
         self._columns, self._pipelines, self._models = tuple(rows.X.columns), {}, {}
+        others = {} if wider is None else {horizon: table for horizon, _, table in by_horizon(wider)}
         for horizon, _, table in by_horizon(rows):
             steps, model = self._pipeline(), self._make()
-            model.fit(steps.fit(table, seed=seed, horizon=horizon).as_rows(), snapshot, seed=seed)
+            ready = steps.fit(table, seed=seed, horizon=horizon, wider=others.get(horizon))
+            model.fit(ready.as_rows(), snapshot, seed=seed)
             self._pipelines[horizon], self._models[horizon] = steps, model
         self._gather_warnings()
 
