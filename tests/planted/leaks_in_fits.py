@@ -18,7 +18,7 @@ ALL_ROWS: dict[str, Any] = {}
 
 
 def with_all_rows(patch: Patch) -> None:
-    def leak(honest: Any, self: RowBuilder, origin: int, sets: Any, snapshot: Any) -> Any:
+    def leak(honest: Any, self: RowBuilder, origin: int, sets: Any, *rest: Any) -> Any:
         plan = self.plan
         many = np.indices((len(plan.request), len(plan.experiment.target.series), len(sets)))
         origins, series, places = (axis.ravel() for axis in many)
@@ -27,7 +27,7 @@ def with_all_rows(patch: Patch) -> None:
         labels = plan.outcomes.value[series, plan.request[origins, horizons]]
         ALL_ROWS["rows"] = replace(rows, y=labels)
         ALL_ROWS["later"] = origins > origin
-        return honest(self, origin, sets, snapshot)
+        return honest(self, origin, sets, *rest)
 
     around(patch, RowBuilder, "training", leak)
 
@@ -38,7 +38,7 @@ def fitted_on_all(kind: str) -> Plant:
     def plant(patch: Patch) -> None:
         with_all_rows(patch)
 
-        def leak(honest: Any, self: StepPipeline, rows: StepRows, *, seed: int, horizon: int) -> Any:
+        def leak(honest: Any, self: StepPipeline, rows: StepRows, *, seed: int, horizon: int, **_: Any) -> Any:
             every = next(table for step, _, table in by_horizon(ALL_ROWS["rows"]) if step == horizon)
             for place, (name, step) in enumerate(self._named()):
                 step.fit(_usable(every, name) if name == kind else rows, seed=seed + place)
