@@ -51,7 +51,7 @@ def grounded(place: Path, changes: ChangeFile, **target: object) -> Ground:
     return Ground(plan, changes, board)
 
 
-@pytest.mark.parametrize("prices", ["price", "total"])
+@pytest.mark.parametrize("prices", [pytest.param("price", marks=pytest.mark.slow), "total"])
 def test_honest_universes_pass_and_their_announcements_are_scrambled(
     place: Path, changes: ChangeFile, prices: str
 ) -> None:
