@@ -14,8 +14,8 @@ from harness.forecast.user_class import is_user_class
 def fitted_state(forecaster: Forecaster) -> object:
     """What steps and model fitted; of a user's class only what it can dump, as its attributes are its own."""
     if isinstance(forecaster, Stepped):
-        behind = {horizon: fitted_state(model) for horizon, model in forecaster.fitted_models().items()}
-        return {"steps": _steps_state(forecaster), "models": behind}
+        then = {horizon: fitted_state(model) for horizon, model in forecaster.fitted_models().items()}
+        return {"steps": _steps_state(forecaster), "then": then}
     if isinstance(forecaster, Storable):
         text = forecaster.dump()
         try:

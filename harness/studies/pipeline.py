@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 import numpy as np
 import polars as pl
@@ -134,7 +135,7 @@ def _frozen(world: World, board: Board, origin: int) -> Iterator[Handover]:
 
 def differences(expected: Passage, found: Passage) -> Iterator[tuple[Handover, Difference]]:
     """The first hand-over that differs, of every model of every group."""
-    for mine, theirs in zip(expected.groups, found.groups, strict=True):
+    for mine, theirs in zip_longest(expected.groups, found.groups, fillvalue=()):
         yield from first_differences(mine, theirs)
 
 

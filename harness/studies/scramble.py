@@ -66,8 +66,10 @@ class Ground:
     again: ChangeFile | None = None
 
 
-def scramble(ground: Ground, origin: int, *, number: int = 0, base: Passage | None = None) -> Scrambled:
-    """Scramble around one origin in every way and compare every hand-over with the true one.
+def scramble(
+    ground: Ground, origin: int, *, number: int = 0, base: Passage | None = None, kinds: Sequence[str] = tuple(HOW)
+) -> Scrambled:
+    """Scramble around one origin and compare every hand-over with the true one.
 
     Args:
         ground: plan, archive view and models.
@@ -75,16 +77,18 @@ def scramble(ground: Ground, origin: int, *, number: int = 0, base: Passage | No
         number: the how-many-th sampled origin it is; the raw batches lose their later rows at every second one, and
             get other values in them at the others.
         base: the true hand-overs, when they are known already.
+        kinds: ways to scramble, of `HOW`; all of them where nothing is said.
     """
     plan, changes, board = ground.plan, ground.changes, ground.board
     out = Scrambled(origin)
     if base is None:
         base = passage(plan, changes, board, origin, later=plan if frozen(plan) else None)
         out.cells += 1
-    for kind in KINDS:
+    for kind in (one for one in KINDS if one in kinds):
         found = list(_one(ground, origin, kind, base, out))
         out.findings += evidence(plan, board, NAME, HOW[kind], found)
-    _raw(ground, origin, base, out, drop=number % 2 == 1)
+    if RAW in kinds:
+        _raw(ground, origin, base, out, drop=number % 2 == 1)
     return out
 
 
@@ -108,7 +112,7 @@ def _one(
 
 def without_frozen(base: Passage) -> Passage:
     """A passage without the rows of the later origin."""
-    kept = tuple(group for group in base.groups if group[0].stage != "frozen rows")
+    kept = tuple(group for group in base.groups if group and group[0].stage != "frozen rows")
     return replace(base, groups=kept)
 
 
