@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+import traceback
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from harness.core.identity import derive_seed
 from harness.core.time import local_day
 from harness.data.changes import ChangeFile
 from harness.record.home import Home
+from harness.record.platform import PACKAGE
 from harness.studies.handover import Difference, Handover, compare
 from harness.studies.pipeline import Board, Passage, differences, evidence, passage
 from harness.studies.raw_world import Later, datasets_of, read_again, told_by
@@ -85,11 +88,31 @@ def scramble(
         base = passage(plan, changes, board, origin, later=plan if frozen(plan) else None)
         out.cells += 1
     for kind in (one for one in KINDS if one in kinds):
-        found = list(_one(ground, origin, kind, base, out))
-        out.findings += evidence(plan, board, NAME, HOW[kind], found)
+        with _answering(ground, origin, kind, out):
+            found = list(_one(ground, origin, kind, base, out))
+            out.findings += evidence(plan, board, NAME, HOW[kind], found)
     if RAW in kinds:
-        _raw(ground, origin, base, out, drop=number % 2 == 1)
+        with _answering(ground, origin, RAW, out):
+            _raw(ground, origin, base, out, drop=number % 2 == 1)
     return out
+
+
+@contextmanager
+def _answering(ground: Ground, origin: int, kind: str, out: Scrambled) -> Iterator[None]:
+    """An error that only another future provokes is evidence, too."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever is raised in one world and not in the other
+        frames = traceback.extract_tb(error.__traceback__)
+        place = next((one for one in reversed(frames) if f"{PACKAGE.name}/" in one.filename), frames[-1])
+        module = place.filename.rpartition(f"{PACKAGE.name}/")[2].removesuffix(".py").replace("/", ".")
+        text = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+        moment = ground.plan.instants[origin]
+        out.findings.append(
+            Finding(NAME, HOW[kind], moment, "raised", f"harness.{module}", expected="an answer", found=text)
+        )
 
 
 def frozen(plan: Plan) -> bool:
