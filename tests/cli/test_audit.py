@@ -105,6 +105,7 @@ def test_no_worker_at_all_is_refused(small: Path, capsys: Capture) -> None:
     assert "at least 1" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_audit_in_python_gives_verdicts_evidence_and_figures_and_keeps_what_is_not_done_again(
     small: Path, uk_home: Home
 ) -> None:
