@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -15,6 +16,8 @@ from harness.data.declaration import Catalogue
 from harness.data.declared import Announcements, Dataset
 from harness.data.stamps import as_instants, moments
 from harness.data.tables import RawTable, numbers, read_file
+
+Alter = Callable[[Dataset, Announcements, RawTable], RawTable]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,8 +46,12 @@ class Listing:
         return given.sha256 not in archive.batches()["sha256"].to_list()
 
 
-def read_listings(dataset: Dataset) -> list[Listing]:
+def read_listings(dataset: Dataset, alter: Alter | None = None) -> list[Listing]:
     """Every table of events and members of a dataset, events first.
+
+    Args:
+        dataset: its declarations.
+        alter: changes each table first (an audit's doing); a table that it leaves without rows is left out.
 
     Raises:
         DataError: rows that cannot be taken; the first is named by its line.
@@ -54,6 +61,10 @@ def read_listings(dataset: Dataset) -> list[Listing]:
     found = []
     for section, one in listed:
         table = read_file(dataset.folder / one.file, one.text)
+        if alter is not None:
+            table = alter(dataset, one, table)
+            if not table.frame.height:
+                continue
         found.append(Listing(section, table, _rows(dataset, one, table)))
         _check(dataset, found[-1])
     return found

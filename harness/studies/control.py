@@ -26,7 +26,7 @@ from harness.studies.pipeline import Board, Passage, evidence, passage
 from harness.studies.raw_world import Later
 from harness.studies.scramble import HOW, RAW, Ground, raw_worlds
 from harness.studies.verdict import Finding
-from harness.studies.worlds import KINDS, Kind, Micros, other_world, taken, with_outcomes
+from harness.studies.worlds import KINDS, Kind, Micros, other_world, replanned, taken
 
 NAME = "control"
 TRIES = 8
@@ -208,7 +208,7 @@ def _raw(ground: Ground, leaky: Ground, origin: int) -> Iterator[Planted]:
             yield Planted(how, "rows", None, Finding(NAME, how, plan.instants[origin], found=str(error)))
             return
         sides = [
-            _seen(with_outcomes(leaky.plan, one, cut), shortened(one), leaky.board, origin) for one in (plain, altered)
+            _seen(replanned(leaky.plan, one, cut), shortened(one), leaky.board, origin) for one in (plain, altered)
         ]
         yield from _judged(leaky, RAW, *sides)
 

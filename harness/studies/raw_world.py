@@ -21,13 +21,14 @@ from harness.core.time import NEVER, period_containing, period_ends
 from harness.data.archive import Archive
 from harness.data.changes import ChangeFile
 from harness.data.dataset import find_dataset, load_dataset
-from harness.data.declared import Dataset, Source
+from harness.data.declared import Announcements, Dataset, Source
 from harness.data.derive import ASSUMED
 from harness.data.ingest import ingest
 from harness.data.lags import release_micros
 from harness.data.stamps import period_of
 from harness.data.tables import RawTable
 from harness.record.home import Home
+from harness.studies.announced_again import altered, announce_again, is_final_value
 from harness.studies.handover import Handover
 from harness.studies.worlds import known_from
 
@@ -38,7 +39,7 @@ UNKNOWN = NEVER
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """Alters every value published after an instant, and every forecast issued after it.
+    """Alters every value published after an instant, every forecast issued and everything announced after it.
 
     Attributes:
         cut: microseconds UTC.
@@ -76,6 +77,18 @@ class Later:
         zone = dataset.declared(source.series[0]).zone
         late = stamped(table.frame["published_at"], zone, source.zone, source.text.date_format) > self.cut
         return replace(table, frame=table.frame.filter(~pl.Series(late)))
+
+    def announcements(self, dataset: Dataset, declared: Announcements, table: RawTable) -> RawTable:
+        """Price events and memberships announced later."""
+        columns = dict(declared.columns)
+        in_file = {name: dataset.declared(bare).zone for bare, name in dataset.in_file}
+        zones = {bare: dataset.declared(bare).zone for bare, _ in dataset.in_file} | in_file
+        of_row = [zones.get(name, "") for name in table.frame[columns["series"]].cast(pl.String).to_list()]
+        late = np.zeros(len(of_row), dtype=bool)
+        for zone in set(of_row) - {""}:
+            told = stamped(table.frame[columns["announced_at"]], zone, declared.zone, declared.text.date_format)
+            late |= (np.array(of_row) == zone) & (told != UNKNOWN) & (told > self.cut)
+        return replace(table, frame=altered(declared, table.frame, late, self.seed, drop=self.drop))
 
     def forecasts(self, dataset: Dataset, table: RawTable) -> RawTable:
         """Forecasts issued later."""
@@ -194,7 +207,8 @@ def read_again(
 
     Args:
         datasets: what is read from its files.
-        others: stored ids of series that belong to none of them; their statements are appended again.
+        others: stored ids of series that belong to none of them; their statements are appended again, and what was
+            announced otherwise than in files is announced again.
         changes: the archive view those are taken from.
         home: an empty home folder, to be thrown away.
         alter: what is altered first; None = nothing.
@@ -207,6 +221,8 @@ def read_again(
         ingest(dataset.folder, archive, raw_dir=home.raw, alter=alter)
     for name in others:
         _append_again(archive, changes, name, alter)
+    cut, seed, drop = (None, 0, False) if alter is None else (alter.cut, alter.seed, alter.drop)
+    announce_again(archive, changes, datasets, cut, seed, drop=drop)
     return ChangeFile.open(archive.export(home.changes), verify=False)
 
 
@@ -215,6 +231,7 @@ def _append_again(archive: Archive, changes: ChangeFile, name: str, alter: Later
     series, code = changes.series[name], changes.code_of(name)
     archive.define(series)
     rows = np.flatnonzero((changes.code == code) & (changes.availability != ASSUMED))
+    rows = rows[~is_final_value(changes, name, changes.period[rows], changes.published[rows])]
     late = np.zeros(len(rows), bool) if alter is None else changes.published[rows] > alter.cut
     value = changes.value[rows].copy()
     if alter is not None and not alter.drop:
@@ -249,8 +266,9 @@ def _instants(micros: NDArray[np.int64]) -> pl.Series:
 
 
 def publications_frame(changes: ChangeFile, name: str) -> pl.DataFrame:
-    """The publications of one series as `Archive.append` takes them."""
+    """The publications of one series as `Archive.append` takes them, without that of a delisting's final value."""
     series, told = changes.series[name], changes.publications_of(name)
+    stated = pl.Series(~is_final_value(changes, name, told.first, told.published))
     return pl.DataFrame(
         {
             "series_id": [name] * len(told.published),
@@ -260,7 +278,7 @@ def publications_frame(changes: ChangeFile, name: str) -> pl.DataFrame:
             "complete": told.complete,
             "captured": told.captured,
         }
-    )
+    ).filter(stated)
 
 
 def _issued_again(changes: ChangeFile, name: str, alter: Later | None) -> pl.DataFrame:

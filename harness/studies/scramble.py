@@ -13,11 +13,13 @@ from harness.core.identity import derive_seed
 from harness.core.time import local_day
 from harness.data.changes import ChangeFile
 from harness.record.home import Home
+from harness.studies.announced_again import announced_by
 from harness.studies.handover import Difference, Handover, compare
+from harness.studies.other_announcements import announced_later
 from harness.studies.pipeline import Board, Passage, differences, evidence, passage
 from harness.studies.raw_world import Later, datasets_of, read_again, told_by
 from harness.studies.verdict import Finding
-from harness.studies.worlds import KINDS, Kind, other_world, with_outcomes
+from harness.studies.worlds import KINDS, Kind, other_world, replanned
 
 NAME = "scramble"
 RAW = "raw batches"
@@ -123,14 +125,13 @@ def _raw(ground: Ground, origin: int, base: Passage, out: Scrambled, *, drop: bo
             out.refused[RAW] = str(error)
             return
         found = list(_archive_differences(ground, plain, altered, cut, origin))
-        mine = told_by(ground.changes, plan.inputs, cut, by_vintage=True)
-        again = told_by(plain, plan.inputs, cut, by_vintage=True)
+        mine, again = (_told(plan, one, cut, by_vintage=True) for one in (ground.changes, plain))
         if any(compare(one, other) is not None for one, other in zip(mine, again, strict=True)):
-            base = passage(with_outcomes(plan, plain, cut), plain, board, origin)
+            base = passage(replanned(plan, plain, cut), plain, board, origin)
             out.cells += 1
-        out.touched[RAW] = int((plain.published > cut).sum())
+        out.touched[RAW] = int((plain.published > cut).sum()) + announced_later(plain, cut)
         if not found:
-            theirs = passage(with_outcomes(plan, altered, cut), altered, board, origin)
+            theirs = passage(replanned(plan, altered, cut), altered, board, origin)
             out.cells += 1
             found = list(differences(without_frozen(base), theirs))
         out.findings += evidence(plan, board, NAME, f"{HOW[RAW]} ({'removed' if drop else 'noise'})", found)
@@ -176,11 +177,17 @@ def _archive_differences(
     ground: Ground, plain: ChangeFile, altered: ChangeFile, cut: int, origin: int
 ) -> Iterator[tuple[Handover, Difference]]:
     by_vintage = not ground.plan.experiment.pseudo_real_time
-    sides = (told_by(one, ground.plan.inputs, cut, by_vintage=by_vintage) for one in (plain, altered))
+    sides = (_told(ground.plan, one, cut, by_vintage=by_vintage) for one in (plain, altered))
     for one, other in zip(*sides, strict=True):
         difference = compare(one, other)
         if difference is not None:
             yield Handover(one.stage, "", origin, one.keys, one.table), difference
+
+
+def _told(plan: Plan, changes: ChangeFile, cut: int, *, by_vintage: bool) -> tuple[Handover, ...]:
+    """What an archive view says of the plan's inputs, and what was announced about them, up to an instant."""
+    stated = told_by(changes, plan.inputs, cut, by_vintage=by_vintage)
+    return (*stated, *announced_by(changes, plan.inputs, plan.experiment.target.universe, cut))
 
 
 def said(results: Sequence[Scrambled], plan: Plan) -> str:

@@ -14,12 +14,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from harness.backtest.membership import membership
 from harness.backtest.splits import Plan
 from harness.core.series import Series
 from harness.core.time import NEVER, end_of_day, micros
 from harness.core.transform import Floats
 from harness.data.changes import ChangeFile, PublicationRows
 from harness.data.outcomes import MATURED, outcomes
+from harness.studies.other_announcements import announced_at, announced_later, announcements, other_later, without_later
 
 Micros = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -34,8 +36,9 @@ class Other:
 
     Attributes:
         changes: its archive view.
-        plan: the same grid of origins and target periods, with the outcomes of that world.
-        touched: changes, publications, issued forecasts and outcomes that are not as they were.
+        plan: the same grid of origins, target series and target periods, with the outcomes and members of that world.
+        touched: changes, publications, issued forecasts, price events, memberships and outcomes that are not as they
+            were.
     """
 
     changes: ChangeFile
@@ -63,9 +66,9 @@ def other_world(plan: Plan, changes: ChangeFile, origin: int, kind: Kind, seed: 
         plan: the plan.
         changes: the archive view as it is.
         origin: index of the origin; known is what was published by it less the latency.
-        kind: `removed`: it is not there; `noise`: values of wild scale and sign; `restamped`: the same values at
-            other later instants, one of them a microsecond after the cut; `outcomes`: the pinned outcomes that had not
-            matured are noise that matures at any later instant.
+        kind: `removed`: it is not there; `noise`: values of wild scale and sign, other price events and members;
+            `restamped`: the same values and announcements at other later instants, one of them a microsecond after the
+            cut; `outcomes`: the pinned outcomes that had not matured are noise that matures at any later instant.
         seed: of the noise.
     """
     cut = int(plan.known[origin])
@@ -81,13 +84,23 @@ def other_world(plan: Plan, changes: ChangeFile, origin: int, kind: Kind, seed: 
     else:
         altered = _restamped(changes, later, cut, plan.until, random)
     touched = int(later.sum()) + int((changes.publications.published > cut).sum())
-    touched += int((changes.forecasts["issued"] > cut).sum())
-    return Other(altered, with_outcomes(plan, altered, cut), touched)
+    touched += int((changes.forecasts["issued"] > cut).sum()) + announced_later(changes, cut)
+    return Other(altered, replanned(plan, altered, cut), touched)
 
 
-def with_outcomes(plan: Plan, changes: ChangeFile, until: int) -> Plan:
-    """The plan with the outcomes that a world states up to an instant; what came later is pending in it."""
-    return replace(plan, outcomes=outcomes(changes, plan.experiment.target, plan.windows, until=until))
+def replanned(plan: Plan, changes: ChangeFile, until: int) -> Plan:
+    """The plan in another world: the same grid and target series, its outcomes and members derived anew.
+
+    Args:
+        plan: the plan.
+        changes: the archive view of that world; series of the target may be members of nothing in it.
+        until: microseconds UTC up to which outcomes count; what came later is pending.
+    """
+    experiment = plan.experiment
+    found = replace(plan, outcomes=outcomes(changes, experiment.target, plan.windows, until=until))
+    if not experiment.target.universe:
+        return found
+    return replace(found, members=membership(experiment, changes, plan.instants, plan.known))
 
 
 def wild(count: int, random: np.random.Generator) -> Floats:
@@ -108,7 +121,7 @@ def publications_taken(rows: PublicationRows, chosen: NDArray[np.int64] | Flags)
 
 def _removed(changes: ChangeFile, later: Flags, cut: int) -> ChangeFile:
     return replace(
-        taken(changes, ~later),
+        without_later(taken(changes, ~later), cut),
         publications=publications_taken(changes.publications, changes.publications.published <= cut),
         forecasts=changes.forecasts.filter(pl.col("issued") <= cut),
         series={name: _unannounced(series, cut) for name, series in changes.series.items()},
@@ -138,14 +151,15 @@ def _noise(changes: ChangeFile, later: Flags, cut: int, random: np.random.Genera
     issued = (changes.forecasts["issued"] > cut).to_numpy()
     forecast = changes.forecasts["value"].to_numpy().copy()
     forecast[issued] = wild(int(issued.sum()), random)
-    return replace(changes, value=value, forecasts=changes.forecasts.with_columns(pl.Series("value", forecast)))
+    altered = replace(changes, value=value, forecasts=changes.forecasts.with_columns(pl.Series("value", forecast)))
+    return other_later(altered, later, cut, random)
 
 
 def _restamped(changes: ChangeFile, later: Flags, cut: int, until: int, random: np.random.Generator) -> ChangeFile:
     own = known_from(changes, by_vintage=True)
     events, issued = changes.publications.published, changes.forecasts["issued"].to_numpy()
-    instants = np.unique(np.concatenate([own[later], changes.published[changes.published > cut], events[events > cut],
-                                         issued[issued > cut]]))  # fmt: skip
+    instants = np.unique(np.concatenate([own[later], changes.published, events, issued, announcements(changes)]))
+    instants = instants[instants > cut]
     if not len(instants):
         return changes
     room = max(until - cut, 2 * len(instants))
@@ -164,7 +178,7 @@ def _restamped(changes: ChangeFile, later: Flags, cut: int, until: int, random: 
     told = replace(changes.publications, published=mapped(events))
     forecasts = changes.forecasts.with_columns(pl.Series("issued", mapped(issued))).sort("issued", maintain_order=True)
     return replace(
-        taken(replace(changes, published=published, vintage=vintage), order),
+        announced_at(taken(replace(changes, published=published, vintage=vintage), order), mapped),
         publications=publications_taken(told, np.argsort(told.published, kind="stable")),
         forecasts=forecasts,
     )
