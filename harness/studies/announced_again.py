@@ -72,7 +72,8 @@ def _other_members(
     columns = dict(declared.columns)
     universe, series = (frame[columns[name]].to_list() for name in ("universe", "series"))
     first = _days(frame[columns["from"]], declared)
-    last: list[date | None] = [None] * frame.height
+    none: list[date | None] = [None] * frame.height
+    last = _days(frame[columns["to"]], declared) if "to" in columns else none
     named = sorted(set(series))
     taken: Told = {(universe[row], series[row], first[row]) for row in range(frame.height) if row not in late}
     for row in sorted(late):

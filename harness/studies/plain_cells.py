@@ -18,6 +18,7 @@ from harness.core.errors import UserError
 from harness.core.series import AVAILABILITIES, Series
 from harness.core.time import EPOCH, NEVER, Ordinals, instant, period_containing
 from harness.core.transform import Transform
+from harness.data.announced import EVENT_KINDS
 from harness.data.calendars import sessions_known
 from harness.data.changes import ChangeFile
 
@@ -48,6 +49,23 @@ class Stated:
         return self.vintage == NEVER or self.vintage > self.published
 
 
+@dataclass(frozen=True, slots=True)
+class PlainEvent:
+    """One price event.
+
+    Attributes:
+        kind: one of `EVENT_KINDS`.
+        ex: ordinal of the first period after it.
+        announced: microseconds UTC.
+        value: ratio, amount or final value; NaN = unknown.
+    """
+
+    kind: str
+    ex: int
+    announced: int
+    value: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PlainSeries:
     """One series and everything ever stated of it.
@@ -55,10 +73,12 @@ class PlainSeries:
     Attributes:
         series: its declaration.
         stated: changes by period ordinal, in order of publication.
+        events: price events, in order of announcement.
     """
 
     series: Series
     stated: dict[int, list[Stated]]
+    events: tuple[PlainEvent, ...] = ()
 
 
 def plain_series(changes: ChangeFile, names: Iterable[str]) -> dict[str, PlainSeries]:
@@ -73,8 +93,17 @@ def plain_series(changes: ChangeFile, names: Iterable[str]) -> dict[str, PlainSe
             stated.setdefault(period, []).append(Stated(at, value, vintage, assumed))
         for said in stated.values():
             said.sort(key=lambda one: one.published)  # stable: of two at one instant the later row stands
-        found[name] = PlainSeries(changes.series[name], stated)
+        found[name] = PlainSeries(changes.series[name], stated, _events(changes, name))
     return found
+
+
+def _events(changes: ChangeFile, name: str) -> tuple[PlainEvent, ...]:
+    rows = np.flatnonzero(changes.events.code == changes.codes[name])
+    told = (changes.events.kind, changes.events.ex, changes.events.announced, changes.events.value)
+    return tuple(
+        PlainEvent(EVENT_KINDS[kind], ex, at, value)
+        for kind, ex, at, value in zip(*(column[rows].tolist() for column in told), strict=True)
+    )
 
 
 def standing(one: PlainSeries, period: int, at: int, *, exclude_hindsight: bool = False) -> Stated | None:
@@ -177,7 +206,8 @@ def _change(kind: str, new: float, old: float) -> float:
         return new - old
     if kind in ("log_growth", "log_return"):
         return 100.0 * (log(new) - log(old))
-    return 100.0 * (new / old - 1.0) if new > 0 and old > 0 else MISSING
+    gone = kind == "return" and new == 0  # all is lost
+    return 100.0 * (new / old - 1.0) if (new > 0 or gone) and old > 0 else MISSING
 
 
 def _variance(transform: Transform, series_id: str, level: Level, position: int) -> float:
