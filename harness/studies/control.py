@@ -60,8 +60,10 @@ def shortened(changes: ChangeFile) -> ChangeFile:
     for code in np.unique(changes.code):
         mine = changes.code == code
         published[mine] = _one_earlier(changes.published[mine])
+    # a number as it was stated then stays one, or an experiment that excludes hindsight would be spared the leak
+    vintage = np.where(changes.vintage == changes.published, published, changes.vintage)
     order = np.lexsort((changes.period, changes.code, published))
-    return taken(replace(changes, published=published), order)
+    return taken(replace(changes, published=published, vintage=vintage), order)
 
 
 def _one_earlier(published: Micros) -> Micros:

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from harness.backtest.splits import Plan
 from harness.core.recipe import FeatureBlock
 from harness.core.transform import Floats
-from harness.studies.plain_cells import MISSING, PlainSeries, evenly, same
+from harness.studies.plain_cells import MISSING, PlainSeries, evenly, looked_at, same
 from harness.studies.plain_members import PlainMembers
 from harness.studies.plain_rows import is_exact, plain_rows
 from harness.studies.verdict import Finding
 
 PLACE = "harness.backtest.design"
 SERIES = 5
-"""Series of a panel that are recomputed."""
+"""Series of a panel that are recomputed, and as many of those with price events."""
 LEAST = 5
 """Scored origins compared at least, and as many before them."""
 WORK = 60_000
@@ -69,7 +69,7 @@ def compare_rows(
     """
     origins = sampled_origins(plan, affordable(plan, data) if each is None else each)
     columns = [(block, name) for block in plan.experiment.features for name in block.columns()]
-    series = evenly(range(len(plan.experiment.target.series)), SERIES)
+    series = looked_at(plan.experiment.target, data, SERIES)
     nothing = [[MISSING] * len(columns)] * len(plan.experiment.horizons)
     wrong: list[Finding] = []
     for origin in origins:

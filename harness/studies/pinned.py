@@ -13,7 +13,7 @@ from harness.core.time import NEVER, instant, period_end
 from harness.data.changes import ChangeFile
 from harness.data.outcomes import OUTCOME_STATUS
 from harness.data.replay import Replay
-from harness.studies.plain_cells import evenly, same
+from harness.studies.plain_cells import evenly, looked_at, same
 from harness.studies.plain_outcomes import PlainLabel, PlainTruth, Truth, asked_cells, plain_labels
 from harness.studies.verdict import FAILED, PASSED, Check, Finding
 
@@ -23,7 +23,7 @@ CELLS = 400
 ORIGINS = 6
 """Issued origins whose training rows are derived again."""
 SERIES = 5
-"""Series of a panel whose training rows are derived again."""
+"""Series of a panel whose training rows are derived again, and as many of those with price events."""
 SHOWN = 20
 """Findings listed of each kind; all are counted."""
 OUTCOMES, SPLITS = "harness.data.outcomes", "harness.backtest.splits"
@@ -47,7 +47,7 @@ def outcomes(plan: Plan, changes: ChangeFile, *, cells: int = CELLS, origins: in
     asked = asked_cells(plan)
     sampled = [asked[place] for place in evenly(range(len(asked)), cells)]
     wrong = [finding for cell in sampled for finding in _cell(plan, truth, *cell)]
-    looked = evenly(range(len(plan.experiment.target.series)), SERIES)
+    looked = looked_at(plan.experiment.target, truth.data, SERIES)
     places = evenly(range(plan.first_issued, len(plan.instants)), origins)
     compared, misplaced = _training(plan, changes, truth, places, looked)
     others = [finding for origin in places for finding in _members(plan, truth, origin)]

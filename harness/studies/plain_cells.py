@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
 
 from harness.core.errors import UserError
+from harness.core.recipe import Target
 from harness.core.series import AVAILABILITIES, Series
 from harness.core.time import EPOCH, NEVER, Ordinals, instant, period_containing
 from harness.core.transform import Transform
@@ -240,3 +241,16 @@ def evenly(places: range, count: int) -> list[int]:
     if count == 1:
         return [places[-1]]
     return [places[step * (len(places) - 1) // (count - 1)] for step in range(count)]
+
+
+def looked_at(target: Target, data: Mapping[str, PlainSeries], count: int) -> list[int]:
+    """Indices of at most `count` target series, evenly spaced, and of as many of those with price events.
+
+    Args:
+        target: what is forecast.
+        data: everything stated of its inputs.
+        count: how many.
+    """
+    names = target.series
+    moved = [row for row, one in enumerate(names) if any(data[name].events for name in target.transform.inputs(one))]
+    return sorted({*evenly(range(len(names)), count), *(moved[place] for place in evenly(range(len(moved)), count))})

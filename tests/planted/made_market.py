@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+import numpy as np
+import polars as pl
+
 from harness.backtest.runner import with_rivals
 from harness.backtest.splits import build_plan
 from harness.core.recipe import Experiment, FeatureBlock, Origins, Prices, Recipe, Schedule, Target, Training
+from harness.core.time import EPOCH, NEVER, micros
 from harness.core.transform import Transform
+from harness.data.announced import EVENT_KINDS
 from harness.data.archive import Archive
-from harness.data.changes import ChangeFile
+from harness.data.changes import ChangeFile, EventRows
 from harness.data.ingest import ingest
 from harness.experiment.models import completed
 from harness.studies.pipeline import board_of
 from harness.studies.scramble import Ground
 from tests.data.price_samples import closes, day, events, market, members, night, stock
 
+Told = tuple[str, str, int, float | None, int]
 DAYS = 75
 RETURN = Transform("return", 1)
 STINTS = [
@@ -25,7 +32,7 @@ STINTS = [
     ("aaron", 60, None, 58), ("bought", 0, None, 0), ("bought", 0, 62, 61),
 ]  # fmt: skip
 """Beta leaves, delta and aaron (who trades from the 50th day) join; two end: one without a value, one with it."""
-EVENTS: list[tuple[str, str, int, float | None, int]] = [
+EVENTS: list[Told] = [
     ("alpha", "split", 20, 2.0, 18), ("alpha", "split", 62, 3.0, 53), ("alpha", "dividend", 55, 0.5, 44),
     ("beta", "dividend", 35, 1.0, 30), ("delta", "split", 45, 2.0, 52), ("fails", "delisting", 65, None, 64),
     ("bought", "delisting", 59, 44.0, 56),
@@ -150,3 +157,37 @@ def ground_of(changes: ChangeFile, experiment: Experiment) -> Ground:
     """The plan, with the last value and the ridge."""
     plan = build_plan(experiment, changes)
     return Ground(plan, changes, tuple(one for one in board_of(plan.experiment) if one[0].name in NAMES))
+
+
+def with_history(base: ChangeFile, prices: Sequence[float | None], told: Sequence[Told]) -> ChangeFile:
+    """An archive view that says this of its first series alone: closes from the first day on, and events."""
+    there = [number for number, value in enumerate(prices) if value is not None]
+    published = np.array([micros(night(number)) for number in there], dtype=np.int64)
+    rows = sorted(told, key=lambda one: one[4])
+    return replace(
+        base,
+        code=np.zeros(len(there), dtype=np.int32),
+        period=np.array([(day(number) - EPOCH).days for number in there], dtype=np.int64),
+        published=published,
+        vintage=published,
+        value=np.array([prices[number] for number in there], dtype=np.float64),
+        availability=np.zeros(len(there), dtype=np.int8),
+        events=EventRows(
+            code=np.zeros(len(rows), dtype=np.int32),
+            ex=np.array([(day(one[2]) - EPOCH).days for one in rows], dtype=np.int64),
+            announced=np.array([micros(night(one[4])) for one in rows], dtype=np.int64),
+            kind=np.array([EVENT_KINDS.index(one[1]) for one in rows], dtype=np.int8),
+            value=np.array([one[3] for one in rows], dtype=np.float64),
+        ),
+    )
+
+
+def with_members(base: ChangeFile, stints: Sequence[tuple[str, int, int | None, int]]) -> ChangeFile:
+    """An archive view with these memberships of the universe alone."""
+    rows = [
+        ("big", base.codes[name], (day(first) - EPOCH).days, NEVER if last is None else (day(last) - EPOCH).days,
+         micros(night(announced)))
+        for name, first, last, announced in stints
+    ]  # fmt: skip
+    told = pl.DataFrame(rows, schema=base.members.schema, orient="row")
+    return replace(base, members=told.sort("announced", "universe", "code", "first"))

@@ -189,7 +189,7 @@ def hindsight(patch: Patch) -> None:
     ("plant", "moment", "who", "prices"),
     [
         (early, LATE_SPLIT, "delta", "price"),
-        (hindsight, FIRST, "alpha", "price"),
+        pytest.param(hindsight, FIRST, "alpha", "price", marks=pytest.mark.slow),
         (hindsight, FIRST, "alpha", "total"),
     ],
     ids=["unannounced split", "hindsight-adjusted close", "hindsight-adjusted total return"],
