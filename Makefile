@@ -65,8 +65,9 @@ plan: $(VENV)/ready ## what EXPERIMENT= would know, train on and purge at each o
 backtest: $(VENV)/ready ## run EXPERIMENT= and print its leaderboard (WORKERS=n processes)
 	@$(HARNESS) backtest "$(EXPERIMENT)" $(if $(WORKERS),--workers "$(WORKERS)")
 
-audit: $(VENV)/ready ## prove that nothing reaches EXPERIMENT='s forecasts before it is public (ORIGINS=n or all)
-	@$(HARNESS) audit "$(EXPERIMENT)" $(if $(ORIGINS),--origins "$(ORIGINS)") $(if $(WORKERS),--workers "$(WORKERS)")
+audit: $(VENV)/ready ## prove that nothing reaches EXPERIMENT='s forecasts before it is public (ORIGINS=n or all, PREMIUM=1, STRESS=days, PLACEBO=1)
+	@$(HARNESS) audit "$(EXPERIMENT)" $(if $(ORIGINS),--origins "$(ORIGINS)") $(if $(WORKERS),--workers "$(WORKERS)") \
+	  $(if $(PREMIUM),--premium) $(if $(STRESS),--stress "$(STRESS)") $(if $(PLACEBO),--placebo)
 
 bench: $(VENV)/ready ## time the replay against one query per origin, and training rows over more and more origins
 	$(BIN)/python experiments/benchmarks/replay.py

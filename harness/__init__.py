@@ -92,11 +92,14 @@ _MODULES: Final = MappingProxyType(
 )
 
 
-def audit(
+def audit(  # noqa: PLR0913 - the options of a verb, all by keyword
     experiment: Experiment | str | Path,
     archive: Archive | None = None,
     *,
     origins: int | None = 5,
+    premium: bool = False,
+    stress: int = 0,
+    placebo: bool = False,
     workers: int | None = None,
     home: str | Path | None = None,
     say: Callable[[str], None] | None = None,
@@ -107,6 +110,9 @@ def audit(
         experiment: an experiment file, or an `Experiment` built in Python.
         archive: the archive to use; None = the home's.
         origins: sampled origins; None = every scored one.
+        premium: also run the experiment unfaithfully, one liberty at a time.
+        stress: also run it with so many days added to every lag; 0 = do not.
+        placebo: also run it where nothing can be found.
         workers: worker processes; None = as many as the cores allow.
         home: the home folder; None = `HARNESS_HOME`, else `.harness` in the working folder.
         say: told in words what is being done.
@@ -121,7 +127,8 @@ def audit(
     from harness.record.home import open_home
     from harness.studies.audit import Asked
 
-    return audited(experiment, open_home(home), archive, asked=Asked(origins=origins, workers=workers), say=say)
+    asked = Asked(origins=origins, placebo=placebo, premium=premium, stress=stress, workers=workers)
+    return audited(experiment, open_home(home), archive, asked=asked, say=say)
 
 
 def __getattr__(name: str) -> Any:

@@ -123,6 +123,13 @@ def _add_backtest(parser: argparse.ArgumentParser) -> None:
 def _add_audit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", metavar="EXPERIMENT", help=EXPERIMENT_HELP)
     parser.add_argument("--origins", metavar="N", default="5", help="sampled origins, or `all` (default: 5)")
+    parser.add_argument(
+        "--premium", action="store_true", help="also: what each leak would have pretended (says its price)"
+    )
+    parser.add_argument("--stress", metavar="DAYS", type=int, default=0, help="also: every lag so many days longer")
+    parser.add_argument(
+        "--placebo", action="store_true", help="also: where nothing can be found, nobody may find anything"
+    )
     parser.add_argument("--workers", metavar="N", type=int, help="worker processes (default: as many as cores allow)")
     parser.add_argument("--quiet", action="store_true", help="do not say on stderr what is being done")
 
@@ -219,7 +226,9 @@ def _audit(args: argparse.Namespace) -> int:
     from harness.studies.audit import Asked
 
     home = _home(args)
-    asked = Asked(origins=_origins(args.origins), workers=_at_least_one(args.workers))
+    if args.stress < 0:
+        raise UserError("lags are stressed by days", value=f"--stress {args.stress}", rule="0 or more")
+    asked = Asked(_origins(args.origins), args.placebo, args.premium, args.stress, _at_least_one(args.workers))
     done = audited(_experiment_file(args.experiment), home, asked=asked, say=None if args.quiet else _say)
     record = read_audit(home, done.run_id)
     if record is not None:

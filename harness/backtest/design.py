@@ -72,7 +72,9 @@ class RowBuilder:
         self.columns = columns_of(blocks, plan.experiment.features)
         self.names = feature_names(blocks)
 
-    def training(self, origin: int, sets: dict[int, TrainingSet], snapshot: Snapshot) -> Rows:
+    def training(
+        self, origin: int, sets: dict[int, TrainingSet], snapshot: Snapshot, labels: Snapshot | None = None
+    ) -> Rows:
         """Matured rows of the given horizons at one refit origin, in order of horizon, origin, series.
 
         Args:
@@ -80,17 +82,26 @@ class RowBuilder:
             sets: index of the horizon -> its rows.
             snapshot: what is known at the refit origin: labels under `latest` are read in it, and rows of the latest
                 vintage are made of it.
+            labels: where labels under `latest` are read instead (studies that alter what is known).
         """
         parts = [(horizon, some.origins, some.series) for horizon, some in sorted(sets.items())]
         horizons = np.concatenate([np.full(len(rows), horizon) for horizon, rows, _ in parts])
         origins = np.concatenate([rows for _, rows, _ in parts])
         series = np.concatenate([who for _, _, who in parts])
-        labels = training_labels(self.plan, (origins, series, horizons), snapshot)
-        there = ~np.isnan(labels)
+        matured = training_labels(self.plan, (origins, series, horizons), labels or snapshot)
+        there = ~np.isnan(matured)
         chosen = origins[there], series[there], horizons[there]
         values = self._frozen(*chosen) if self.latest is None else self.latest.training(*chosen, snapshot)
         rows = self._rows(values, *chosen)
-        return Rows(rows.X, rows.keys, labels[there])
+        return Rows(rows.X, rows.keys, matured[there])
+
+    def realised(self, sets: dict[int, TrainingSet]) -> Rows:
+        """Rows labelled with their pinned outcomes, whenever these mature: for studies of what a leak is worth."""
+        parts = [(horizon, some.origins, some.series, some.requests) for horizon, some in sorted(sets.items())]
+        horizons = np.concatenate([np.full(len(rows), horizon) for horizon, rows, _, _ in parts])
+        origins, series, requests = (np.concatenate([part[place] for part in parts]) for place in (1, 2, 3))
+        rows = self._rows(self._frozen(origins, series, horizons), origins, series, horizons)
+        return Rows(rows.X, rows.keys, self.plan.outcomes.value[series, requests])
 
     def asked(self, origin: int, series: Integers, horizons: Integers) -> Rows:
         """Rows to be forecast at one origin: what is known there, whatever training rows are made of."""

@@ -13,9 +13,10 @@ import numpy as np
 
 from harness.backtest.assemble import Results, assemble
 from harness.backtest.data_facts import dataset_facts
-from harness.backtest.design import build_design
+from harness.backtest.design import Floats, build_design
 from harness.backtest.engine import Engine, InProcess, Workers
 from harness.backtest.keys import RecipeIdentity, cell_keys, recipe_identity, run_id
+from harness.backtest.liberty import Liberty
 from harness.backtest.splits import Plan, build_plan
 from harness.backtest.work import Context, Spent, Task
 from harness.core.errors import UserError
@@ -26,10 +27,36 @@ from harness.forecast.catalog import always_on, entry_for
 from harness.record.cells import Cell, read_cell
 from harness.record.home import Home
 from harness.record.platform import available_cores, code_hash, code_version, installed_packages, numeric_platform
-from harness.record.runs import RunFiles, start_run, write_run
+from harness.record.runs import start_run, write_run
 
 Progress = Callable[[int, int], None]
+Board = Sequence[tuple[Recipe, RecipeIdentity]]
+Amend = Callable[[Plan, ChangeFile, Floats], Floats]
 TASKS_PER_WORKER = 6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Place:
+    """What cells are computed from and where they are stored; the last three are for studies alone.
+
+    A key knows the change file, the plan and the recipe, not what a study altered besides: cells of an altered world
+    belong into a home of their own.
+
+    Attributes:
+        changes: folder of the change file.
+        home: where cells and fits are stored.
+        work: folder for scratch files.
+        liberty: how models are fitted unfaithfully.
+        labels: change folder in which labels under `latest` are read; None = `changes`.
+        amended: what is made of the frozen feature rows before anyone sees them.
+    """
+
+    changes: Path
+    home: Home
+    work: Path
+    liberty: Liberty | None = None
+    labels: Path | None = None
+    amended: Amend | None = None
 
 
 @dataclass(slots=True)
@@ -90,28 +117,66 @@ def execute(
     stages = Stages()
     changes = ChangeFile.open(change_folder)
     experiment = with_rivals(experiment)
-    engine = _engine(experiment, workers)
+    engine = engine_for(experiment, workers)
     plan = build_plan(experiment, changes)
     experiment = plan.experiment
     stages.done("plan")
     files = start_run(home, run_id(experiment, changes), experiment)
-    board = [(recipe, recipe_identity(recipe, experiment)) for recipe in experiment.models]
-    keys = {recipe.name: cell_keys(identity, plan, changes, plan.issued, "cell") for recipe, identity in board}
-    cells = {name: [read_cell(home.cells, key) for key in mine] for name, mine in keys.items()}
-    stages.done("look up cells")
-    tasks = _tasks(plan, changes, board, keys, cells)
-    if tasks:
-        context = Context(plan, change_folder, _design_file(plan, changes, files, tasks), home)
-        stages.done("features")
-        _run(engine, context, tasks, stages, progress)
-        stages.done("cells")
-    whole = _complete(home, keys, cells)
-    stages.done("read cells")
-    results = assemble(plan, changes, whole, files.run_id)
+    board = board_of(experiment)
+    place = Place(change_folder, home, files.work)
+    keys, cells = cells_of(plan, board, place, engine, stages=stages, progress=progress)
+    results = assemble(plan, changes, cells, files.run_id)
     stages.done("score")
     files.drop_work()
     write_run(files, _manifest(plan, changes, board, keys, results), results.frames, stages.record)
     return files.run_id
+
+
+def cells_of(
+    plan: Plan,
+    board: Board,
+    place: Place,
+    engine: Engine,
+    *,
+    stages: Stages | None = None,
+    progress: Progress | None = None,
+) -> tuple[dict[str, list[str]], dict[str, list[Cell]]]:
+    """Cells of a plan, found under their keys or computed.
+
+    Args:
+        plan: the plan; a study may hand over one whose outcomes or features are not those of the change file.
+        board: the recipes to answer, with the identities their seeds and keys derive from.
+        place: what is walked through, and where it is stored.
+        engine: where tasks run.
+        stages: where time is booked.
+        progress: called with (cells done, cells in all).
+
+    Returns:
+        Keys and cells of every recipe, one per issued origin, in order.
+
+    Raises:
+        UserError: a worker was killed, or a cell vanished meanwhile.
+    """
+    stages = Stages() if stages is None else stages
+    changes = ChangeFile.open(place.changes)
+    keys = {recipe.name: cell_keys(identity, plan, changes, plan.issued, "cell") for recipe, identity in board}
+    cells = {name: [read_cell(place.home.cells, key) for key in mine] for name, mine in keys.items()}
+    stages.done("look up cells")
+    tasks = _tasks(plan, changes, board, keys, cells)
+    if tasks:
+        design = _design_file(plan, changes, place, tasks)
+        stages.done("features")
+        context = Context(plan, place.changes, design, place.home, place.liberty, place.labels)
+        _run(engine, context, tasks, stages, progress)
+        stages.done("cells")
+    whole = _complete(place.home, keys, cells)
+    stages.done("read cells")
+    return keys, whole
+
+
+def board_of(experiment: Experiment) -> Board:
+    """The recipes of a resolved experiment, with their identities."""
+    return [(recipe, recipe_identity(recipe, experiment)) for recipe in experiment.models]
 
 
 def with_rivals(experiment: Experiment) -> Experiment:
@@ -136,7 +201,16 @@ def with_rivals(experiment: Experiment) -> Experiment:
     return replace(experiment, models=(*rivals, *(model for model in experiment.models if not model.rival)))
 
 
-def _engine(experiment: Experiment, workers: int | None) -> Engine:
+def engine_for(experiment: Experiment, workers: int | None) -> Engine:
+    """Where the tasks of an experiment run.
+
+    Args:
+        experiment: its models may ask for threads.
+        workers: worker processes; None = as many as cores allow.
+
+    Raises:
+        UserError: no worker at all, or workers x threads exceed the cores.
+    """
     cores = available_cores()
     threads = max([int(str(dict(recipe.params).get("num_threads", 1))) for recipe in experiment.models] or [1])
     if workers is None:
@@ -156,7 +230,7 @@ def _engine(experiment: Experiment, workers: int | None) -> Engine:
 def _tasks(
     plan: Plan,
     changes: ChangeFile,
-    board: Sequence[tuple[Recipe, RecipeIdentity]],
+    board: Board,
     keys: dict[str, list[str]],
     cells: dict[str, list[Cell | None]],
 ) -> list[Task]:
@@ -198,12 +272,13 @@ def _stretches(origins: Sequence[int], cadence: int, first: int = 0) -> Iterator
         yield [origin for block in groups[start : start + per] for origin in block]
 
 
-def _design_file(plan: Plan, changes: ChangeFile, files: RunFiles, tasks: Sequence[Task]) -> str:
+def _design_file(plan: Plan, changes: ChangeFile, place: Place, tasks: Sequence[Task]) -> str:
     if not any(recipe.features for task in tasks for recipe, _ in task.recipes):
         return ""
-    path = files.work / "design.npy"
+    path = place.work / "design.npy"
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.save(path, build_design(plan, changes))
+    design = build_design(plan, changes)
+    np.save(path, design if place.amended is None else place.amended(plan, changes, design))
     return str(path)
 
 
@@ -232,7 +307,7 @@ def _complete(home: Home, keys: dict[str, list[str]], cells: dict[str, list[Cell
 def _manifest(
     plan: Plan,
     changes: ChangeFile,
-    board: Sequence[tuple[Recipe, RecipeIdentity]],
+    board: Board,
     keys: dict[str, list[str]],
     results: Results,
 ) -> dict[str, object]:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from harness.backtest.answers import Asked, blank_cell, checked_answers
 from harness.backtest.design import RowBuilder
 from harness.backtest.keys import RecipeIdentity, blocks_of, cell_seed
+from harness.backtest.liberty import Liberty, every_row
 from harness.backtest.splits import Plan, TrainingSet, training_set
 from harness.core.errors import UserError
 from harness.core.frames import Rows
@@ -46,12 +47,15 @@ class Context:
         changes: folder of the change file (memory-mapped by each worker).
         design: file of the frozen feature rows (memory-mapped), "" when no model needs rows.
         home: where cells and fits are stored.
+        liberty, labels: as in `World`; a run has neither.
     """
 
     plan: Plan
     changes: Path
     design: str
     home: Home
+    liberty: Liberty | None = None
+    labels: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +133,17 @@ class World:
         changes: the changes.
         design: [origin, series, horizon, feature] frozen rows; None when no model needs any.
         fits: where fits are stored and found again; None = nowhere, every fit is made.
+        liberty: how a study has models fitted unfaithfully; None in every run.
+        labels: the changes labels under `latest` are read in, where a study walks through altered ones; None = those
+            walked through.
     """
 
     plan: Plan
     changes: ChangeFile
     design: NDArray[np.float64] | None = None
     fits: Path | None = None
+    liberty: Liberty | None = None
+    labels: ChangeFile | None = None
 
 
 def run_task(context: Context, task: Task) -> Spent:
@@ -146,7 +155,8 @@ def run_task(context: Context, task: Task) -> Spent:
     spent = Spent()
     design = np.load(context.design, mmap_mode="r") if context.design else None
     changes = ChangeFile.open(context.changes, verify=False)
-    world = World(context.plan, changes, design, context.home.fits)
+    labels = None if context.labels is None else ChangeFile.open(context.labels, verify=False)
+    world = World(context.plan, changes, design, context.home.fits, context.liberty, labels)
     place = {origin: number for number, origin in enumerate(task.origins)}
     try:
         with threadpoolctl.threadpool_limits(1):
@@ -188,21 +198,15 @@ def walk(
     """
     spent = Spent() if spent is None else spent
     first = recipes[0][1]
-    experiment = world.plan.experiment
-    replay = Replay(
-        world.changes,
-        first.series,
-        latency=experiment.origins.latency,
-        exclude_hindsight=experiment.exclude_hindsight,
-        sources=first.sources,
-    )
-    history = _History(replay, world.plan, spent)
+    history = _History(world.changes, world.plan, first, spent)
+    labels = history if world.labels is None else _History(world.labels, world.plan, first, spent)
     walks = [_Walk(world, recipe, identity, spent, witness) for recipe, identity in recipes]
     for origin in origins:
         for index, one in enumerate(walks):
             refit = one.due(origin)
             if refit is not None:
-                one.refit(refit, history.at(refit), (fit_keys or {}).get((index, refit), ""))
+                known = history.at(refit)
+                one.refit(refit, known, (fit_keys or {}).get((index, refit), ""), labels.at(refit))
         for index, one in enumerate(walks):
             yield index, origin, one.answer(origin, history.at(origin))
 
@@ -210,8 +214,16 @@ def walk(
 class _History:
     """Snapshots of a forward walk; asking twice for one origin builds one."""
 
-    def __init__(self, replay: Replay, plan: Plan, spent: Spent) -> None:
-        self.replay, self.plan, self.spent = replay, plan, spent
+    def __init__(self, changes: ChangeFile, plan: Plan, identity: RecipeIdentity, spent: Spent) -> None:
+        experiment = plan.experiment
+        self.replay = Replay(
+            changes,
+            identity.series,
+            latency=experiment.origins.latency,
+            exclude_hindsight=experiment.exclude_hindsight,
+            sources=identity.sources,
+        )
+        self.plan, self.spent = plan, spent
         self.origin = -1
         self.snapshot: Snapshot | None = None
 
@@ -237,7 +249,7 @@ class _Walk:
         witness: Witness | None,
     ) -> None:
         self.recipe, self.identity, self.spent, self.witness = recipe, identity, spent, witness
-        self.plan, self.fits = world.plan, world.fits
+        self.plan, self.fits, self.liberty = world.plan, world.fits, world.liberty
         self.fitted = entry_for(recipe.kind).fitted
         self.needs_rows = bool(recipe.features)
         experiment = self.plan.experiment
@@ -258,15 +270,15 @@ class _Walk:
         refit = self.plan.refit_origin(origin, self.identity.cadence)
         return None if refit == self.fitted_at else refit
 
-    def refit(self, origin: int, snapshot: Snapshot, fit_key: str) -> None:
-        """Fit at a refit origin, or load the stored text of that very fit."""
+    def refit(self, origin: int, snapshot: Snapshot, fit_key: str, labels: Snapshot) -> None:
+        """Fit at a refit origin, or load the stored text of that very fit; labels under `latest` are in `labels`."""
         self.fitted_at, self.failure, self.forecaster = origin, "", None
         if not self.fitted:  # nothing is estimated, and no cell may remember where the walk began
             self.forecaster = build(self.recipe, folder=self.plan.experiment.folder)
             return
         start = time.perf_counter()
         steps = range(len(self.plan.experiment.horizons))
-        sets = {place: training_set(self.plan, origin, place, snapshot) for place in steps}
+        sets = {place: training_set(self.plan, origin, place, labels) for place in steps}
         minimum = self.plan.experiment.training.minimum
         self.short = {
             place: f"{some.periods} matured target periods, minimum {minimum}"
@@ -279,10 +291,12 @@ class _Walk:
             self.witness.snapshot(self.recipe.name, origin, snapshot)
             self.witness.training_set(self.recipe.name, origin, sets)
         if enough:
-            self._fit(origin, snapshot, enough, fit_key)
+            self._fit(origin, (snapshot, labels), enough, fit_key)
         self.spent.add(self.recipe.name, "fit", start)
 
-    def _fit(self, origin: int, snapshot: Snapshot, sets: dict[int, TrainingSet], fit_key: str) -> None:
+    def _fit(
+        self, origin: int, snapshots: tuple[Snapshot, Snapshot], sets: dict[int, TrainingSet], fit_key: str
+    ) -> None:
         experiment = self.plan.experiment
         seed = cell_seed(self.identity, experiment, self.plan.instants[origin].isoformat(), "fit")
         self.facts["seed"] = seed
@@ -295,7 +309,7 @@ class _Walk:
                 forecaster.load(saved["fit"])
                 seen = saved["warnings"]
             else:
-                seen = self._estimate(forecaster, origin, snapshot, sets)
+                seen = self._estimate(forecaster, origin, snapshots, sets)
                 if fits is not None and isinstance(forecaster, Storable):
                     record = {"fit": forecaster.dump(), "warnings": seen}
                     write_fit(fits, fit_key, json.dumps(record, sort_keys=True))
@@ -311,17 +325,23 @@ class _Walk:
             self.failure = _reason("fit", error)
 
     def _estimate(
-        self, forecaster: Forecaster, origin: int, snapshot: Snapshot, sets: dict[int, TrainingSet]
+        self, forecaster: Forecaster, origin: int, snapshots: tuple[Snapshot, Snapshot], sets: dict[int, TrainingSet]
     ) -> list[str]:
         """Fit on the matured rows and the snapshot (rolling: its newest periods); what Python warned of."""
-        rows = self.rows.training(origin, sets, snapshot) if self.needs_rows else None
+        snapshot, labels = snapshots
+        rows = self.rows.training(origin, sets, snapshot, labels) if self.needs_rows else None
         if self.witness is not None and rows is not None:
             self.witness.training_rows(self.recipe.name, origin, rows)
         rolling = self.plan.experiment.training.rolling
         known = snapshot if rolling is None else newest_periods(snapshot, rolling)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            forecaster.fit(rows, known, seed=int(str(self.facts["seed"])))
+            seed = int(str(self.facts["seed"]))
+            if self.liberty is None or rows is None:
+                forecaster.fit(rows, known, seed=seed)
+            else:
+                everything = self.rows.realised({place: every_row(self.plan, origin, place) for place in sets})
+                self.liberty.fit(forecaster, rows, everything, known, seed=seed)
         return sorted({f"{item.category.__name__}: {item.message}"[:200] for item in caught})
 
     def answer(self, origin: int, snapshot: Snapshot) -> Cell:

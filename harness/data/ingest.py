@@ -126,7 +126,7 @@ class Alteration(Protocol):
         ...
 
     def announcements(self, dataset: Dataset, declared: Announcements, table: RawTable) -> RawTable:
-        """A table of price events, or of members."""
+        """A table of price events or of members."""
         ...
 
     def forecasts(self, dataset: Dataset, table: RawTable) -> RawTable:

@@ -16,7 +16,7 @@ from harness.data.archive import Archive
 from harness.data.changes import ChangeFile
 from harness.data.declared import Announcements, Dataset
 from harness.data.listings import read_listings
-from harness.studies.handover import Handover
+from harness.studies.handover import Handover, instants
 
 Flags = NDArray[np.bool_]
 DAYS = 400
@@ -225,31 +225,38 @@ def _final_values(changes: ChangeFile, name: str) -> Iterator[tuple[int, int]]:
         yield ex, max(at, micros(end_of_day(period_end(series.parsed, ex), series.zone)))
 
 
-def announced_by(changes: ChangeFile, names: Sequence[str], universe: str, cut: int) -> tuple[Handover, ...]:
-    """Price events of some series, and their memberships of a universe, announced by an instant.
+def announced_by(changes: ChangeFile, names: Sequence[str], cut: int) -> tuple[Handover, Handover]:
+    """Price events and memberships of some series announced by an instant.
 
     Args:
         changes: the archive view.
         names: stored ids.
-        universe: its name; "" = no memberships.
         cut: microseconds UTC.
     """
-    if not len(changes.events.code) and not universe:
-        return ()
     ids, rows = pl.Series(changes.ids, dtype=pl.String()), changes.events
+    days = [
+        period_end(changes.series[changes.ids[code]].parsed, ex) for code, ex in zip(rows.code, rows.ex, strict=True)
+    ]
     events = pl.DataFrame(
         {
             "series_id": ids.gather(rows.code),
-            "kind": [EVENT_KINDS[kind] for kind in rows.kind.tolist()],
-            **{name: getattr(rows, name) for name in ("ex", "announced", "value")},
-        },
-        schema_overrides={"kind": pl.String()},
+            "kind": pl.Series([EVENT_KINDS[kind] for kind in rows.kind.tolist()], dtype=pl.String()),
+            "ex_date": pl.Series(days, dtype=pl.Date()),
+            "announced_at": instants(rows.announced),
+            "value": rows.value,
+        }
     )
-    members = changes.members.filter(universe=universe)
-    members = members.with_columns(ids.gather(members["code"]).alias("series_id")).drop("code", "universe")
-    known = pl.col("series_id").is_in(list(names)) & (pl.col("announced") <= cut)
-    keys = (("series_id", "kind", "ex", "announced"), ("series_id", "first", "announced"))
-    return tuple(
-        Handover("announcements", "", 0, key, table.filter(known).sort(key))
-        for key, table in zip(keys, (events, members), strict=True)
+    told = changes.members
+    members = told.select(
+        "universe",
+        ids.gather(told["code"]).alias("series_id"),
+        _optional_days(told["first"]).alias("from"),
+        instants(told["announced"].to_numpy()).alias("announced_at"),
+        _optional_days(told["last"]).alias("to"),
+    )
+    known = pl.col("series_id").is_in(list(names)) & (pl.col("announced_at").cast(pl.Int64) <= cut)
+    by_event, by_member = ("series_id", "kind", "ex_date", "announced_at"), MEMBER_NAMES[:3] + MEMBER_NAMES[4:]
+    return (
+        Handover("announcements", "", 0, by_event, events.filter(known).sort(by_event)),
+        Handover("announcements", "", 0, by_member, members.filter(known).sort(by_member)),
     )

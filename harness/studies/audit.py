@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from harness.data.dataset import find_dataset
 from harness.record.audits import read_audit, write_audit
 from harness.record.home import Home
 from harness.record.platform import available_cores, code_version, numeric_platform
+from harness.studies import placebo, premium, stress
 from harness.studies.checks import Say, Work, control_check, facts_check, isolation_check, scramble_check
 from harness.studies.children import Places
 from harness.studies.pipeline import board_of, chosen_origins
@@ -131,7 +133,11 @@ def audit(
     with tempfile.TemporaryDirectory(prefix="harness-audit-") as folder:
         ground = _grounded(Ground(plan, changes, board), Path(folder))
         work = Work(ground, origins, workers, _places(plan.experiment, home), say or (lambda _: None))
-        for check in (scramble_check, control_check, isolation_check, facts_check):
+        wanted = _wanted(asked, plan, change_folder, home)
+        for name, price, _ in wanted:
+            work.say(f"{name}: costs about as much as {price:.1f} runs of this experiment")
+        default = (scramble_check, control_check, isolation_check, facts_check)
+        for check in (*default, *(run for _, _, run in wanted)):
             since = time.perf_counter()
             for found in check(work):
                 checks.append(replace(found, seconds=time.perf_counter() - since))
@@ -147,6 +153,31 @@ def _grounded(ground: Ground, folder: Path) -> Ground:
         return replace(ground, again=unaltered(ground, folder))
     except UserError:
         return ground
+
+
+def _wanted(
+    asked: Asked, plan: Plan, change_folder: Path, home: Home
+) -> list[tuple[str, float, Callable[[Work], Iterator[Check]]]]:
+    """The checks that are run only when asked for: name, price in runs, and how each is run."""
+
+    def later(name: str, run: Callable[[int], Check]) -> Callable[[Work], Iterator[Check]]:
+        def check(work: Work) -> Iterator[Check]:
+            work.say(f"{name}: runs in altered worlds")
+            yield run(work.workers)
+
+        return check
+
+    found: list[tuple[str, float, Callable[[Work], Iterator[Check]]]] = []
+    if asked.placebo:
+        made = later("placebo", lambda workers: placebo.placebo(plan, change_folder, home, workers=workers))
+        found.append(("placebo", placebo.price(plan), made))
+    if asked.premium:
+        made = later("premium", lambda workers: premium.premium(plan, change_folder, home, workers=workers))
+        found.append(("premium", premium.price(plan), made))
+    if asked.stress:
+        made = later("stress", lambda workers: stress.stress(plan, change_folder, home, asked.stress, workers=workers))
+        found.append(("stress", stress.price(plan), made))
+    return found
 
 
 def _places(experiment: Experiment, home: Home) -> Places:

@@ -1,15 +1,13 @@
 """The raw input read again with everything published later altered, so that reading and lag rules are in the proof.
 
-When a row became public is read here by plain means of its own, not by those under test.
+When a row became public is read by plain means (`plain_dates`), not by those under test.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
@@ -17,24 +15,21 @@ from numpy.typing import NDArray
 
 from harness.core.frames import UTC_INSTANT
 from harness.core.series import AVAILABILITIES, Series
-from harness.core.time import NEVER, period_containing, period_ends
+from harness.core.time import NEVER, period_ends
 from harness.data.archive import Archive
 from harness.data.changes import ChangeFile
 from harness.data.dataset import find_dataset, load_dataset
 from harness.data.declared import Announcements, Dataset, Source
 from harness.data.derive import ASSUMED
 from harness.data.ingest import ingest
-from harness.data.lags import release_micros
-from harness.data.stamps import period_of
 from harness.data.tables import RawTable
 from harness.record.home import Home
-from harness.studies.announced_again import altered, announce_again, is_final_value
-from harness.studies.handover import Handover
+from harness.studies.announced_again import altered, announce_again, announced_by, is_final_value
+from harness.studies.handover import Handover, instants
+from harness.studies.plain_dates import UNKNOWN, ruled, stamped
 from harness.studies.worlds import known_from
 
 Flags = NDArray[np.bool_]
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-UNKNOWN = NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,65 +115,6 @@ class Later:
         return frame.with_columns(_noise(frame, column, late, self.seed, source.text.decimal_mark))
 
 
-def stamped(column: pl.Series, zone: str, source_zone: str, date_format: str) -> NDArray[np.int64]:
-    """[row] microseconds UTC at which a stamp says something was public; a day is its end in the series' zone."""
-    read = {value: _read(value, date_format) for value in column.unique().to_list()}
-    told = [moment for moment in read.values() if isinstance(moment, datetime)]
-    days = all(moment.tzinfo is None and moment.time() == time() for moment in told)
-    found = {value: _instant(moment, zone, source_zone, days=days) for value, moment in read.items()}
-    return np.array([found[value] for value in column.to_list()], dtype=np.int64)
-
-
-def _read(value: object, date_format: str) -> date | datetime | None:
-    if value is None or isinstance(value, (date, datetime)):
-        return value
-    text = str(value).strip()
-    if date_format:
-        try:
-            return datetime.strptime(text, date_format)  # noqa: DTZ007 - the zone is given beside it
-        except ValueError:
-            pass
-    try:
-        return date.fromisoformat(text) if len(text) <= len("2020-01-01") else datetime.fromisoformat(text)
-    except ValueError:
-        return None
-
-
-def _instant(moment: date | datetime | None, zone: str, source_zone: str, *, days: bool) -> int:
-    if moment is None:
-        return UNKNOWN
-    if isinstance(moment, datetime) and not days:
-        local = moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(source_zone or zone))
-        return (local - EPOCH) // timedelta(microseconds=1)
-    day = moment.date() if isinstance(moment, datetime) else moment
-    end = datetime.combine(day + timedelta(days=1), time(), ZoneInfo(zone))
-    return (end - EPOCH) // timedelta(microseconds=1)
-
-
-def ruled(column: pl.Series, source: Source, series: Series) -> NDArray[np.int64]:
-    """[row] microseconds UTC at which the lag rule publishes a row's period."""
-    distinct = column.unique(maintain_order=True)
-    found = np.full(len(distinct), UNKNOWN, dtype=np.int64)
-    ordinals = np.zeros(len(distinct), dtype=np.int64)
-    for place, value in enumerate(distinct.to_list()):
-        try:
-            end = period_of(value, series.parsed, source.stamp, source.text.date_format)
-        except ValueError:
-            continue
-        ordinals[place], found[place] = period_containing(series.parsed, end), 0
-    read = found != UNKNOWN
-    found[read] = release_micros(series, ordinals[read])
-    places = column.to_frame("value").join(
-        distinct.to_frame("value").with_row_index("place"),
-        on="value",
-        how="left",
-        nulls_equal=True,
-        maintain_order="left",
-    )
-    rows: NDArray[np.int64] = found[places["place"].to_numpy()]
-    return rows
-
-
 def _noise(frame: pl.DataFrame, column: str, late: Flags, seed: int, decimal_mark: str) -> pl.Series:
     """A column with other numbers in some rows: the same row, told twice, gets the same number."""
     given = frame[column]
@@ -248,7 +184,7 @@ def _append_again(archive: Archive, changes: ChangeFile, name: str, alter: Later
             "published_at": pl.Series(changes.published[rows]).cast(UTC_INSTANT),
             "value": pl.Series(value).fill_nan(None),
             "availability": pl.Series(AVAILABILITIES).gather(changes.availability[rows].astype(np.int64)),
-            "value_known_at": _instants(changes.vintage[rows]),
+            "value_known_at": instants(changes.vintage[rows]),
         }
     ).filter(pl.Series(kept))
     if frame.height:
@@ -256,13 +192,6 @@ def _append_again(archive: Archive, changes: ChangeFile, name: str, alter: Later
         archive.append(frame, source="again", coverage="changes", publications=told if countable else None)
     if not changes.forecasts.filter(pl.col("code") == code).is_empty():
         archive.append_forecasts(_issued_again(changes, name, alter))
-
-
-def _instants(micros: NDArray[np.int64]) -> pl.Series:
-    given = pl.Series(micros)
-    return given.zip_with(given != NEVER, pl.Series([None], dtype=pl.Int64).new_from_index(0, len(given))).cast(
-        UTC_INSTANT
-    )
 
 
 def publications_frame(changes: ChangeFile, name: str) -> pl.DataFrame:
@@ -296,14 +225,14 @@ def _issued_again(changes: ChangeFile, name: str, alter: Later | None) -> pl.Dat
         pl.Series("period", period_ends(series.parsed, mine["period"].to_numpy().astype(np.int64))),
         "quantile",
         "value",
-        _instants(mine["cutoff"].fill_null(NEVER).to_numpy()).alias("data_cutoff"),
+        instants(mine["cutoff"].fill_null(NEVER).to_numpy()).alias("data_cutoff"),
         "conditioning",
         "backfilled",
     )
 
 
-def told_by(changes: ChangeFile, names: Sequence[str], cut: int, *, by_vintage: bool) -> tuple[Handover, Handover]:
-    """What an archive view says of some series up to an instant: its changes and its publications.
+def told_by(changes: ChangeFile, names: Sequence[str], cut: int, *, by_vintage: bool) -> tuple[Handover, ...]:
+    """What an archive view says of some series up to an instant: changes, publications, forecasts, announcements.
 
     Args:
         changes: the archive view.
@@ -317,13 +246,13 @@ def told_by(changes: ChangeFile, names: Sequence[str], cut: int, *, by_vintage: 
     values = pl.DataFrame(
         {
             "series_id": ids.gather(changes.code[rows]),
-            "ordinal": changes.period[rows],
-            "published": changes.published[rows],
+            "period": _days(changes, changes.code[rows], changes.period[rows]),
+            "published_at": instants(changes.published[rows]),
             "value": changes.value[rows],
             "availability": changes.availability[rows],
-            "vintage": changes.vintage[rows],
+            "vintage": instants(changes.vintage[rows]),
         }
-    ).sort("series_id", "published", "ordinal")
+    ).sort("series_id", "published_at", "period")
     told = changes.publications
     chosen = np.flatnonzero(
         np.isin(told.code, [changes.codes[name] for name in names if name in changes.codes]) & (told.published <= cut)
@@ -331,10 +260,33 @@ def told_by(changes: ChangeFile, names: Sequence[str], cut: int, *, by_vintage: 
     events = pl.DataFrame(
         {
             "series_id": ids.gather(told.code[chosen]),
-            **{name: getattr(told, name)[chosen] for name in ("published", "first", "last", "complete", "captured")},
+            "published_at": instants(told.published[chosen]),
+            **{name: _days(changes, told.code[chosen], getattr(told, name)[chosen]) for name in ("first", "last")},
+            **{name: getattr(told, name)[chosen] for name in ("complete", "captured")},
         }
     ).sort(pl.all())
     return (
-        Handover("archive", "", 0, ("series_id", "ordinal", "published"), values),
+        Handover("archive", "", 0, ("series_id", "period", "published_at"), values),
         Handover("publications", "", 0, tuple(events.columns), events),
+        Handover("archive", "", 0, ISSUED, _issued_by(changes, names, cut)),
+        *announced_by(changes, names, cut),
     )
+
+
+def _days(changes: ChangeFile, codes: NDArray[np.int32], ordinals: NDArray[np.int64]) -> pl.Series:
+    """The last day of each row's period."""
+    days = np.empty(len(codes), dtype="datetime64[D]")
+    for code in np.unique(codes).tolist():
+        mine = codes == code
+        days[mine] = period_ends(changes.series[changes.ids[code]].parsed, ordinals[mine].astype(np.int64))
+    return pl.Series(days).cast(pl.Date())
+
+
+ISSUED = ("source", "series_id", "issued", "period", "quantile")
+
+
+def _issued_by(changes: ChangeFile, names: Sequence[str], cut: int) -> pl.DataFrame:
+    """Forecasts of some series issued by an instant."""
+    ids = pl.Series(changes.ids, dtype=pl.String())
+    told = changes.forecasts.with_columns(ids.gather(changes.forecasts["code"]).alias("series_id")).drop("code")
+    return told.filter(pl.col("series_id").is_in(names) & (pl.col("issued") <= cut)).sort(ISSUED)

@@ -78,7 +78,8 @@ def other_world(plan: Plan, changes: ChangeFile, origin: int, kind: Kind, seed: 
     by_vintage = not plan.experiment.pseudo_real_time
     later = known_from(changes, by_vintage=by_vintage) > cut
     if kind == "removed":
-        altered = _removed(changes, later, cut)
+        rule = plan.experiment.target.outcome
+        altered = _removed(changes, later, cut, dated=rule.kind == "release" and rule.number > 1)
     elif kind == "noise":
         altered = _noise(changes, later, cut, random)
     else:
@@ -119,22 +120,29 @@ def publications_taken(rows: PublicationRows, chosen: NDArray[np.int64] | Flags)
     return PublicationRows(**{name: getattr(rows, name)[chosen] for name in PublicationRows.__dataclass_fields__})
 
 
-def _removed(changes: ChangeFile, later: Flags, cut: int) -> ChangeFile:
+def _removed(changes: ChangeFile, later: Flags, cut: int, *, dated: bool) -> ChangeFile:
+    """The world that ends at the cut; `dated`: outcomes are dated by release calendars, which then stay whole."""
     return replace(
         without_later(taken(changes, ~later), cut),
         publications=publications_taken(changes.publications, changes.publications.published <= cut),
         forecasts=changes.forecasts.filter(pl.col("issued") <= cut),
-        series={name: _unannounced(series, cut) for name, series in changes.series.items()},
+        series={name: _unannounced(series, cut, dated=dated) for name, series in changes.series.items()},
         known_through={name: min(at, cut) for name, at in changes.known_through.items()},
     )
 
 
-def _unannounced(series: Series, cut: int) -> Series:
-    """A declaration without the closures that were announced later."""
-    if not series.closures:
-        return series
-    announced = [one for one in series.closures if _announced(one[1], series.zone) <= cut]
-    return replace(series, closures=tuple(announced))
+def _unannounced(series: Series, cut: int, *, dated: bool) -> Series:
+    """A declaration without closures that were announced, and single releases that came, later."""
+    closures = tuple(one for one in series.closures if _announced(one[1], series.zone) <= cut)
+    lag = series.lag
+    if lag is not None:
+        zone = lag.zone or series.zone
+        exceptions, dates = (
+            tuple(pair for pair in pairs if micros(end_of_day(pair[1], zone)) <= cut)
+            for pairs in (lag.exceptions, lag.dates)
+        )
+        lag = replace(lag, exceptions=exceptions, dates=lag.dates if dated else dates)
+    return replace(series, closures=closures, lag=lag)
 
 
 def _announced(text: str, zone: str) -> int:

@@ -44,7 +44,7 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> ChangeFile:
 
 
 def told(changes: ChangeFile, cut: int) -> list[pl.DataFrame]:
-    return [one.table for one in announced_by(changes, changes.ids, "big", cut)]
+    return [one.table for one in announced_by(changes, changes.ids, cut)]
 
 
 # ---- other worlds
@@ -152,7 +152,7 @@ def test_native_columns_keep_their_types() -> None:
 
 
 def both(changes: ChangeFile, cut: int) -> list[pl.DataFrame]:
-    return [one.table for one in told_by(changes, changes.ids, cut, by_vintage=True)] + told(changes, cut)
+    return [one.table for one in told_by(changes, changes.ids, cut, by_vintage=True)]
 
 
 @pytest.mark.parametrize("drop", [True, False])

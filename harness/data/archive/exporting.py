@@ -1,25 +1,22 @@
-"""Writing a change folder: Arrow files under the hash of their content, complete or not there at all."""
+"""The change folder of an open archive: what its tables hold, sorted and coded as the change file wants it."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from harness.core.time import NEVER
 from harness.data.archive import questions
 from harness.data.archive.announcing import event_rows, final_values, member_rows
 from harness.data.archive.store import query
-from harness.data.changes import FILES, FORMAT, MANIFEST, manifest_hash
+from harness.data.changes import FORMAT, MANIFEST, manifest_hash
 from harness.data.declaration import Catalogue, series_to_text
-from harness.record.files import sha256_of, sync_folder, unused_name
+from harness.data.saving import write_changes
 
 CHANGES = f"""
 SELECT code, period::BIGINT AS period, published, coalesce(value, 'nan'::DOUBLE) AS value, availability,
@@ -46,21 +43,7 @@ def export_changes(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, 
         # a folder of an earlier form is left alone, and the state written once more in the present one
         if (json.loads(text)["format"], json.loads(text)["state"]) == (FORMAT, state):
             return manifest.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = unused_name(folder)
-    temporary.mkdir()
-    try:
-        for name, table in _tables(connection, catalogue):
-            _write(temporary / FILES[name], table)
-        hashes = {file: sha256_of(temporary / file) for file in FILES.values()}
-        text = json.dumps({"format": FORMAT, "state": state, "files": hashes}, sort_keys=True).encode()
-        with (temporary / MANIFEST).open("wb") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        return _moved(temporary, folder / manifest_hash(text))
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    return write_changes(folder, dict(_tables(connection, catalogue)), state=state)
 
 
 def _tables(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> list[tuple[str, Mapping[str, pl.Series]]]:
@@ -102,34 +85,3 @@ def _tables(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> list
         ("events", coded(event_rows(connection, catalogue), ("announced", "code", "ex", "kind"))),
         ("members", coded(member_rows(connection), ("announced", "universe", "code", "first"))),
     ]
-
-
-def _write(path: Path, columns: Mapping[str, pl.Series]) -> None:
-    table = pa.table({name: _plain(column) for name, column in columns.items()})
-    with path.open("wb") as stream:
-        with pa.ipc.new_file(stream, table.schema) as writer:
-            writer.write_table(table)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _plain(column: pl.Series) -> pa.Array:
-    """One buffer of the values alone: bitmaps carry padding, and equal content must be equal bytes."""
-    if column.dtype.is_numeric() and not column.null_count():
-        return pa.array(column.rechunk().to_numpy())
-    if column.dtype == pl.Boolean:
-        return pa.array(column.cast(pl.UInt8).to_numpy())
-    return pa.array(column.to_list(), type=column.to_arrow().type)
-
-
-def _moved(temporary: Path, final: Path) -> Path:
-    if not final.exists():
-        try:
-            temporary.rename(final)
-        except OSError:
-            # another process wrote the same content first
-            if not final.exists():
-                raise
-        else:
-            sync_folder(final.parent)
-    return final

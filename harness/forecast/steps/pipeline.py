@@ -41,13 +41,14 @@ class StepPipeline:
         """What the steps complained about when they were fitted."""
         return [f"step {kind}: {line}" for kind, step in self._named() for line in step.warnings]
 
-    def fit(self, rows: StepRows, *, seed: int, horizon: int) -> StepRows:
+    def fit(self, rows: StepRows, *, seed: int, horizon: int, wider: StepRows | None = None) -> StepRows:
         """Fit every step on what the steps before it made of the training rows.
 
         Args:
             rows: matured training rows of one horizon in canonical order (`by_horizon`), with labels.
             seed: of the cell; a step's own derives from it, its place in the list and the horizon.
             horizon: the horizon.
+            wider: rows that are fitted on instead, going the same way; None in every run.
 
         Returns:
             The rows to train on, resampled ones included.
@@ -64,10 +65,14 @@ class StepPipeline:
                     fix='put { kind = "impute" } before it',
                 )
             own = derive_seed(seed, place, horizon)
+            if wider is not None and not step.takes_missing:
+                wider = _whole(wider)
             if isinstance(step, Resample):
+                wider = None if wider is None else step.resample(wider, seed=own)
                 rows = step.resample(rows, seed=own)
             else:
-                step.fit(rows, seed=own)
+                step.fit(rows if wider is None else wider, seed=own)
+                wider = None if wider is None else step.transform(wider)
                 rows = step.transform(rows)
         return rows
 
@@ -80,7 +85,7 @@ class StepPipeline:
             if isinstance(step, Resample):
                 continue
             if not step.takes_missing:
-                rows = rows.taken(np.flatnonzero(~np.isnan(rows.X).any(axis=1)))
+                rows = _whole(rows)
             if len(rows):
                 rows = step.transform(rows)
         return rows
@@ -96,3 +101,8 @@ class StepPipeline:
 
     def _named(self) -> list[tuple[str, ColumnStep | Resample]]:
         return list(zip(self._kinds, self._steps, strict=True))
+
+
+def _whole(rows: StepRows) -> StepRows:
+    """The rows without a missing value."""
+    return rows.taken(np.flatnonzero(~np.isnan(rows.X).any(axis=1)))

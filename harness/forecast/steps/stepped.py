@@ -45,8 +45,15 @@ class Stepped:
         self.warnings: list[str] = []
         """What steps and models complained about, by horizon, one line each."""
 
-    def fit(self, rows: Rows | None, snapshot: Snapshot, *, seed: int) -> None:
+    def fit(self, rows: Rows | None, snapshot: Snapshot, *, seed: int, wider: Rows | None = None) -> None:
         """Fit steps and model of every horizon that has rows.
+
+        Args:
+            rows: matured training rows.
+            snapshot: what is known at the refit origin.
+            seed: of the cell.
+            wider: rows the steps (not the model) are fitted on instead, for studies of what that would pretend; None
+                in every run.
 
         Raises:
             UserError: there are no rows, they carry no features, or a step cannot take them.
@@ -54,9 +61,11 @@ class Stepped:
         if rows is None or rows.y is None:
             raise UserError("a model with steps needs training rows", fix="give the model features")
         self._columns, self._pipelines, self._models = tuple(rows.X.columns), {}, {}
+        others = {} if wider is None else {horizon: table for horizon, _, table in by_horizon(wider)}
         for horizon, _, table in by_horizon(rows):
             steps, model = self._pipeline(), self._make()
-            model.fit(steps.fit(table, seed=seed, horizon=horizon).as_rows(), snapshot, seed=seed)
+            ready = steps.fit(table, seed=seed, horizon=horizon, wider=others.get(horizon))
+            model.fit(ready.as_rows(), snapshot, seed=seed)
             self._pipelines[horizon], self._models[horizon] = steps, model
         self._gather_warnings()
 
@@ -74,8 +83,8 @@ class Stepped:
             parts.append(_nothing(table.keys.filter(pl.Series(silent))))
         return pl.concat(parts) if parts else _nothing(rows.keys)
 
-    def fitted_parameters(self) -> dict[str, object]:
-        """Horizon -> what every step fitted, as JSON values."""
+    def fitted_parameters(self) -> dict[str, list[dict[str, object]]]:
+        """Horizon -> [step] kind and what it fitted, as JSON values."""
         return {str(horizon): steps.parameters() for horizon, steps in sorted(self._pipelines.items())}
 
     def fitted_models(self) -> dict[str, Forecaster]:

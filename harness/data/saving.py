@@ -1,0 +1,107 @@
+"""Writing a change folder: Arrow files under the hash of their content, complete or not there at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+
+from harness.data.changes import FILES, FORMAT, MANIFEST, PUBLISHED, ChangeFile, manifest_hash
+from harness.record.files import sha256_of, sync_folder, unused_name
+
+CHANGED = ("code", "period", "published", "value", "vintage", "availability")
+
+
+def save_changes(changes: ChangeFile, folder: Path) -> Path:
+    """Write changes that were altered in memory as a change folder of their own.
+
+    Args:
+        changes: the changes, in order of (published, code, period); series, forecasts and whatever else they do not
+            hold as arrays are taken over from the folder they were opened from.
+        folder: where the change folder is put, under the hash of its content.
+
+    Returns:
+        The change folder, to be opened with `ChangeFile.open`.
+
+    Raises:
+        OSError: the folder the changes were opened from is gone, or nothing can be written.
+    """
+    tables = {
+        "changes": {name: pl.Series(getattr(changes, name)) for name in CHANGED},
+        "publications": {name: pl.Series(getattr(changes.publications, name)) for name in PUBLISHED},
+    }
+    kept = {name: changes.folder / file for name, file in FILES.items() if name not in tables}
+    return write_changes(folder, tables, state=f"altered {changes.hash}", kept=kept)
+
+
+def write_changes(
+    folder: Path,
+    tables: Mapping[str, Mapping[str, pl.Series]],
+    *,
+    state: str,
+    kept: Mapping[str, Path] | None = None,
+) -> Path:
+    """Write a change folder, or find it already written.
+
+    Args:
+        folder: where it is put.
+        tables: columns by name, by table (`FILES`).
+        state: identity of what was written, kept in the manifest.
+        kept: files of another change folder that are copied as they are, by table.
+
+    Returns:
+        The change folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = unused_name(folder)
+    temporary.mkdir()
+    try:
+        for name, table in tables.items():
+            _write(temporary / FILES[name], table)
+        for name, source in (kept or {}).items():
+            shutil.copyfile(source, temporary / FILES[name])
+        hashes = {file: sha256_of(temporary / file) for file in FILES.values()}
+        text = json.dumps({"format": FORMAT, "state": state, "files": hashes}, sort_keys=True).encode()
+        with (temporary / MANIFEST).open("wb") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        return _moved(temporary, folder / manifest_hash(text))
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write(path: Path, columns: Mapping[str, pl.Series]) -> None:
+    table = pa.table({name: _plain(column) for name, column in columns.items()})
+    with path.open("wb") as stream:
+        with pa.ipc.new_file(stream, table.schema) as writer:
+            writer.write_table(table)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _plain(column: pl.Series) -> pa.Array:
+    """One buffer of the values alone: bitmaps carry padding, and equal content must be equal bytes."""
+    if column.dtype.is_numeric() and not column.null_count():
+        return pa.array(column.rechunk().to_numpy())
+    if column.dtype == pl.Boolean:
+        return pa.array(column.cast(pl.UInt8).to_numpy())
+    return pa.array(column.to_list(), type=column.to_arrow().type)
+
+
+def _moved(temporary: Path, final: Path) -> Path:
+    if not final.exists():
+        try:
+            temporary.rename(final)
+        except OSError:
+            # another process wrote the same content first
+            if not final.exists():
+                raise
+        else:
+            sync_folder(final.parent)
+    return final
