@@ -69,25 +69,25 @@ def with_members(target: Target, changes: ChangeFile) -> Target:
 
     Raises:
         UnknownNameError: no membership names the universe.
+        UserError: a series of the target that no membership of its universe names.
     """
-    if target.series or not target.universe:
+    if not target.universe:
         return target
-    return replace(target, series=tuple(sorted(universe_of(changes, target.universe).ids)))
+    universe = universe_of(changes, target.universe)
+    _refuse_strangers(target, universe)
+    return target if target.series else replace(target, series=tuple(sorted(universe.ids)))
 
 
 def membership(
     experiment: Experiment, changes: ChangeFile, instants: Sequence[datetime], known: Integers
 ) -> Membership:
-    """Members at every origin.
+    """Members at every origin; a series that no membership names is never one.
 
     Args:
         experiment: with its series and the origins' zone filled in.
         changes: the change file.
         instants: the origins.
         known: [origin] microseconds UTC up to which announcements count.
-
-    Raises:
-        UserError: a series of the target that no membership of its universe names.
     """
     target = experiment.target
     shape = (len(instants), len(target.series))
@@ -95,7 +95,6 @@ def membership(
         everybody = np.full(len(instants), len(target.series), dtype=np.int64)
         return Membership(target.series, np.ones(shape, dtype=bool), target.series, everybody)
     universe = universe_of(changes, target.universe)
-    _refuse_strangers(target, universe)
     order = tuple(name for name in universe.ids if name in set(target.series))
     firsts = np.array([universe.first_announced(name) for name in order], dtype=np.int64)
     member = np.zeros(shape, dtype=bool)
@@ -114,7 +113,6 @@ def data_start(experiment: Experiment, changes: ChangeFile) -> int:
     }
     if target.universe:
         universe = universe_of(changes, target.universe)
-        _refuse_strangers(target, universe)
         opening = {name: max(at, universe.first_announced(name)) for name, at in opening.items()}
     return min(opening.values())
 

@@ -17,6 +17,8 @@ from harness.data.declared import Announcements, Dataset
 from harness.data.stamps import as_instants, moments
 from harness.data.tables import RawTable, numbers, read_file
 
+Alter = Callable[[Dataset, Announcements, RawTable], RawTable]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Listing:
@@ -44,15 +46,12 @@ class Listing:
         return given.sha256 not in archive.batches()["sha256"].to_list()
 
 
-Alter = Callable[[Dataset, Announcements, RawTable], RawTable]
-
-
 def read_listings(dataset: Dataset, alter: Alter | None = None) -> list[Listing]:
     """Every table of events and members of a dataset, events first.
 
     Args:
         dataset: its declarations.
-        alter: changes each table first; None = nothing.
+        alter: changes each table first (an audit's doing); a table that it leaves without rows is left out.
 
     Raises:
         DataError: rows that cannot be taken; the first is named by its line.
@@ -62,7 +61,10 @@ def read_listings(dataset: Dataset, alter: Alter | None = None) -> list[Listing]
     found = []
     for section, one in listed:
         table = read_file(dataset.folder / one.file, one.text)
-        table = table if alter is None else alter(dataset, one, table)
+        if alter is not None:
+            table = alter(dataset, one, table)
+            if not table.frame.height:
+                continue
         found.append(Listing(section, table, _rows(dataset, one, table)))
         _check(dataset, found[-1])
     return found

@@ -13,6 +13,7 @@ from harness.backtest.design import build_design
 from harness.backtest.engine import ONE_THREAD
 from harness.backtest.splits import Plan
 from harness.core.time import local_day
+from harness.data.adjusted import looks_adjusted
 from harness.data.changes import ChangeFile
 from harness.studies import control as controls
 from harness.studies import isolation
@@ -240,4 +241,9 @@ def facts_check(work: Work) -> Iterator[Check]:
     work.say("outcomes and labels a second time, by plain means")
     yield outcomes(ground.plan, ground.changes)
     work.say("facts: rows a second time, and what is odd about the data")
-    yield facts(ground.plan, ground.changes, build_design(ground.plan, ground.changes))
+    yield facts(ground.plan, ground.changes, build_design(ground.plan, ground.changes), more=[_hindsight_adjusted])
+
+
+def _hindsight_adjusted(changes: ChangeFile, series_id: str) -> str:
+    signs = looks_adjusted(changes, series_id)
+    return f"looks adjusted with hindsight: {signs}" if signs else ""

@@ -26,7 +26,7 @@ from harness.studies.pipeline import Board, Passage, evidence, passage
 from harness.studies.raw_world import Later
 from harness.studies.scramble import HOW, RAW, Ground, raw_worlds
 from harness.studies.verdict import Finding
-from harness.studies.worlds import KINDS, Kind, Micros, other_world, taken, with_outcomes
+from harness.studies.worlds import KINDS, Kind, Micros, other_world, replanned, taken
 
 NAME = "control"
 TRIES = 8
@@ -60,8 +60,10 @@ def shortened(changes: ChangeFile) -> ChangeFile:
     for code in np.unique(changes.code):
         mine = changes.code == code
         published[mine] = _one_earlier(changes.published[mine])
+    # a number as it was stated then stays one, or an experiment that excludes hindsight would be spared the leak
+    vintage = np.where(changes.vintage == changes.published, published, changes.vintage)
     order = np.lexsort((changes.period, changes.code, published))
-    return taken(replace(changes, published=published), order)
+    return taken(replace(changes, published=published, vintage=vintage), order)
 
 
 def _one_earlier(published: Micros) -> Micros:
@@ -208,7 +210,7 @@ def _raw(ground: Ground, leaky: Ground, origin: int) -> Iterator[Planted]:
             yield Planted(how, "rows", None, Finding(NAME, how, plan.instants[origin], found=str(error)))
             return
         sides = [
-            _seen(with_outcomes(leaky.plan, one, cut), shortened(one), leaky.board, origin) for one in (plain, altered)
+            _seen(replanned(leaky.plan, one, cut), shortened(one), leaky.board, origin) for one in (plain, altered)
         ]
         yield from _judged(leaky, RAW, *sides)
 

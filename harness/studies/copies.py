@@ -20,6 +20,7 @@ from harness.core.transform import Floats, Transform
 from harness.data.outcomes import MATURED
 from harness.studies.near_origin import Arrivals
 from harness.studies.plain_cells import MISSING, PlainSeries, evenly, order_at, standing, transformed
+from harness.studies.plain_prices import adjusted, factors
 from harness.studies.verdict import Finding
 
 ALIKE = 0.999
@@ -176,9 +177,10 @@ def _final(plan: Plan, data: Mapping[str, PlainSeries], transform: Transform, na
     """Transformed values by ordinal, as the archive ends."""
     inputs = transform.inputs(name)
     order = order_at(data[inputs[0]].series, plan.until)
+    counting = {each: factors(data[each], plan.until, plan.experiment.target.prices) for each in inputs}
     levels = {
         each: {
-            order.position(period): stated.value
+            order.position(period): adjusted(stated.value, period, counting[each])
             for period in data[each].stated
             if (stated := standing(data[each], period, plan.until)) is not None
         }

@@ -18,6 +18,7 @@ from harness.studies.copies import knowing_columns, near_copies
 from harness.studies.frozen_rows import compare_rows
 from harness.studies.near_origin import all_arrivals, same_day, stale_inputs
 from harness.studies.plain_cells import evenly, plain_series
+from harness.studies.plain_members import PlainMembers
 from harness.studies.restated import never_revised, partial_rebases, too_early
 from harness.studies.verdict import FAILED, PASSED, Check, Finding
 
@@ -49,9 +50,10 @@ def facts(
     began = time.perf_counter()
     data = plain_series(changes, plan.inputs)
     arrived = all_arrivals(data, plan.inputs)
-    compared = compare_rows(plan, data, design, rows)
+    members = PlainMembers(plan, changes)
+    compared = compare_rows(plan, data, members, design, rows)
     near, near_found = same_day(plan, changes)
-    stale, stale_found = stale_inputs(plan, changes, arrived)
+    stale, stale_found = stale_inputs(plan, data, members, arrived)
     copies, copies_found = near_copies(plan, data)
     closest, closest_found = knowing_columns(plan, design, arrived, data)
     inputs = input_facts(plan, changes)

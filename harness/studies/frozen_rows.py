@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from harness.backtest.splits import Plan
 from harness.core.recipe import FeatureBlock
 from harness.core.transform import Floats
-from harness.studies.plain_cells import PlainSeries, evenly, same
+from harness.studies.plain_cells import MISSING, PlainSeries, evenly, looked_at, same
+from harness.studies.plain_members import PlainMembers
 from harness.studies.plain_rows import is_exact, plain_rows
 from harness.studies.verdict import Finding
 
 PLACE = "harness.backtest.design"
 SERIES = 5
-"""Series of a panel that are recomputed."""
+"""Series of a panel that are recomputed, and as many of those with price events."""
 LEAST = 5
 """Scored origins compared at least, and as many before them."""
 WORK = 60_000
@@ -54,22 +55,26 @@ def affordable(plan: Plan, data: Mapping[str, PlainSeries]) -> int:
     return max(LEAST, WORK // max(cost, 1))
 
 
-def compare_rows(plan: Plan, data: Mapping[str, PlainSeries], design: Floats, each: int | None = None) -> RowsCompared:
-    """Recompute all columns at a sample of origins from what was published by then.
+def compare_rows(
+    plan: Plan, data: Mapping[str, PlainSeries], members: PlainMembers, design: Floats, each: int | None = None
+) -> RowsCompared:
+    """Recompute all columns at a sample of origins from what was published by then; who is no member has no row.
 
     Args:
         plan: the plan.
         data: everything stated of its inputs.
+        members: who is asked when.
         design: [origin, series, horizon, feature] as the models are given it.
         each: scored origins compared, and as many before them; None = as many as are cheap.
     """
     origins = sampled_origins(plan, affordable(plan, data) if each is None else each)
     columns = [(block, name) for block in plan.experiment.features for name in block.columns()]
-    series = evenly(range(len(plan.experiment.target.series)), SERIES)
+    series = looked_at(plan.experiment.target, data, SERIES)
+    nothing = [[MISSING] * len(columns)] * len(plan.experiment.horizons)
     wrong: list[Finding] = []
     for origin in origins:
         for one in series:
-            expected = plain_rows(plan, data, origin, one)
+            expected = plain_rows(plan, data, origin, one) if members.asked(origin, one) else nothing
             wrong += _differing(plan, columns, (origin, one), expected, design[origin, one].tolist())
     numbers = len(origins) * len(series) * len(plan.experiment.horizons) * len(columns)
     return RowsCompared(origins, numbers, tuple(wrong))

@@ -20,15 +20,18 @@ from harness.forecast.state import fitted_state
 from harness.record.cells import Cell
 
 STAGES = (
-    "archive", "publications", "snapshot", "declarations", "issues", "outcomes", "matured rows", "training rows",
-    "frozen rows", "labels", "fit", "asked rows", "forecast", "facts",
+    "archive", "publications", "announcements", "members", "snapshot", "target", "declarations", "issues", "outcomes",
+    "matured rows", "training rows", "frozen rows", "labels", "fit", "asked rows", "forecast", "facts",
 )  # fmt: skip
 """In the order of work: where two runs differ in several, the first tells where it came in."""
 PLACES: Mapping[str, str] = {
     "archive": "harness.data.ingest",
     "publications": "harness.data.ingest",
+    "announcements": "harness.data.ingest",
+    "members": "harness.backtest.membership",
     "outcomes": "harness.data.outcomes",
     "snapshot": "harness.data.replay",
+    "target": "harness.data.replay",
     "declarations": "harness.data.replay",
     "issues": "harness.data.replay",
     "matured rows": "harness.backtest.splits",
@@ -99,6 +102,9 @@ class Trace:
         if snapshot is self._last:  # several models were given the very same one
             return
         self._last = snapshot
+        if self.plan.experiment.target.universe:
+            self._add("members", "", origin, ("pseudo_origin", "series_id"), self._members(origin))
+            self._add("target", "", origin, ("place",), _target(snapshot))
         self._add("snapshot", "", origin, ("series_id", "period"), _known(snapshot))
         self._add("declarations", "", origin, ("series_id",), _declared(snapshot))
         self._add("issues", "", origin, ("source", "series_id", "issued_at", "step"), _issued(snapshot))
@@ -134,6 +140,22 @@ class Trace:
 
     def _add(self, stage: str, model: str, origin: int, keys: tuple[str, ...], table: pl.DataFrame) -> None:
         self.handovers.append(Handover(stage, model, origin, keys, table))
+
+    def _members(self, origin: int) -> pl.DataFrame:
+        """Who was announced by an origin and every pseudo-origin before it, in which order, and who is asked."""
+        members = self.plan.members
+        order = (*members.order, *(name for name in members.series if name not in set(members.order)))
+        asked = members.member[: origin + 1, [members.series.index(name) for name in order]]
+        named = np.arange(len(order)) < members.announced[: origin + 1, np.newaxis]
+        rows, places = np.nonzero(named | asked)
+        return pl.DataFrame(
+            {
+                "pseudo_origin": pl.Series(self.plan.instants[: origin + 1], dtype=UTC_INSTANT).gather(rows),
+                "series_id": pl.Series(order, dtype=pl.String()).gather(places),
+                "place": places,
+                "asked": asked[rows, places],
+            }
+        )
 
     def _chosen(self, sets: Mapping[int, TrainingSet]) -> pl.DataFrame:
         plan, experiment = self.plan, self.plan.experiment
@@ -252,6 +274,14 @@ def _unequal(one: pl.Series, other: pl.Series) -> np.ndarray[tuple[int], np.dtyp
 
 def _featured(rows: Rows) -> pl.DataFrame:
     return pl.concat([rows.keys, rows.X.cast(pl.Float64)], how="horizontal")
+
+
+def _target(snapshot: Snapshot) -> pl.DataFrame:
+    """The series of the target as a model is told of them, in their order."""
+    series = () if snapshot.target is None else snapshot.target.series
+    return pl.DataFrame(
+        {"place": range(len(series)), "series_id": series}, schema={"place": pl.Int64(), "series_id": pl.String()}
+    )
 
 
 def _declared(snapshot: Snapshot) -> pl.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
@@ -20,6 +20,8 @@ from harness.core.time import EPOCH, Ordinals, end_of_day, instant, local_day, m
 from harness.data.calendars import sessions_between
 from harness.data.changes import ChangeFile
 from harness.studies.plain_cells import PlainSeries, first_public
+from harness.studies.plain_members import PlainMembers
+from harness.studies.plain_prices import delisted
 from harness.studies.verdict import Finding
 
 MICROS_PER_HOUR = 3_600_000_000
@@ -156,43 +158,59 @@ def _nearest(plan: Plan, scored: range, published: list[int]) -> tuple[float | N
 
 
 def stale_inputs(
-    plan: Plan, changes: ChangeFile, arrived: Mapping[str, Arrivals]
+    plan: Plan, data: Mapping[str, PlainSeries], members: PlainMembers, arrived: Mapping[str, Arrivals]
 ) -> tuple[pl.DataFrame, list[Finding]]:
     """How long before each scored origin the newest known period of every input ended, against what is usual.
 
     Usual are the lag with which new periods come out plus one and a half times the median gap between them (or the
     longest of all but 5 % of the gaps, if that is longer), so that a missed release shows. Days count; of sessions,
-    sessions.
+    sessions. Origins at which a series is known to be delisted, or is read only for targets that are no members, do not
+    count.
 
     Returns:
         One row per input, and a finding per input that was staler than that at a scored origin.
     """
     rows, findings = [], []
     for name in plan.inputs:
-        clock = _Clock(changes.series[name])
+        clock = _Clock(data[name].series)
         lag, gap, limit = _usual(arrived[name], clock)
         ages: list[tuple[float, int]] = []
-        for origin in range(plan.first_scored, len(plan.instants)):
+        for origin in _read_at(plan, data[name], members, name):
             known = micros(plan.instants[origin] - plan.experiment.origins.latency)
             newest = arrived[name].newest_by(known)
             age = math.inf if newest is None else clock.age(newest, known)
             ages.append((age, origin))
         late = [(age, origin) for age, origin in ages if age > limit]
         first = plan.instants[late[0][1]] if late else None
-        oldest = max(ages)[0]
-        share = len(late) / len(ages)
+        oldest = max(ages)[0] if ages else None
+        share = len(late) / len(ages) if ages else None
         rows.append((name, clock.unit, lag, gap, limit, oldest, len(late), share, first))
         if late:
             findings.append(
                 Finding(
                     "facts", "stale input", first, "inputs", series_id=name,
                     expected=f"newest known period ended at most {limit:g} {clock.unit} before the origin",
-                    found=f"{late[0][0]:g} {clock.unit} there, at most {oldest:g}; "
-                    f"so at {len(late)} of {len(ages)} scored origins ({share:.0%})",
+                    found=f"{late[0][0]:g} {clock.unit} there, at most {max(late)[0]:g}; "
+                    f"so at {len(late)} of {len(ages)} scored origins ({len(late) / len(ages):.0%})",
                     cells=len(late),
                 )
             )  # fmt: skip
     return pl.DataFrame(rows, schema=STALE, orient="row"), findings
+
+
+def _read_at(plan: Plan, one: PlainSeries, members: PlainMembers, name: str) -> Iterator[int]:
+    """Scored origins at which an input is read and has not ended, as was known there."""
+    target = plan.experiment.target
+    mine = [row for row, own in enumerate(target.series) if name in target.transform.inputs(own)]
+    others = {
+        each for block in plan.experiment.features if block.series for each in block.transform.inputs(block.series)
+    }
+    for origin in range(plan.first_scored, len(plan.instants)):
+        moment = plan.instants[origin]
+        ended = delisted(one, micros(moment - plan.experiment.origins.latency))
+        gone = ended is not None and period_end(one.series.parsed, ended[0]) <= local_day(moment, one.series.zone)
+        if not gone and (name in others or any(members.asked(origin, row) for row in mine)):
+            yield origin
 
 
 class _Clock:

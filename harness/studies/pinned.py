@@ -13,7 +13,7 @@ from harness.core.time import NEVER, instant, period_end
 from harness.data.changes import ChangeFile
 from harness.data.outcomes import OUTCOME_STATUS
 from harness.data.replay import Replay
-from harness.studies.plain_cells import evenly, same
+from harness.studies.plain_cells import evenly, looked_at, same
 from harness.studies.plain_outcomes import PlainLabel, PlainTruth, Truth, asked_cells, plain_labels
 from harness.studies.verdict import FAILED, PASSED, Check, Finding
 
@@ -23,10 +23,11 @@ CELLS = 400
 ORIGINS = 6
 """Issued origins whose training rows are derived again."""
 SERIES = 5
-"""Series of a panel whose training rows are derived again."""
+"""Series of a panel whose training rows are derived again, and as many of those with price events."""
 SHOWN = 20
 """Findings listed of each kind; all are counted."""
 OUTCOMES, SPLITS = "harness.data.outcomes", "harness.backtest.splits"
+MEMBERS = "harness.backtest.membership"
 
 
 def outcomes(plan: Plan, changes: ChangeFile, *, cells: int = CELLS, origins: int = ORIGINS) -> Check:
@@ -46,10 +47,11 @@ def outcomes(plan: Plan, changes: ChangeFile, *, cells: int = CELLS, origins: in
     asked = asked_cells(plan)
     sampled = [asked[place] for place in evenly(range(len(asked)), cells)]
     wrong = [finding for cell in sampled for finding in _cell(plan, truth, *cell)]
-    looked = evenly(range(len(plan.experiment.target.series)), SERIES)
+    looked = looked_at(plan.experiment.target, truth.data, SERIES)
     places = evenly(range(plan.first_issued, len(plan.instants)), origins)
     compared, misplaced = _training(plan, changes, truth, places, looked)
-    findings = (*wrong[:SHOWN], *misplaced[:SHOWN])
+    others = [finding for origin in places for finding in _members(plan, truth, origin)]
+    findings = (*others[:SHOWN], *wrong[:SHOWN], *misplaced[:SHOWN])
     counted = {
         "cells recomputed": len(sampled),
         "cells in all": len(asked),
@@ -57,10 +59,11 @@ def outcomes(plan: Plan, changes: ChangeFile, *, cells: int = CELLS, origins: in
         "origins whose training rows were derived again": len(places),
         "training rows compared": compared,
         "training rows that differ": len(misplaced),
+        "memberships that differ": len(others),
     }
     table = pl.DataFrame({"what": list(counted), "number": list(counted.values())})
     shown = f"{len(sampled)} of {len(asked)} pinned outcomes and {compared} training rows at {len(places)} origins"
-    differ = len(wrong) + len(misplaced)
+    differ = len(wrong) + len(misplaced) + len(others)
     said = f"{shown} were derived again from publications and changes, one at a time: "
     said += f"{differ} differ." if differ else "none differs."
     verdict = FAILED if findings else PASSED
@@ -95,6 +98,23 @@ def _cell(plan: Plan, truth: PlainTruth, origin: int, series: int, place: int) -
     for column, pair in pairs.items():
         if pair[0] != pair[1]:
             yield _finding(plan, at, column, OUTCOMES, pair)
+
+
+def _members(plan: Plan, truth: PlainTruth, origin: int) -> Iterator[Finding]:
+    """Series that are asked at an origin, or named in its snapshot, against what was announced by then."""
+    asked, named = set(plan.members.names(origin)), set(plan.members.known(origin))
+    announced = truth.members.announced(origin)
+    for row, name in enumerate(plan.experiment.target.series):
+        pairs = {
+            "asked": (truth.members.asked(origin, row), name in asked),
+            "announced": (name in announced, name in named),
+        }
+        for column, (expected, found) in pairs.items():
+            if expected != found:
+                yield Finding(
+                    NAME, "member", plan.instants[origin], "members", MEMBERS, series_id=name, column=column,
+                    row=f"universe {plan.experiment.target.universe}", expected=str(expected), found=str(found),
+                )  # fmt: skip
 
 
 def _training(

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
 
 from harness.core.errors import UserError
+from harness.core.recipe import Target
 from harness.core.series import AVAILABILITIES, Series
 from harness.core.time import EPOCH, NEVER, Ordinals, instant, period_containing
 from harness.core.transform import Transform
+from harness.data.announced import EVENT_KINDS
 from harness.data.calendars import sessions_known
 from harness.data.changes import ChangeFile
 
@@ -48,6 +50,23 @@ class Stated:
         return self.vintage == NEVER or self.vintage > self.published
 
 
+@dataclass(frozen=True, slots=True)
+class PlainEvent:
+    """One price event.
+
+    Attributes:
+        kind: one of `EVENT_KINDS`.
+        ex: ordinal of the first period after it.
+        announced: microseconds UTC.
+        value: ratio, amount or final value; NaN = unknown.
+    """
+
+    kind: str
+    ex: int
+    announced: int
+    value: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PlainSeries:
     """One series and everything ever stated of it.
@@ -55,10 +74,12 @@ class PlainSeries:
     Attributes:
         series: its declaration.
         stated: changes by period ordinal, in order of publication.
+        events: price events, in order of announcement.
     """
 
     series: Series
     stated: dict[int, list[Stated]]
+    events: tuple[PlainEvent, ...] = ()
 
 
 def plain_series(changes: ChangeFile, names: Iterable[str]) -> dict[str, PlainSeries]:
@@ -73,8 +94,17 @@ def plain_series(changes: ChangeFile, names: Iterable[str]) -> dict[str, PlainSe
             stated.setdefault(period, []).append(Stated(at, value, vintage, assumed))
         for said in stated.values():
             said.sort(key=lambda one: one.published)  # stable: of two at one instant the later row stands
-        found[name] = PlainSeries(changes.series[name], stated)
+        found[name] = PlainSeries(changes.series[name], stated, _events(changes, name))
     return found
+
+
+def _events(changes: ChangeFile, name: str) -> tuple[PlainEvent, ...]:
+    rows = np.flatnonzero(changes.events.code == changes.codes[name])
+    told = (changes.events.kind, changes.events.ex, changes.events.announced, changes.events.value)
+    return tuple(
+        PlainEvent(EVENT_KINDS[kind], ex, at, value)
+        for kind, ex, at, value in zip(*(column[rows].tolist() for column in told), strict=True)
+    )
 
 
 def standing(one: PlainSeries, period: int, at: int, *, exclude_hindsight: bool = False) -> Stated | None:
@@ -177,7 +207,8 @@ def _change(kind: str, new: float, old: float) -> float:
         return new - old
     if kind in ("log_growth", "log_return"):
         return 100.0 * (log(new) - log(old))
-    return 100.0 * (new / old - 1.0) if new > 0 and old > 0 else MISSING
+    gone = kind == "return" and new == 0  # all is lost
+    return 100.0 * (new / old - 1.0) if (new > 0 or gone) and old > 0 else MISSING
 
 
 def _variance(transform: Transform, series_id: str, level: Level, position: int) -> float:
@@ -210,3 +241,16 @@ def evenly(places: range, count: int) -> list[int]:
     if count == 1:
         return [places[-1]]
     return [places[step * (len(places) - 1) // (count - 1)] for step in range(count)]
+
+
+def looked_at(target: Target, data: Mapping[str, PlainSeries], count: int) -> list[int]:
+    """Indices of at most `count` target series, evenly spaced, and of as many of those with price events.
+
+    Args:
+        target: what is forecast.
+        data: everything stated of its inputs.
+        count: how many.
+    """
+    names = target.series
+    moved = [row for row, one in enumerate(names) if any(data[name].events for name in target.transform.inputs(one))]
+    return sorted({*evenly(range(len(names)), count), *(moved[place] for place in evenly(range(len(moved)), count))})

@@ -1,7 +1,8 @@
 """Pinned outcomes and training rows written down a second time, one cell at a time, from publications and changes.
 
 Releases are counted by publications that cover the period (S8), growth is taken in the as-of of the end period's own
-release (S11), windows look forward (S12), a label matures with its release (law 4). Nothing checked is imported.
+release (S11), windows look forward (S12), prices are adjusted by the events known then (S13), a label matures with its
+release (law 4) and is a row only of a member of the time. Nothing checked is imported.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from harness.studies.plain_cells import (
     standing,
     transformed,
 )
+from harness.studies.plain_members import PlainMembers
+from harness.studies.plain_prices import Factors, adjusted, delisted, factors
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Truth:
     """The pinned outcome of one series and target period.
 
     Attributes:
-        status: `matured`, `pending`, `no_outcome` or `withdrawn`.
+        status: `matured`, `pending`, `no_outcome`, `withdrawn` or `delisted`.
         due: microseconds UTC at which it became public; None = not by the archive's end.
         value: NaN unless matured.
         first: microseconds UTC at which any value of the period was first public; None = not by the archive's end.
@@ -70,11 +73,13 @@ class PlainTruth:
         self.plan, self.target, self.until = plan, plan.experiment.target, plan.until
         names = {name for one in self.target.series for name in self.target.transform.inputs(one)}
         self.data = plain_series(changes, sorted(names))
+        self.members = PlainMembers(plan, changes)
         self.covers = {name: _coverage(changes, name) for name in self.data}
         self._base = self.data[self.target.transform.inputs(self.target.series[0])[0]].series
         self._sessions = order_at(self._base, self.until)
         self._memory: dict[tuple[int, int, int], Truth] = {}
         self._windows: dict[tuple[int, int], tuple[int, int]] = {}
+        self._factors: dict[tuple[str, int, bool], Factors] = {}
 
     @property
     def frequency(self) -> Frequency:
@@ -109,6 +114,25 @@ class PlainTruth:
         return self._memory[key]
 
     def _of(self, series: int, start: int, end: int) -> Truth:
+        found = self._pinned(series, start, end)
+        never_traded = self._base.parsed.kind == "B" and self._sessions.position(end) is None
+        if found.status == "matured" or never_traded:
+            return found
+        ended = self._ended(series)
+        if ended is None or end < ended[0]:
+            return found
+        awaited = found.status == "pending" and end == ended[0] and ended[1]
+        return found if awaited else Truth("delisted", None, MISSING, found.first, hindsight=False)
+
+    def _ended(self, series: int) -> tuple[int, bool] | None:
+        """First period from which one of the inputs is delisted, and whether a final value of that period is told."""
+        names = self.target.transform.inputs(self.target.series[series])
+        ends = [ended for name in names if (ended := delisted(self.data[name], self.until)) is not None]
+        first = min((ex for ex, _ in ends), default=None)
+        return None if first is None else (first, any(valued for ex, valued in ends if ex == first))
+
+    def _pinned(self, series: int, start: int, end: int) -> Truth:
+        """The outcome as if no series ever ended."""
         names = self.target.transform.inputs(self.target.series[series])
         told = [self._due(name, end) for name in names]
         firsts = [first_public(self.data[name], end) for name in names]
@@ -149,8 +173,10 @@ class PlainTruth:
             if ordinal is None:
                 return MISSING
             stated = standing(self.data[name], ordinal, at, exclude_hindsight=exclude_hindsight)
-            used.extend([stated] if stated is not None else [])
-            return MISSING if stated is None else stated.value
+            if stated is None:
+                return MISSING
+            used.append(stated)
+            return adjusted(stated.value, ordinal, self._counting(name, at, exclude_hindsight=exclude_hindsight))
 
         end = order.position(window[1])
         if end is None:
@@ -161,6 +187,14 @@ class PlainTruth:
             start = inside[0]  # of sessions planned, only those that traded
         number = transformed(self.target.transform, self.target.series[series], level, start, end)
         return number, any(one.hindsight for one in used)
+
+    def _counting(self, name: str, at: int, *, exclude_hindsight: bool) -> Factors:
+        """The events of a series that count at an instant."""
+        key = (name, at, exclude_hindsight)
+        if key not in self._factors:
+            one, prices = self.data[name], self.target.prices
+            self._factors[key] = factors(one, at, prices, exclude_hindsight=exclude_hindsight)
+        return self._factors[key]
 
     def _due(self, name: str, end: int) -> tuple[int | None, bool]:
         """Microseconds UTC at which an input's part is public, and whether that publication was captured."""
@@ -217,7 +251,7 @@ def plain_labels(truth: PlainTruth, origin: int, horizon: int, series: list[int]
     """The matured training rows of one origin, in order of pseudo-origin and series.
 
     A row is one if its label was public by this origin (less the latency), was not yet at its own, and its origin has
-    the same place in its target period.
+    the same place in its target period. In a universe, its series was a member at its own origin.
 
     Args:
         truth: the plain outcomes of a plan.
@@ -238,6 +272,8 @@ def plain_labels(truth: PlainTruth, origin: int, horizon: int, series: list[int]
             public = found.first if rule == "latest" else found.due
             then = micros(plan.instants[earlier] - latency)
             if public is None or not then < public <= now or (exclude and found.hindsight):
+                continue
+            if not truth.members.asked(earlier, one):
                 continue
             label = found.value
             if rule == "latest":

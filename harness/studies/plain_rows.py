@@ -15,6 +15,7 @@ from harness.backtest.splits import Plan
 from harness.core.recipe import FeatureBlock
 from harness.core.time import Frequency, day_before, local_day, micros, period_containing
 from harness.studies.plain_cells import MISSING, Order, PlainSeries, Stated, log, order_at, standing, transformed
+from harness.studies.plain_prices import adjusted, factors
 
 MICROS_PER_DAY = 86_400_000_000
 Values = dict[int, float]
@@ -28,13 +29,13 @@ class _Known:
     Attributes:
         order: the order of its periods.
         values: transformed values by position.
-        levels: the statements they are made of, by stored id and position.
+        levels: the statements they are made of, by stored id and position, each with its level (of prices: adjusted).
         inputs: stored ids that the value of a period is made of.
     """
 
     order: Order
     values: Values
-    levels: Mapping[str, dict[int, Stated]]
+    levels: Mapping[str, dict[int, tuple[Stated, float]]]
     inputs: tuple[str, ...]
 
 
@@ -76,18 +77,18 @@ def _known(plan: Plan, data: Mapping[str, PlainSeries], block: FeatureBlock, mom
     at = micros(moment - experiment.origins.latency)
     inputs = transform.inputs(name)
     order = order_at(data[inputs[0]].series, at)
-    levels: dict[str, dict[int, Stated]] = {}
+    levels: dict[str, dict[int, tuple[Stated, float]]] = {}
     for each in inputs:
         levels[each] = {}
+        counting = factors(data[each], at, experiment.target.prices, exclude_hindsight=experiment.exclude_hindsight)
         for period in data[each].stated:
             stated = standing(data[each], period, at, exclude_hindsight=experiment.exclude_hindsight)
             position = order.position(period)
             if stated is not None and position is not None:
-                levels[each][position] = stated
+                levels[each][position] = stated, adjusted(stated.value, period, counting)
 
     def level(which: str, position: int) -> float:
-        stated = levels[which].get(position)
-        return MISSING if stated is None else stated.value
+        return levels[which][position][1] if position in levels[which] else MISSING
 
     values = {}
     for position in levels[inputs[0]]:
@@ -131,7 +132,7 @@ def _newest_numbers(block: FeatureBlock, known: _Known, moment: datetime) -> lis
 def _age(known: _Known, newest: int | None, moment: datetime) -> float:
     if newest is None:
         return MISSING
-    complete = max(known.levels[name][newest].published for name in known.inputs)
+    complete = max(known.levels[name][newest][0].published for name in known.inputs)
     return (micros(moment) - complete) / MICROS_PER_DAY
 
 

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from harness.core.frames import UTC_INSTANT
 from harness.core.series import AVAILABILITIES, Series
 from harness.core.time import NEVER, period_ends
-from harness.data.announced import EVENT_KINDS
 from harness.data.archive import Archive
 from harness.data.changes import ChangeFile
 from harness.data.dataset import find_dataset, load_dataset
@@ -25,6 +24,7 @@ from harness.data.derive import ASSUMED
 from harness.data.ingest import ingest
 from harness.data.tables import RawTable
 from harness.record.home import Home
+from harness.studies.announced_again import altered, announce_again, announced_by, is_final_value
 from harness.studies.handover import Handover, instants
 from harness.studies.plain_dates import UNKNOWN, ruled, stamped
 from harness.studies.worlds import known_from
@@ -34,7 +34,7 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """Alters every value published after an instant, and every forecast issued after it.
+    """Alters every value published after an instant, every forecast issued and everything announced after it.
 
     Attributes:
         cut: microseconds UTC.
@@ -74,11 +74,16 @@ class Later:
         return replace(table, frame=table.frame.filter(~pl.Series(late)))
 
     def announcements(self, dataset: Dataset, declared: Announcements, table: RawTable) -> RawTable:
-        """Price events and memberships announced later are left out, in every world, where any are left."""
-        zone = dataset.series[0].zone
-        column = table.frame[dict(declared.columns)["announced_at"]]
-        late = stamped(column, zone, declared.zone, declared.text.date_format) > self.cut
-        return table if late.all() else replace(table, frame=table.frame.filter(~pl.Series(late)))
+        """Price events and memberships announced later."""
+        columns = dict(declared.columns)
+        in_file = {name: dataset.declared(bare).zone for bare, name in dataset.in_file}
+        zones = {bare: dataset.declared(bare).zone for bare, _ in dataset.in_file} | in_file
+        of_row = [zones.get(name, "") for name in table.frame[columns["series"]].cast(pl.String).to_list()]
+        late = np.zeros(len(of_row), dtype=bool)
+        for zone in set(of_row) - {""}:
+            told = stamped(table.frame[columns["announced_at"]], zone, declared.zone, declared.text.date_format)
+            late |= (np.array(of_row) == zone) & (told != UNKNOWN) & (told > self.cut)
+        return replace(table, frame=altered(declared, table.frame, late, self.seed, drop=self.drop))
 
     def forecasts(self, dataset: Dataset, table: RawTable) -> RawTable:
         """Forecasts issued later."""
@@ -138,7 +143,8 @@ def read_again(
 
     Args:
         datasets: what is read from its files.
-        others: stored ids of series that belong to none of them; their statements are appended again.
+        others: stored ids of series that belong to none of them; their statements are appended again, and what was
+            announced otherwise than in files is announced again.
         changes: the archive view those are taken from.
         home: an empty home folder, to be thrown away.
         alter: what is altered first; None = nothing.
@@ -151,7 +157,8 @@ def read_again(
         ingest(dataset.folder, archive, raw_dir=home.raw, alter=alter)
     for name in others:
         _append_again(archive, changes, name, alter)
-    _announce_again(archive, changes, others, alter)
+    cut, seed, drop = (None, 0, False) if alter is None else (alter.cut, alter.seed, alter.drop)
+    announce_again(archive, changes, datasets, cut, seed, drop=drop)
     return ChangeFile.open(archive.export(home.changes), verify=False)
 
 
@@ -160,6 +167,7 @@ def _append_again(archive: Archive, changes: ChangeFile, name: str, alter: Later
     series, code = changes.series[name], changes.code_of(name)
     archive.define(series)
     rows = np.flatnonzero((changes.code == code) & (changes.availability != ASSUMED))
+    rows = rows[~is_final_value(changes, name, changes.period[rows], changes.published[rows])]
     late = np.zeros(len(rows), bool) if alter is None else changes.published[rows] > alter.cut
     value = changes.value[rows].copy()
     if alter is not None and not alter.drop:
@@ -186,43 +194,10 @@ def _append_again(archive: Archive, changes: ChangeFile, name: str, alter: Later
         archive.append_forecasts(_issued_again(changes, name, alter))
 
 
-def _announce_again(archive: Archive, changes: ChangeFile, names: Sequence[str], alter: Later | None) -> None:
-    """Announce price events and memberships of some series again; those announced later are left out of a world."""
-    ids, events = pl.Series(changes.ids, dtype=pl.String()), changes.events
-    days = [period_ends(changes.series[changes.ids[code]].parsed, np.array([ex], dtype=np.int64))[0]
-            for code, ex in zip(events.code.tolist(), events.ex.tolist(), strict=True)]  # fmt: skip
-    told = pl.DataFrame(
-        {
-            "series_id": ids.gather(events.code),
-            "kind": pl.Series(EVENT_KINDS).gather(events.kind.astype(np.int64)),
-            "ex_date": pl.Series(np.array(days, dtype="datetime64[D]")).cast(pl.Date()),
-            "value": pl.Series(events.value).fill_nan(None),
-            "announced_at": instants(events.announced),
-        }
-    )
-    members = changes.members.select(
-        "universe",
-        ids.gather(changes.members["code"]).alias("series_id"),
-        *(_epoch_days(changes.members[old]).alias(new) for old, new in (("first", "from"), ("last", "to"))),
-        instants(changes.members["announced"].to_numpy()).alias("announced_at"),
-    )
-    for frame, add in ((told, archive.append_events), (members, archive.append_members)):
-        mine = frame.filter(pl.col("series_id").is_in(names))
-        if alter is not None:
-            mine = mine.filter(pl.col("announced_at") <= instants(np.array([alter.cut]))[0])
-        if mine.height:
-            add(mine, source="again")
-
-
-def _epoch_days(days: pl.Series) -> pl.Series:
-    """Days, none where a membership is open."""
-    given = days.cast(pl.Int64())
-    return given.set(given == NEVER, None).cast(pl.Int32()).cast(pl.Date())
-
-
 def publications_frame(changes: ChangeFile, name: str) -> pl.DataFrame:
-    """The publications of one series as `Archive.append` takes them."""
+    """The publications of one series as `Archive.append` takes them, without that of a delisting's final value."""
     series, told = changes.series[name], changes.publications_of(name)
+    stated = pl.Series(~is_final_value(changes, name, told.first, told.published))
     return pl.DataFrame(
         {
             "series_id": [name] * len(told.published),
@@ -232,7 +207,7 @@ def publications_frame(changes: ChangeFile, name: str) -> pl.DataFrame:
             "complete": told.complete,
             "captured": told.captured,
         }
-    )
+    ).filter(stated)
 
 
 def _issued_again(changes: ChangeFile, name: str, alter: Later | None) -> pl.DataFrame:
@@ -257,7 +232,7 @@ def _issued_again(changes: ChangeFile, name: str, alter: Later | None) -> pl.Dat
 
 
 def told_by(changes: ChangeFile, names: Sequence[str], cut: int, *, by_vintage: bool) -> tuple[Handover, ...]:
-    """What an archive view says of some series up to an instant: its changes, publications and issued forecasts.
+    """What an archive view says of some series up to an instant: changes, publications, forecasts, announcements.
 
     Args:
         changes: the archive view.
@@ -294,22 +269,8 @@ def told_by(changes: ChangeFile, names: Sequence[str], cut: int, *, by_vintage: 
         Handover("archive", "", 0, ("series_id", "period", "published_at"), values),
         Handover("publications", "", 0, tuple(events.columns), events),
         Handover("archive", "", 0, ISSUED, _issued_by(changes, names, cut)),
-        *_announced_by(changes, names, cut),
+        *announced_by(changes, names, cut),
     )
-
-
-def _announced_by(changes: ChangeFile, names: Sequence[str], cut: int) -> tuple[Handover, ...]:
-    """Price events and memberships of some series announced by an instant."""
-    ids, events = pl.Series(changes.ids, dtype=pl.String()), changes.events
-    columns = ("ex", "announced", "kind", "value")
-    told = pl.DataFrame({"series_id": ids.gather(events.code), **{name: getattr(events, name) for name in columns}})
-    members = changes.members.with_columns(ids.gather(changes.members["code"]).alias("series_id")).drop("code")
-    tables = [
-        frame.filter(pl.col("series_id").is_in(names) & (pl.col("announced") <= cut)).sort(pl.all())
-        for frame in (told, members)
-    ]
-    keys = ("series_id", "kind", "ex"), ("universe", "series_id", "first", "announced")
-    return tuple(Handover("archive", "", 0, key, table) for key, table in zip(keys, tables, strict=True))
 
 
 def _days(changes: ChangeFile, codes: NDArray[np.int32], ordinals: NDArray[np.int64]) -> pl.Series:

@@ -17,10 +17,11 @@ from harness.data.changes import ChangeFile
 from harness.record.home import Home
 from harness.record.platform import PACKAGE
 from harness.studies.handover import Difference, Handover, compare
+from harness.studies.other_announcements import announced_later
 from harness.studies.pipeline import Board, Passage, differences, evidence, passage
 from harness.studies.raw_world import Later, datasets_of, read_again, told_by
 from harness.studies.verdict import Finding
-from harness.studies.worlds import KINDS, Kind, other_world, with_outcomes
+from harness.studies.worlds import KINDS, Kind, other_world, replanned
 
 NAME = "scramble"
 RAW = "raw batches"
@@ -150,14 +151,13 @@ def _raw(ground: Ground, origin: int, base: Passage, out: Scrambled, *, drop: bo
             out.refused[RAW] = str(error)
             return
         found = list(_archive_differences(ground, plain, altered, cut, origin))
-        mine = told_by(ground.changes, plan.inputs, cut, by_vintage=True)
-        again = told_by(plain, plan.inputs, cut, by_vintage=True)
+        mine, again = (told_by(one, plan.inputs, cut, by_vintage=True) for one in (ground.changes, plain))
         if any(compare(one, other) is not None for one, other in zip(mine, again, strict=True)):
-            base = passage(with_outcomes(plan, plain, cut), plain, board, origin)
+            base = passage(replanned(plan, plain, cut), plain, board, origin)
             out.cells += 1
-        out.touched[RAW] = int((plain.published > cut).sum())
+        out.touched[RAW] = int((plain.published > cut).sum()) + announced_later(plain, cut)
         if not found:
-            theirs = passage(with_outcomes(plan, altered, cut), altered, board, origin)
+            theirs = passage(replanned(plan, altered, cut), altered, board, origin)
             out.cells += 1
             found = list(differences(without_frozen(base), theirs))
         out.findings += evidence(plan, board, NAME, f"{HOW[RAW]} ({'removed' if drop else 'noise'})", found)

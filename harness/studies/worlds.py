@@ -19,8 +19,9 @@ from harness.backtest.splits import Plan
 from harness.core.series import Series
 from harness.core.time import NEVER, end_of_day, micros
 from harness.core.transform import Floats
-from harness.data.changes import ChangeFile, EventRows, PublicationRows
+from harness.data.changes import ChangeFile, PublicationRows
 from harness.data.outcomes import MATURED, outcomes
+from harness.studies.other_announcements import announced_at, announced_later, announcements, other_later, without_later
 
 Micros = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -35,8 +36,9 @@ class Other:
 
     Attributes:
         changes: its archive view.
-        plan: the same grid of origins and target periods, with the outcomes of that world.
-        touched: changes, publications, issued forecasts and outcomes that are not as they were.
+        plan: the same grid of origins, target series and target periods, with the outcomes and members of that world.
+        touched: changes, publications, issued forecasts, price events, memberships and outcomes that are not as they
+            were.
     """
 
     changes: ChangeFile
@@ -64,9 +66,9 @@ def other_world(plan: Plan, changes: ChangeFile, origin: int, kind: Kind, seed: 
         plan: the plan.
         changes: the archive view as it is.
         origin: index of the origin; known is what was published by it less the latency.
-        kind: `removed`: it is not there; `noise`: values of wild scale and sign; `restamped`: the same values at
-            other later instants, one of them a microsecond after the cut; `outcomes`: the pinned outcomes that had not
-            matured are noise that matures at any later instant.
+        kind: `removed`: it is not there; `noise`: values of wild scale and sign, other price events and members;
+            `restamped`: the same values and announcements at other later instants, one of them a microsecond after the
+            cut; `outcomes`: the pinned outcomes that had not matured are noise that matures at any later instant.
         seed: of the noise.
     """
     cut = int(plan.known[origin])
@@ -83,29 +85,23 @@ def other_world(plan: Plan, changes: ChangeFile, origin: int, kind: Kind, seed: 
     else:
         altered = _restamped(changes, later, cut, plan.until, random)
     touched = int(later.sum()) + int((changes.publications.published > cut).sum())
-    touched += int((changes.forecasts["issued"] > cut).sum())
-    touched += int((changes.events.announced > cut).sum()) + int((changes.members["announced"] > cut).sum())
-    return Other(altered, with_members(with_outcomes(plan, altered, cut), altered), touched)
+    touched += int((changes.forecasts["issued"] > cut).sum()) + announced_later(changes, cut)
+    return Other(altered, replanned(plan, altered, cut), touched)
 
 
-def with_outcomes(plan: Plan, changes: ChangeFile, until: int) -> Plan:
-    """The plan with the outcomes that a world states up to an instant; what came later is pending in it."""
-    return replace(plan, outcomes=outcomes(changes, plan.experiment.target, plan.windows, until=until))
+def replanned(plan: Plan, changes: ChangeFile, until: int) -> Plan:
+    """The plan in another world: the same grid and target series, its outcomes and members derived anew.
 
-
-def with_members(plan: Plan, changes: ChangeFile) -> Plan:
-    """The plan with the members that a world announces; series that it never names are members of no day."""
-    universe = plan.experiment.target.universe
-    if not universe:
-        return plan
-    named = changes.members.filter(pl.col("universe") == universe)["code"].to_list()
-    unnamed = [code for name in plan.experiment.target.series if (code := changes.codes[name]) not in named]
-    nobody = pl.DataFrame(
-        {"universe": universe, "code": unnamed, "first": 1, "last": 0, "announced": plan.until + 1},
-        schema=changes.members.schema,
-    )
-    every = replace(changes, members=pl.concat([changes.members, nobody]))
-    return replace(plan, members=membership(plan.experiment, every, plan.instants, plan.known))
+    Args:
+        plan: the plan.
+        changes: the archive view of that world; series of the target may be members of nothing in it.
+        until: microseconds UTC up to which outcomes count; what came later is pending.
+    """
+    experiment = plan.experiment
+    found = replace(plan, outcomes=outcomes(changes, experiment.target, plan.windows, until=until))
+    if not experiment.target.universe:
+        return found
+    return replace(found, members=membership(experiment, changes, plan.instants, plan.known))
 
 
 def wild(count: int, random: np.random.Generator) -> Floats:
@@ -124,19 +120,12 @@ def publications_taken(rows: PublicationRows, chosen: NDArray[np.int64] | Flags)
     return PublicationRows(**{name: getattr(rows, name)[chosen] for name in PublicationRows.__dataclass_fields__})
 
 
-def events_taken(rows: EventRows, chosen: NDArray[np.int64] | Flags) -> EventRows:
-    """Some of the price events, in the order given."""
-    return EventRows(**{name: getattr(rows, name)[chosen] for name in EventRows.__dataclass_fields__})
-
-
 def _removed(changes: ChangeFile, later: Flags, cut: int, *, dated: bool) -> ChangeFile:
     """The world that ends at the cut; `dated`: outcomes are dated by release calendars, which then stay whole."""
     return replace(
-        taken(changes, ~later),
+        without_later(taken(changes, ~later), cut),
         publications=publications_taken(changes.publications, changes.publications.published <= cut),
         forecasts=changes.forecasts.filter(pl.col("issued") <= cut),
-        events=events_taken(changes.events, changes.events.announced <= cut),
-        members=changes.members.filter(pl.col("announced") <= cut),
         series={name: _unannounced(series, cut, dated=dated) for name, series in changes.series.items()},
         known_through={name: min(at, cut) for name, at in changes.known_through.items()},
     )
@@ -167,39 +156,18 @@ def _announced(text: str, zone: str) -> int:
 def _noise(changes: ChangeFile, later: Flags, cut: int, random: np.random.Generator) -> ChangeFile:
     value = changes.value.copy()
     value[later] = wild(int(later.sum()), random)
-    events = changes.events
-    for code in np.unique(
-        events.code
-    ).tolist():  # prices stay prices: above nought, and above any dividend paid on them
-        mine = later & (changes.code == code)
-        value[mine] = np.abs(value[mine]) + 2.0 * float(np.nanmax(events.value[events.code == code], initial=1.0))
-    untold = events.announced > cut
-    altered = np.where(untold, events.value * random.uniform(0.1, 0.9, len(untold)), events.value)
     issued = (changes.forecasts["issued"] > cut).to_numpy()
     forecast = changes.forecasts["value"].to_numpy().copy()
     forecast[issued] = wild(int(issued.sum()), random)
-    return replace(
-        changes,
-        value=value,
-        forecasts=changes.forecasts.with_columns(pl.Series("value", forecast)),
-        events=replace(events, value=altered),
-        members=_other_stints(changes.members, cut, random),
-    )
-
-
-def _other_stints(members: pl.DataFrame, cut: int, random: np.random.Generator) -> pl.DataFrame:
-    """Memberships announced later end some other day."""
-    length = pl.Series("length", random.integers(0, 400, members.height), dtype=pl.Int64)
-    last = pl.when(pl.col("announced") > cut).then(pl.col("first") + pl.col("length")).otherwise(pl.col("last"))
-    return members.with_columns(length).with_columns(last.cast(members.schema["last"]).alias("last")).drop("length")
+    altered = replace(changes, value=value, forecasts=changes.forecasts.with_columns(pl.Series("value", forecast)))
+    return other_later(altered, later, cut, random)
 
 
 def _restamped(changes: ChangeFile, later: Flags, cut: int, until: int, random: np.random.Generator) -> ChangeFile:
     own = known_from(changes, by_vintage=True)
-    told, issued = changes.publications, changes.forecasts["issued"].to_numpy()
-    events, named = changes.events, changes.members["announced"].to_numpy()
-    every = (changes.published, told.published, issued, events.announced, named)
-    instants = np.unique(np.concatenate([own[later], *(at[at > cut] for at in every)]))
+    events, issued = changes.publications.published, changes.forecasts["issued"].to_numpy()
+    instants = np.unique(np.concatenate([own[later], changes.published, events, issued, announcements(changes)]))
+    instants = instants[instants > cut]
     if not len(instants):
         return changes
     room = max(until - cut, 2 * len(instants))
@@ -215,16 +183,12 @@ def _restamped(changes: ChangeFile, later: Flags, cut: int, until: int, random: 
     published = np.where(later, mapped(np.where(later, own, changes.published)), changes.published)
     vintage = np.where((changes.vintage != NEVER) & later, mapped(changes.vintage), changes.vintage)
     order = np.lexsort((changes.period, changes.code, published))
-    told = replace(told, published=mapped(told.published))
-    events = replace(events, announced=mapped(events.announced))
-    members = changes.members.with_columns(pl.Series("announced", mapped(named)))
+    told = replace(changes.publications, published=mapped(events))
     forecasts = changes.forecasts.with_columns(pl.Series("issued", mapped(issued))).sort("issued", maintain_order=True)
     return replace(
-        taken(replace(changes, published=published, vintage=vintage), order),
+        announced_at(taken(replace(changes, published=published, vintage=vintage), order), mapped),
         publications=publications_taken(told, np.argsort(told.published, kind="stable")),
         forecasts=forecasts,
-        events=events_taken(events, np.argsort(events.announced, kind="stable")),
-        members=members.sort("announced", maintain_order=True),
     )
 
 

@@ -111,7 +111,13 @@ LEAKS: tuple[Leak, ...] = (
         ("snapshot",),
         "harness.data.replay",
     ),
-    ("a snapshot holds the survivors", survivors, "removed", ("snapshot", "declarations"), "harness.data.replay"),
+    (
+        "a snapshot holds the survivors",
+        survivors,
+        "removed",
+        ("snapshot", "target", "declarations"),
+        "harness.data.replay",
+    ),
 )
 
 

@@ -72,7 +72,7 @@ def test_an_honest_world_passes_and_says_what_its_data_were(asked: Experiment, c
     assert tables["stale"]["stale"].to_list() == [0, 0]
     assert tables["purged"].columns[2:] == [
         "used", "other phase", "not matured", "already public at its origin", "no outcome", "hindsight excluded",
-        "no member at its origin"
+        "no member at its origin",
     ]  # fmt: skip
     assert "none differs" in check.said
 
