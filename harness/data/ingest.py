@@ -360,6 +360,11 @@ def first_publications(series: Series, found: Observations) -> pl.DataFrame:
     rows = found.rows.filter(pl.col("series_id") == series.id)
     if found.publications is None:
         events = rows.select("period", "published_at", "availability")
+        lost = _uncaptured(found)
+        if lost is not None:
+            mine = lost.filter(pl.col("series_id") == series.id)
+            columns = (pl.col("first").alias("period"), "published_at", pl.lit("observed").alias("availability"))
+            events = pl.concat([events, mine.select(*columns)])
     else:
         spans = found.publications.filter(pl.col("series_id") == series.id)
         events = (

@@ -1,4 +1,4 @@
-"""A clean table of vintages, and ways to make it dirty; each with what a dataset declares against it and what must come of it."""
+"""A clean table of vintages and ways to make it dirty, each with what is declared against it and what must come of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ licence = "none needed"
 [defaults]
 frequency = "M"
 zone = "Europe/London"
-lag = { kind = "calendar_days", n = 25 }
+lag = { kind = "calendar_days", n = 60 }
 
 [series.a]
 [series.b]
@@ -70,7 +70,9 @@ def clean() -> list[Row]:
     """Months of b and c, and a = b + c: each first value, and one revision of it with the next month."""
     random = Random(4)
     first = [{"b": 100 + random.uniform(-8, 8), "c": 50 + random.uniform(-4, 4)} for _ in range(MONTHS)]
-    moved = [{name: value + random.choice((-0.4, -0.2, 0.2, 0.4)) for name, value in one.items()} for one in first]
+    # no revision is 0, nor is their sum: the archive keeps what changes
+    steps = {"b": (-0.4, -0.2, 0.2, 0.4), "c": (-0.3, -0.1, 0.1, 0.3)}
+    moved = [{name: round(value, 1) + random.choice(steps[name]) for name, value in one.items()} for one in first]
     rows = []
     for month in range(MONTHS):
         for told, values in ((month - 1, moved), (month, first)):
@@ -128,6 +130,7 @@ class Dirt:
         warned: rows that fail when they are taken in all the same, or `REFUSED` where no reader could take them.
         monthly: of the monthly table of vintages; else of the daily one.
         lost: values that are not in the archive though they only warn (it never takes them).
+        lag: days of the declared lag rule, late enough for a period whose first value is set aside.
     """
 
     make: Callable[[list[Row]], list[Row]]
@@ -136,6 +139,7 @@ class Dirt:
     warned: int | str
     monthly: bool = True
     lost: int = 0
+    lag: int = 60
 
 
 def _places(rows: list[Row], series: str, months: range, *, both: bool = True) -> list[int]:
@@ -277,7 +281,7 @@ KINDS: dict[str, Dirt] = {
     "base change": Dirt(_rebased, 'kind = "jump"\nfactor = 1.6', 2 * (MONTHS - 100), 1),
     "stale stretch": Dirt(_stuck, 'kind = "stuck"\nmost = 3', 3, 3),
     "gap": Dirt(_gap, 'kind = "gap"', None, 1),
-    "late publication": Dirt(_late, 'kind = "stale"\ndays = 2', None, 1),
+    "late publication": Dirt(_late, 'kind = "stale"\ndays = 2', None, 1, lag=25),
     "outlier": Dirt(_outlier, 'kind = "range"\nleast = 0.0\nmost = 120.0\nseries = ["b", "c"]', 1, 1),
     "huge revision": Dirt(_huge_revision, 'kind = "revision"\nk = 6.0', 1, 1),
     "identity broken": Dirt(_broken_sum, 'kind = "identity"\ntotal = "a"\nparts = ["b", "c"]\ntolerance = 0.05', 3, 3),

@@ -1,4 +1,4 @@
-"""Every kind of dirt is refused, set aside or warned about as declared; counts are exact, and nothing is mended in silence."""
+"""Every kind of dirt is refused, set aside or warned about as declared; counts are exact, nothing mended in silence."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def taken_in(root: Path, declaration: str, content: str | bytes) -> tuple[Archiv
 
 
 def declared(dirt: Dirt, severity: str) -> str:
-    head = HEAD if dirt.monthly else DAILY_HEAD
+    head = HEAD.replace("n = 60", f"n = {dirt.lag}") if dirt.monthly else DAILY_HEAD
     return f'{head}[[source.assert]]\nname = "asked"\n{dirt.asserts}\nseverity = "{severity}"\n'
 
 

@@ -72,10 +72,7 @@ def read_assertions(tables: Sequence[Table], known: tuple[str, ...]) -> tuple[As
         if any(name == other.name for other in found):
             table.bad("name", f"another assertion is called {name!r}", hint="give each one a name of its own")
         check = _READERS[kind](table)
-        if isinstance(check, Identity):
-            series = _members(table, check, known)
-        else:
-            series = named_series(table, known)
+        series = _members(table, check, known) if isinstance(check, Identity) else named_series(table, known)
         found.append(Assertion(name, check, series, severity, _refuses_unknown(table)))
     return tuple(found)
 
