@@ -1,4 +1,4 @@
-"""A clean table of vintages and ways to make it dirty, each with what is declared against it and what must come of it."""
+"""A clean table of vintages and ways to make it dirty: what is declared against each, and what must come of it."""
 
 from __future__ import annotations
 
