@@ -40,8 +40,7 @@ def filled(rows: pl.DataFrame, step: Fill, series: Mapping[str, Series], *, date
 
 
 def _filled(mine: pl.DataFrame, step: Fill, series: Series, *, dated: bool) -> pl.DataFrame:
-    days = np.unique(mine["period"].to_numpy())
-    if not len(days):
+    if not mine.height:
         return mine
     after = {day: _idle_after(day, step, series) for day in mine["period"].unique().to_list()}
     source = [(place, day) for place, at in enumerate(mine["period"].to_list()) for day in after[at]]
@@ -56,7 +55,9 @@ def _filled(mine: pl.DataFrame, step: Fill, series: Series, *, dated: bool) -> p
     known = carried.with_columns(
         published=pl.max_horizontal("published", "over"), held="published", source="period", period="day"
     )
-    known = known.sort("published", "source", "held").unique(["period", "published"], keep="last", maintain_order=True)
+    known = known.sort("published", "source", "held", maintain_order=True).unique(
+        ["period", "published"], keep="last", maintain_order=True
+    )
     newest = pl.col("source").cum_max().over("period")
     own = mine.group_by("period").agg(own=pl.col("published").min())
     free = known.filter(pl.col("source") == newest).join(own, on="period", how="left", maintain_order="left")
