@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -88,7 +88,8 @@ def observe(
         rows = _dated(rows, series, source, table)
     treated = None
     if treatment:
-        ask_names(_lines(tall.filter(~known), table), rows.height, treatment.assertions, notes)
+        others = _other_columns(source, table, ids) if source.layout == "wide" else _lines(tall.filter(~known), table)
+        ask_names(others, rows.height, treatment.assertions, notes)
         setting = Setting(series, dataset.folder, bool(source.dated_by))
         rows, treated = _treated(rows, source, table, setting, notes, refusing=refusing)
     if listed is not None:
@@ -103,6 +104,13 @@ def _require_rows(table: RawTable) -> None:
         raise DataError(
             f"{table.label}: no row is left after cleaning", fix="mend the file, or the steps that drop rows"
         )
+
+
+def _other_columns(source: Source, table: RawTable, names: Collection[str]) -> pl.DataFrame:
+    """Columns of a wide table that no series and no key of its source names; `line` is null."""
+    used = {*names, *(column for _, column in source.columns)}
+    others = [name for name in table.frame.columns if name not in used]
+    return pl.DataFrame({"name": others}, schema={"name": pl.String}).with_columns(line=pl.lit(None, pl.Int64))
 
 
 def _lines(rows: pl.DataFrame, table: RawTable) -> pl.DataFrame:
@@ -279,10 +287,9 @@ def _matched(dated: pl.DataFrame, publications: pl.DataFrame, table: RawTable, l
     """
     events = publications.filter("captured").select("series_id", "published_at", "first", "last", given="availability")
     joined = dated.join(events, on=["series_id", "published_at"], how="inner", maintain_order="left")
-    covered = joined.filter(pl.col("period").is_between("first", "last")).unique(
-        [ROW, "series_id"], maintain_order=True
-    )
-    stray = dated.join(covered, on=[ROW, "series_id"], how="anti", maintain_order="left")
+    key = [ROW, "series_id", "period", "published_at"]  # a row that was added has no place in the file
+    covered = joined.filter(pl.col("period").is_between("first", "last")).unique(key, maintain_order=True)
+    stray = dated.join(covered, on=key, how="anti", nulls_equal=True, maintain_order="left")
     if stray.height:
         row = stray.row(0, named=True)
         raise DataError(
@@ -304,7 +311,8 @@ def _refuse_contradictions(rows: pl.DataFrame, series: Mapping[str, Series], tab
     if twice.height:
         first = twice.row(0, named=True)
         pair = twice.filter(pl.all_horizontal(pl.col(name) == first[name] for name in key))
-        lines = ", ".join(str(row + table.offset) for row in pair[ROW].to_list())
+        numbered = table.line_numbers()
+        lines = ", ".join("(added)" if row is None else str(numbered[row]) for row in pair[ROW].to_list())
         raise DataError(
             f"{table.label}: different values for one series, period and publication",
             value=f"{first['series_id']}, period {first['period']}: {pair['value'].to_list()} in lines {lines}",

@@ -62,13 +62,13 @@ class RawTable:
         """
         return replace(self, frame=self.frame.filter(rows), lines=self.line_numbers().filter(rows))
 
-    def place(self, row: int, column: str) -> str:
-        """Where a row is, for messages.
+    def place(self, row: int | None, column: str) -> str:
+        """Where a row is, for messages; None = a cleaning step added it.
 
         >>> RawTable("a.csv", pl.DataFrame(), 2, b"", ".csv").place(0, "value")
         "a.csv, line 2, column 'value'"
         """
-        number = row + self.offset if self.lines is None else self.lines[row]
+        number = row if row is None else row + self.offset if self.lines is None else self.lines[row]
         where = "a row that was added" if number is None else f"{'line' if self.offset > 1 else 'row'} {number}"
         return f"{self.label}, {where}, column {column!r}"
 

@@ -297,3 +297,67 @@ def test_everything_wrong_with_the_tables_is_reported_at_once(tmp_path: Path) ->
         "none.py", 'did you mean "refuse"', "has no bound", 'did you mean "jump"', '"refuse" or "warn"', "'x' is none",
     ):  # fmt: skip
         assert part in said, part
+
+
+WIDE = (
+    'schema = 1\nname = "mine"\norigin = "made"\nlicence = "none needed"\n[defaults]\nfrequency = "M"\nzone = "UTC"\n'
+    'lag = { kind = "calendar_days", n = 20 }\n[series.a]\n[series.b]\n[[source]]\n'
+    'file = "values.csv"\nlayout = "wide"\n'
+    '[[clean]]\nkind = "scale"\nseries = ["b"]\nfactor = 10.0\n'
+    '[[assert]]\nname = "columns"\nkind = "declared"\nseverity = "warn"\n'
+    '[[assert]]\nname = "total"\nkind = "identity"\ntotal = "b"\nparts = ["a"]\nseverity = "set aside"\n'
+)
+
+
+def test_a_wide_table_dated_by_a_rule_is_cleaned_and_asked_the_same_way(tmp_path: Path) -> None:
+    archive, _ = taken_in(tmp_path, WIDE, "period,a,b,c\n2020-01-31,20,2,1\n2020-02-29,31,3,1\n2020-03-31,40,4,1\n")
+    assert values_of(archive, "mine/b") == {date(2020, 1, 31): 20.0, date(2020, 3, 31): 40.0}
+    assert archive.touched().select("line", "before", "after").rows() == [
+        (2, "2.0", "20.0"), (3, "3.0", "30.0"), (4, "4.0", "40.0"),
+    ]  # fmt: skip
+    assert archive.assertions().select("assertion", "verdict", "failed").rows() == [
+        ("columns", "failed", 1), ("total", "failed", 2),
+    ]  # fmt: skip
+    assert set(archive.failures()["before"]) == {"c", "30.0", "31.0"}
+
+
+ADDING = """
+from datetime import date
+import polars as pl
+from aside import EXTRA
+def add(frame):
+    last = frame.filter(pl.col("series") == "b").tail(1)
+    new = last.with_columns(row=pl.lit(None, pl.Int64), value=EXTRA, period=pl.lit(date(2020, 1, 31)))
+    return pl.concat([frame, new])
+def lines(table):
+    return table.filter(pl.col("series") != "c").with_columns(note=pl.lit("read"))
+"""
+
+
+def test_a_function_may_add_rows_and_what_it_imports_is_part_of_it(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "tidy.py").write_text(ADDING)
+    (folder / "aside.py").write_text("import polars as pl\nEXTRA = pl.lit(7.0)\n")
+    archive, _ = taken_in(tmp_path, step('kind = "function"\nfunction = "tidy:add"'), text(clean()))
+    added = archive.touched().row(0, named=True)
+    assert (added["line"], added["before"], added["after"], added["series"]) == (None, "", "7.0", "mine/b")
+    assert values_of(archive, "mine/b")[date(2020, 1, 31)] == 7.0
+    (folder / "aside.py").write_text("import polars as pl\nEXTRA = pl.lit(8.0)\n")
+    with pytest.raises(UserError, match="another description"):
+        ingest(folder, archive, raw_dir=tmp_path / "raw")
+
+
+def test_a_function_on_lines_is_diffed_field_by_field(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "tidy.py").write_text(ADDING)
+    (folder / "aside.py").write_text("EXTRA = 0\n")
+    declared = step('kind = "function"\nfunction = "tidy:lines"\non = "table"', head=HEAD.replace("[series.c]\n", ""))
+    archive, _ = taken_in(tmp_path, declared, text(clean()))
+    third = len(clean()) // 3
+    told = archive.cleaning().row(0, named=True)
+    assert (told["rows_in"], told["rows_out"], told["touched"]) == (3 * third, 2 * third, 3 * third)
+    changed = archive.touched().filter(pl.col("after") != "")
+    assert set(changed.select("before", "after").rows()) == {("ok", "read")}
+    assert archive.set_aside().height == third

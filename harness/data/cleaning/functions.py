@@ -80,7 +80,8 @@ def call(function: str, folder: Path, frame: pl.DataFrame) -> pl.DataFrame:
         try:
             out = chosen(frame.clone())
         except Exception as error:
-            raise DataError(f"{function} failed", value=f"{type(error).__name__}: {error}") from error
+            said = str(error).strip().splitlines() or [""]
+            raise DataError(f"{function} failed", value=f"{type(error).__name__}: {said[0]}") from error
     if not isinstance(out, pl.DataFrame):
         raise DataError(f"{function} gave back no frame", value=type(out).__name__, rule="a polars DataFrame")
     missing = [column for column in frame.columns if column not in out.columns]
