@@ -11,17 +11,19 @@ need = $(if $(and $(filter $(1),$(MAKECMDGOALS)),$(if $(strip $($(2))),,missing)
 $(call need,new,NAME,my_data (the name of the new dataset and experiment) and DATA=file.csv)
 $(call need,new,DATA,file.csv (a CSV or Parquet file))
 $(call need,ingest,DATASET,uk_macro (make datasets lists them))
+$(call need,data,DATASET,uk_macro (make datasets lists them))
+$(call need,data-failures,DATASET,uk_macro (make datasets lists them))
 $(call need,lags,DATASET,uk_macro (make datasets lists them))
 $(call need,show,RUN,id (make runs lists them))
 $(call need,report,RUN,id (make runs lists them))
 
 # ---- targets
 
-.PHONY: help setup check test test-slow mutants lock new datasets ingest lags plan backtest audit bench runs show report clean
+.PHONY: help setup check test test-slow mutants lock new datasets ingest data data-failures lags plan backtest audit bench runs show report clean
 
 help: ## explain every target (this list)
 	@echo "make TARGET [EXPERIMENT=$(EXPERIMENT)] [DATASET=name] [RUN=id]"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
 
 setup: $(VENV)/ready ## create or refresh .venv from requirements.lock (every other target does so by itself)
 	@echo "$(VENV) is ready."
@@ -55,6 +57,12 @@ datasets: $(VENV)/ready ## list the datasets
 
 ingest: $(VENV)/ready ## read DATASET= into the archive
 	@$(HARNESS) ingest "$(DATASET)"
+
+data: $(VENV)/ready ## what the ingest of DATASET= did: batches, cleaning steps with counts, assertions with verdicts
+	@$(HARNESS) data status "$(DATASET)"
+
+data-failures: $(VENV)/ready ## rows of DATASET= that were cleaned, set aside or warned about, with reasons
+	@$(HARNESS) data failures "$(DATASET)"
 
 lags: $(VENV)/ready ## how late and how revised each series of DATASET= is
 	@$(HARNESS) lags "$(DATASET)"

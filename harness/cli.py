@@ -103,6 +103,9 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--all", action="store_true", help="print every origin, however many there are")
     _add_backtest(add("backtest", _backtest, "run an experiment, or resume it, and print its leaderboard"))
     _add_audit(add("audit", _audit, "prove that nothing reaches a forecast before it is public, or show where it does"))
+    _add_data(
+        add("data", _data, "show what an ingest did to a dataset: its cleaning, its assertions, rows that failed")
+    )
     add("runs", _runs, "list the runs so far")
     show = add("show", _show, "print the leaderboard and record of a run")
     show.add_argument("run", metavar="RUN", help=RUN_HELP)
@@ -132,6 +135,12 @@ def _add_audit(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--workers", metavar="N", type=int, help="worker processes (default: as many as cores allow)")
     parser.add_argument("--quiet", action="store_true", help="do not say on stderr what is being done")
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", metavar="WHAT", choices=("status", "failures"), help="status, or failures")
+    parser.add_argument("dataset", metavar="DATASET", help=DATASET_HELP)
+    parser.add_argument("--all", action="store_true", help="print every row that failed, however many there are")
 
 
 def _new(args: argparse.Namespace) -> None:
@@ -170,6 +179,19 @@ def _ingest(args: argparse.Namespace) -> None:
     _print_ingest(report)
     if report.set_aside:
         _print_reasons(archive)
+
+
+def _data(args: argparse.Namespace) -> None:
+    from harness.data.archive import Archive
+    from harness.data.dataset import load_dataset
+    from harness.report.cleaning import failures_text, status_text
+
+    dataset = load_dataset(_dataset_folder(args.dataset))
+    archive = Archive.open(_home(args).archive, read_only=True)
+    if args.what == "status":
+        print(status_text(archive, dataset.name))
+    else:
+        print(failures_text(archive, dataset.name, everything=args.all))
 
 
 def _lags(args: argparse.Namespace) -> None:
@@ -362,5 +384,10 @@ def _print_ingest(report: IngestReport) -> None:
     for one in report.sources:
         if one.set_aside:
             print(f"  {one.label}: {one.set_aside} rows set aside")
+        for name, touched in one.steps:
+            print(f"  {one.label}: {name}: {touched} rows touched")
+        for name, severity, verdict, failed in one.assertions:
+            if verdict != "passed":
+                print(f"  {one.label}: {name} ({severity}): {verdict}" + (f", {failed} rows" if failed else ""))
         for name, rows in one.undeclared:
             print(f"  {one.label}: {name!r} is not declared, its {rows} rows stay in the raw input only")

@@ -14,7 +14,8 @@ from harness.core.series import LAG_KINDS, LagRule, Series, lag_rule
 from harness.core.time import parse_frequency
 from harness.data.calendars import business_calendar
 from harness.data.dataset_keys import FILL_IN, KEYS, SCHEMA
-from harness.data.dataset_sources import read_announcements, read_forecasts, read_source
+from harness.data.dataset_sources import array_of, read_announcements, read_forecasts, read_source
+from harness.data.dataset_treatments import treated
 from harness.data.declared import Dataset
 
 __all__ = ["FILL_IN", "KEYS", "SCHEMA", "find_dataset", "load_dataset", "parse_dataset"]
@@ -85,7 +86,8 @@ def parse_dataset(values: Mapping[str, object], folder: Path) -> Dataset:
         top.problems.add("series", "missing", hint="add one [series.NAME] for each series")
     defaults = top.table("defaults")
     defaults.only(KEYS["defaults"])
-    sources = tuple(read_source(one, tuple(tables)) for one in _array(top, "source"))
+    sources = tuple(read_source(one, tuple(tables)) for one in array_of(top, "source"))
+    sources = treated(top, sources, folder)
     if not sources:
         top.problems.add("source", "missing", hint='add [[source]] with file = "..."')
     dated = {bare: bool(source.dated_by) for source in sources for bare in source.series}
@@ -101,8 +103,8 @@ def parse_dataset(values: Mapping[str, object], folder: Path) -> Dataset:
         in_file=tuple((bare, table.text("in_file", bare)) for bare, table in tables.items()),
         sources=sources,
         forecasts=read_forecasts(top.table("forecasts"), tuple(tables)) if "forecasts" in values else None,
-        events=tuple(read_announcements(one, "events") for one in _array(top, "events")),
-        members=tuple(read_announcements(one, "members") for one in _array(top, "members")),
+        events=tuple(read_announcements(one, "events") for one in array_of(top, "events")),
+        members=tuple(read_announcements(one, "members") for one in array_of(top, "members")),
         origin=top.text("origin"),
         licence=top.text("licence"),
         attribution=top.text("attribution"),
@@ -113,15 +115,6 @@ def parse_dataset(values: Mapping[str, object], folder: Path) -> Dataset:
     if top.problems.lines:
         raise ExperimentError(str(folder / "dataset.toml"), top.problems.lines)
     return dataset
-
-
-def _array(top: Table, key: str) -> tuple[Table, ...]:
-    """The tables of a [[key]] section."""
-    value = top.values.get(key, [])
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        top.bad(key, f"an array of tables, written [[{key}]]")
-        return ()
-    return tuple(Table(f"{key}[{number}]", item, top.problems) for number, item in enumerate(value, start=1))
 
 
 def _series(table: Table, dataset: str, defaults: Table, *, dated: bool) -> Series | None:

@@ -11,6 +11,17 @@ from harness.data.declared import Announcements, Coverage, Forecasts, Issuer, La
 from harness.data.tables import READERS
 
 
+def array_of(table: Table, key: str) -> tuple[Table, ...]:
+    """The tables of a [[key]] section."""
+    value = table.values.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        table.bad(
+            key, f"an array of tables, written [[{table.path.partition('[')[0]}{'.' if table.path else ''}{key}]]"
+        )
+        return ()
+    return tuple(Table(f"{table.at(key)}[{number}]", item, table.problems) for number, item in enumerate(value, 1))
+
+
 def _named(table: Table, known: tuple[str, ...]) -> tuple[str, ...]:
     """The series a table lists (all, unless it says which), unknown ones noted."""
     names = table.texts("series") or known

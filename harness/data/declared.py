@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.core.series import Series
+from harness.data.treatment import Treatment
 
 Layout = Literal["long", "wide"]
 Stamp = Literal["last", "first", "month"]
@@ -47,6 +48,8 @@ class Source:
         publications: file listing every publication, for `coverage = "changes"`; "" = none, not countable.
         zone: zone of stamps that carry a time of day but no offset; "" = none declared.
         text: how a CSV file is written.
+        treatment: its cleaning steps and assertions; sources without any keep the identity they had before there were
+            such.
     """
 
     file: str = ""
@@ -59,6 +62,7 @@ class Source:
     publications: str = ""
     zone: str = ""
     text: TextForm = TextForm()
+    treatment: Treatment = field(default=Treatment(), compare=False)
 
     @property
     def label(self) -> str:

@@ -18,6 +18,9 @@ from harness.core.series import Series
 from harness.core.time import micros, period_ordinals
 from harness.data.archive import Archive, BatchReport
 from harness.data.archive.books import refuse_other
+from harness.data.cleaning.notes import Notes
+from harness.data.cleaning.steps import Deidentify
+from harness.data.cleaning.words import key_print, named
 from harness.data.dataset import load_dataset
 from harness.data.declaration import Catalogue
 from harness.data.declared import Announcements, Dataset, Source
@@ -47,6 +50,8 @@ class SourceReport:
         rows_in, kept, duplicates, set_aside: rows given to the archive, new, known before, refused with a reason
             (`Archive.set_aside()` has them).
         empty: fields without a value, where that means "nothing known".
+        steps: (name of a cleaning step, rows it touched).
+        assertions: (name, severity, verdict, rows that failed).
         undeclared: (name in the file, rows) of series the dataset does not declare; they stay in the raw input only.
     """
 
@@ -58,6 +63,8 @@ class SourceReport:
     set_aside: int = 0
     empty: int = 0
     undeclared: tuple[tuple[str, int], ...] = ()
+    steps: tuple[tuple[str, int], ...] = ()
+    assertions: tuple[tuple[str, str, str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +115,8 @@ class _Input:
     reading: str
     file: str
     content: str
+    original: RawTable
+    notes: Notes
 
     @property
     def tag(self) -> str:
@@ -165,10 +174,12 @@ def ingest(folder: Path, archive: Archive, *, raw_dir: Path, alter: Alteration |
     recorded = _recorded(archive)
     _refuse_reread(inputs, recorded)
     fresh = [one for one in inputs if one.tag not in recorded]
-    observed = {one.tag: observe(dataset, one.source, one.table, one.listed) for one in fresh}
+    observed = {
+        one.tag: observe(dataset, one.source, one.table, one.listed, one.notes, refusing=alter is None) for one in fresh
+    }
     rules = tuple(pair for one in fresh for pair in _late_rules(dataset, one.source, observed[one.tag]))
     forecasts = None if issued is None else read_issued(dataset, issued)
-    raw = [table for one in inputs for table in (one.table, one.listed)]
+    raw = [table for one in inputs for table in (one.original, one.listed)]
     for table in [*raw, issued, *(one.table for one in listings)]:
         if table is not None:
             _keep_raw(table, raw_dir)
@@ -188,16 +199,25 @@ def ingest(folder: Path, archive: Archive, *, raw_dir: Path, alter: Alteration |
 def _read(dataset: Dataset, source: Source, alter: Alteration | None = None) -> _Input:
     table = read_packaged(source.reader) if source.reader else read_file(dataset.folder / source.file, source.text)
     listed = read_file(dataset.folder / source.publications, source.text) if source.publications else None
+    original, notes = table, Notes()
+    table = named(table, source.treatment.stage("names"), notes)
     if alter is not None:
         table = alter.observations(dataset, source, table)
         listed = None if listed is None else alter.publications(dataset, source, listed)
     declared = [dataset.declared(bare) for bare in source.series]
     hashes = [hashlib.sha256(one.content).hexdigest() for one in (table, listed) if one is not None]
-    content = digest("ingest", READING, dataset.name, source, declared, dataset.in_file, hashes)
-    reading = digest(source.layout, source.columns, source.stamp, source.coverage, source.zone, source.text)
-    return _Input(
-        source, table, listed, f"{dataset.name}: {source.label}", reading[:8], digest(hashes)[:8], content[:16]
-    )
+    treatment, keys = source.treatment, _keys(source)
+    steps = [treatment.changing, keys] if treatment.changing else []
+    asked = [treatment.changing, keys, [(one.kind, one) for one in treatment.assertions]] if treatment else []
+    content = digest("ingest", READING, dataset.name, source, declared, dataset.in_file, hashes, *asked)
+    reading = digest(source.layout, source.columns, source.stamp, source.coverage, source.zone, source.text, *steps)
+    label = f"{dataset.name}: {source.label}"
+    return _Input(source, table, listed, label, reading[:8], digest(hashes)[:8], content[:16], original, notes)
+
+
+def _keys(source: Source) -> list[str]:
+    """What tells the keys of keyed hashes from others: another key makes other names."""
+    return [key_print(step.key_env) for step in source.treatment.steps if isinstance(step, Deidentify)]
 
 
 def _keep_raw(table: RawTable, raw_dir: Path) -> None:
@@ -225,7 +245,8 @@ def _refuse_reread(inputs: Sequence[_Input], recorded: set[str]) -> None:
             raise UserError(
                 "this file was ingested under another description",
                 value=one.label,
-                rule="its layout, columns, stamp, coverage, zone and text form may not change under the values read",
+                rule="its layout, columns, stamp, coverage, zone, text form, cleaning steps and what is set aside may "
+                "not change under the values read",
                 fix=GO_ON,
             )
 
@@ -271,9 +292,23 @@ def _append(archive: Archive, one: _Input, found: Observations) -> SourceReport:
         source=one.tag,
         coverage=one.source.coverage,
         known_through=through,  # type: ignore[arg-type]
-        publications=found.publications,
+        publications=_uncaptured(found) if found.publications is None else found.publications,
+        treated=found.treated,
     )
     return _reported(one.source.label, report, found)
+
+
+def _uncaptured(found: Observations) -> pl.DataFrame | None:
+    """Publications that happened and whose value was set aside: they count as releases, and have none to show."""
+    if found.treated is None or not found.treated.uncaptured.height:
+        return None
+    return found.treated.uncaptured.select(
+        "series_id",
+        pl.col("published").cast(pl.Datetime("us", "UTC")).alias("published_at"),
+        pl.col("period").alias("first"),
+        pl.col("period").alias("last"),
+        captured=pl.lit(value=False),
+    )
 
 
 def _announce(archive: Archive, dataset: Dataset, one: Listing) -> SourceReport:
@@ -282,8 +317,13 @@ def _announce(archive: Archive, dataset: Dataset, one: Listing) -> SourceReport:
 
 
 def _reported(label: str, report: BatchReport, found: Observations | None = None) -> SourceReport:
+    tables = {} if found is None or found.treated is None or report.batch == 0 else found.treated.tables
+    steps = tables["cleaning"].select("step", "touched").rows() if tables else []
+    verdicts = tables["assertions"].select("assertion", "severity", "verdict", "failed").rows() if tables else []
     return SourceReport(
         label,
+        steps=tuple(steps),
+        assertions=tuple(verdicts),
         already=report.batch == 0,
         rows_in=report.rows_in,
         kept=report.kept,
@@ -324,6 +364,11 @@ def first_publications(series: Series, found: Observations) -> pl.DataFrame:
     rows = found.rows.filter(pl.col("series_id") == series.id)
     if found.publications is None:
         events = rows.select("period", "published_at", "availability")
+        lost = _uncaptured(found)
+        if lost is not None:
+            mine = lost.filter(pl.col("series_id") == series.id)
+            columns = (pl.col("first").alias("period"), "published_at", pl.lit("observed").alias("availability"))
+            events = pl.concat([events, mine.select(*columns)])
     else:
         spans = found.publications.filter(pl.col("series_id") == series.id)
         events = (

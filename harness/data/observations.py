@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 
 import polars as pl
 
 from harness.core.errors import DataError, UnknownNameError
 from harness.core.series import AVAILABILITIES, Series
-from harness.core.time import Frequency
+from harness.core.time import Frequency, micros, period_ordinals
+from harness.data.assertions.asking import ask_lines, ask_names, ask_values, enforce
+from harness.data.cleaning.notes import Notes, Treated
+from harness.data.cleaning.values import Setting, cleaned
+from harness.data.cleaning.words import lined
 from harness.data.declared import Dataset, Source
 from harness.data.derive import rounded
+from harness.data.lags import release_micros
 from harness.data.stamps import as_instants, mapped, moments, period_of
 from harness.data.tables import RawTable, numbers
 
@@ -29,27 +35,47 @@ class Observations:
         publications: series_id, published_at, first, last, complete, captured, availability; None = the rows tell.
         empty: fields without a value, in tables where that means "nothing known".
         undeclared: series of the table that the dataset does not declare, with their rows.
+        treated: the cleaning record; None where the source declares no step and no assertion.
     """
 
     rows: pl.DataFrame
     publications: pl.DataFrame | None
     empty: int
     undeclared: tuple[tuple[str, int], ...]
+    treated: Treated | None = None
 
 
-def observe(dataset: Dataset, source: Source, table: RawTable, listed: RawTable | None = None) -> Observations:
-    """Read the observations of one source.
+def observe(
+    dataset: Dataset,
+    source: Source,
+    table: RawTable,
+    listed: RawTable | None = None,
+    notes: Notes | None = None,
+    *,
+    refusing: bool = True,
+) -> Observations:
+    """Read the observations of one source, clean them and ask what is asserted of them.
 
     Args:
         dataset: the declarations.
-        source: which columns mean what.
-        table: the source's table.
+        source: which columns mean what, and the treatment.
+        table: the source's table, its names as declared.
         listed: its publications table, where it has one.
+        notes: where the cleaning record was begun; None = here.
+        refusing: whether assertions may refuse; in an archive made of noise they only note.
 
     Raises:
         DataError: rows that cannot be taken as they are; the first is named by its line.
         UnknownNameError: a column or a series that is not there.
     """
+    treatment, notes = source.treatment, notes or Notes()
+    if treatment:
+        table = ask_lines(
+            lined(table, treatment.stage("table"), dataset.folder, notes), treatment.assertions, source.text, notes
+        )
+        if refusing:  # before a value is read: the reader would stop at the first one
+            enforce(source.label, [one for one in treatment.assertions if one.kind == "schema"], notes)
+        _require_rows(table)
     tall, empty = _tall(dataset, source, table)
     series = {one.id: one for one in (dataset.declared(bare) for bare in source.series)}
     ids = {dict(dataset.in_file)[bare]: f"{dataset.name}/{bare}" for bare in source.series}
@@ -60,11 +86,80 @@ def observe(dataset: Dataset, source: Source, table: RawTable, listed: RawTable 
     publications = None
     if source.dated_by:
         rows = _dated(rows, series, source, table)
+    treated = None
+    if treatment:
+        others = _other_columns(source, table, ids) if source.layout == "wide" else _lines(tall.filter(~known), table)
+        ask_names(others, rows.height, treatment.assertions, notes)
+        setting = Setting(series, dataset.folder, bool(source.dated_by))
+        rows, treated = _treated(rows, source, table, setting, notes, refusing=refusing)
     if listed is not None:
         publications = _publications(dataset, source, listed)
         rows = _matched(rows, publications, table, listed)
     _refuse_contradictions(rows, series, table)
-    return Observations(rows.drop("name", ROW), publications, empty, tuple(strangers.rows()))
+    return Observations(rows.drop("name", ROW), publications, empty, tuple(strangers.rows()), treated)
+
+
+def _require_rows(table: RawTable) -> None:
+    if not table.frame.height:
+        raise DataError(
+            f"{table.label}: no row is left after cleaning", fix="mend the file, or the steps that drop rows"
+        )
+
+
+def _other_columns(source: Source, table: RawTable, names: Collection[str]) -> pl.DataFrame:
+    """Columns of a wide table that no series and no key of its source names; `line` is null."""
+    used = {*names, *(column for _, column in source.columns)}
+    others = [name for name in table.frame.columns if name not in used]
+    return pl.DataFrame({"name": others}, schema={"name": pl.String}).with_columns(line=pl.lit(None, pl.Int64))
+
+
+def _lines(rows: pl.DataFrame, table: RawTable) -> pl.DataFrame:
+    """Rows with the number of the line each comes from."""
+    return rows.with_columns(line=table.line_numbers().gather(rows[ROW]))
+
+
+def _treated(
+    rows: pl.DataFrame, source: Source, table: RawTable, setting: Setting, notes: Notes, *, refusing: bool
+) -> tuple[pl.DataFrame, Treated]:
+    """Dated rows after cleaning and without those set aside, and the record of it.
+
+    Raises:
+        DataError: a user function failed, an assertion refuses, or nothing is left.
+    """
+    treatment, columns = source.treatment, rows.columns
+    lined_up = (
+        _lines(rows, table)
+        .sort(ROW, maintain_order=True)
+        .with_columns(_instants(rows.sort(ROW, maintain_order=True), setting))
+    )
+    made = cleaned(lined_up, treatment.stage("values"), setting, notes)
+    kept = ask_values(made, treatment.assertions, setting, micros(datetime.now(UTC)), notes)
+    if refusing:
+        enforce(source.label, treatment.assertions, notes)
+    if not kept.height:
+        raise DataError(
+            f"{table.label}: no row is left after cleaning", fix="mend the file, or the steps and assertions"
+        )
+    done = notes.done()
+    lost = done.uncaptured.unique(maintain_order=True).join(
+        kept, on=["series_id", "period", "published"], how="anti", maintain_order="left"
+    )
+    counts = source.coverage == "rows" and setting.dated
+    return kept.select(columns), Treated(done.tables, done.aside, lost if counts else lost.clear())
+
+
+def _instants(rows: pl.DataFrame, setting: Setting) -> pl.Series:
+    """When each row was published, by its stamp or its series' rule, in microseconds UTC."""
+    if setting.dated:
+        return rows["published_at"].dt.epoch("us").alias("published")
+    found = pl.zeros(rows.height, pl.Int64, eager=True).alias("published")
+    for name, series in setting.series.items():
+        mine = (rows["series_id"] == name).arg_true()
+        days = rows["period"].gather(mine).unique()
+        ordinals = period_ordinals(series.parsed, days.to_numpy().astype("datetime64[D]"))
+        by_day = dict(zip(days.to_list(), release_micros(series, ordinals).tolist(), strict=True))
+        found.scatter(mine, rows["period"].gather(mine).replace_strict(by_day, return_dtype=pl.Int64))
+    return found
 
 
 def _tall(dataset: Dataset, source: Source, table: RawTable) -> tuple[pl.DataFrame, int]:
@@ -192,10 +287,9 @@ def _matched(dated: pl.DataFrame, publications: pl.DataFrame, table: RawTable, l
     """
     events = publications.filter("captured").select("series_id", "published_at", "first", "last", given="availability")
     joined = dated.join(events, on=["series_id", "published_at"], how="inner", maintain_order="left")
-    covered = joined.filter(pl.col("period").is_between("first", "last")).unique(
-        [ROW, "series_id"], maintain_order=True
-    )
-    stray = dated.join(covered, on=[ROW, "series_id"], how="anti", maintain_order="left")
+    key = [ROW, "series_id", "period", "published_at"]  # a row that was added has no place in the file
+    covered = joined.filter(pl.col("period").is_between("first", "last")).unique(key, maintain_order=True)
+    stray = dated.join(covered, on=key, how="anti", nulls_equal=True, maintain_order="left")
     if stray.height:
         row = stray.row(0, named=True)
         raise DataError(
@@ -217,7 +311,8 @@ def _refuse_contradictions(rows: pl.DataFrame, series: Mapping[str, Series], tab
     if twice.height:
         first = twice.row(0, named=True)
         pair = twice.filter(pl.all_horizontal(pl.col(name) == first[name] for name in key))
-        lines = ", ".join(str(row + table.offset) for row in pair[ROW].to_list())
+        numbered = table.line_numbers()
+        lines = ", ".join("(added)" if row is None else str(numbered[row]) for row in pair[ROW].to_list())
         raise DataError(
             f"{table.label}: different values for one series, period and publication",
             value=f"{first['series_id']}, period {first['period']}: {pair['value'].to_list()} in lines {lines}",

@@ -8,7 +8,7 @@ import importlib
 import io
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -37,6 +37,8 @@ class RawTable:
         offset: number of the first row as a person counts it: 2 for CSV (its header is line 1), else 1.
         content: the bytes it was read from.
         suffix: file ending of `content`.
+        lines: number of each row as a person counts it (null: not of the file), once lines were taken out or added;
+            None = rows follow each other from `offset` on.
     """
 
     label: str
@@ -44,14 +46,31 @@ class RawTable:
     offset: int
     content: bytes
     suffix: str
+    lines: pl.Series | None = None
 
-    def place(self, row: int, column: str) -> str:
-        """Where a row is, for messages.
+    def line_numbers(self) -> pl.Series:
+        """[row] number of each row as a person counts it; null for rows that are not of the file."""
+        if self.lines is not None:
+            return self.lines
+        return pl.int_range(self.offset, self.offset + self.frame.height, dtype=pl.Int64, eager=True)
+
+    def kept(self, rows: pl.Series) -> RawTable:
+        """The table with some of its rows.
+
+        Args:
+            rows: [row] whether to keep it.
+        """
+        return replace(self, frame=self.frame.filter(rows), lines=self.line_numbers().filter(rows))
+
+    def place(self, row: int | None, column: str) -> str:
+        """Where a row is, for messages; None = a cleaning step added it.
 
         >>> RawTable("a.csv", pl.DataFrame(), 2, b"", ".csv").place(0, "value")
         "a.csv, line 2, column 'value'"
         """
-        return f"{self.label}, {'line' if self.offset > 1 else 'row'} {row + self.offset}, column {column!r}"
+        number = row if row is None else row + self.offset if self.lines is None else self.lines[row]
+        where = "a row that was added" if number is None else f"{'line' if self.offset > 1 else 'row'} {number}"
+        return f"{self.label}, {where}, column {column!r}"
 
     def column(self, name: str) -> pl.Series:
         """A column by name.

@@ -23,16 +23,19 @@ from harness.data.archive.books import (
     BatchReport,
     advance_known,
     catalogue_of,
+    is_noted,
     is_recorded,
     known_by,
     next_batch,
     record,
+    record_treatment,
     refuse_beyond,
     refuse_other,
 )
 from harness.data.archive.exporting import export_changes
-from harness.data.archive.store import Store, insert, query
+from harness.data.archive.store import Store, insert, later_table, query
 from harness.data.batch import Coverage, read_batch
+from harness.data.cleaning.notes import RECORDS, Treated
 from harness.data.declaration import Catalogue, series_to_text
 from harness.data.external import FORECAST, FORECAST_KEY, read_forecasts
 
@@ -96,6 +99,7 @@ class Archive:
         coverage: Coverage = "rows",
         known_through: datetime | date | None = None,
         publications: Any = None,
+        treated: Treated | None = None,
     ) -> BatchReport:
         """Add published values; all of the batch or nothing.
 
@@ -109,6 +113,7 @@ class Archive:
             publications: for `changes`: series_id, published_at, first, last, and optionally complete, captured. Each
                 covers first..last, cells not listed are stated unchanged; captured = false marks one known to have
                 happened whose values are not at hand.
+            treated: the cleaning record of the batch, kept with it: all of both or nothing.
 
         Raises:
             DataError: a rule of the frame is broken, or a value contradicts what the archive has.
@@ -126,21 +131,25 @@ class Archive:
             entered = enter(connection, batch, catalogue, number)
             advanced = advance_known(connection, known)
             unseen_aside = batch.set_aside.height and not is_recorded(connection, batch.sha256)
-            if not (entered.anything or advanced or unseen_aside):
+            unseen_record = treated is not None and not is_noted(connection, source)
+            if not (entered.anything or advanced or unseen_aside or unseen_record):
                 number = 0
+            aside = batch.set_aside if treated is None else pl.concat([batch.set_aside, treated.aside])
             report = BatchReport(
                 number,
                 source,
-                batch.rows_in,
+                batch.rows_in + (aside.height - batch.set_aside.height),
                 entered.statements,
                 entered.changes,
                 batch.duplicates + entered.duplicates,
-                batch.set_aside.height,
+                aside.height,
                 instant(min(known.values())) if known else None,
                 batch.sha256,
             )
             if number:
-                record(connection, report, kind="values", coverage=coverage, aside=batch.set_aside, now=now)
+                record(connection, report, kind="values", coverage=coverage, aside=aside, now=now)
+                if treated is not None:
+                    record_treatment(connection, treated, number)
         return report
 
     def append_forecasts(self, frame: Any, *, source: str | None = None) -> BatchReport:
@@ -290,6 +299,42 @@ class Archive:
         with self._store.reading() as connection:
             return query(connection, "SELECT * FROM set_aside ORDER BY ALL")
 
+    def cleaning(self) -> pl.DataFrame:
+        """The cleaning steps of every batch, in order.
+
+        Returns:
+            batch, place, step, kind, parameters (JSON), rows_in, rows_out, touched, and the hash of the rows before
+            ("" where it would tell a secret) and after.
+        """
+        return self._record("cleaning", "batch, place")
+
+    def touched(self) -> pl.DataFrame:
+        """Every row a cleaning step changed, added or took out.
+
+        Returns:
+            batch, step, line (of the file; null = added, or a word wherever it stood), series, period, published, value
+            before and after ("" = none), reason, decided (when this could first have been known; "" = at any time).
+        """
+        return self._record("touched", "ALL")
+
+    def assertions(self) -> pl.DataFrame:
+        """What every assertion said of every batch.
+
+        Returns:
+            batch, place, assertion, kind, parameters (JSON), severity, verdict (passed, failed, unknown), rows (it was
+            asked of), failed, unknown (rows on which it could not be evaluated), hash of the rows it was shown.
+        """
+        return self._record("assertions", "batch, place")
+
+    def failures(self) -> pl.DataFrame:
+        """Every row that failed an assertion, taken in (severity warn) or set aside.
+
+        Returns:
+            batch, assertion, severity, line, series, period, published, value before and after ("" = set aside),
+            reason, decided (when this could first have been known).
+        """
+        return self._record("failures", "ALL")
+
     def state(self) -> str:
         """Identity of the archive's content: the declarations and the recorded batches in order."""
         with self._store.reading() as connection:
@@ -303,6 +348,11 @@ class Archive:
         """
         with self._store.reading() as connection:
             return export_changes(connection, catalogue_of(connection), Path(changes_dir))
+
+    def _record(self, name: str, order: str) -> pl.DataFrame:
+        schema = pl.Schema({"batch": pl.Int32(), **RECORDS[name]})
+        with self._store.reading() as connection:
+            return later_table(connection, name, schema, order=order)
 
     def _catalogue(self) -> Catalogue:
         with self._store.reading() as connection:

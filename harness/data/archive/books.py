@@ -16,6 +16,7 @@ from harness.core.time import end_of_day, instant, micros
 from harness.data.archive import questions
 from harness.data.archive.store import insert, offered
 from harness.data.batch import SET_ASIDE
+from harness.data.cleaning.notes import RECORDS, Treated
 from harness.data.declaration import Catalogue, series_from_text
 
 
@@ -127,6 +128,17 @@ def advance_known(connection: duckdb.DuckDBPyConnection, known: Mapping[int, int
             connection.execute("DELETE FROM known k USING moved m WHERE k.code = m.code")
         insert(connection, "known", frame)
     return bool(moved)
+
+
+def record_treatment(connection: duckdb.DuckDBPyConnection, treated: Treated, batch: int) -> None:
+    """Write a batch's cleaning record."""
+    for name in RECORDS:
+        insert(connection, name, treated.tables[name].with_columns(batch=pl.lit(batch, pl.Int32)))
+
+
+def is_noted(connection: duckdb.DuckDBPyConnection, source: str) -> bool:
+    """Whether a batch of this source was recorded."""
+    return bool(connection.execute("SELECT 1 FROM batches WHERE source = ?", [source]).fetchall())
 
 
 def is_recorded(connection: duckdb.DuckDBPyConnection, sha256: str) -> bool:

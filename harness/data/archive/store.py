@@ -42,6 +42,14 @@ CREATE TABLE known (code INTEGER, known_through BIGINT);
 LATER_TABLES = {
     "events": "code INTEGER, kind VARCHAR, ex INTEGER, value DOUBLE, announced BIGINT, batch INTEGER",
     "members": "universe VARCHAR, code INTEGER, first INTEGER, last INTEGER, announced BIGINT, batch INTEGER",
+    "cleaning": "batch INTEGER, place BIGINT, step VARCHAR, kind VARCHAR, parameters VARCHAR, rows_in BIGINT,"
+    " rows_out BIGINT, touched BIGINT, hash_before VARCHAR, hash_after VARCHAR",
+    "touched": "batch INTEGER, step VARCHAR, line BIGINT, series VARCHAR, period VARCHAR, published VARCHAR,"
+    " before VARCHAR, after VARCHAR, reason VARCHAR, decided VARCHAR",
+    "assertions": "batch INTEGER, place BIGINT, assertion VARCHAR, kind VARCHAR, parameters VARCHAR, severity VARCHAR,"
+    " verdict VARCHAR, rows BIGINT, failed BIGINT, unknown BIGINT, hash VARCHAR",
+    "failures": "batch INTEGER, assertion VARCHAR, severity VARCHAR, line BIGINT, series VARCHAR, period VARCHAR,"
+    " published VARCHAR, before VARCHAR, after VARCHAR, reason VARCHAR, decided VARCHAR",
 }
 HOLDER = re.compile(r"PID (\d+)")
 LOCK_TABLE = Path("/proc/locks")
@@ -127,18 +135,23 @@ class Store:
                 connection.commit()
 
 
-def later_table(connection: duckdb.DuckDBPyConnection, name: str, schema: pl.Schema) -> pl.DataFrame:
+def later_table(
+    connection: duckdb.DuckDBPyConnection, name: str, schema: pl.Schema, *, order: str = ""
+) -> pl.DataFrame:
     """The rows of one of `LATER_TABLES`; none where the archive does not have it yet.
 
     Args:
         connection: an open archive.
         name: the table.
         schema: the wanted columns.
+        order: columns to sort by; "" = as they stand.
     """
     there = connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [name]).fetchall()
     if not there:
         return pl.DataFrame(schema=schema)
-    return query(connection, f"SELECT * FROM {name}").select(schema.names()).cast(schema)  # noqa: S608 - ours
+    sorted_by = f" ORDER BY {order}" if order else ""
+    found = query(connection, f"SELECT * FROM {name}{sorted_by}")  # noqa: S608 - ours
+    return found.select(schema.names()).cast(schema)
 
 
 def query(connection: duckdb.DuckDBPyConnection, text: str, *parameters: object) -> pl.DataFrame:

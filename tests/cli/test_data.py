@@ -1,0 +1,54 @@
+"""`harness data`: what an ingest did is found again, count by count and row by row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+from tests.data.dirt import HEAD, KINDS, clean, text
+
+DECLARED = HEAD + (
+    '[[source.clean]]\nname = "wild"\nkind = "outliers"\nk = 12\n'
+    '[[source.assert]]\nname = "sums"\nkind = "identity"\ntotal = "a"\nparts = ["b", "c"]\ntolerance = 0.05\n'
+    'severity = "warn"\n'
+)
+
+
+@pytest.fixture
+def ingested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HARNESS_HOME", raising=False)
+    folder = Path("datasets") / "mine"
+    folder.mkdir(parents=True)
+    (folder / "dataset.toml").write_text(DECLARED)
+    (folder / "values.csv").write_text(text(KINDS["identity broken"].make(KINDS["outlier"].make(clean()))))
+    assert main(["ingest", "mine"]) == 0
+    return capsys.readouterr().out
+
+
+def test_ingest_says_what_was_touched_and_what_failed(ingested: str) -> None:
+    assert "values.csv: wild: 1 rows touched" in ingested
+    assert "values.csv: sums (warn): failed, 3 rows" in ingested
+
+
+def test_status_counts_and_failures_lists(ingested: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "status", "mine"]) == 0
+    status = capsys.readouterr().out
+    assert "mine: values.csv" in status
+    assert "outliers" in status
+    assert "failed" in status
+    assert main(["data", "failures", "mine"]) == 0
+    failures = capsys.readouterr().out
+    assert "3 row(s) failed an assertion" in failures
+    assert "1 row(s) touched by a cleaning step" in failures
+    assert "1 row(s) not taken" in failures
+    assert "its parts make" in failures
+
+
+def test_a_dataset_that_was_not_ingested_is_refused_with_the_way_to_do_it(
+    ingested: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["data", "status", "us_markets"]) == 2
+    assert "harness ingest us_markets" in capsys.readouterr().err
