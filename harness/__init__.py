@@ -11,7 +11,7 @@ from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from harness.core.errors import UserError
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from harness.score import point as metrics
     from harness.score import significance
     from harness.studies.audit import Audit
+    from harness.studies.reproduce import Reproduction
 
 __all__ = [
     "Archive",
@@ -46,6 +47,7 @@ __all__ = [
     "Origins",
     "OutcomeRule",
     "Recipe",
+    "Reproduction",
     "Run",
     "Schedule",
     "Series",
@@ -58,6 +60,7 @@ __all__ = [
     "backtest",
     "load_experiment",
     "metrics",
+    "reproduce",
     "significance",
 ]
 
@@ -72,6 +75,7 @@ _WHERE: Final = MappingProxyType(
         "Origins": "harness.core.recipe",
         "OutcomeRule": "harness.core.recipe",
         "Recipe": "harness.core.recipe",
+        "Reproduction": "harness.studies.reproduce",
         "Run": "harness.report.run",
         "Schedule": "harness.core.recipe",
         "Series": "harness.core.series",
@@ -129,6 +133,37 @@ def audit(  # noqa: PLR0913 - the options of a verb, all by keyword
 
     asked = Asked(origins=origins, placebo=placebo, premium=premium, stress=stress, workers=workers)
     return audited(experiment, open_home(home), archive, asked=asked, say=say)
+
+
+def reproduce(
+    run_id: str,
+    archive: Archive | None = None,
+    *,
+    models: Iterable[str] | None = None,
+    folder: str | Path = "",
+    workers: int | None = None,
+    home: str | Path | None = None,
+) -> Reproduction:
+    """Derive a recorded run again, without any stored cell or fit, and compare it with the record bit for bit.
+
+    Args:
+        run_id: the run, or the beginning of its id.
+        archive: the archive it ran on; None = the home's.
+        models: models to run again, besides the rivals; None = all.
+        folder: where the experiment's own modules are now; "" = where they were.
+        workers: worker processes; None = as many as the cores allow.
+        home: the home folder; None = `HARNESS_HOME`, else `.harness` in the working folder.
+
+    Returns:
+        `reproduced`, and every difference; on another numeric platform within tolerances, and `exact` says so.
+
+    Raises:
+        UserError: code, packages or archive state are not those recorded; the message names what differs.
+    """
+    from harness.experiment.launch import reproduced
+    from harness.record.home import open_home
+
+    return reproduced(run_id, open_home(home), archive, models=models, folder=str(folder), workers=workers)
 
 
 def __getattr__(name: str) -> Any:

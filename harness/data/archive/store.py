@@ -42,6 +42,7 @@ CREATE TABLE known (code INTEGER, known_through BIGINT);
 LATER_TABLES = {
     "events": "code INTEGER, kind VARCHAR, ex INTEGER, value DOUBLE, announced BIGINT, batch INTEGER",
     "members": "universe VARCHAR, code INTEGER, first INTEGER, last INTEGER, announced BIGINT, batch INTEGER",
+    "raw_files": "batch INTEGER, name VARCHAR, sha256 VARCHAR",
 }
 HOLDER = re.compile(r"PID (\d+)")
 LOCK_TABLE = Path("/proc/locks")
