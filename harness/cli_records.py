@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from harness.core.errors import UserError
 
 if TYPE_CHECKING:
     from harness.record.home import Home
@@ -23,8 +24,22 @@ def add_record_verbs(add: Add) -> None:
     Args:
         add: makes the parser of a verb from its name, what it calls, and its help.
     """
+    _add_lineage(add("lineage", _lineage, "trace a run, or one forecast, back to the published values and raw files"))
     _add_reproduce(add("reproduce", _reproduce, "derive a recorded run again and compare every bit with the record"))
     add("verify", _verify, "check every recorded file against its hash")
+
+
+def _add_lineage(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help=RUN_HELP)
+    parser.add_argument(
+        "--forecast",
+        metavar=("SERIES", "ORIGIN", "HORIZON"),
+        nargs=3,
+        help="one forecast: series id (or its beginning), origin (day, instant, or their beginning), periods ahead",
+    )
+    parser.add_argument(
+        "--model", metavar="NAME", default="", help="whose forecast (default: the best that is no rival)"
+    )
 
 
 def _add_reproduce(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +49,18 @@ def _add_reproduce(parser: argparse.ArgumentParser) -> None:
         "--folder", metavar="DIR", default="", help="where the experiment's own modules are now (default: as recorded)"
     )
     parser.add_argument("--workers", metavar="N", type=int, help="worker processes (default: as many as cores allow)")
+
+
+def _lineage(args: argparse.Namespace) -> None:
+    from harness.report.lineage import lineage_text
+    from harness.report.run import Run
+
+    series, origin, step = args.forecast or ("", "", "0")
+    if not step.lstrip("-").isdecimal():
+        raise UserError("a horizon is counted in periods", value=step, rule="a whole number", fix="for example 1")
+    if args.model and not series:
+        raise UserError("which forecast of the model?", value=args.model, fix="add --forecast SERIES ORIGIN HORIZON")
+    print(lineage_text(Run(args.run, _home(args)).lineage(series, origin, int(step), model=args.model)))
 
 
 def _reproduce(args: argparse.Namespace) -> int | None:
@@ -58,7 +85,3 @@ def _home(args: argparse.Namespace) -> Home:
     from harness.record.home import open_home
 
     return open_home(args.home)
-
-
-def _warn(text: str) -> None:
-    print(f"harness: {text}", file=sys.stderr, flush=True)

@@ -62,15 +62,21 @@ def _read(kind: Any, value: Any) -> Any:
     if origin is tuple:
         kinds = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
         return tuple(_read(one, part) for one, part in zip(kinds, value, strict=True))
-    if origin is Literal and value in inner:
-        return value
+    return _scalar(kind, inner, value)
+
+
+def _scalar(kind: Any, allowed: tuple[Any, ...], value: Any) -> Any:
     if kind is timedelta:
         return timedelta(seconds=value)
     if kind in ISO:
         return ISO[kind](value)
     if kind in (object, Any):
         return _plain(value)
-    if isinstance(value, kind if kind is not float else (float, int)):
+    if (
+        value in allowed
+        if get_origin(kind) is Literal
+        else isinstance(value, kind if kind is not float else (float, int))
+    ):
         return value
     message = f"{value!r} is no {kind}"
     raise TypeError(message)

@@ -83,7 +83,7 @@ def batches_of_issue(connection: duckdb.DuckDBPyConnection, source: str, code: i
 
 
 def cleaning_of(connection: duckdb.DuckDBPyConnection, batches: Iterable[int]) -> dict[str, pl.DataFrame]:
-    """What an ingest recorded of its cleaning for some batches, by table; empty where the archive has no such record."""
+    """What ingest recorded of its cleaning for some batches, by table; empty where the archive has no such record."""
     wanted = pl.DataFrame({"batch": sorted(set(batches))}, schema={"batch": pl.Int32})
     found, there = {}, table_names(connection)
     for name in OF_BATCHES:
