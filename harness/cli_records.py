@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ def add_record_verbs(add: Add) -> None:
     """
     _add_lineage(add("lineage", _lineage, "trace a run, or one forecast, back to the published values and raw files"))
     _add_reproduce(add("reproduce", _reproduce, "derive a recorded run again and compare every bit with the record"))
+    _add_sql(add("sql", _sql, "answer a question in SQL over the archive and all runs; nothing can be written"))
     add("verify", _verify, "check every recorded file against its hash")
 
 
@@ -49,6 +51,38 @@ def _add_reproduce(parser: argparse.ArgumentParser) -> None:
         "--folder", metavar="DIR", default="", help="where the experiment's own modules are now (default: as recorded)"
     )
     parser.add_argument("--workers", metavar="N", type=int, help="worker processes (default: as many as cores allow)")
+
+
+def _add_sql(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("question", metavar="SELECT", nargs="?", help="one SELECT; without it the views are listed")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--csv", action="store_true", help="print comma-separated values")
+    form.add_argument("--json", action="store_true", help="print a list of JSON objects")
+    parser.add_argument("--rows", metavar="N", type=int, default=200, help="rows at most; 0 = all (default: 200)")
+
+
+def _sql(args: argparse.Namespace) -> None:
+    from harness.data.archive.sql import ask, view_columns
+    from harness.report.text import table
+
+    if args.rows < 0:
+        raise UserError("rows are counted", value=f"--rows {args.rows}", rule="0 (all) or more")
+    if args.question is None:
+        print(table(["view", "columns"], [[name, ", ".join(mine)] for name, mine in view_columns(_home(args)).items()]))
+        return
+    found = ask(_home(args), args.question, rows=args.rows or None)
+    if args.csv:
+        print(found.frame.write_csv(), end="")
+    elif args.json:
+        print(found.frame.write_json())
+    else:
+        print(table(found.frame.columns, [[_shown(value) for value in row] for row in found.frame.iter_rows()]))
+    if found.cut:
+        print(f"harness: cut after {args.rows} rows; --rows 0 gives all", file=sys.stderr)
+
+
+def _shown(value: object) -> str:
+    return "-" if value is None else " ".join(str(value).split())
 
 
 def _lineage(args: argparse.Namespace) -> None:
