@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    import polars as pl
+
     from harness.core.errors import UserError
     from harness.core.recipe import (
         Experiment,
@@ -30,8 +32,10 @@ if TYPE_CHECKING:
     from harness.core.series import LagRule, Series
     from harness.core.transform import Transform
     from harness.data.archive import Archive
+    from harness.data.archive.transfer import Transferred
     from harness.experiment import load_experiment
     from harness.report.run import Run
+    from harness.report.verify import Verification
     from harness.score import point as metrics
     from harness.score import significance
     from harness.studies.audit import Audit
@@ -58,10 +62,14 @@ __all__ = [
     "UserError",
     "audit",
     "backtest",
+    "export_archive",
+    "import_archive",
     "load_experiment",
     "metrics",
     "reproduce",
     "significance",
+    "sql",
+    "verify",
 ]
 
 _WHERE: Final = MappingProxyType(
@@ -164,6 +172,75 @@ def reproduce(
     from harness.record.home import open_home
 
     return reproduced(run_id, open_home(home), archive, models=models, folder=str(folder), workers=workers)
+
+
+def verify(home: str | Path | None = None) -> Verification:
+    """Compare every recorded file of a home folder with its hash; nothing is repaired.
+
+    Args:
+        home: the home folder; None = `HARNESS_HOME`, else `.harness` in the working folder.
+
+    Returns:
+        `intact`, and all `problems`.
+    """
+    from harness.record.home import open_home
+    from harness.report import verify as checks
+
+    return checks.verify(open_home(home))
+
+
+def sql(question: str, *, rows: int | None = None, home: str | Path | None = None) -> pl.DataFrame:
+    """Answer one SELECT over archive and runs; nothing can be written, and nothing outside be read.
+
+    Args:
+        question: the SELECT.
+        rows: rows wanted at most; None = all.
+        home: the home folder; None = `HARNESS_HOME`, else `.harness` in the working folder.
+
+    Raises:
+        UserError: it is not one question, or cannot be answered.
+    """
+    from harness.data.archive.sql import ask
+    from harness.record.home import open_home
+
+    return ask(open_home(home), question, rows=rows).frame
+
+
+def export_archive(file: str | Path, *, runs: bool = False, home: str | Path | None = None) -> Transferred:
+    """Write a home's archive and raw input as one file, for another machine.
+
+    Args:
+        file: the file; an older one is replaced at the end.
+        runs: also all finished runs, with their cells, fits and audits.
+        home: the home folder; None = `HARNESS_HOME`, else `.harness` in the working folder.
+
+    Raises:
+        UserError: there is no archive, or something to be written is damaged.
+    """
+    from pathlib import Path as At
+
+    from harness.data.archive.transfer import export_archive as write
+    from harness.record.home import open_home
+
+    return write(open_home(home), At(file), runs=runs)
+
+
+def import_archive(file: str | Path, *, home: str | Path | None = None) -> Transferred:
+    """Bring an exported archive into a home folder that has none, or the very same one.
+
+    Args:
+        file: what `export_archive` wrote.
+        home: the home folder; None = `HARNESS_HOME`, else `.harness` in the working folder.
+
+    Raises:
+        UserError: the file is damaged or foreign, or the home has an archive with other content.
+    """
+    from pathlib import Path as At
+
+    from harness.data.archive.transfer import import_archive as read
+    from harness.record.home import open_home
+
+    return read(open_home(home), At(file))
 
 
 def __getattr__(name: str) -> Any:

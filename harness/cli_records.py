@@ -28,6 +28,10 @@ def add_record_verbs(add: Add) -> None:
     _add_lineage(add("lineage", _lineage, "trace a run, or one forecast, back to the published values and raw files"))
     _add_reproduce(add("reproduce", _reproduce, "derive a recorded run again and compare every bit with the record"))
     _add_sql(add("sql", _sql, "answer a question in SQL over the archive and all runs; nothing can be written"))
+    _add_archive(add("archive", _archive, "put the archive into one file for another machine, or take it out of one"))
+    card = add("model-card", _model_card, "print a model of a run as a page of Markdown")
+    card.add_argument("run", metavar="RUN", help=RUN_HELP)
+    card.add_argument("--model", metavar="NAME", default="", help="the model (default: the best that is no rival)")
     add("verify", _verify, "check every recorded file against its hash")
 
 
@@ -85,6 +89,27 @@ def _shown(value: object) -> str:
     return "-" if value is None else " ".join(str(value).split())
 
 
+def _add_archive(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=["export", "import"], help="write the file, or read it into the home folder")
+    parser.add_argument("file", metavar="FILE", type=Path, help="the file")
+    parser.add_argument(
+        "--runs", action="store_true", help="export also all finished runs, with cells, fits and audits"
+    )
+
+
+def _archive(args: argparse.Namespace) -> None:
+    from harness.data.archive.transfer import export_archive, import_archive
+
+    if args.what == "export":
+        done, said = export_archive(_home(args), args.file, runs=args.runs), f"wrote {args.file}"
+    else:
+        done = import_archive(_home(args), args.file)
+        said = "this very archive was there already" if done.already else f"imported {args.file}"
+    rows = ", ".join(f"{name} {count}" for name, count in done.rows.items() if count)
+    print(f"{said}\n  rows: {rows}\n  raw files: {done.raw}\n  runs: {', '.join(done.runs) or 'none'}")
+    print(f"  state {done.state}\n  change file {done.change_file}")
+
+
 def _lineage(args: argparse.Namespace) -> None:
     from harness.report.lineage import lineage_text
     from harness.report.run import Run
@@ -105,6 +130,12 @@ def _reproduce(args: argparse.Namespace) -> int | None:
     done = reproduced(args.run, _home(args), models=args.models, folder=folder, workers=args.workers)
     print(reproduction_text(done))
     return None if done.reproduced else FAILED
+
+
+def _model_card(args: argparse.Namespace) -> None:
+    from harness.report.run import Run
+
+    print(Run(args.run, _home(args)).model_card(args.model), end="")
 
 
 def _verify(args: argparse.Namespace) -> int | None:

@@ -129,6 +129,19 @@ class Run:
         step = min(recorded.experiment.horizons) if horizon is None else horizon
         return forecast_lineage(recorded, self._home, AskedForecast(series, origin, step, model), archive)
 
+    def model_card(self, model: str = "") -> str:
+        """One model of the run as a page of Markdown: data, training, scores, limits, how to reproduce.
+
+        Args:
+            model: its name; "" = the best ranked that is no rival.
+
+        Raises:
+            UnknownNameError: the run has no such model.
+        """
+        from harness.report.card import model_card  # noqa: PLC0415 - a run that is only read needs no card
+
+        return model_card(self, model)
+
     def report(self, path: str | Path | None = None) -> Path:
         """Write the run as one self-contained HTML page.
 

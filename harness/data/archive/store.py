@@ -90,6 +90,12 @@ class Store:
                 raise
             connection.commit()
 
+    @contextmanager
+    def replacing(self) -> Iterator[None]:
+        """Hold the lock, with the file closed, while the whole file is replaced."""
+        with _locked(self.path, self.wait, shared=False):
+            yield
+
     def prepare(self, *, read_only: bool) -> None:
         """Make a new archive's tables, unless it is only to be read; refuse a file that is no archive.
 
