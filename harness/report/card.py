@@ -1,4 +1,4 @@
-"""`harness model-card`: one page of Markdown that says what a model is, on what it was judged, and what is not shown."""
+"""`harness model-card`: a page of Markdown on what a model is, how it was judged, and what is not shown."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ def model_card(run: Run, model: str = "") -> str:
 
 
 def text(value: object) -> str:
-    """A value in one line of Markdown, with everything that Markdown or HTML would read as markup escaped.
+    r"""A value in one line of Markdown, with everything that Markdown or HTML would read as markup escaped.
 
     >>> print(text("a|b <i>*c*</i>"))
-    a\\|b \\<i\\>\\*c\\*\\</i\\>
+    a\|b \<i\>\*c\*\</i\>
     """
     return SPECIAL.sub(r"\\\1", " ".join(str(value).split()))
 
