@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.errors import DamagedError
+from harness.core.identity import digest
 from harness.record import audits
 from harness.record.cells import stored_checksum
 from harness.record.files import json_bytes, read_json, seal_holds, sha256_of
@@ -16,7 +16,7 @@ from harness.record.home import Home
 from harness.record.runs import CODE_DIFF, MANIFEST, identity_told
 
 HASH_LENGTH = 64
-STUDY, TRIALS = "study.json", "trials.jsonl"
+STUDY, TRIALS, CHAIN = "study.json", "trials.jsonl", "chain"
 UNSEALED = "carries no digest of its own: written by an earlier version, or the digest was taken out"
 NOT_OWN = ("report.html",)
 """Files of a run that are made from it and may be written at any time."""
@@ -156,21 +156,17 @@ def audit_records(home: Home) -> Iterator[Checked]:
 
 
 def studies(home: Home) -> Iterator[Checked]:
-    """Studies: the record against its digest, and trials that each carry a digest of themselves and the one before.
-
-    A trial is one JSON line; `previous` is the digest of the line before ("" for the first), `digest` that of the line
-    without it.
-    """
+    """Searches: every trial is a line that carries a hash of the head and of all lines before it."""
     for path in _inside(home.root / "studies"):
         place = f"studies/{path.name}"
         try:
-            record = read_json(path / STUDY)
+            head = read_json(path / STUDY)
         except DamagedError as error:
             yield Checked(f"{place}/{STUDY}", problem=error.what)
-        else:
-            yield _sealed(f"{place}/{STUDY}", path / STUDY, record)
-        if (path / TRIALS).is_file():
-            yield _chain(path / TRIALS, f"{place}/{TRIALS}")
+            continue
+        if (path / STUDY).read_bytes() != json_bytes(head):
+            yield Checked(f"{place}/{STUDY}", problem="it was changed after it was written")
+        yield _chain(path, head, place)
 
 
 def _sealed(place: str, path: Path, record: Mapping[str, object]) -> Checked:
@@ -182,26 +178,34 @@ def _sealed(place: str, path: Path, record: Mapping[str, object]) -> Checked:
     return Checked(place, 1)
 
 
-def chained(record: Mapping[str, object], previous: str) -> dict[str, object]:
-    """A line of a chain: the record with the digest of the line before and its own."""
-    bare = {name: value for name, value in record.items() if name not in ("digest", "previous")}
-    bare["previous"] = previous
-    text = json.dumps(bare, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return {**bare, "digest": hashlib.sha256(text.encode()).hexdigest()}
+def chained(chain: str, line: Mapping[str, object]) -> tuple[str, bytes]:
+    """The chain after a line, and the line as it is written.
+
+    Args:
+        chain: hash over the head and the lines before; `digest(head)` before the first.
+        line: what the line says, without its own hash.
+    """
+    text = json.dumps(line, sort_keys=True, ensure_ascii=False, separators=(", ", ": "))
+    chain = digest(chain, text)
+    return chain, f'{text[:-1]}, "{CHAIN}": "{chain}"}}\n'.encode()
 
 
-def _chain(path: Path, place: str) -> Checked:
-    previous = ""
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+def _chain(path: Path, head: Mapping[str, object], place: str) -> Checked:
+    """The trials of a study; the first line also holds the head."""
+    content = (path / TRIALS).read_bytes() if (path / TRIALS).is_file() else b""
+    chain, lines = digest(head), content.splitlines(keepends=True)
+    for number, text in enumerate(lines, start=1):
+        if not text.endswith(b"\n"):
+            return Checked(f"{place}/{TRIALS}", 1, note="its last line was cut off by a crash, and is not used")
         try:
-            record = json.loads(line)
-            linked = chained(record, previous)
+            line = {name: value for name, value in json.loads(text).items() if name != CHAIN}
         except (ValueError, AttributeError):
-            return Checked(place, problem=f"line {number} is no JSON object")
-        if linked != record:
-            return Checked(place, problem=f"line {number} is not what was written, or one before it is gone")
-        previous = str(linked["digest"])
-    return Checked(place, 1)
+            line = {}
+        chain, written = chained(chain, line)
+        if written != text:
+            said = f"line {number} is not what was written, or the head or a line before it was changed"
+            return Checked(f"{place}/{TRIALS}", problem=said)
+    return Checked(place, 2, note="" if lines else "no trial yet, so nothing vouches for its head")
 
 
 def _inside(folder: Path) -> Iterator[Path]:

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from harness.cli import main
+from harness.core.identity import digest
 from harness.record.cells import Cell, read_cell, write_cell
 from harness.record.files import json_bytes, sealed
 from harness.record.home import Home
@@ -154,23 +155,27 @@ def test_deleted_cells_are_noted_and_are_no_problem(kept: Kept) -> None:
     assert any("1 of its cells are gone" in one.note for one in done.found["runs"] if one.place == f"runs/{run_id}")
 
 
-def test_a_chain_of_trials_shows_a_changed_a_lost_and_a_swapped_line(home: Home) -> None:
+def test_a_chain_of_trials_shows_a_changed_head_and_a_changed_lost_or_swapped_line(home: Home) -> None:
     folder = home.root / "studies" / "key"
     folder.mkdir(parents=True)
-    (folder / "study.json").write_bytes(json_bytes(sealed({"space": {}})))
-    lines, previous = [], ""
+    head: dict[str, object] = {"space": {"low": 1}}
+    (folder / "study.json").write_bytes(json_bytes(head))
+    lines, chain = [], digest(head)
     for number in range(4):
-        record = chained({"number": number, "value": 0.5}, previous)
-        previous = str(record["digest"])
-        lines.append(json.dumps(record, sort_keys=True))
+        chain, line = chained(chain, {"number": number, "value": 0.5})
+        lines.append(line)
     trials = folder / "trials.jsonl"
-    trials.write_text("\n".join(lines) + "\n")
+    trials.write_bytes(b"".join(lines) + b'{"number": 4')
     assert problems(home) == {}
     for wrong in (
-        [lines[0].replace("0.5", "0.4"), *lines[1:]],
+        [lines[0].replace(b"0.5", b"0.4"), *lines[1:]],
         [lines[0], *lines[2:]],
         [lines[0], lines[2], lines[1], lines[3]],
-        [*lines[:3], "{"],
+        [*lines[:3], b"{\n"],
+        [lines[0].replace(b", ", b",  ", 1), *lines[1:]],
     ):
-        trials.write_text("\n".join(wrong) + "\n")
+        trials.write_bytes(b"".join(wrong))
         assert list(problems(home)) == ["studies/key/trials.jsonl"]
+    trials.write_bytes(b"".join(lines))
+    (folder / "study.json").write_bytes(json_bytes({"space": {"low": 2}}))
+    assert list(problems(home)) == ["studies/key/trials.jsonl"]

@@ -20,7 +20,7 @@ WHERE code = ? AND period = ? AND published = ? ORDER BY batch LIMIT 1
 ISSUE_BATCH = """
 SELECT DISTINCT batch FROM forecasts_in WHERE source = ? AND code = ? AND issued = ? ORDER BY batch
 """
-OF_BATCHES = ("cleaning", "touched", "failures")
+OF_BATCHES = ("cleaning", "touched", "assertions", "failures")
 """Tables of an ingest that records its cleaning steps."""
 
 
