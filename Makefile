@@ -16,10 +16,16 @@ $(call need,data-failures,DATASET,uk_macro (make datasets lists them))
 $(call need,lags,DATASET,uk_macro (make datasets lists them))
 $(call need,show,RUN,id (make runs lists them))
 $(call need,report,RUN,id (make runs lists them))
+$(call need,lineage,RUN,id (make runs lists them))
+$(call need,reproduce,RUN,id (make runs lists them))
+$(call need,model-card,RUN,id (make runs lists them))
+$(call need,archive,DO,export or import)
+$(call need,archive,FILE,archive.zip)
 
 # ---- targets
 
-.PHONY: help setup check test test-slow mutants lock new datasets ingest data data-failures lags plan backtest audit bench runs show report clean
+.PHONY: help setup check test test-slow mutants lock new datasets ingest data data-failures lags plan backtest audit bench \
+  runs show report lineage reproduce verify sql archive model-card clean
 
 help: ## explain every target (this list)
 	@echo "make TARGET [EXPERIMENT=$(EXPERIMENT)] [DATASET=name] [RUN=id]"
@@ -89,6 +95,25 @@ show: $(VENV)/ready ## print the leaderboard and record of RUN=
 
 report: $(VENV)/ready ## write the page of RUN=
 	@$(HARNESS) report "$(RUN)"
+
+lineage: $(VENV)/ready ## trace RUN= back to batches and raw files (FORECAST="series origin horizon", MODEL=name)
+	@$(HARNESS) lineage "$(RUN)" $(if $(FORECAST),--forecast $(FORECAST)) $(if $(MODEL),--model "$(MODEL)")
+
+reproduce: $(VENV)/ready ## derive RUN= again and compare every bit with the record (MODELS="a b", WORKERS=n)
+	@$(HARNESS) reproduce "$(RUN)" $(if $(MODELS),--models $(MODELS)) $(if $(WORKERS),--workers "$(WORKERS)")
+
+verify: $(VENV)/ready ## check every recorded file against its hash
+	@$(HARNESS) verify
+
+export SQL
+sql: $(VENV)/ready ## answer SQL="select ..." over archive and runs; without it, list the views
+	@if [ -n "$$SQL" ]; then $(HARNESS) sql "$$SQL"; else $(HARNESS) sql; fi
+
+archive: $(VENV)/ready ## DO=export or DO=import the archive as one FILE= (RUNS=1 exports runs too)
+	@$(HARNESS) archive "$(DO)" "$(FILE)" $(if $(RUNS),--runs)
+
+model-card: $(VENV)/ready ## print a model of RUN= as Markdown (MODEL=name)
+	@$(HARNESS) model-card "$(RUN)" $(if $(MODEL),--model "$(MODEL)")
 
 clean: ## remove .venv, caches and what a build leaves; the archive and runs in .harness/ stay
 	rm -rf $(VENV) build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -11,8 +11,10 @@ from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
+
+    import polars as pl
 
     from harness.core.errors import UserError
     from harness.core.recipe import (
@@ -30,11 +32,14 @@ if TYPE_CHECKING:
     from harness.core.series import LagRule, Series
     from harness.core.transform import Transform
     from harness.data.archive import Archive
+    from harness.data.archive.transfer import Transferred
     from harness.experiment import load_experiment
     from harness.report.run import Run
+    from harness.report.verify import Verification
     from harness.score import point as metrics
     from harness.score import significance
     from harness.studies.audit import Audit
+    from harness.studies.reproduce import Reproduction
 
 __all__ = [
     "Archive",
@@ -46,6 +51,7 @@ __all__ = [
     "Origins",
     "OutcomeRule",
     "Recipe",
+    "Reproduction",
     "Run",
     "Schedule",
     "Series",
@@ -56,9 +62,14 @@ __all__ = [
     "UserError",
     "audit",
     "backtest",
+    "export_archive",
+    "import_archive",
     "load_experiment",
     "metrics",
+    "reproduce",
     "significance",
+    "sql",
+    "verify",
 ]
 
 _WHERE: Final = MappingProxyType(
@@ -72,6 +83,7 @@ _WHERE: Final = MappingProxyType(
         "Origins": "harness.core.recipe",
         "OutcomeRule": "harness.core.recipe",
         "Recipe": "harness.core.recipe",
+        "Reproduction": "harness.studies.reproduce",
         "Run": "harness.report.run",
         "Schedule": "harness.core.recipe",
         "Series": "harness.core.series",
@@ -129,6 +141,106 @@ def audit(  # noqa: PLR0913 - the options of a verb, all by keyword
 
     asked = Asked(origins=origins, placebo=placebo, premium=premium, stress=stress, workers=workers)
     return audited(experiment, open_home(home), archive, asked=asked, say=say)
+
+
+def reproduce(
+    run_id: str,
+    archive: Archive | None = None,
+    *,
+    models: Iterable[str] | None = None,
+    folder: str | Path = "",
+    workers: int | None = None,
+    home: str | Path | None = None,
+) -> Reproduction:
+    """Derive a recorded run again, without any stored cell or fit, and compare it with the record bit for bit.
+
+    Args:
+        run_id: the run, or the beginning of its id.
+        archive: the archive it ran on; None = the home's.
+        models: models to run again, besides the rivals; None = all.
+        folder: where the experiment's own modules are now; "" = where they were.
+        workers: worker processes; None = as many as the cores allow.
+        home: the home folder; None = `HARNESS_HOME`, else `.harness` in the working folder.
+
+    Returns:
+        `reproduced`, and every difference; on another numeric platform within tolerances, and `exact` says so.
+
+    Raises:
+        UserError: code, packages or archive state are not those recorded; the message names what differs.
+    """
+    from harness.experiment.launch import reproduced
+    from harness.record.home import open_home
+
+    return reproduced(run_id, open_home(home), archive, models=models, folder=str(folder), workers=workers)
+
+
+def verify(home: str | Path | None = None) -> Verification:
+    """Compare every recorded file of a home folder with its hash; nothing is repaired.
+
+    Args:
+        home: the home folder; None = `HARNESS_HOME`, else `.harness` in the working folder.
+
+    Returns:
+        `intact`, and all `problems`.
+    """
+    from harness.record.home import open_home
+    from harness.report import verify as checks
+
+    return checks.verify(open_home(home))
+
+
+def sql(question: str, *, rows: int | None = None, home: str | Path | None = None) -> pl.DataFrame:
+    """Answer one SELECT over archive and runs; nothing can be written, and nothing outside be read.
+
+    Args:
+        question: the SELECT.
+        rows: rows wanted at most; None = all.
+        home: the home folder; None = `HARNESS_HOME`, else `.harness` in the working folder.
+
+    Raises:
+        UserError: it is not one question, or cannot be answered.
+    """
+    from harness.data.archive.sql import ask
+    from harness.record.home import open_home
+
+    return ask(open_home(home), question, rows=rows).frame
+
+
+def export_archive(file: str | Path, *, runs: bool = False, home: str | Path | None = None) -> Transferred:
+    """Write a home's archive and raw input as one file, for another machine.
+
+    Args:
+        file: the file; an older one is replaced at the end.
+        runs: also all finished runs, with their cells, fits and audits.
+        home: the home folder; None = `HARNESS_HOME`, else `.harness` in the working folder.
+
+    Raises:
+        UserError: there is no archive, or something to be written is damaged.
+    """
+    from pathlib import Path as At
+
+    from harness.data.archive.transfer import export_archive as write
+    from harness.record.home import open_home
+
+    return write(open_home(home), At(file), runs=runs)
+
+
+def import_archive(file: str | Path, *, home: str | Path | None = None) -> Transferred:
+    """Bring an exported archive into a home folder that has none, or the very same one.
+
+    Args:
+        file: what `export_archive` wrote.
+        home: the home folder; None = `HARNESS_HOME`, else `.harness` in the working folder.
+
+    Raises:
+        UserError: the file is damaged or foreign, or the home has an archive with other content.
+    """
+    from pathlib import Path as At
+
+    from harness.data.archive.transfer import import_archive as read
+    from harness.record.home import open_home
+
+    return read(open_home(home), At(file))
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
+from harness.cli_records import add_record_verbs
 from harness.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     report = add("report", _report, "write a run as one self-contained HTML page")
     report.add_argument("run", metavar="RUN", help=RUN_HELP)
     report.add_argument("--out", metavar="FILE", type=Path, help="the page (default: report.html in the run's folder)")
+    add_record_verbs(add)
     return top
 
 
@@ -237,7 +239,14 @@ def _backtest(args: argparse.Namespace) -> None:
         _print_ingest(report)
     shown = args.progress or (sys.stderr.isatty() and not args.quiet)
     with _Bar(shown=shown) as bar:
-        run_id = execute(ready.experiment, ready.changes, home, workers=args.workers, progress=bar.move)
+        run_id = execute(
+            ready.experiment,
+            ready.changes,
+            home,
+            workers=args.workers,
+            progress=bar.move,
+            batches=ready.batches,
+        )
     print(summary(Run(run_id, home)))
 
 

@@ -14,6 +14,7 @@ from harness.data.changes import ChangeFile
 from harness.forecast.features import declared_inputs
 from harness.forecast.user_class import is_user_class
 from harness.record.platform import code_hash, lock_hash
+from harness.record.runs import run_identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,4 +133,4 @@ def _schedule_digests(plan: Plan) -> list[str]:
 
 def run_id(experiment: Experiment, changes: ChangeFile) -> str:
     """Identity of a run: resolved experiment, archive state, code and lock."""
-    return digest("run", canonical(experiment), changes.hash, code_hash(), lock_hash())[:16]
+    return run_identity(canonical(experiment), changes.hash, code_hash(), lock_hash())

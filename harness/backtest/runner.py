@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,11 +26,19 @@ from harness.data.changes import ChangeFile
 from harness.forecast.catalog import always_on, entry_for
 from harness.record.cells import Cell, read_cell
 from harness.record.home import Home
-from harness.record.platform import available_cores, code_hash, code_version, installed_packages, numeric_platform
+from harness.record.platform import (
+    available_cores,
+    code_diff,
+    code_hash,
+    code_version,
+    installed_packages,
+    numeric_platform,
+)
 from harness.record.runs import start_run, write_run
 
 Progress = Callable[[int, int], None]
 Board = Sequence[tuple[Recipe, RecipeIdentity]]
+Batches = Sequence[Mapping[str, object]]
 Amend = Callable[[Plan, ChangeFile, Floats], Floats]
 TASKS_PER_WORKER = 6
 
@@ -98,6 +106,7 @@ def execute(
     *,
     workers: int | None = None,
     progress: Progress | None = None,
+    batches: Batches = (),
 ) -> str:
     """Run an experiment on a change file and store everything under the home folder.
 
@@ -107,6 +116,7 @@ def execute(
         home: the home folder.
         workers: worker processes; None = as many as cores allow. workers x threads never exceed the cores.
         progress: called with (cells done, cells in all).
+        batches: facts about the archive's batches (`Archive.provenance`); those of the inputs are recorded.
 
     Returns:
         The run id.
@@ -128,7 +138,9 @@ def execute(
     results = assemble(plan, changes, cells, files.run_id)
     stages.done("score")
     files.drop_work()
-    write_run(files, _manifest(plan, changes, board, keys, results), results.frames, stages.record)
+    manifest = {**_manifest(plan, changes, board, keys, results), "cell_checksums": checksums(cells)}
+    manifest["batches"] = [one for one in batches if _says_something_of(one, plan)]
+    write_run(files, manifest, results.frames, stages.record, code_diff=code_diff())
     return files.run_id
 
 
@@ -304,6 +316,17 @@ def _complete(home: Home, keys: dict[str, list[str]], cells: dict[str, list[Cell
     return whole
 
 
+def checksums(cells: Mapping[str, Sequence[Cell]]) -> dict[str, list[str]]:
+    """Checksums of stored cells, by model, in the order of their keys."""
+    return {name: [cell.checksum for cell in mine] for name, mine in cells.items()}
+
+
+def _says_something_of(batch: Mapping[str, object], plan: Plan) -> bool:
+    named = batch.get("series")
+    used = {*plan.inputs, *plan.experiment.target.series}
+    return isinstance(named, list) and bool(used & set(named))
+
+
 def _manifest(
     plan: Plan,
     changes: ChangeFile,
@@ -314,7 +337,12 @@ def _manifest(
     experiment = plan.experiment
     return {
         "experiment": canonical(experiment),
-        "archive": {"change_file": changes.hash, "known_through": {n: changes.known_through[n] for n in plan.inputs}},
+        "archive": {
+            "change_file": changes.hash,
+            "state": changes.state,
+            "known_through": {n: changes.known_through[n] for n in plan.inputs},
+        },
+        "folder": experiment.folder,
         "code": {"hash": code_hash(), "version": code_version()},
         "packages": installed_packages(),
         "platform": numeric_platform(),

@@ -122,6 +122,11 @@ class ChangeFile:
     members: pl.DataFrame
     codes: dict[str, int] = field(repr=False)
 
+    @property
+    def state(self) -> str:
+        """Identity of the archive state it was exported from (`Archive.state`)."""
+        return str(json.loads((self.folder / MANIFEST).read_bytes())["state"])
+
     @classmethod
     def open(cls, folder: str | Path, *, verify: bool = True) -> Self:
         """Map a change folder.

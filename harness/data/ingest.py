@@ -192,7 +192,7 @@ def ingest(folder: Path, archive: Archive, *, raw_dir: Path, alter: Alteration |
         for one in inputs
     ]
     if issued is not None and forecasts is not None:
-        reports.append(_reported(issued.label, archive.append_forecasts(forecasts)))
+        reports.append(_reported(issued.label, archive.append_forecasts(forecasts, raw=_raw(issued))))
     return IngestReport(dataset.name, tuple(one.id for one in dataset.series), (*reports, *announced), rules)
 
 
@@ -218,6 +218,11 @@ def _read(dataset: Dataset, source: Source, alter: Alteration | None = None) -> 
 def _keys(source: Source) -> list[str]:
     """What tells the keys of keyed hashes from others: another key makes other names."""
     return [key_print(step.key_env) for step in source.treatment.steps if isinstance(step, Deidentify)]
+
+
+def _raw(*tables: RawTable | None) -> dict[str, str]:
+    """Content hash of the tables a batch is made of, by name."""
+    return {one.label: hashlib.sha256(one.content).hexdigest() for one in tables if one is not None}
 
 
 def _keep_raw(table: RawTable, raw_dir: Path) -> None:
@@ -294,6 +299,7 @@ def _append(archive: Archive, one: _Input, found: Observations) -> SourceReport:
         known_through=through,  # type: ignore[arg-type]
         publications=_uncaptured(found) if found.publications is None else found.publications,
         treated=found.treated,
+        raw=_raw(one.original, one.listed),
     )
     return _reported(one.source.label, report, found)
 
@@ -313,7 +319,8 @@ def _uncaptured(found: Observations) -> pl.DataFrame | None:
 
 def _announce(archive: Archive, dataset: Dataset, one: Listing) -> SourceReport:
     add = archive.append_events if one.section == "events" else archive.append_members
-    return _reported(one.table.label, add(one.rows, source=f"{dataset.name}: {one.table.label}"))
+    done = add(one.rows, source=f"{dataset.name}: {one.table.label}", raw=_raw(one.table))
+    return _reported(one.table.label, done)
 
 
 def _reported(label: str, report: BatchReport, found: Observations | None = None) -> SourceReport:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.backtest.runner import Progress, execute, with_rivals
+from harness.backtest.runner import Batches, Progress, execute, with_rivals
 from harness.core.errors import UnknownNameError, UserError
 from harness.core.recipe import Experiment
 from harness.core.time import default_season
 from harness.core.transform import Transform
 from harness.data.archive import Archive
+from harness.data.changes import ChangeFile
 from harness.data.dataset import find_dataset, load_dataset
 from harness.data.ingest import IngestReport, ingest, lacks
 from harness.experiment.load import load_experiment, validate
 from harness.experiment.models import completed
+from harness.experiment.usercode import code_of
 from harness.record.home import Home
+from harness.record.runs import find_run
 from harness.studies.audit import Asked, Audit, audit
 from harness.studies.checks import Say
+from harness.studies.recorded import recorded_run
+from harness.studies.reproduce import Reproduction, reproduce
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +34,13 @@ class Prepared:
         experiment: resolved, with the always-on rivals.
         changes: folder of the exported change file.
         ingested: datasets that were missing, or whose files had changed, and have been ingested now.
+        batches: facts about the archive's batches in that state.
     """
 
     experiment: Experiment
     changes: Path
     ingested: tuple[IngestReport, ...]
+    batches: Batches = ()
 
 
 def prepare(experiment: Experiment | str | Path, home: Home, archive: Archive | None = None) -> Prepared:
@@ -61,7 +69,17 @@ def prepare(experiment: Experiment | str | Path, home: Home, archive: Archive | 
         resolved = completed(with_timeline(with_stored_ids(resolved, archive), archive))
         own = [one for one in archive.series() if one.id.partition("/")[0] not in resolved.datasets]
         validate(resolved, datasets, series=own)
-    return Prepared(with_rivals(resolved), archive.export(home.changes), ingested)
+    changes, batches = _state_of(archive, home)
+    return Prepared(with_rivals(resolved), changes, ingested, batches)
+
+
+def _state_of(archive: Archive, home: Home) -> tuple[Path, Batches]:
+    """The change folder and the batches of one and the same state, also while another process appends."""
+    while True:
+        changes = archive.export(home.changes)
+        state, batches = archive.provenance()
+        if ChangeFile.open(changes, verify=False).state == state:
+            return changes, batches
 
 
 def launch(
@@ -88,7 +106,7 @@ def launch(
         UserError: as `prepare` and `execute`.
     """
     ready = prepare(experiment, home, archive)
-    return execute(ready.experiment, ready.changes, home, workers=workers, progress=progress)
+    return execute(ready.experiment, ready.changes, home, workers=workers, progress=progress, batches=ready.batches)
 
 
 def audited(
@@ -113,6 +131,34 @@ def audited(
     """
     ready = prepare(experiment, home, archive)
     return audit(ready.experiment, ready.changes, home, asked, say=say)
+
+
+def reproduced(
+    run_id: str,
+    home: Home,
+    archive: Archive | None = None,
+    *,
+    models: Iterable[str] | None = None,
+    folder: str = "",
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Reproduction:
+    """Derive a recorded run again and compare it with the record.
+
+    Args:
+        run_id: the run, or the beginning of its id.
+        home: the home folder.
+        archive: the archive it ran on; None = the home's.
+        models: models to run again; None = all.
+        folder: where the experiment's own modules are now; "" = where they were.
+        workers: worker processes; None = as many as the cores allow.
+        progress: called with (cells done, cells in all).
+
+    Raises:
+        UserError: code, packages or archive state are not those recorded; the message names what differs.
+    """
+    run = recorded_run(find_run(home, run_id), home, archive, folder=folder)
+    return reproduce(run, code_of, models=models, workers=workers, progress=progress)
 
 
 def with_timeline(experiment: Experiment, archive: Archive) -> Experiment:

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from harness.core.errors import DamagedError
-from harness.record.files import json_bytes, read_json, write_folder
+from harness.record.files import json_bytes, read_json, seal_holds, sealed, write_folder
 from harness.record.home import Home
 
 RECORD = "audit.json"
@@ -43,7 +43,7 @@ def write_audit(home: Home, run_id: str, facts: Mapping[str, object], tables: Ma
         frame.write_parquet(buffer)
         files[f"{name}.parquet"] = buffer.getvalue()
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    files[RECORD] = json_bytes({**facts, "format": FORMAT, "run_id": run_id, "files": hashes})
+    files[RECORD] = json_bytes(sealed({**facts, "format": FORMAT, "run_id": run_id, "files": hashes}))
     write_folder(home.audits / run_id, files)
     return home.audits / run_id
 
@@ -58,6 +58,13 @@ def read_audit(home: Home, run_id: str) -> AuditRecord | None:
     if not (folder / RECORD).exists():
         return None
     facts = read_json(folder / RECORD)
+    if seal_holds(facts) is False:
+        raise DamagedError(
+            "the record of an audit is damaged",
+            value=f"{run_id}/{RECORD}",
+            rule="its digest does not hold, so it is not used",
+            fix="run harness audit again",
+        )
     hashes = facts.get("files")
     tables = {}
     for name, promised in hashes.items() if isinstance(hashes, dict) else ():

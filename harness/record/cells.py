@@ -41,11 +41,13 @@ class Cell:
 
     Attributes:
         frame: rows of `CELL_SCHEMA`.
-        facts: fit key, seed, training rows, warnings, seconds per stage (JSON values).
+        facts: fit key, seed, training rows, warnings (JSON values).
+        checksum: SHA-256 of both as stored; "" for a cell that was not read from disk.
     """
 
     frame: pl.DataFrame
     facts: Mapping[str, object]
+    checksum: str = ""
 
 
 def write_cell(folder: Path, key: str, cell: Cell) -> None:
@@ -68,7 +70,7 @@ def read_cell(folder: Path, key: str) -> Cell | None:
     facts = meta.get("facts")
     if frame.schema != CELL_SCHEMA or not isinstance(facts, dict):
         return None
-    return Cell(frame, facts)
+    return Cell(frame, facts, str(meta["sha256"]))
 
 
 def write_fit(folder: Path, key: str, text: str) -> None:
@@ -85,6 +87,20 @@ def read_fit(folder: Path, key: str) -> str | None:
         return content.decode()
     except (DamagedError, OSError, UnicodeDecodeError):
         return None
+
+
+def stored_checksum(folder: Path, key: str, *, fit: bool = False) -> str | None:
+    """Checksum of a stored cell (or fit); None = there is none.
+
+    Raises:
+        DamagedError: what is there is not what was written.
+    """
+    if not (folder / key).is_dir():
+        return None
+    try:
+        return str(_checked(folder / key, *((FIT, FIT_META) if fit else (FORECASTS, META)), key)[1]["sha256"])
+    except OSError as error:
+        raise DamagedError("a file is missing", value=error.filename, fix="delete the folder and rerun") from error
 
 
 def _checksum(content: bytes, facts: object) -> str:

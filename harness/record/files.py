@@ -92,6 +92,20 @@ def read_json(path: Path) -> dict[str, object]:
     return value
 
 
+SEAL = "digest"
+
+
+def sealed(record: Mapping[str, object]) -> dict[str, object]:
+    """A record with the digest of its own canonical content, so that no later change of it goes unnoticed."""
+    bare = {name: value for name, value in record.items() if name != SEAL}
+    return {**bare, SEAL: hashlib.sha256(json_bytes(bare)).hexdigest()}
+
+
+def seal_holds(record: Mapping[str, object]) -> bool | None:
+    """Whether a record is what was sealed; None = it carries no seal."""
+    return None if SEAL not in record else sealed(record)[SEAL] == record[SEAL]
+
+
 def json_bytes(value: object) -> bytes:
     """Canonical, readable JSON text of a record."""
     return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()

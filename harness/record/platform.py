@@ -8,6 +8,7 @@ import platform
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -16,8 +17,10 @@ from typing import Any
 from harness.core.identity import digest
 
 PACKAGE = Path(__file__).resolve().parents[1]
-FACES = ("cli.py", "report")
+FACES = ("cli.py", "cli_records.py", "report")
 """Files that print what was computed; they cannot move a forecast."""
+DIFF_BYTES = 1_000_000
+"""Longest uncommitted difference that is kept with a run."""
 
 
 @lru_cache(maxsize=1)
@@ -69,11 +72,13 @@ def lock_hash() -> str:
 def numeric_platform() -> dict[str, object]:
     """BLAS and its core type, CPU features, libc: what equal bits also depend on (recorded, law 11)."""
     import numpy as np  # noqa: PLC0415 - heavy, and only a run needs it
+    import scipy.linalg  # noqa: F401, PLC0415 - loads its own BLAS, so that the list does not depend on the models run
     import threadpoolctl  # noqa: PLC0415
 
     libraries = sorted(
         f"{info.get('internal_api')} {info.get('version')} {info.get('architecture', '')}".strip()
         for info in threadpoolctl.threadpool_info()
+        if info.get("user_api") == "blas"
     )
     config: Any = np.show_config(mode="dicts")
     found = config.get("SIMD Extensions", {}).get("found", [])
@@ -88,6 +93,20 @@ def numeric_platform() -> dict[str, object]:
     }
 
 
+COMPUTES = ("machine", "libc", "python", "libraries", "simd")
+"""What of the platform bits depend on; the kernel and the number of cores move none."""
+
+
+def platform_differences(recorded: Mapping[str, object]) -> list[str]:
+    """In what this machine's numeric platform differs from a recorded one, in words; [] = bits must be equal."""
+    mine = numeric_platform()
+    return [
+        f"{name}: {mine.get(name)}, recorded {recorded.get(name)}"
+        for name in COMPUTES
+        if mine.get(name) != recorded.get(name)
+    ]
+
+
 def available_cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -96,17 +115,33 @@ def available_cores() -> int:
 @lru_cache(maxsize=1)
 def code_version() -> str:
     """Commit of the checkout the package runs from, with `+changes` when the tree differs; "" outside a checkout."""
+    commit, dirty = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--", ".")
+    return "" if not commit else commit.strip() + ("+changes" if dirty.strip() else "")
+
+
+@lru_cache(maxsize=1)
+def code_diff() -> str:
+    """What the package's own Python sources differ in from the commit, new files whole; "" = nothing, or no checkout.
+
+    Only `.py` files of the package are looked at, so that no settings or secrets of a checkout get into a record. Cut
+    off, saying so, after `DIFF_BYTES`.
+    """
+    text = _git("diff", "HEAD", "--no-color", "--no-ext-diff", "--", "*.py")
+    for name in _git("ls-files", "--others", "--exclude-standard", "--", "*.py").splitlines():
+        added = (PACKAGE / name).read_text(encoding="utf-8", errors="replace").splitlines()
+        text += f"--- /dev/null\n+++ b/harness/{name}\n" + "".join(f"+{line}\n" for line in added)
+    kept = text.encode()[:DIFF_BYTES].decode(errors="ignore")
+    return kept if kept == text else f"{kept}\n[cut off: {len(text)} characters in all]\n"
+
+
+def _git(*arguments: str) -> str:
+    """What git says about the package's folder; "" where there is no git or no checkout."""
     git = shutil.which("git")
     if git is None:
         return ""
+    command = [git, "-c", "core.quotePath=false", "-C", str(PACKAGE), *arguments]
     try:
-        commit = subprocess.run(  # noqa: S603 - fixed arguments
-            [git, "-C", str(PACKAGE), "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-        dirty = subprocess.run(  # noqa: S603
-            [git, "-C", str(PACKAGE), "status", "--porcelain", "--", "."],
-            capture_output=True, text=True, check=True, timeout=10,
-        ).stdout.strip()  # fmt: skip
+        done = subprocess.run(command, capture_output=True, check=True, timeout=10)  # noqa: S603 - fixed arguments
     except (OSError, subprocess.SubprocessError):
         return ""
-    return commit + ("+changes" if dirty else "")
+    return done.stdout.decode(errors="replace")

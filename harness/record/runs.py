@@ -13,12 +13,13 @@ from pathlib import Path
 import polars as pl
 
 from harness.core.errors import DamagedError, UnknownNameError, UserError
-from harness.core.identity import canonical
+from harness.core.identity import canonical, digest
 from harness.core.recipe import Experiment
-from harness.record.files import json_bytes, read_json, sha256_of, write_file
+from harness.record.files import json_bytes, read_json, seal_holds, sealed, sha256_of, write_file
 from harness.record.home import Home
 
 MANIFEST = "manifest.json"
+CODE_DIFF = "code.diff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def start_run(home: Home, run_id: str, experiment: Experiment) -> RunFiles:
             "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "experiment": canonical(experiment),
         }
-        write_file(files.folder / MANIFEST, json_bytes(begun))
+        write_file(files.folder / MANIFEST, json_bytes(sealed(begun)))
     return files
 
 
@@ -80,8 +81,18 @@ def write_run(
     manifest: Mapping[str, object],
     frames: Mapping[str, pl.DataFrame],
     measured: Callable[[], Mapping[str, object]],
+    *,
+    code_diff: str = "",
 ) -> None:
-    """Write the tables and, last, the manifest with their hashes: a run with status `complete` is whole."""
+    """Write the tables and, last, the manifest with their hashes: a run with status `complete` is whole.
+
+    Args:
+        files: where to.
+        manifest: what was run, on what, by what.
+        frames: tables by name.
+        measured: asked last for time and memory.
+        code_diff: what the code differs in from its commit; kept as a file of its own when not empty.
+    """
     begun = read_json(files.folder / MANIFEST)
     hashes = {}
     for name, frame in frames.items():
@@ -90,6 +101,9 @@ def write_run(
         path = files.folder / f"{name}.parquet"
         write_file(path, buffer.getvalue())
         hashes[path.name] = sha256_of(path)
+    if code_diff:
+        write_file(files.folder / CODE_DIFF, code_diff.encode())
+        hashes[CODE_DIFF] = sha256_of(files.folder / CODE_DIFF)
     whole = {
         **manifest,
         "run_id": files.run_id,
@@ -100,7 +114,7 @@ def write_run(
         "files": hashes,
         "measured": measured(),
     }
-    write_file(files.folder / MANIFEST, json_bytes(whole))
+    write_file(files.folder / MANIFEST, json_bytes(sealed(whole)))
 
 
 def list_runs(home: Home) -> list[dict[str, object]]:
@@ -110,7 +124,7 @@ def list_runs(home: Home) -> list[dict[str, object]]:
     found = []
     for folder in sorted(path for path in home.runs.iterdir() if path.is_dir()):
         try:
-            found.append(read_json(folder / MANIFEST))
+            found.append(read_manifest(RunFiles(folder.name, folder)))
         except DamagedError:
             found.append({"run_id": folder.name, "name": "", "status": "damaged", "started_at": ""})
     return sorted(found, key=lambda run: str(run.get("started_at") or ""), reverse=True)
@@ -138,9 +152,54 @@ def read_manifest(files: RunFiles) -> dict[str, object]:
     """The manifest of a run.
 
     Raises:
-        DamagedError: it cannot be read.
+        DamagedError: it cannot be read, or is not what was written.
     """
-    return read_json(files.folder / MANIFEST)
+    manifest = read_json(files.folder / MANIFEST)
+    if seal_holds(manifest) is False:
+        raise DamagedError(
+            "the manifest of the run is damaged",
+            value=f"{files.run_id}/{MANIFEST}",
+            rule="its digest does not hold, so it is not used",
+            fix="delete the run and repeat its backtest: the cells are still there",
+        )
+    return manifest
+
+
+def run_identity(experiment: object, change_file: str, code: str, lock: str) -> str:
+    """The id of a run: its resolved experiment, archive state, code and lock.
+
+    Args:
+        experiment: canonical form of the resolved experiment.
+        change_file: hash of the change file.
+        code: hash of the package's code.
+        lock: hash of the installed packages.
+    """
+    return digest("run", experiment, change_file, code, lock)[:16]
+
+
+def identity_told(manifest: Mapping[str, object]) -> str:
+    """The run id that follows from what a manifest says the run was made of."""
+    archive, code = manifest.get("archive"), manifest.get("code")
+    said = archive.get("change_file") if isinstance(archive, dict) else ""
+    hashed = code.get("hash") if isinstance(code, dict) else ""
+    return run_identity(manifest.get("experiment"), str(said), str(hashed), digest(manifest.get("packages")))
+
+
+def finished(files: RunFiles) -> dict[str, object]:
+    """The manifest of a run that is whole.
+
+    Raises:
+        UserError: the run is not finished.
+        DamagedError: the manifest is not what was written.
+    """
+    manifest = read_manifest(files)
+    if manifest.get("status") != "complete":
+        raise UserError(
+            "the run is not finished",
+            value=files.run_id,
+            fix=f"resume it: harness backtest {manifest.get('name') or 'EXPERIMENT'}",
+        )
+    return manifest
 
 
 def read_table(files: RunFiles, name: str) -> pl.DataFrame:
@@ -150,13 +209,7 @@ def read_table(files: RunFiles, name: str) -> pl.DataFrame:
         UserError: the run is not finished.
         DamagedError: the file is missing or not what was written.
     """
-    manifest = read_manifest(files)
-    if manifest.get("status") != "complete":
-        raise UserError(
-            "the run is not finished",
-            value=files.run_id,
-            fix=f"resume it: harness backtest {manifest.get('name') or 'EXPERIMENT'}",
-        )
+    manifest = finished(files)
     hashes = manifest.get("files")
     path = files.folder / f"{name}.parquet"
     expected = hashes.get(path.name) if isinstance(hashes, dict) else None

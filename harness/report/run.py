@@ -11,7 +11,12 @@ from harness.record.home import Home, open_home
 from harness.record.runs import RunFiles, find_run, read_manifest, read_table
 
 if TYPE_CHECKING:
+    from datetime import date, datetime
+
     import polars as pl
+
+    from harness.data.archive import Archive
+    from harness.studies.lineage import Lineage
 
 
 class Run:
@@ -92,6 +97,50 @@ class Run:
             DamagedError: the record is damaged.
         """
         return read_audit(self._home, self.id)
+
+    def lineage(
+        self,
+        series: str = "",
+        origin: str | date | datetime = "",
+        horizon: int | None = None,
+        *,
+        model: str = "",
+        archive: Archive | None = None,
+    ) -> Lineage:
+        """Where the run, or one of its forecasts, came from: back to batches and raw files.
+
+        Args:
+            series: of the forecast: stored or bare id, or the beginning of one; "" = the whole run.
+            origin: its origin: an instant, a day in the target's zone, or the beginning of either as text.
+            horizon: target periods ahead; None = the nearest.
+            model: who forecast; "" = the best of those that are no rivals.
+            archive: the archive the run was made on; None = the home's.
+
+        Raises:
+            UnknownNameError: the run has no such series, origin, horizon or model.
+            UserError: a name that fits several, or the run's archive state is gone.
+        """
+        from harness.studies.lineage import AskedForecast, forecast_lineage, run_lineage  # noqa: PLC0415
+        from harness.studies.recorded import recorded_run  # noqa: PLC0415
+
+        recorded = recorded_run(self._files, self._home, archive)
+        if not series:
+            return run_lineage(recorded, self._home, archive)
+        step = min(recorded.experiment.horizons) if horizon is None else horizon
+        return forecast_lineage(recorded, self._home, AskedForecast(series, origin, step, model), archive)
+
+    def model_card(self, model: str = "") -> str:
+        """One model of the run as a page of Markdown: data, training, scores, limits, how to reproduce.
+
+        Args:
+            model: its name; "" = the best ranked that is no rival.
+
+        Raises:
+            UnknownNameError: the run has no such model.
+        """
+        from harness.report.card import model_card  # noqa: PLC0415 - a run that is only read needs no card
+
+        return model_card(self, model)
 
     def report(self, path: str | Path | None = None) -> Path:
         """Write the run as one self-contained HTML page.

@@ -23,7 +23,7 @@ Values = dict[int, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Known:
+class Known:
     """What one block's input was at one origin.
 
     Attributes:
@@ -56,7 +56,7 @@ def plain_rows(plan: Plan, data: Mapping[str, PlainSeries], origin: int, series:
     rows: list[list[float]] = [[] for _ in ends]
     for block in experiment.features:
         if len(block.columns()) > len(block.calendar):
-            known = _known(plan, data, block, moment, block.series or own)
+            known = known_input(plan, data, block, moment, block.series or own)
             shared = _newest_numbers(block, known, moment)
             for row, end in zip(rows, ends, strict=True):
                 row.extend(shared + _ahead(block, known, end))
@@ -72,7 +72,8 @@ def is_exact(block: FeatureBlock, column: str) -> bool:
     return operation == "age" or (block.transform.kind == "level" and operation.startswith(copied))
 
 
-def _known(plan: Plan, data: Mapping[str, PlainSeries], block: FeatureBlock, moment: datetime, name: str) -> _Known:
+def known_input(plan: Plan, data: Mapping[str, PlainSeries], block: FeatureBlock, moment: datetime, name: str) -> Known:
+    """What one input of a block was at an instant, by its stored id."""
     experiment, transform = plan.experiment, block.transform
     at = micros(moment - experiment.origins.latency)
     inputs = transform.inputs(name)
@@ -95,10 +96,10 @@ def _known(plan: Plan, data: Mapping[str, PlainSeries], block: FeatureBlock, mom
         value = transformed(transform, name, level, position - transform.span + 1, position)
         if not math.isnan(value):
             values[position] = value
-    return _Known(order, values, levels, inputs)
+    return Known(order, values, levels, inputs)
 
 
-def _newest_numbers(block: FeatureBlock, known: _Known, moment: datetime) -> list[float]:
+def _newest_numbers(block: FeatureBlock, known: Known, moment: datetime) -> list[float]:
     """Everything but `known_ahead` and the calendar, in the order of the block's columns."""
     values, places = known.values, sorted(known.values)
     newest = places[-1] if places else None
@@ -129,14 +130,14 @@ def _newest_numbers(block: FeatureBlock, known: _Known, moment: datetime) -> lis
     return numbers
 
 
-def _age(known: _Known, newest: int | None, moment: datetime) -> float:
+def _age(known: Known, newest: int | None, moment: datetime) -> float:
     if newest is None:
         return MISSING
     complete = max(known.levels[name][newest][0].published for name in known.inputs)
     return (micros(moment) - complete) / MICROS_PER_DAY
 
 
-def _ahead(block: FeatureBlock, known: _Known, end: date | None) -> list[float]:
+def _ahead(block: FeatureBlock, known: Known, end: date | None) -> list[float]:
     here = known.order.containing(end) if end is not None and block.known_ahead else None
     return [MISSING if here is None else known.values.get(here + offset, MISSING) for offset in block.known_ahead]
 

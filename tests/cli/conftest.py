@@ -1,7 +1,13 @@
+import shutil
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+import harness as hs
+from harness.data.archive import Archive
+from harness.data.ingest import ingest
+from harness.record.audits import write_audit
 from harness.record.home import Home
 
 EXPERIMENT = """
@@ -37,3 +43,49 @@ def small(uk_home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     file = folder / "small.toml"
     file.write_text(EXPERIMENT)
     return file
+
+
+KEPT = (
+    EXPERIMENT.replace('"small"', '"kept"')
+    + """
+[features.own]
+transform = { log_growth = 1 }
+latest = [1, 2]
+rolling_mean = [4]
+age = true
+
+[features.gdp]
+series = "gdp"
+transform = { log_growth = 4 }
+latest = [1]
+
+[models.gbm]
+kind = "lightgbm"
+params = { n_estimators = 5, num_leaves = 4, min_data_in_leaf = 5 }
+
+[models.mpr]
+kind = "external"
+source = "mpr"
+"""
+)
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, str]:
+    """A home with every kind of record, and the id of its run; tests copy it before they touch it."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "kept.toml").write_text(KEPT)
+    home = Home(folder / "home")
+    ingest(Path(__file__).parents[2] / "datasets" / "uk_macro", Archive.open(home.archive), raw_dir=home.raw)
+    run = hs.backtest(folder / "kept.toml", home=home.root, workers=1)
+    facts = {"name": "kept", "verdict": "pass", "checks": {}, "not_provable": []}
+    write_audit(home, run.id, facts, {"findings": pl.DataFrame({"check": ["facts"]})})
+    return home, run.id
+
+
+@pytest.fixture
+def kept(whole: tuple[Home, str], tmp_path: Path) -> tuple[Home, str]:
+    """A copy of that home of the test's own, and the id of its run."""
+    home = Home(tmp_path / "copy")
+    shutil.copytree(whole[0].root, home.root)
+    return home, whole[1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from harness.core.series import Series
 from harness.core.snapshot import Snapshot
 from harness.core.time import instant, micros
 from harness.data.announced import EVENT, MEMBER, read_events, read_members, unseen_events, unseen_members
-from harness.data.archive import questions
+from harness.data.archive import provenance, questions
 from harness.data.archive.announcing import add_announced
 from harness.data.archive.appending import enter
 from harness.data.archive.books import (
@@ -100,6 +100,7 @@ class Archive:
         known_through: datetime | date | None = None,
         publications: Any = None,
         treated: Treated | None = None,
+        raw: Mapping[str, str] | None = None,
     ) -> BatchReport:
         """Add published values; all of the batch or nothing.
 
@@ -114,6 +115,7 @@ class Archive:
                 covers first..last, cells not listed are stated unchanged; captured = false marks one known to have
                 happened whose values are not at hand.
             treated: the cleaning record of the batch, kept with it: all of both or nothing.
+            raw: content hash of the files it was read from, by name; noted for lineage.
 
         Raises:
             DataError: a rule of the frame is broken, or a value contradicts what the archive has.
@@ -148,17 +150,21 @@ class Archive:
             )
             if number:
                 record(connection, report, kind="values", coverage=coverage, aside=aside, now=now)
+                provenance.note_raw(connection, number, raw or {})
                 if treated is not None:
                     record_treatment(connection, treated, number)
         return report
 
-    def append_forecasts(self, frame: Any, *, source: str | None = None) -> BatchReport:
+    def append_forecasts(
+        self, frame: Any, *, source: str | None = None, raw: Mapping[str, str] | None = None
+    ) -> BatchReport:
         """Add external forecasts, each known only from the instant it was issued.
 
         Args:
             frame: source (unless given here), series_id, issued_at, period, quantile (null or absent = point), value
                 (a level); optionally data_cutoff, conditioning, backfilled.
             source: who issued all of them.
+            raw: content hash of the files they were read from, by name; noted for lineage.
 
         Raises:
             DataError: a rule of the frame is broken, or a forecast contradicts one the archive has.
@@ -187,15 +193,17 @@ class Archive:
             if number:
                 insert(connection, "forecasts_in", new.with_columns(batch=pl.lit(number, pl.Int32)).sort(FORECAST_KEY))
                 record(connection, report, kind="forecasts", coverage="", aside=given.set_aside, now=now)
+                provenance.note_raw(connection, number, raw or {})
         return report
 
-    def append_events(self, frame: Any, *, source: str) -> BatchReport:
+    def append_events(self, frame: Any, *, source: str, raw: Mapping[str, str] | None = None) -> BatchReport:
         """Add price events; each is known from its announcement and moves prices from its ex-date on.
 
         Args:
             frame: series_id, kind (split, dividend, delisting), ex_date (the first day after the event), value (new
                 shares per old share; cash per old share; final value per share, null = unknown), announced_at.
             source: where they come from.
+            raw: content hash of the files they were read from, by name; noted for lineage.
 
         Raises:
             DataError: a rule of the frame is broken, or an event contradicts one the archive has.
@@ -203,15 +211,19 @@ class Archive:
         """
         given = read_events(frame, self._catalogue(), now=micros(datetime.now(UTC)))
         with self._writing() as connection:
-            return add_announced(connection, "events", EVENT, unseen_events, given, source)
+            report = add_announced(connection, "events", EVENT, unseen_events, given, source)
+            if report.batch:
+                provenance.note_raw(connection, report.batch, raw or {})
+        return report
 
-    def append_members(self, frame: Any, *, source: str) -> BatchReport:
+    def append_members(self, frame: Any, *, source: str, raw: Mapping[str, str] | None = None) -> BatchReport:
         """Add memberships of universes; each is known from its announcement.
 
         Args:
             frame: universe, series_id, from (first day), to (last day; null or absent = open), announced_at. A later
                 announcement of the same universe, series and first day replaces the last day.
             source: where they come from.
+            raw: content hash of the files they were read from, by name; noted for lineage.
 
         Raises:
             DataError: a rule of the frame is broken, or a row contradicts one the archive has.
@@ -219,7 +231,10 @@ class Archive:
         """
         given = read_members(frame, self._catalogue(), now=micros(datetime.now(UTC)))
         with self._writing() as connection:
-            return add_announced(connection, "members", MEMBER, unseen_members, given, source)
+            report = add_announced(connection, "members", MEMBER, unseen_members, given, source)
+            if report.batch:
+                provenance.note_raw(connection, report.batch, raw or {})
+        return report
 
     def universes(self) -> dict[str, tuple[str, ...]]:
         """Stored ids of every series that any membership names, by universe."""
@@ -339,6 +354,38 @@ class Archive:
         """Identity of the archive's content: the declarations and the recorded batches in order."""
         with self._store.reading() as connection:
             return questions.state(connection)
+
+    def provenance(self) -> tuple[str, list[dict[str, object]]]:
+        """The archive's state, and every batch as JSON facts: source, hash, rows, instants, series, raw files."""
+        with self._store.reading() as connection:
+            names = {code: one.id for code, one in catalogue_of(connection).series.items()}
+            return questions.state(connection), provenance.batch_facts(connection, names)
+
+    def batches_of_cells(self, cells: Iterable[tuple[str, int, int]]) -> dict[tuple[str, int, int], int]:
+        """The batch that stated each value.
+
+        Args:
+            cells: stored id, period ordinal, microseconds UTC of the publication.
+
+        Returns:
+            Numbers of the batches; values the archive does not have as such are left out.
+        """
+        with self._store.reading() as connection:
+            codes = catalogue_of(connection).codes
+            asked = {(codes[name], period, at): (name, period, at) for name, period, at in cells if name in codes}
+            found = provenance.batches_of_cells(connection, asked)
+        return {asked[cell]: batch for cell, batch in found.items()}
+
+    def batches_of_issue(self, source: str, series_id: str, issued: int) -> list[int]:
+        """The batches that brought what a source issued of a series at an instant (microseconds UTC)."""
+        with self._store.reading() as connection:
+            code = catalogue_of(connection).codes.get(series_id, -1)
+            return provenance.batches_of_issue(connection, source, code, issued)
+
+    def cleaning_of(self, batches: Iterable[int]) -> dict[str, pl.DataFrame]:
+        """What ingest recorded of its cleaning for some batches, by table; empty without such a record."""
+        with self._store.reading() as connection:
+            return provenance.cleaning_of(connection, batches)
 
     def export(self, changes_dir: str | Path) -> Path:
         """Write the change folder of the present state under its content hash, or return the one that is there.

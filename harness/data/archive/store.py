@@ -50,6 +50,7 @@ LATER_TABLES = {
     " verdict VARCHAR, rows BIGINT, failed BIGINT, unknown BIGINT, hash VARCHAR",
     "failures": "batch INTEGER, assertion VARCHAR, severity VARCHAR, line BIGINT, series VARCHAR, period VARCHAR,"
     " published VARCHAR, before VARCHAR, after VARCHAR, reason VARCHAR, decided VARCHAR",
+    "raw_files": "batch INTEGER, name VARCHAR, sha256 VARCHAR",
 }
 HOLDER = re.compile(r"PID (\d+)")
 LOCK_TABLE = Path("/proc/locks")
@@ -96,6 +97,12 @@ class Store:
                 connection.rollback()
                 raise
             connection.commit()
+
+    @contextmanager
+    def replacing(self) -> Iterator[None]:
+        """Hold the lock, with the file closed, while the whole file is replaced."""
+        with _locked(self.path, self.wait, shared=False):
+            yield
 
     def prepare(self, *, read_only: bool) -> None:
         """Make a new archive's tables, unless it is only to be read; refuse a file that is no archive.

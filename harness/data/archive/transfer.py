@@ -1,0 +1,289 @@
+"""An archive, its raw input and its runs as one file, so that another machine can replay."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from harness.core.errors import DamagedError, UserError
+from harness.data.archive import Archive, questions
+from harness.data.archive.provenance import table_names
+from harness.data.archive.store import FORMAT, Store, insert, query
+from harness.data.changes import MANIFEST as LISTED
+from harness.data.changes import ChangeFile, manifest_hash
+from harness.record import audits, bundle
+from harness.record.cells import stored_checksum
+from harness.record.files import seal_holds, sha256_of, sync_folder, unused_name, write_file, write_folder
+from harness.record.home import Home
+from harness.record.runs import MANIFEST, RunFiles, finished, identity_told, list_runs
+from harness.record.verified import HASH_LENGTH
+
+TABLES, RAW, CHANGES, CELLS, FITS, AUDITS, RUNS = "tables", "raw", "changes", "cells", "fits", "audits", "runs"
+DEPTH = {TABLES: 1, RAW: 1, CHANGES: 2, CELLS: 2, FITS: 2, AUDITS: 2, RUNS: 2}
+"""Folders of a file, and how deep its entries lie in them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """What went into a file, or came out of it.
+
+    Attributes:
+        state: the archive's state.
+        change_file: hash of its change file.
+        rows: rows by table.
+        raw: raw files.
+        runs: ids of the runs.
+        already: the archive was there already; nothing of it was written.
+    """
+
+    state: str
+    change_file: str
+    rows: Mapping[str, int]
+    raw: int
+    runs: tuple[str, ...]
+    already: bool = False
+
+
+def export_archive(home: Home, path: Path, *, runs: bool = False) -> Transferred:
+    """Write the home's archive and its raw input as one file; the same content gives the same bytes.
+
+    Args:
+        home: the home folder.
+        path: the file; whole or absent, an older one is replaced at the end.
+        runs: also all finished runs, with their change files, cells, fits and audits.
+
+    Raises:
+        UserError: there is no archive.
+        DamagedError: something to be written is not what was recorded.
+    """
+    archive = Archive.open(home.archive, read_only=True)
+    while True:  # until tables and change file are of one state, should another process append meanwhile
+        with Store(home.archive, wait=10.0).reading() as connection:
+            state = questions.state(connection)
+            tables = {name: _table(connection, name) for name in sorted(table_names(connection) - {"meta"})}
+        change = archive.export(home.changes)
+        if ChangeFile.open(change).state == state:
+            break
+    chosen = [str(run["run_id"]) for run in list_runs(home) if run.get("status") == "complete"] if runs else []
+    raw = _raw(home)
+    facts = {"archive_format": FORMAT, "state": state, "change_file": change.name, "runs": sorted(chosen)}
+    rows = {name: frame.height for name, frame in tables.items()}
+
+    def entries() -> Iterator[tuple[str, bytes]]:
+        for name, frame in tables.items():
+            yield f"{TABLES}/{name}.parquet", _parquet(frame)
+        for file in raw:
+            yield f"{RAW}/{file.name}", file.read_bytes()
+        yield from _change_entries(home, sorted(chosen), change.name)
+        yield from _run_entries(home, sorted(chosen))
+
+    bundle.write_bundle(path, {**facts, "rows": rows}, entries())
+    return Transferred(state, change.name, rows, len(raw), tuple(sorted(chosen)))
+
+
+def _table(connection: duckdb.DuckDBPyConnection, name: str) -> pl.DataFrame:
+    return query(connection, f"SELECT * FROM {name} ORDER BY ALL")  # noqa: S608 - its own name
+
+
+def _parquet(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def _raw(home: Home) -> list[Path]:
+    """Raw files by hash, each checked."""
+    files = sorted(home.raw.iterdir()) if home.raw.is_dir() else []
+    files = [path for path in files if len(path.name.partition(".")[0]) == HASH_LENGTH]
+    for path in files:
+        if sha256_of(path) != path.name.partition(".")[0]:
+            raise DamagedError(
+                "a raw file is damaged",
+                value=f"raw/{path.name}",
+                rule="its content is not what its name promises",
+                fix="bring it back from a copy, or ingest its dataset again",
+            )
+    return files
+
+
+def _change_entries(home: Home, runs: Sequence[str], present: str) -> Iterator[tuple[str, bytes]]:
+    """Change files of runs on earlier states, which the archive no longer gives; those that are gone are left out."""
+    told = [_mapping(finished(RunFiles(run_id, home.runs / run_id))["archive"]) for run_id in runs]
+    for name in sorted({str(archive["change_file"]) for archive in told} - {present}):
+        if (home.changes / name).is_dir():
+            folder = ChangeFile.open(home.changes / name).folder
+            yield from ((f"{CHANGES}/{name}/{file.name}", file.read_bytes()) for file in sorted(folder.iterdir()))
+
+
+def _run_entries(home: Home, runs: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """Files of some runs, of their audits, and of the cells and fits they share."""
+    keys, fits = set[str](), set[str]()
+    for run_id in runs:
+        manifest = finished(RunFiles(run_id, home.runs / run_id))
+        for name in sorted([*_mapping(manifest["files"]), MANIFEST]):
+            yield f"{RUNS}/{run_id}/{name}", (home.runs / run_id / name).read_bytes()
+        audit = home.audits / run_id
+        if (audit / audits.RECORD).is_file():
+            yield from ((f"{AUDITS}/{run_id}/{file.name}", file.read_bytes()) for file in sorted(audit.iterdir()))
+        for mine in _mapping(manifest["cells"]).values():
+            keys |= set(mine) if isinstance(mine, list) else set()
+    for key in sorted(keys):
+        if stored_checksum(home.cells, key) is not None:
+            yield from (
+                (f"{CELLS}/{key}/{file.name}", file.read_bytes()) for file in sorted((home.cells / key).iterdir())
+            )
+            told = json.loads((home.cells / key / "cell.json").read_text(encoding="utf-8"))["facts"]
+            fits |= {str(told["fit_key"])} if told.get("fit_key") else set()
+    for key in sorted(fits):
+        if stored_checksum(home.fits, key, fit=True) is not None:
+            yield from (
+                (f"{FITS}/{key}/{file.name}", file.read_bytes()) for file in sorted((home.fits / key).iterdir())
+            )
+
+
+def import_archive(home: Home, path: Path) -> Transferred:
+    """Bring an exported archive into a home folder that has none, or the very same one.
+
+    Everything is read and compared with its hash, and the archive rebuilt beside its place, before anything is put
+    where it belongs: a file that is refused leaves the home as it was.
+
+    Args:
+        home: the home folder.
+        path: a file `export_archive` wrote.
+
+    Raises:
+        UserError: the home has an archive with other content.
+        DamagedError: the file is damaged, something else, or does not give the archive it promises.
+    """
+    with bundle.opened(path) as source:
+        facts = source.facts
+        if facts.get("archive_format") != FORMAT:
+            raise DamagedError("an archive of another version", value=path, rule=f"archive format {FORMAT}", fix="")
+        for name in source.names:
+            _check_entry(path, name, source.read(name))
+        already = _refuse_other_content(home, str(facts["state"]))
+        home.root.mkdir(parents=True, exist_ok=True)
+        if not already:
+            _rebuild(home, path, source)
+        for name in source.below(RAW):
+            _put(home.root / name, source.read(name))
+        runs = _bring_runs(home, source)
+        rows = {name: int(str(count)) for name, count in _mapping(facts["rows"]).items()}
+        return Transferred(
+            str(facts["state"]), str(facts["change_file"]), rows, len(source.below(RAW)), tuple(runs), already
+        )
+
+
+def _check_entry(path: Path, name: str, content: bytes) -> None:
+    """Refuse an entry that the harness would not have written under this name."""
+    kind, _, rest = name.partition("/")
+    key, _, file = rest.partition("/")
+    fits = DEPTH.get(kind) == len(rest.split("/"))
+    if fits and kind == RAW:
+        fits = hashlib.sha256(content).hexdigest() == rest.partition(".")[0]
+    elif fits and kind == CHANGES and file == LISTED:
+        fits = manifest_hash(content) == key
+    elif fits and kind == RUNS and file == MANIFEST:
+        manifest = json.loads(content)
+        fits = seal_holds(manifest) is True and identity_told(manifest) == key
+    if not fits or any(part.startswith(".") for part in rest.split("/")):
+        raise DamagedError("this entry belongs to no archive", value=f"{path}: {name}", fix="export it again")
+
+
+def _refuse_other_content(home: Home, state: str) -> bool:
+    """Whether the home already has this very archive."""
+    if not home.archive.exists():
+        return False
+    present = Archive.open(home.archive, read_only=True)
+    if present.state() == state:
+        return True
+    if present.series() or present.batches().height:
+        raise UserError(
+            "this home has another archive",
+            value=f"{home.archive}, state {present.state()}; the file has {state}",
+            rule="archives are not mixed: a run belongs to one state",
+            fix="import into another home folder (--home DIR, or HARNESS_HOME=DIR)",
+        )
+    return False
+
+
+def _rebuild(home: Home, path: Path, source: bundle.Bundle) -> None:
+    """Fill an archive beside its place, see that it is the one promised, and move it there."""
+    place = unused_name(home.root)
+    place.mkdir()
+    try:
+        archive = Archive.open(place / "archive.duckdb")
+        with Store(archive.path, wait=10.0).writing() as connection:
+            for name in source.below(TABLES):
+                _fill(connection, path, Path(name).stem, source.read(name))
+        change = archive.export(place / "changes")
+        if (archive.state(), change.name) != (source.facts["state"], source.facts["change_file"]):
+            raise DamagedError(
+                "the file does not give the archive it promises",
+                value=f"{path}: change file {change.name[:12]}, promised {str(source.facts['change_file'])[:12]}",
+                rule="state and change file must be those exported",
+                fix="import it with the version that wrote it",
+            )
+        home.changes.mkdir(parents=True, exist_ok=True)
+        if not (home.changes / change.name).exists():
+            change.rename(home.changes / change.name)
+        with Store(home.archive, wait=10.0).replacing():
+            archive.path.replace(home.archive)
+        sync_folder(home.root)
+    finally:
+        _remove(place)
+
+
+def _fill(connection: duckdb.DuckDBPyConnection, path: Path, name: str, content: bytes) -> None:
+    """Put the rows of one table into an archive that has the table, with the very same columns."""
+    try:
+        frame = pl.read_parquet(io.BytesIO(content))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DamagedError(
+            "a table cannot be read", value=f"{path}: {name}", rule=str(error), fix="export it again"
+        ) from error
+    there = table_names(connection) - {"meta"}
+    columns = query(connection, f"SELECT * FROM {name} LIMIT 0").columns if name in there else []  # noqa: S608 - checked
+    if sorted(columns) != sorted(frame.columns):
+        raise DamagedError(
+            "this archive was written by another version",
+            value=f"{path}: table {name} with {', '.join(frame.columns)}",
+            rule=f"here it has {', '.join(columns) or 'no such table'}",
+            fix="import it with the version that wrote it",
+        )
+    insert(connection, name, frame)
+
+
+def _bring_runs(home: Home, source: bundle.Bundle) -> list[str]:
+    """Put cells, fits, audits and, last, runs where they belong; what is there already is left alone."""
+    folders: dict[str, dict[str, bytes]] = {}
+    for kind in (CHANGES, CELLS, FITS, AUDITS, RUNS):
+        for name in source.below(kind):
+            folder, _, file = name.rpartition("/")
+            folders.setdefault(folder, {})[file] = source.read(name)
+    for folder, files in folders.items():
+        if not (home.root / folder).exists():
+            write_folder(home.root / folder, files)
+    return sorted(folder.partition("/")[2] for folder in folders if folder.startswith(f"{RUNS}/"))
+
+
+def _put(path: Path, content: bytes) -> None:
+    if not path.exists():
+        write_file(path, content)
+
+
+def _remove(folder: Path) -> None:
+    for path in sorted(folder.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    folder.rmdir()
+
+
+def _mapping(value: object) -> dict[str, object]:
+    return value if isinstance(value, dict) else {}

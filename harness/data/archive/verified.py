@@ -1,0 +1,89 @@
+"""The archive and its change files: readable to the last block, and saying what they said when they were exported."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+
+from harness.core.errors import DamagedError, UserError
+from harness.data.archive import Archive
+from harness.data.archive.provenance import RAW_FILES, table_names
+from harness.data.archive.store import Store, later_table
+from harness.data.changes import FORMAT, MANIFEST, manifest_hash
+from harness.record.files import sha256_of
+from harness.record.home import Home
+from harness.record.verified import Checked
+
+NAME = "archive.duckdb"
+OLDER = "exported by another version, whose form is not checked"
+
+
+def change_folders(home: Home) -> Iterator[Checked]:
+    """Change files: the folder is named by its manifest, the manifest lists the hash of every file."""
+    folders = sorted(home.changes.iterdir()) if home.changes.is_dir() else []
+    for folder in (path for path in folders if not path.name.startswith(".")):
+        place = f"changes/{folder.name}"
+        try:
+            text = (folder / MANIFEST).read_bytes()
+        except OSError:
+            yield Checked(f"{place}/{MANIFEST}", problem="it is gone")
+            continue
+        if manifest_hash(text) != folder.name:
+            yield Checked(f"{place}/{MANIFEST}", problem="it is not the one the folder is named after")
+            continue
+        yield Checked(f"{place}/{MANIFEST}", 1)
+        for name, promised in json.loads(text)["files"].items():
+            there = (folder / name).is_file()
+            same = there and sha256_of(folder / name) == promised
+            said = "" if same else "its content is not what the manifest lists" if there else "it is gone"
+            yield Checked(f"{place}/{name}", int(same), problem=said)
+
+
+def archive_file(home: Home) -> Iterator[Checked]:
+    """The archive: every block in use is read, its raw input is there, and it still exports what it exported."""
+    if not home.archive.exists():
+        yield Checked(NAME, note="there is none")
+        return
+    try:
+        archive = Archive.open(home.archive, read_only=True)
+        with Store(home.archive, wait=10.0).reading() as connection:
+            for name in sorted(table_names(connection)):
+                for _ in connection.sql(f"SELECT * FROM {name}").to_arrow_reader():  # noqa: S608 - its own name
+                    pass
+            raw = later_table(connection, "raw_files", RAW_FILES)
+        yield Checked(NAME, 1)
+        yield from _raw_there(home, raw.rows())
+        yield from _exports_the_same(home, archive)
+    except (DamagedError, duckdb.Error, ValueError, TypeError, KeyError, OverflowError) as error:
+        said = f"{error.what}: {error.rule}" if isinstance(error, UserError) else str(error).splitlines()[0]
+        yield Checked(NAME, problem=said)
+
+
+def _raw_there(home: Home, rows: list[tuple[int, str, str]]) -> Iterator[Checked]:
+    kept = {path.name.partition(".")[0] for path in home.raw.iterdir()} if home.raw.is_dir() else set()
+    for batch, name, sha256 in rows:
+        if sha256 not in kept:
+            yield Checked(f"raw/{sha256}", problem=f"the raw input {name} of batch {batch} is gone")
+
+
+def _exports_the_same(home: Home, archive: Archive) -> Iterator[Checked]:
+    """An archive of a state that was exported before must give the same change file, hash for hash."""
+    state, before = archive.state(), []
+    for manifest in sorted(home.changes.glob(f"*/{MANIFEST}")):
+        if manifest_hash(manifest.read_bytes()) == manifest.parent.name:
+            told = json.loads(manifest.read_bytes())
+            if (told["format"], told["state"]) == (FORMAT, state):
+                before.append(manifest.parent.name)
+    if not before:
+        yield Checked(NAME, note="its present state was never exported, so its values are not compared with anything")
+        return
+    with tempfile.TemporaryDirectory(prefix="harness-verify-") as folder:
+        again = archive.export(Path(folder)).name
+    for name in before:
+        if name != again:
+            said = f"its values are not those exported to changes/{name[:12]} from the same batches"
+            yield Checked(NAME, problem=said)

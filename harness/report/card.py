@@ -1,0 +1,288 @@
+"""`harness model-card`: a page of Markdown on what a model is, how it was judged, and what is not shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import polars as pl
+
+from harness.core.errors import UnknownNameError, UserError
+from harness.report.audit import audit_line
+from harness.report.facts import NOT_PROVABLE, ON_LATEST_ROWS, ON_REVISED_DATA, PSEUDO_REAL_TIME, Facts, facts_of
+from harness.report.run import Run
+from harness.report.text import megabytes, number, p_value, share, skill
+
+SPECIAL = re.compile(r"([\\`*_{}\[\]#!|<>~$&]|^[-+])")
+BLOCK = (
+    "latest",
+    "lag",
+    "rolling_mean",
+    "rolling_std",
+    "rolling_min",
+    "rolling_max",
+    "difference",
+    "log_growth",
+    "ratio",
+)
+
+
+def model_card(run: Run, model: str = "") -> str:
+    """The card of one model of a run.
+
+    Args:
+        run: a finished run.
+        model: its name; "" = the only one that is no rival, else the one with the best mean rank over the horizons.
+
+    Raises:
+        UnknownNameError: the run has no such model.
+        UserError: the run is not finished, or has rivals only.
+    """
+    facts, board = facts_of(run.manifest), run.leaderboard()
+    recipe = _recipe(run.manifest, _chosen(board, facts, model))
+    name = str(recipe["name"])
+    parts = [
+        _head(facts, recipe),
+        _section("Question and target", _question(facts)),
+        _section("The model", _model(run.manifest, recipe, facts)),
+        _section("Training window", _training(run, facts, recipe)),
+        _section("Data", _data(run, facts)),
+        _section("Search", _search(recipe)),
+        _section("Scores", _scores(board, facts, name)),
+        _section("Uncertainty", _uncertainty(run, board, name)),
+        _section("Leakage audit", [text(audit_line(run.audit(), facts.name))]),
+        _section("Limits", _limits(facts, board, name)),
+        _section("How to reproduce", _again(run, facts)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def text(value: object) -> str:
+    r"""A value in one line of Markdown, with everything that Markdown or HTML would read as markup escaped.
+
+    >>> print(text("a|b <i>*c*</i>"))
+    a\|b \<i\>\*c\*\</i\>
+    """
+    return SPECIAL.sub(r"\\\1", " ".join(str(value).split()))
+
+
+def grid(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table; every cell is escaped."""
+    lines = [" | ".join(text(cell) for cell in row) for row in (head, *rows)]
+    rule = " | ".join("---" for _ in head)
+    return "\n".join(f"| {line} |" for line in (lines[0], rule, *lines[1:]))
+
+
+def _section(title: str, lines: Iterable[str]) -> str:
+    return "\n\n".join([f"## {title}", *lines])
+
+
+def _chosen(board: pl.DataFrame, facts: Facts, model: str) -> str:
+    if model:
+        if model not in (*facts.models, *facts.rivals):
+            raise UnknownNameError("model of this run", model, (*facts.models, *facts.rivals))
+        return model
+    if not facts.models:
+        raise UserError("this run has naive rivals only", value=facts.run_id, fix="name one: --model last_value")
+    own = board.filter(~pl.col("is_rival")).group_by("model", maintain_order=True).agg(pl.col("rank").mean())
+    return str(own.sort("rank", maintain_order=True)["model"][0])
+
+
+def _recipe(manifest: Mapping[str, object], name: str) -> Mapping[str, object]:
+    models = _mapping(manifest.get("experiment")).get("models")
+    found = [one for one in models if isinstance(one, dict)] if isinstance(models, list) else []
+    return next(one for one in found if one.get("name") == name)
+
+
+def _head(facts: Facts, recipe: Mapping[str, object]) -> str:
+    made = facts.finished_at or facts.started_at
+    name = text(recipe["name"])
+    return f"# Model card: {name} in {text(facts.name)}\n\nCreated {text(made)} by run `{facts.run_id}`."
+
+
+def _question(facts: Facts) -> Iterator[str]:
+    if facts.question:
+        yield text(facts.question)
+    steps = ", ".join(map(str, facts.horizons))
+    yield bullets(
+        f"target: {facts.target}",
+        f"truth: {facts.outcome_rule} release",
+        f"horizons: {steps} target periods after the one that contains the origin",
+        f"scored origins: {facts.first_scored} to {facts.last_scored} ({facts.zone})",
+        f"cost of an error: {facts.kpi}" if facts.kpi else "",
+    )
+
+
+def _model(manifest: Mapping[str, object], recipe: Mapping[str, object], facts: Facts) -> Iterator[str]:
+    yield bullets(
+        f"kind: {recipe.get('kind')}",
+        f"forecasts the {recipe.get('functional')}" if recipe.get("functional") else "",
+        f"answers of the source: {recipe.get('source')}" if recipe.get("source") else "",
+        f"own code: {recipe.get('code')}" if recipe.get("code") else "",
+        f"where it fails or abstains: {recipe.get('fallback')}" if recipe.get("fallback") else "",
+    )
+    params = recipe.get("params")
+    if isinstance(params, list) and params:
+        yield grid(["parameter", "value"], [(name, value) for name, value in params])
+    blocks = _mapping(manifest.get("experiment")).get("features")
+    seen = recipe.get("features")
+    if isinstance(blocks, list) and isinstance(seen, list) and seen:
+        chosen = [block for block in blocks if isinstance(block, dict) and block.get("name") in seen]
+        yield grid(["feature block", "series", "transform", "columns"], [_block(block) for block in chosen])
+    steps = recipe.get("steps")
+    if isinstance(steps, list) and steps:
+        yield "Steps: " + ", ".join(text(step.get("kind")) for step in steps if isinstance(step, dict))
+    if recipe.get("name") in facts.on_revised_data:
+        yield text(f"{ON_REVISED_DATA[0].upper()}{ON_REVISED_DATA[1:]}.")
+    if recipe.get("name") in facts.on_latest_rows:
+        yield text(f"{ON_LATEST_ROWS[0].upper()}{ON_LATEST_ROWS[1:]}.")
+
+
+def _block(block: Mapping[str, object]) -> list[object]:
+    transform = _mapping(block.get("transform"))
+    columns = [f"{name} {block[name]}" for name in (*BLOCK, "known_ahead", "calendar") if block.get(name)]
+    columns += ["age"] if block.get("age") else []
+    return [block.get("name"), block.get("series") or "the target", transform.get("kind"), "; ".join(columns)]
+
+
+def _training(run: Run, facts: Facts, recipe: Mapping[str, object]) -> Iterator[str]:
+    training = _mapping(_mapping(run.manifest.get("experiment")).get("training"))
+    rolling = training.get("rolling")
+    rows = run.origins().filter("scored")
+    trained = run.forecasts().filter((pl.col("model") == recipe["name"]) & pl.col("trained_at").is_not_null())
+    fitted = [str(moment) for moment in trained["trained_at"].unique().sort()]
+    span = f"{fitted[0]} to {fitted[-1]}" if fitted else ""
+    periods = sorted(rows["target_periods"].to_list())
+    yield bullets(
+        f"window: the newest {rolling} target periods" if rolling else "window: expanding, everything matured",
+        f"refitted every {recipe.get('refit_every') or training.get('refit_every')} origins",
+        f"fitted at origins {span} (UTC)" if span else "nothing is fitted",
+        f"at least {training.get('minimum')} distinct matured target periods, else it abstains",
+        f"matured target periods at the scored origins: {periods[0]} to {periods[-1]}" if periods else "",
+        f"last scored origin: {facts.last_scored}",
+    )
+
+
+def _data(run: Run, facts: Facts) -> Iterator[str]:
+    head = ["series", "role", "observed", "by rule", "assumed", "pseudo real time", "known through", "licence"]
+    shares = ("observed", "rule", "assumed", "pseudo_real_time")
+    yield grid(
+        head,
+        [
+            [
+                one["series_id"],
+                one["role"],
+                *(share(one[name]) for name in shares),
+                one["known_through"],
+                one["licence"],
+            ]
+            for one in run.inputs().sort("role", "series_id", descending=[True, False]).iter_rows(named=True)
+        ],
+    )
+    yield "Shares are of periods, by how the date of their earliest value is known."
+    if facts.datasets:
+        keys = ("name", "title", "origin", "licence", "attribution")
+        yield grid(keys, [[one.get(key, "") for key in keys] for one in facts.datasets])
+    yield bullets(f"change file: {facts.archive.get('change_file')}", *(_batch(one) for one in _batches(run.manifest)))
+
+
+def _batch(batch: Mapping[str, object]) -> str:
+    return (
+        f"batch {batch.get('batch')}: {batch.get('source')}, {batch.get('rows_in')} rows, sha256 {batch.get('sha256')}"
+    )
+
+
+def _batches(manifest: Mapping[str, object]) -> list[Mapping[str, object]]:
+    found = manifest.get("batches")
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _search(recipe: Mapping[str, object]) -> Iterator[str]:
+    space = recipe.get("search")
+    if not space:
+        yield "No hyperparameters were searched in this run; those above were fixed beforehand."
+        return
+    rows = [(key, value) for key, value in _mapping(space).items()] or [("space", space)]
+    yield grid(["searched", "how"], rows)
+
+
+def _scores(board: pl.DataFrame, facts: Facts, name: str) -> Iterator[str]:
+    head = ["h", "rank", facts.primary, "best rival", "its value", "skill", "p", "verdict", "n", "by reference"]
+    mine = board.filter(pl.col("model") == name).sort("horizon")
+    yield grid(
+        head,
+        [
+            [
+                one["horizon"], one["rank"], number(one["value"]), one["best_rival"], number(one["best_rival_value"]),
+                skill(one["skill"]), p_value(one["p_better_than_naive"]), one["verdict"], one["n"], one["n_reference"],
+            ]
+            for one in mine.iter_rows(named=True)
+        ],
+    )  # fmt: skip
+    yield "Skill is against the best naive rival, known only afterwards; p is the largest over all naive rivals."
+
+
+def _uncertainty(run: Run, board: pl.DataFrame, name: str) -> Iterator[str]:
+    mine = run.against_rivals().filter(pl.col("model") == name).sort("horizon", "rival")
+    if mine.height:
+        yield grid(
+            ["h", "rival", "ratio", "Diebold-Mariano", "p (one-sided)", "origins", "instead"],
+            [
+                [
+                    one["horizon"], one["rival"], number(one["ratio"]), number(one["dm_statistic"]),
+                    p_value(one["p_value"]), one["n_origins"], one["fallback"] or "",
+                ]
+                for one in mine.iter_rows(named=True)
+            ],
+        )  # fmt: skip
+    thirds = run.scores().filter(
+        (pl.col("model") == name) & pl.col("series_id").is_null() & pl.col("stretch").is_not_null()
+    )
+    if thirds.height:
+        metric = str(board["metric"][0])
+        shown = [
+            [one["horizon"], one["stretch"], number(one.get(metric)), one["n"]] for one in thirds.iter_rows(named=True)
+        ]
+        yield grid(["h", "third of the scored origins", metric, "n"], shown)
+
+
+def _limits(facts: Facts, board: pl.DataFrame, name: str) -> Iterator[str]:
+    verdicts = board.filter(pl.col("model") == name)["verdict"].to_list()
+    yield (
+        bullets(
+            PSEUDO_REAL_TIME if facts.pseudo_real_time else "",
+            "better than naive is shown at no horizon" if "better than naive" not in verdicts else "",
+            "its data cut-off is unknown: differences at short horizons measure information"
+            if name in facts.unknown_cutoff
+            else "",
+            *(f"warning: {warned} ({cells} cells)" for warned, cells in facts.warnings.get(name, {}).items()),
+            *(note for note in facts.functional_notes if note.startswith(f"{name} ")),
+        )
+        or "None besides the following."
+    )
+    yield "Not provable by anything in this run:"
+    yield bullets(*NOT_PROVABLE)
+
+
+def _again(run: Run, facts: Facts) -> Iterator[str]:
+    version = str(facts.code.get("version") or "outside a checkout")
+    yield f"```console\n$ harness reproduce {run.id}\n$ harness verify\n$ harness lineage {run.id}\n```"
+    dirty = "+changes" in version
+    main = [name for name in ("polars", "numpy", "scipy", "lightgbm", "statsmodels") if name in facts.packages]
+    computed = ", ".join(str(facts.platform.get(name)) for name in ("machine", "libc", "python"))
+    yield bullets(
+        f"code: {version}" + (", with the differences kept in code.diff beside the run" if dirty else ""),
+        f"code hash: {facts.code.get('hash')}",
+        "packages: " + ", ".join(f"{name} {facts.packages[name]}" for name in main),
+        f"numeric platform (machine, libc, Python): {computed}",
+        f"peak memory: {megabytes(facts.measured.get('peak_memory_bytes'))}",
+    )
+
+
+def bullets(*lines: str) -> str:
+    """A Markdown list of those lines that say something, escaped."""
+    return "\n".join(f"- {text(line)}" for line in lines if line)
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}

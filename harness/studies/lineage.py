@@ -1,0 +1,408 @@
+"""Where a number came from: back from a run, or from one forecast, to the raw files; nothing is run again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import numpy as np
+import polars as pl
+
+from harness.backtest.design import build_design, columns_of
+from harness.backtest.keys import blocks_of, recipe_identity
+from harness.backtest.splits import Plan, build_plan, training_set
+from harness.core.errors import UnknownNameError, UserError
+from harness.core.frames import UTC_INSTANT
+from harness.core.recipe import Recipe
+from harness.core.time import NEVER, instant, local_day, micros, period_end
+from harness.data.archive import Archive
+from harness.data.replay import Replay
+from harness.forecast.catalog import entry_for
+from harness.forecast.features import feature_names
+from harness.record.cells import read_cell
+from harness.record.home import Home
+from harness.record.platform import code_hash
+from harness.record.runs import read_table
+from harness.studies.made_of import Published, feature_sources, history_sources, outcome_sources
+from harness.studies.plain_cells import plain_series
+from harness.studies.plain_rows import plain_rows
+from harness.studies.recorded import Recorded
+
+OTHER_CODE = "derived with other code than the run was made with: training rows and feature values may not be its own"
+ADJUSTED = "levels of series with price events enter as adjusted by the events announced by the origin; shown as stated"
+NO_ARCHIVE = "the archive has moved on or is not here: which batch stated a value is not told"
+VALUES = pl.Schema(
+    {
+        "of": pl.String(),
+        "series_id": pl.String(),
+        "period": pl.Date(),
+        "value": pl.Float64(),
+        "published_at": UTC_INSTANT,
+        "availability": pl.String(),
+        "value_known_at": UTC_INSTANT,
+        "batch": pl.Int32(),
+    }
+)
+BATCHES = pl.Schema(
+    {
+        "batch": pl.Int32(),
+        "kind": pl.String(),
+        "source": pl.String(),
+        "sha256": pl.String(),
+        "rows_in": pl.Int64(),
+        "kept": pl.Int64(),
+        "set_aside": pl.Int64(),
+        "ingested": pl.String(),
+        "raw_file": pl.String(),
+        "raw_sha256": pl.String(),
+        "raw_kept": pl.Boolean(),
+        "cleaning": pl.String(),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lineage:
+    """What something was made of.
+
+    Attributes:
+        run_id: the run.
+        facts: by section (forecast, outcome, cell, fit, issue, archive, code), in the order of going back.
+        tables: `models` of a run; `features`, `values`, `issue` of a forecast; `batches`, and what cleaning recorded.
+        notes: what could not be told, or only with a reservation.
+    """
+
+    run_id: str
+    facts: Mapping[str, Mapping[str, object]]
+    tables: Mapping[str, pl.DataFrame]
+    notes: tuple[str, ...] = ()
+
+    def table(self, name: str) -> pl.DataFrame:
+        """One table by name.
+
+        Raises:
+            UserError: there is no such table.
+        """
+        if name not in self.tables:
+            raise UnknownNameError("table of this lineage", name, self.tables)
+        return self.tables[name]
+
+
+@dataclass(frozen=True, slots=True)
+class AskedForecast:
+    """One forecast as a user names it.
+
+    Attributes:
+        series: stored or bare id, or the beginning of one.
+        origin: an instant, a day in the target's zone, or the beginning of either as text.
+        horizon: target periods ahead.
+        model: "" = the best of those that are no rivals at this horizon.
+    """
+
+    series: str
+    origin: str | date | datetime
+    horizon: int
+    model: str = ""
+
+
+def run_lineage(run: Recorded, home: Home, archive: Archive | None = None) -> Lineage:
+    """From a run to its cells and fits, its change file, the batches behind it, and their raw files."""
+    cells = run.part("cells")
+    rows = []
+    for recipe in run.experiment.models:
+        keys = cells.get(recipe.name)
+        found = [read_cell(home.cells, key) for key in keys] if isinstance(keys, list) else []
+        fits = sorted({str(cell.facts["fit_key"]) for cell in found if cell is not None and cell.facts.get("fit_key")})
+        stored = sum((home.fits / key).is_dir() for key in fits)
+        rows.append((recipe.name, recipe.kind, len(found), sum(cell is not None for cell in found), len(fits), stored))
+    names = ["model", "kind", "cells", "cells_kept", "fits", "fits_kept"]
+    batches = _batches(run, home, None)
+    tables = {"models": pl.DataFrame(rows, schema=names, orient="row"), "batches": batches}
+    notes = [] if batches.height else ["the run recorded no batches: it was made from a change file alone"]
+    return Lineage(run.files.run_id, _ends(run), tables | _cleaned(home, archive, batches), tuple(notes))
+
+
+def forecast_lineage(run: Recorded, home: Home, asked: AskedForecast, archive: Archive | None = None) -> Lineage:
+    """From one forecast to its cell and fit, the published values it was made of, their batches and raw files.
+
+    Feature values and training rows are looked up in the frozen rows of the run's plan, built anew; no model runs.
+
+    Raises:
+        UnknownNameError: the run has no such series, origin, horizon or model.
+        UserError: a name that fits several.
+    """
+    forecasts = read_table(run.files, "forecasts")
+    plan = build_plan(run.experiment, run.changes)
+    series = _named("series of this run", asked.series, plan.experiment.target.series)
+    moment = _origin(asked.origin, forecasts["origin"].unique().sort().to_list(), plan.experiment.origins.zone)
+    if asked.horizon not in plan.experiment.horizons:
+        raise UnknownNameError("horizon", str(asked.horizon), [str(step) for step in plan.experiment.horizons])
+    recipe = _recipe(run, plan, asked)
+    row = (pl.col("model") == recipe.name) & (pl.col("series_id") == series) & (pl.col("origin") == moment)
+    row &= (pl.col("horizon") == asked.horizon) & pl.col("quantile").is_null()
+    mine = forecasts.filter(row)
+    if not mine.height:
+        raise UserError("this was not asked of the model", value=f"{recipe.name}, {series}, {moment.isoformat()}")
+    place = (
+        plan.instants.index(moment),
+        plan.experiment.target.series.index(series),
+        plan.experiment.horizons.index(asked.horizon),
+    )
+    outcome = read_table(run.files, "errors").filter(row).row(0, named=True)
+    trace = _Trace(run, home, plan, recipe, place)
+    facts: dict[str, Mapping[str, object]] = {
+        "forecast": mine.select(pl.exclude("run_id", "quantile")).row(0, named=True),
+        "outcome": {name: outcome[name] for name in OUTCOME},
+        "cell": trace.cell(),
+        "fit": trace.fit(),
+    }
+    values = list(trace.values(outcome["outcome_published_at"]))
+    issue = trace.issue()
+    known = _known_batches(home, archive, values)
+    tables = {"features": trace.features(), "values": _values(values, known), "issue": issue}
+    used = {number for number in known.values() if number} | _issue_batches(home, archive, issue)
+    batches = _batches(run, home, used or None)
+    notes = trace.notes() + ([] if known or not values else [NO_ARCHIVE])
+    answered = mine["answered_by"][0]
+    if answered not in (None, recipe.name):
+        notes.append(f"{answered} answered in place of {recipe.name}: ask for --model {answered} to follow its number")
+    facts = {name: told for name, told in facts.items() if told} | _ends(run)
+    return Lineage(
+        run.files.run_id, facts, tables | {"batches": batches} | _cleaned(home, archive, batches), tuple(notes)
+    )
+
+
+OUTCOME = (
+    "outcome", "outcome_status", "outcome_release", "outcome_published_at", "hindsight", "immature", "error",
+)  # fmt: skip
+
+
+class _Trace:
+    """One asked row on its way back."""
+
+    def __init__(self, run: Recorded, home: Home, plan: Plan, recipe: Recipe, place: tuple[int, int, int]) -> None:
+        self.run, self.home, self.plan, self.recipe, self.place = run, home, plan, recipe, place
+        self.identity = recipe_identity(recipe, plan.experiment)
+        self.data = plain_series(run.changes, plan.inputs)
+        keys = run.part("cells").get(recipe.name)
+        self.key = str(keys[place[0] - plan.first_issued]) if isinstance(keys, list) else ""
+        self.stored = read_cell(home.cells, self.key) if self.key else None
+
+    def cell(self) -> dict[str, object]:
+        sums = self.run.part("cell_checksums").get(self.recipe.name)
+        promised = sums[self.place[0] - self.plan.first_issued] if isinstance(sums, list) else ""
+        found = self.stored
+        state = "gone" if found is None else "as recorded" if found.checksum == promised else "NOT the one recorded"
+        return {"key": self.key, "checksum": promised, "stored": state, "recipe": self.identity.text}
+
+    def fit(self) -> dict[str, object]:
+        """The fit that answered: key, seed, refit origin, and its training rows."""
+        if not entry_for(self.recipe.kind).fitted:
+            return {}
+        plan, (origin, _, horizon) = self.plan, self.place
+        refit = plan.refit_origin(origin, self.identity.cadence)
+        told: dict[str, object] = {"refit_origin": plan.instants[refit], "kind": self.recipe.kind}
+        if self.stored is not None:
+            told |= {name: self.stored.facts[name] for name in ("fit_key", "seed") if name in self.stored.facts}
+            if told.get("fit_key"):
+                told["fit_kept"] = (self.home.fits / str(told["fit_key"])).is_dir()
+        experiment = plan.experiment
+        replay = Replay(
+            self.run.changes,
+            plan.inputs,
+            latency=experiment.origins.latency,
+            exclude_hindsight=experiment.exclude_hindsight,
+        )
+        replay.advance(plan.instants[refit])
+        chosen = training_set(plan, refit, horizon, replay.snapshot(experiment.target))
+        told["matured_rows"], told["target_periods"] = len(chosen.origins), chosen.periods
+        if len(chosen.origins):
+            told["first_pseudo_origin"] = plan.instants[int(chosen.origins.min())]
+            told["last_pseudo_origin"] = plan.instants[int(chosen.origins.max())]
+            told |= self._labels(chosen.series, chosen.requests)
+        told["learns_from"] = "frozen feature rows" if self.recipe.features else "the history known at the refit origin"
+        return told
+
+    def _labels(self, series: np.ndarray, requests: np.ndarray) -> dict[str, object]:
+        table = self.plan.outcomes
+        releases, counts = np.unique(table.release[series, requests], return_counts=True)
+        matured = table.matured_at[series, requests]
+        matured = matured[matured != NEVER]
+        told: dict[str, object] = {
+            "label_releases": ", ".join(f"{n} of release {k}" for k, n in zip(releases, counts, strict=True)),
+            "labels_by_hindsight": int(table.hindsight[series, requests].sum()),
+        }
+        if len(matured):
+            told["last_label_published"] = instant(int(matured.max()))
+        return told
+
+    def features(self) -> pl.DataFrame:
+        """Columns and values of the asked row as the model was given them, and by the plain definition again."""
+        blocks = blocks_of(self.recipe, self.plan.experiment)
+        names = feature_names(blocks)
+        if not names:
+            return pl.DataFrame(schema={"column": pl.String(), "value": pl.Float64(), "derived_again": pl.Float64()})
+        origin, series, horizon = self.place
+        design = build_design(self.plan, self.run.changes, last=origin)
+        row = design[origin, series, horizon][columns_of(blocks, self.plan.experiment.features)]
+        again = np.array(plain_rows(self.plan, self.data, origin, series)[horizon])
+        plain = dict(zip(_plain_names(self.plan), again, strict=True))
+        frame = pl.DataFrame({"column": names, "value": row, "derived_again": [plain[name] for name in names]})
+        return frame.with_columns(pl.col("value", "derived_again").fill_nan(None))
+
+    def values(self, released: datetime | None) -> Iterable[Published]:
+        """Published values behind the features (or the history, where there are none) and behind the outcome."""
+        if self.recipe.features:
+            yield from feature_sources(self.plan, self.run.changes, self.data, self.place, self.recipe.features)
+        elif not self.recipe.source:
+            yield from history_sources(self.plan, self.run.changes, self.data, self.place)
+        if released is not None:
+            yield from outcome_sources(self.plan, self.run.changes, self.data, self.place, micros(released))
+
+    def issue(self) -> pl.DataFrame:
+        """The newest path an external had issued by the origin."""
+        table, changes = self.run.changes.forecasts, self.run.changes
+        name = self.plan.experiment.target.series[self.place[1]]
+        mine = table.filter(
+            (pl.col("source") == self.recipe.source)
+            & (pl.col("code") == changes.codes[name])
+            & (pl.col("issued") <= int(self.plan.known[self.place[0]]))
+        )
+        mine = mine.filter(pl.col("issued") == pl.col("issued").max()).sort("period", "quantile")
+        parsed = changes.series[name].parsed
+        return mine.select(
+            "source",
+            pl.lit(name).alias("series_id"),
+            pl.col("issued").cast(UTC_INSTANT).alias("issued_at"),
+            pl.col("cutoff").cast(UTC_INSTANT).alias("data_cutoff"),
+            pl.Series("period", [period_end(parsed, int(one)) for one in mine["period"]], dtype=pl.Date),
+            "quantile",
+            "value",
+        )
+
+    def notes(self) -> list[str]:
+        """Reservations about what was looked up."""
+        said = []
+        if self.run.part("code").get("hash") != code_hash():
+            said.append(OTHER_CODE)
+        codes = {self.run.changes.codes[name] for name in self.plan.inputs}
+        if codes & set(self.run.changes.events.code.tolist()):
+            said.append(ADJUSTED)
+        return said
+
+
+def _plain_names(plan: Plan) -> list[str]:
+    return [column for block in plan.experiment.features for column in block.columns()]
+
+
+def _ends(run: Recorded) -> dict[str, Mapping[str, object]]:
+    archive, code = run.part("archive"), run.part("code")
+    return {
+        "archive": {"change_file": archive.get("change_file"), "state": archive.get("state")},
+        "code": {"version": code.get("version"), "hash": code.get("hash")},
+    }
+
+
+def _recipe(run: Recorded, plan: Plan, asked: AskedForecast) -> Recipe:
+    by_name = {recipe.name: recipe for recipe in plan.experiment.models}
+    if asked.model:
+        if asked.model not in by_name:
+            raise UnknownNameError("model of this run", asked.model, by_name)
+        return by_name[asked.model]
+    board = read_table(run.files, "leaderboard").filter(pl.col("horizon") == asked.horizon).sort("rank")
+    own = board.filter(~pl.col("is_rival"))["model"].to_list() or board["model"].to_list()
+    return by_name[own[0]]
+
+
+def _named(kind: str, name: str, known: Sequence[str]) -> str:
+    """A stored id by itself, by its bare name, or by the beginning of either."""
+    for fits in (
+        [one for one in known if name in (one, one.rpartition("/")[2])],
+        [one for one in known if name and (one.startswith(name) or one.rpartition("/")[2].startswith(name))],
+    ):
+        if len(fits) == 1:
+            return fits[0]
+        if fits:
+            raise UserError(f"several fit this {kind}", value=repr(name), fix=f"one of {', '.join(fits[:20])}")
+    raise UnknownNameError(kind, name, known)
+
+
+def _origin(asked: str | date | datetime, known: Sequence[datetime], zone: str) -> datetime:
+    """An origin by its instant, its day in the target's zone, or the beginning of either."""
+    if isinstance(asked, datetime):
+        asked = instant(micros(asked)).isoformat()
+    text = asked.isoformat() if isinstance(asked, date) else asked.strip().replace(" ", "T").replace("Z", "+00:00")
+    forms = {moment: (moment.isoformat(), local_day(moment, zone).isoformat()) for moment in known}
+    for fits in (
+        [moment for moment, names in forms.items() if text in names],
+        [moment for moment, names in forms.items() if text and names[1].startswith(text)],
+        [moment for moment, names in forms.items() if text and names[0].startswith(text)],
+    ):
+        if len(fits) == 1:
+            return fits[0]
+        if fits:
+            listed = ", ".join(forms[moment][0] for moment in fits[:12])
+            raise UserError("several origins fit", value=repr(text), fix=f"one of {listed}")
+    raise UnknownNameError("origin", text, [names[1] for names in forms.values()])
+
+
+def _here(home: Home, archive: Archive | None) -> Archive | None:
+    """The archive, where it is there; newer batches in it do no harm: a value is found by its own instant."""
+    if archive is None and home.archive.exists():
+        archive = Archive.open(home.archive, read_only=True)
+    return archive
+
+
+def _known_batches(home: Home, archive: Archive | None, values: Sequence[Published]) -> dict[tuple[str, int, int], int]:
+    there = _here(home, archive)
+    cells = {(one.series_id, one.ordinal, one.stated.published) for one in values}
+    return {} if there is None else there.batches_of_cells(sorted(cells))
+
+
+def _issue_batches(home: Home, archive: Archive | None, issue: pl.DataFrame) -> set[int]:
+    there = _here(home, archive)
+    if there is None or not issue.height:
+        return set()
+    row = issue.row(0, named=True)
+    return set(there.batches_of_issue(row["source"], row["series_id"], micros(row["issued_at"])))
+
+
+def _values(values: Sequence[Published], batches: Mapping[tuple[str, int, int], int]) -> pl.DataFrame:
+    def moment(at: int) -> datetime | None:
+        return None if at == NEVER else instant(at)
+
+    rows = [
+        (
+            one.of,
+            one.series_id,
+            one.period,
+            one.stated.value,
+            instant(one.stated.published),
+            one.availability,
+            moment(one.stated.vintage),
+            batches.get((one.series_id, one.ordinal, one.stated.published)),
+        )
+        for one in values
+    ]
+    return pl.DataFrame(rows, schema=VALUES, orient="row")
+
+
+def _batches(run: Recorded, home: Home, used: set[int] | None) -> pl.DataFrame:
+    """Recorded batches (None = all of the run's), one row per raw file; a batch of none has one row without."""
+    recorded = run.manifest.get("batches")
+    kept = {path.name.partition(".")[0] for path in home.raw.iterdir()} if home.raw.is_dir() else set()
+    rows = []
+    for batch in recorded if isinstance(recorded, list) else []:
+        if used is not None and batch["batch"] not in used:
+            continue
+        for raw in batch["raw"] or [{"name": None, "sha256": None}]:
+            here = None if raw["sha256"] is None else raw["sha256"] in kept
+            own = {name: batch.get(name) for name in BATCHES.names()}
+            rows.append({**own, "raw_file": raw["name"], "raw_sha256": raw["sha256"], "raw_kept": here})
+    return pl.DataFrame(rows, schema=BATCHES)
+
+
+def _cleaned(home: Home, archive: Archive | None, batches: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    there = _here(home, archive)
+    return {} if there is None else there.cleaning_of(batches["batch"].unique().to_list())

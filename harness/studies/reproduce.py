@@ -1,0 +1,160 @@
+"""Derive a recorded run again, from its experiment and archive state alone, and compare it with the record."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import polars as pl
+
+from harness.backtest.assemble import assemble
+from harness.backtest.keys import run_id
+from harness.backtest.runner import Place, Progress, board_of, cells_of, checksums, engine_for, with_rivals
+from harness.backtest.splits import build_plan
+from harness.core.errors import UnknownNameError
+from harness.core.recipe import Experiment, Recipe
+from harness.record.home import Home
+from harness.record.platform import platform_differences
+from harness.record.runs import read_table
+from harness.studies.compare import ABSOLUTE, RELATIVE, TableDifference, farthest, table_differences
+from harness.studies.recorded import Recorded, UserCode, refuse_other_code
+
+OF_MODELS = ("forecasts", "errors", "scores", "against_rivals")
+"""Tables whose rows of one model do not depend on which other models were run."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reproduction:
+    """What came of deriving a run again.
+
+    Attributes:
+        run_id, name: the run.
+        models: models that were run again.
+        platform: in what the numeric platform differs from the recorded one; () = every bit was compared.
+        compared: rows per table that were compared.
+        cells: cells whose checksums were compared; 0 on another platform.
+        differences: where record and derivation differ.
+        farthest: largest relative distance of any two numbers.
+        seconds: what it took.
+    """
+
+    run_id: str
+    name: str
+    models: tuple[str, ...]
+    platform: tuple[str, ...]
+    compared: Mapping[str, int]
+    cells: int
+    differences: tuple[TableDifference, ...]
+    farthest: float
+    seconds: float
+
+    @property
+    def reproduced(self) -> bool:
+        """Whether everything compared is the same: bit for bit, or within the tolerances on another platform."""
+        return not self.differences
+
+    @property
+    def exact(self) -> bool:
+        """Whether bits were compared, not tolerances."""
+        return not self.platform
+
+    @property
+    def tolerance(self) -> tuple[float, float]:
+        """Relative and absolute tolerance numbers were compared with."""
+        return (0.0, 0.0) if self.exact else (RELATIVE, ABSOLUTE)
+
+
+def reproduce(
+    run: Recorded,
+    user_code: UserCode,
+    *,
+    models: Iterable[str] | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Reproduction:
+    """Derive a run again in a home of its own, so that no stored cell and no stored fit is used.
+
+    Args:
+        run: the record.
+        user_code: hashes a user's class, to see whether its files are those recorded.
+        models: models to run again, besides the rivals and the models that stand in for them; None = all.
+        workers: worker processes; None = as many as the cores allow.
+        progress: called with (cells done, cells in all).
+
+    Raises:
+        UserError: code, packages or a user's files are not those recorded.
+        DamagedError: a table of the record is damaged.
+        UnknownNameError: the run has no such model.
+    """
+    began = time.perf_counter()
+    refuse_other_code(run, user_code)
+    chosen = _chosen(run.experiment, models)
+    plan = build_plan(with_rivals(replace(run.experiment, models=chosen)), run.changes)
+    with tempfile.TemporaryDirectory(prefix="harness-reproduce-") as folder:
+        place = Place(run.changes.folder, Home(Path(folder)), Path(folder) / "work")
+        board = board_of(plan.experiment)
+        keys, cells = cells_of(plan, board, place, engine_for(plan.experiment, workers), progress=progress)
+    found = assemble(plan, run.changes, cells, run.files.run_id).frames
+    platform = tuple(platform_differences(run.part("platform")))
+    names = tuple(recipe.name for recipe in plan.experiment.models)
+    pairs = _pairs(run, found, None if models is None else names)
+    wrong = [one for name, (old, new) in pairs.items() for one in table_differences(name, old, new, exact=not platform)]
+    if models is None and run_id(plan.experiment, run.changes) != run.files.run_id:
+        wrong.append(TableDifference("run", "", "id", run.files.run_id, run_id(plan.experiment, run.changes), 1))
+    if not platform:
+        wrong += [*_cells(run, "cells", keys), *_cells(run, "cell_checksums", checksums(cells))]
+    alike = [pair for pair in pairs.values() if pair[0].schema == pair[1].schema and pair[0].height == pair[1].height]
+    return Reproduction(
+        run.files.run_id,
+        plan.experiment.name,
+        names,
+        platform,
+        {name: old.height for name, (old, _) in pairs.items()},
+        0 if platform else sum(len(mine) for mine in keys.values()),
+        tuple(wrong),
+        max((farthest(*pair) for pair in alike), default=0.0),
+        time.perf_counter() - began,
+    )
+
+
+def _chosen(experiment: Experiment, names: Iterable[str] | None) -> tuple[Recipe, ...]:
+    """The models to run again: those named, and those that answer in their place."""
+    if names is None:
+        return experiment.models
+    by_name, wanted = {recipe.name: recipe for recipe in experiment.models}, set[str]()
+    for name in names:
+        if name not in by_name:
+            raise UnknownNameError("model of this run", name, by_name)
+        chain = name
+        while chain and chain not in wanted:
+            wanted.add(chain)
+            chain = by_name[chain].fallback
+    return tuple(recipe for recipe in experiment.models if recipe.rival or recipe.name in wanted)
+
+
+def _pairs(
+    run: Recorded, found: Mapping[str, pl.DataFrame], names: Sequence[str] | None
+) -> dict[str, tuple[pl.DataFrame, pl.DataFrame]]:
+    """Recorded and derived tables, of some models only where not all were run again."""
+    if names is None:
+        return {name: (read_table(run.files, name), table) for name, table in found.items()}
+    kept = pl.col("model").is_in(list(names))
+    return {name: (read_table(run.files, name).filter(kept), found[name]) for name in OF_MODELS}
+
+
+def _cells(run: Recorded, what: str, found: Mapping[str, Sequence[str]]) -> list[TableDifference]:
+    """Models whose cells are not those recorded, by key or by checksum."""
+    recorded, wrong = run.part(what), []
+    for name, mine in found.items():
+        old = recorded.get(name)
+        pairs = list(zip(old, mine, strict=False)) if isinstance(old, list) else []
+        differ = [place for place, (one, other) in enumerate(pairs) if one != other]
+        if differ:
+            one, other = pairs[differ[0]]
+            wrong.append(TableDifference(what, f"model {name}, origin {differ[0]}", "", one, other, len(differ)))
+        elif len(pairs) != len(mine):
+            wrong.append(TableDifference(what, f"model {name}", "number", str(len(pairs)), str(len(mine)), 1))
+    return wrong
