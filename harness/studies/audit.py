@@ -29,8 +29,6 @@ from harness.studies.scramble import Ground, unaltered
 from harness.studies.verdict import FAILED, NOT_PROVABLE, NOT_SHOWN, PASSED, Check, Verdict, findings_frame, worst
 
 SAMPLED = 5
-CELLS = 40
-"""What the default audit may cost at most, in cells of every model, where a run has fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +130,7 @@ def audit(
     checks: list[Check] = []
     with tempfile.TemporaryDirectory(prefix="harness-audit-") as folder:
         ground = _grounded(Ground(plan, changes, board), Path(folder))
-        work = Work(ground, origins, workers, _places(plan.experiment, home), say or (lambda _: None))
+        work = Work(ground, origins, workers, _places(plan.experiment, home), home.cells, say or (lambda _: None))
         wanted = _wanted(asked, plan, change_folder, home)
         for name, price, _ in wanted:
             work.say(f"{name}: costs about as much as {price:.1f} runs of this experiment")

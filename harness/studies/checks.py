@@ -11,16 +11,18 @@ import polars as pl
 
 from harness.backtest.design import build_design
 from harness.backtest.engine import ONE_THREAD
+from harness.backtest.keys import cell_keys
 from harness.backtest.splits import Plan
 from harness.core.time import local_day
 from harness.data.adjusted import looks_adjusted
 from harness.data.changes import ChangeFile
+from harness.record.cells import read_cell
 from harness.studies import control as controls
 from harness.studies import isolation
 from harness.studies.children import Places
 from harness.studies.facts import facts
 from harness.studies.pinned import outcomes
-from harness.studies.pipeline import Board, Passage, design_for, passage
+from harness.studies.pipeline import Board, Passage, design_for, evidence, otherwise, passage
 from harness.studies.scramble import HOW, RAW, Ground, Scrambled, frozen, said, scramble
 from harness.studies.verdict import FAILED, NOT_SHOWN, PASSED, Check, Finding
 
@@ -36,6 +38,7 @@ class Work:
         origins: indices of the sampled origins, ascending.
         workers: worker processes.
         places: what users' classes may not see.
+        cells: where the cells of runs are stored.
         say: told in words what is being done.
         bases: the true hand-overs at the sampled origins.
     """
@@ -44,6 +47,7 @@ class Work:
     origins: list[int]
     workers: int
     places: Places
+    cells: Path
     say: Say
     bases: list[Passage] = field(default_factory=list)
 
@@ -72,10 +76,13 @@ def scramble_check(work: Work) -> Iterator[Check]:
     )
     nothing = not any(sum(one.touched.values()) for one in results)
     silent = tuple(_silent(work))
+    stored, told = _stored(work)
+    findings += stored
     verdict = FAILED if findings else NOT_SHOWN if nothing or refused or silent else PASSED
     cells = len(work.bases) + sum(one.cells for one in results)
     sentence = said(results, ground.plan)
     sentence += f"; {_differs(findings)}" + ("; the raw batches could not be read again" if refused else "")
+    sentence += f"; {told} stored cells of the run are {'those' if not stored else 'NOT all those'}" if told else ""
     if silent:
         names = ", ".join(one.model for one in silent)
         sentence += f"; {names} failed at every sampled origin, so of its forecasts nothing is shown"
@@ -87,6 +94,20 @@ def scramble_check(work: Work) -> Iterator[Check]:
         (("scramble", _touched(results, ground.plan)),),
         cells,
     )
+
+
+def _stored(work: Work) -> tuple[tuple[Finding, ...], int]:
+    """The run's own cells at the sampled origins, where it was run, against what was handed over here; how many."""
+    ground, findings, count = work.ground, list[Finding](), 0
+    for base in work.bases:
+        for recipe, identity in ground.board:
+            key = cell_keys(identity, ground.plan, ground.changes, [base.origin], "cell")[0]
+            cell = read_cell(work.cells, key)
+            if cell is not None:
+                count += 1
+                found = otherwise(base, recipe.name, cell, ground.plan)
+                findings += evidence(ground.plan, ground.board, "scramble", "stored cell of the run", found)
+    return tuple(findings), count
 
 
 def _silent(work: Work) -> Iterator[Finding]:
@@ -202,6 +223,10 @@ def isolation_check(work: Work) -> Iterator[Check]:
     ground = work.ground
     work.say("isolation: every origin in a fresh process")
     findings = isolation.alone(ground, work.bases, processes=work.workers)
+    work.say("isolation: walking on between refits")
+    last = work.bases[-1].origin
+    walked, cells = isolation.walked_on(ground, work.bases, design_for(ground.plan, ground.changes, ground.board, last))
+    findings += walked
     questions = [question for base in work.bases for question in base.questions]
     theirs = [question for question in questions if isolation.users_code(question.recipe)]
     ours = [question for question in questions if not isolation.users_code(question.recipe)]
@@ -214,13 +239,12 @@ def isolation_check(work: Work) -> Iterator[Check]:
         how, found = isolation.confined(ground, theirs, work.places, known=known)
         findings += found
     verdict = FAILED if findings else NOT_SHOWN if theirs and not how else PASSED
-    yield Check(
-        "isolation", verdict, _isolated(findings, how, theirs=bool(theirs)), tuple(findings), cells=2 * len(work.bases)
-    )
+    count = 2 * len(work.bases) + cells
+    yield Check("isolation", verdict, _isolated(findings, how, theirs=bool(theirs)), tuple(findings), cells=count)
 
 
 def _isolated(findings: Sequence[Finding], how: str, *, theirs: bool) -> str:
-    ways = "alone in fresh processes, in reverse order and with rows permuted"
+    ways = "alone in fresh processes, walking on from the refit, in reverse order and with rows permuted"
     confined = f", your classes out of sight of all data ({how})" if how else ""
     if theirs and not how:
         confined = (

@@ -9,20 +9,24 @@ from dataclasses import replace
 
 import numpy as np
 import polars as pl
+import threadpoolctl
 
+from harness.backtest.work import World, walk
 from harness.core.identity import derive_seed
 from harness.core.recipe import Recipe
 from harness.core.transform import Floats
+from harness.forecast.catalog import entry_for
 from harness.forecast.user_class import is_user_class
 from harness.studies.children import Places, ask_confined, passage_alone
 from harness.studies.handover import RAISED, Difference, Handover, compare
-from harness.studies.pipeline import Passage, differences, evidence, place_of
+from harness.studies.pipeline import Passage, differences, evidence, grouped, otherwise, place_of
 from harness.studies.questions import ANSWER_KEYS, Question, Reply, jittered, permuted, reply
 from harness.studies.scramble import Ground, without_frozen
 from harness.studies.verdict import Finding
 
 NAME = "isolation"
-ALONE, REVERSED, CONFINED = "alone in a fresh process", "in reverse order, rows permuted", "out of sight of all data"
+ALONE, WALKED = "alone in a fresh process", "walking on from its refit, as in a run"
+REVERSED, CONFINED = "in reverse order, rows permuted", "out of sight of all data"
 ROUNDING = 1e-9
 """Sums taken in another order differ by rounding; larger differences need a reason."""
 JITTERS, AMPLIFIED, CHAOS = 3, 1000.0, 0.01
@@ -53,6 +57,33 @@ def alone(ground: Ground, bases: Sequence[Passage], *, processes: int) -> list[F
 
     with ThreadPoolExecutor(max_workers=processes) as pool:
         return [finding for found in pool.map(one, bases) for finding in found]
+
+
+def walked_on(ground: Ground, bases: Sequence[Passage], design: Floats | None) -> tuple[list[Finding], int]:
+    """Forecasters that answered every origin since their refit, as in a run, against those asked once.
+
+    Returns:
+        The findings, and the cells computed for the model that walked furthest.
+    """
+    plan, findings, most = ground.plan, list[Finding](), dict[str, int]()
+    for base in bases:
+        for group in grouped(ground.board, plan, base.origin):
+            since = min(plan.refit_origin(base.origin, identity.cadence) for _, identity in group)
+            fitted = entry_for(group[0][0].kind).fitted
+            origins = range(since, base.origin + 1) if fitted else ()
+            if len(origins) < 2:
+                continue
+            most |= {one.name: most.get(one.name, 0) + len(origins) for one, _ in group}
+            world = World(plan, ground.changes, design)
+            with threadpoolctl.threadpool_limits(1):
+                cells = {
+                    index: cell for index, origin, cell in walk(world, group, list(origins)) if origin == base.origin
+                }
+            for index, cell in cells.items():
+                findings += evidence(
+                    plan, ground.board, NAME, WALKED, otherwise(base, group[index][0].name, cell, plan)
+                )
+    return findings, max(most.values(), default=0)
 
 
 def reversed_and_permuted(ground: Ground, questions: Sequence[Question]) -> list[Finding]:

@@ -20,7 +20,8 @@ from harness.data.changes import ChangeFile
 from harness.data.replay import Replay
 from harness.forecast.catalog import build, entry_for
 from harness.forecast.user_class import is_user_class
-from harness.studies.handover import KEYS, PLACES, Difference, Handover, Trace, first_differences
+from harness.record.cells import Cell
+from harness.studies.handover import KEYS, PLACES, Difference, Handover, Trace, compare, first_differences
 from harness.studies.questions import Keeper, Question
 from harness.studies.verdict import Finding
 
@@ -137,6 +138,16 @@ def differences(expected: Passage, found: Passage) -> Iterator[tuple[Handover, D
     """The first hand-over that differs, of every model of every group."""
     for mine, theirs in zip_longest(expected.groups, found.groups, fillvalue=()):
         yield from first_differences(mine, theirs)
+
+
+def otherwise(base: Passage, model: str, cell: Cell, plan: Plan) -> list[tuple[Handover, Difference]]:
+    """How another cell of a model at an origin differs from what it answered in a passage; [] = the same bits."""
+    trace = Trace(plan)
+    trace.cell(model, base.origin, cell)
+    mine = trace.handovers[0]
+    told = next((one for group in base.groups for one in group if (one.stage, one.model) == (mine.stage, model)), None)
+    difference = None if told is None else compare(told, mine)
+    return [] if difference is None else [(mine, difference)]
 
 
 def evidence(

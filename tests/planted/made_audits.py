@@ -45,7 +45,7 @@ class Made:
         ground = self.ground()
         chosen = [ground.plan.first_scored + origin for origin in origins]
         places = Places(str(self.home.root), hidden.get("datasets", ()), self.experiment.folder)
-        work = Work(ground, chosen, 2, places, lambda _: None)
+        work = Work(ground, chosen, 2, places, self.home.cells, lambda _: None)
         for origin in chosen:
             work.bases.append(passage(ground.plan, ground.changes, ground.board, origin, keep=True))
         return work

@@ -68,7 +68,7 @@ def first_of(found: Scrambled, how: str) -> Finding:
 
 
 def facts_of(ground: Ground) -> Check:
-    return list(facts_check(Work(ground, [], 1, Places("", (), ""), lambda _: None)))[-1]
+    return list(facts_check(Work(ground, [], 1, Places("", (), ""), Path(), lambda _: None)))[-1]
 
 
 # ---- honest

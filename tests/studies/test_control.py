@@ -20,7 +20,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 def checked(ground: Ground, origin: int) -> Check:
-    (check,) = control_check(Work(ground, [origin], 1, Places("", (), ""), lambda _: None))
+    (check,) = control_check(Work(ground, [origin], 1, Places("", (), ""), Path(), lambda _: None))
     return check
 
 
