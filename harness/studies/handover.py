@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from harness.backtest.splits import Plan, TrainingSet
+from harness.backtest.tuning.study import Studied
 from harness.core.frames import Rows
 from harness.core.snapshot import Snapshot
 from harness.forecast.protocol import Forecaster
@@ -17,8 +18,8 @@ from harness.forecast.state import fitted_state
 from harness.record.cells import Cell
 
 STAGES = (
-    "archive", "publications", "outcomes", "snapshot", "declarations", "issues", "matured rows", "training rows",
-    "frozen rows", "labels", "fit", "asked rows", "forecast", "facts",
+    "archive", "publications", "outcomes", "snapshot", "declarations", "issues", "inner rows", "search", "matured rows",
+    "training rows", "frozen rows", "labels", "fit", "asked rows", "forecast", "facts",
 )  # fmt: skip
 """In the order of work: where two runs differ in several, the first tells where it came in."""
 PLACES: Mapping[str, str] = {
@@ -28,6 +29,8 @@ PLACES: Mapping[str, str] = {
     "snapshot": "harness.data.replay",
     "declarations": "harness.data.replay",
     "issues": "harness.data.replay",
+    "inner rows": "harness.backtest.tuning",
+    "search": "harness.backtest.tuning",
     "matured rows": "harness.backtest.splits",
     "training rows": "harness.backtest.design",
     "frozen rows": "harness.backtest.design",
@@ -102,6 +105,12 @@ class Trace:
         ))  # fmt: skip
         self._add("issues", "", origin, ("source", "series_id", "issued_at", "step"), _issued(snapshot))
 
+    def study(self, model: str, origin: int, studied: Studied) -> None:
+        """The inner rows a search was judged on; then every trial's setting and values, and what was chosen."""
+        self._add("inner rows", model, origin, INNER_KEYS, studied.inner)
+        said = {"chosen": studied.values, "best": studied.best, "ended": studied.end, "trials": studied.trials}
+        self._add("search", model, origin, ("parameter",), _leaves(said))
+
     def training_set(self, model: str, origin: int, sets: Mapping[int, TrainingSet]) -> None:
         """The purge mask: which rows are in."""
         self._add(
@@ -149,6 +158,7 @@ class Trace:
 
 
 KEYS = ("series_id", "pseudo_origin", "horizon", "period")
+INNER_KEYS = ("fold", "inner_origin", "side", *KEYS)
 
 
 def first_differences(expected: Sequence[Handover], found: Sequence[Handover]) -> Iterator[tuple[Handover, Difference]]:
