@@ -9,7 +9,7 @@ import json
 import resource
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -232,7 +232,7 @@ def walk(
             refit = one.due(origin)
             if refit is not None:
                 known = history.at(refit)
-                one.tune(refit, lambda tuned, index=index: stored.studies.get((index, tuned), ""))
+                one.tune(refit, {at: key for (mine, at), key in stored.studies.items() if mine == index})
                 one.refit(refit, known, stored.fits.get((index, refit), ""), labels.at(refit))
         for index, one in enumerate(walks):
             yield index, origin, one.answer(origin, history.at(origin))
@@ -297,7 +297,7 @@ class _Walk:
         blocks = blocks_of(recipe, self.plan.experiment)
         self.rows = RowBuilder(self.plan, self.ground.design, blocks, self.ground.changes)
 
-    def tune(self, refit: int, key: Callable[[int], str]) -> None:
+    def tune(self, refit: int, keys: Mapping[int, str]) -> None:
         """Search before a refit, where the last search no longer holds; the fit is then that of a plain recipe."""
         if self.declared.search is None:
             return
@@ -305,7 +305,8 @@ class _Walk:
         if origin == self.tuned_at:
             return
         start = time.perf_counter()
-        store = (self.studies, key(origin)) if self.studies is not None and key(origin) else None
+        key = keys.get(origin, "")
+        store = (self.studies, key) if self.studies is not None and key else None
         self.studied = study(self.ground, self.declared, self.identity, origin, store=store)
         self.tuned_at = origin
         self._take(self.studied.recipe)

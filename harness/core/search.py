@@ -16,7 +16,7 @@ Pruner = Literal["none", "median", "halving"]
 PRUNERS: tuple[Pruner, ...] = ("none", "median", "halving")
 DomainKind = Literal["int", "float", "choice"]
 KIND, FEATURES, STEPS = "kind", "features", "steps"
-"""Names in a space that are no parameters: the model table, the feature blocks, parameters of steps (`steps.K.NAME`)."""
+"""Names in a space that are no parameters: model table, feature blocks, parameters of steps (`steps.K.NAME`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ class StudyRecord:
     Attributes:
         key: of the study.
         head: space, sampler, seed, pruner, budget, objective, inner plan, data identity.
-        trials: one per trial that ended, in order: number, batch, state, params, folds, running, value, reason, seconds.
+        trials: one line per trial that ended, in order.
         end: why no further trial was made, and the number of the best; {} = the search is not over.
         chain: hash over head and lines; it differs when any of them does.
     """

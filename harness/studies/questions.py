@@ -65,7 +65,7 @@ class Keeper(Trace):
 
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
     questions: list[Question] = field(default_factory=list)
-    _chosen: dict[str, Recipe] = field(default_factory=dict)
+    _tuned: dict[str, Recipe] = field(default_factory=dict)
     _fitted_on: dict[str, Snapshot] = field(default_factory=dict)
     _refit: dict[str, int] = field(default_factory=dict)
     _rows: dict[str, Rows] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class Keeper(Trace):
     def study(self, model: str, origin: int, studied: Studied) -> None:
         """What is asked again is the model as it was chosen."""
         Trace.study(self, model, origin, studied)
-        self._chosen[model] = studied.recipe
+        self._tuned[model] = studied.recipe
 
     def training_set(self, model: str, origin: int, sets: Mapping[int, TrainingSet]) -> None:
         """A refit begins: what is known now is what it is fitted on."""
@@ -108,7 +108,7 @@ class Keeper(Trace):
         self.questions.append(
             Question(
                 origin,
-                self._chosen.get(model, recipe),
+                self._tuned.get(model, recipe),
                 self._seed(recipe, origin),
                 self._rows.get(model),
                 self._fitted_on.get(model),

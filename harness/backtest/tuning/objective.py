@@ -93,7 +93,7 @@ class Judge:
 
 
 def judge_of(inner: Inner, metric: str) -> Judge:
-    """The judge of a study; a series is as large as its seasonal-naive error in the labels known at the outer origin."""
+    """The judge of a study; a series is as large as its seasonal-naive error in the labels known at T."""
     plan, matured = inner.plan, inner.matured
     scales = dict.fromkeys(plan.experiment.target.series, 1.0)
     if metric in SCALED and matured:
@@ -159,7 +159,7 @@ def _fold(inner: Inner, number: int, recipe: Recipe, judge: Judge, pools: tuple[
     table = pl.concat(parts)
     silent = table["value"].null_count()
     if silent == table.height:
-        raise ValueError("no inner row was answered")  # noqa: TRY301 - becomes the reason of a failed trial
+        raise ValueError("no inner row was answered")
     usual = _usual(inner, number)
     filled = table.with_columns(pl.col("value").fill_null(pl.col("horizon").replace_strict(usual, default=0.0)))
     for (horizon,), part in filled.group_by("horizon", maintain_order=True):

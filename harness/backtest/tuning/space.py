@@ -61,7 +61,7 @@ def _with(recipe: Recipe, name: str, value: object) -> Recipe:
     return replace(recipe, params=_put(recipe.params, name, value))
 
 
-def declared(recipe: Recipe, search: Search) -> dict[str, object]:
+def declared(search: Search) -> dict[str, object]:
     """The values of trial 0: what the recipe declares; a parameter left to the library is None."""
     values: dict[str, object] = {}
     for one in search.space:

@@ -127,7 +127,7 @@ class _Search:
 
     def _draw(self, drawer: Drawer, number: int, count: int | None) -> list[Drawn]:
         if number == 0:
-            return [drawer.defaults(declared(self.recipe, self.search))]
+            return [drawer.defaults(declared(self.search))]
         limit = count or self.search.trials
         size = self.search.batch if limit is None else min(self.search.batch, limit - number)
         return drawer.batch(number, size)
