@@ -135,11 +135,12 @@ class Inner:
 
     def _walk(self, replay: Replay) -> Iterator[tuple[int, Snapshot]]:
         """Snapshots at the inner origins that are fitted at or asked."""
+        wanted: set[int] = set()
         for fold in self.folds:
-            asked = fold.origins if self._each else fold.origins[-1:]
-            for origin in sorted({fold.origin, *asked}):
-                replay.advance(self.plan.instants[origin])
-                yield origin, replay.snapshot(self.plan.experiment.target)
+            wanted |= {fold.origin, *(fold.origins if self._each else fold.origins[-1:])}
+        for origin in sorted(wanted):
+            replay.advance(self.plan.instants[origin])
+            yield origin, replay.snapshot(self.plan.experiment.target)
 
 
 def by_rows(recipe: Recipe) -> bool:
