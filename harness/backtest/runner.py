@@ -14,6 +14,7 @@ import numpy as np
 from harness.backtest.assemble import Results, assemble
 from harness.backtest.data_facts import dataset_facts
 from harness.backtest.design import Floats, build_design
+from harness.backtest.effort import effort_of, narrowed_spaces
 from harness.backtest.engine import Engine, InProcess, Workers
 from harness.backtest.keys import RecipeIdentity, cell_keys, recipe_identity, run_id
 from harness.backtest.liberty import Liberty
@@ -27,6 +28,7 @@ from harness.forecast.catalog import always_on, entry_for
 from harness.record.cells import Cell, read_cell
 from harness.record.home import Home
 from harness.record.platform import available_cores, code_hash, code_version, installed_packages, numeric_platform
+from harness.record.registry import note
 from harness.record.runs import start_run, write_run
 from harness.record.studies import finished_study
 
@@ -129,7 +131,17 @@ def execute(
     results = assemble(plan, changes, cells, files.run_id)
     stages.done("score")
     files.drop_work()
-    write_run(files, _manifest(plan, changes, board, keys, results), results.frames, stages.record)
+    searches = study_keys(plan, changes, board)
+    effort = effort_of(plan, changes, board, home, searches)
+    manifest = _manifest(plan, changes, board, keys, results)
+    manifest["studies"] = {
+        name: {plan.instants[origin].isoformat(): key for origin, key in mine.items()}
+        for name, mine in searches.items()
+    }
+    manifest["effort"] = effort.record()
+    manifest["narrowed"] = list(map(list, narrowed_spaces(experiment, effort, files.run_id, home)))
+    write_run(files, manifest, results.frames, stages.record)
+    note(home, effort, files.run_id)
     return files.run_id
 
 
@@ -348,10 +360,6 @@ def _manifest(
         "packages": installed_packages(),
         "platform": numeric_platform(),
         "cells": keys,
-        "studies": {
-            name: {plan.instants[origin].isoformat(): key for origin, key in mine.items()}
-            for name, mine in study_keys(plan, changes, board).items()
-        },
         "recipes": {recipe.name: identity.text for recipe, identity in board},
         "datasets": dataset_facts(experiment),
         "facts": results.facts,

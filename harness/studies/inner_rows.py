@@ -1,4 +1,4 @@
-"""Check `tuning`: what searches were judged on, against the plainest definition of what an inner origin may see (S17)."""
+"""Check `tuning`: what searches were judged on, against the plainest reading of what inner origins may see (S17)."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ def tuning(plan: Plan, changes: ChangeFile, handovers: Sequence[Handover]) -> Ch
     wrong = [finding for one in searches if one.table.height for finding in _search(truth, one)]
     said = f"{rows} inner rows of {len(searches)} searches were held against what was public at their inner origins: "
     said += f"{len(wrong)} may not be there." if wrong else "each may be where it is."
-    table = pl.DataFrame({"what": ["searches", "inner rows", "rows that differ"], "number": [len(searches), rows, len(wrong)]})
+    table = pl.DataFrame(
+        {"what": ["searches", "inner rows", "rows that differ"], "number": [len(searches), rows, len(wrong)]}
+    )
     verdict = FAILED if wrong else PASSED
     seconds = time.perf_counter() - began
     return Check(NAME, verdict, said, tuple(wrong[:SHOWN]), (("searches", table),), seconds=seconds)
@@ -79,7 +81,7 @@ def _search(truth: _Truth, search: Handover) -> Iterator[Finding]:
     places = {moment: place for place, moment in enumerate(plan.instants)}
     ids = {name: place for place, name in enumerate(plan.experiment.target.series)}
     for (_, moment), fold in search.table.group_by("fold", "inner_origin", maintain_order=True):
-        inner = places[moment]  # type: ignore[index]
+        inner = places[moment]
         sides: dict[str, set[object]] = {"training": set(), "validation": set()}
         for side, step, at, name, period in fold.select(
             "side", "horizon", "pseudo_origin", "series_id", "period"

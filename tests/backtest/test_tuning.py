@@ -1,4 +1,4 @@
-"""Searches inside training windows: on record to the last trial, resumed anywhere, the same bits however they are run."""
+"""Searches inside training windows: on record to the last trial, resumed anywhere, the same bits however run."""
 
 from __future__ import annotations
 
@@ -250,7 +250,9 @@ def test_a_crash_loses_at_most_the_running_trial(
     assert len(searches(ran)) == 3
 
 
-def test_half_a_line_is_cut_off_and_a_changed_one_is_refused(whole: Ran, asked: Experiment, changes: Path, tmp_path: Path) -> None:
+def test_half_a_line_is_cut_off_and_a_changed_one_is_refused(
+    whole: Ran, asked: Experiment, changes: Path, tmp_path: Path
+) -> None:
     home = tmp_path / "home"
     shutil.copytree(home_of(whole), home)
     key = next(iter(searches(whole).values())).key
