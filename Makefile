@@ -14,10 +14,12 @@ $(call need,ingest,DATASET,uk_macro (make datasets lists them))
 $(call need,lags,DATASET,uk_macro (make datasets lists them))
 $(call need,show,RUN,id (make runs lists them))
 $(call need,report,RUN,id (make runs lists them))
+$(call need,trials,RUN,id (make runs lists them))
+$(call need,spaces,RUN,id (make runs lists them))
 
 # ---- targets
 
-.PHONY: help setup check test test-slow mutants lock new datasets ingest lags plan backtest audit bench runs show report clean
+.PHONY: help setup check test test-slow mutants lock new datasets ingest lags plan backtest audit bench runs show trials spaces effort report clean
 
 help: ## explain every target (this list)
 	@echo "make TARGET [EXPERIMENT=$(EXPERIMENT)] [DATASET=name] [RUN=id]"
@@ -69,15 +71,25 @@ audit: $(VENV)/ready ## prove that nothing reaches EXPERIMENT='s forecasts befor
 	@$(HARNESS) audit "$(EXPERIMENT)" $(if $(ORIGINS),--origins "$(ORIGINS)") $(if $(WORKERS),--workers "$(WORKERS)") \
 	  $(if $(PREMIUM),--premium) $(if $(STRESS),--stress "$(STRESS)") $(if $(PLACEBO),--placebo)
 
-bench: $(VENV)/ready ## time the replay against one query per origin, and training rows over more and more origins
+bench: $(VENV)/ready ## time the replay against one query per origin, training rows over more and more origins, and the search record
 	$(BIN)/python experiments/benchmarks/replay.py
 	$(BIN)/python experiments/benchmarks/rows.py
+	$(BIN)/python experiments/benchmarks/search_record.py
 
 runs: $(VENV)/ready ## list the runs so far
 	@$(HARNESS) runs
 
 show: $(VENV)/ready ## print the leaderboard and record of RUN=
 	@$(HARNESS) show "$(RUN)"
+
+trials: $(VENV)/ready ## every trial of the searches of RUN=
+	@$(HARNESS) trials "$(RUN)"
+
+spaces: $(VENV)/ready ## what RUN= searched (AFTER=id: what that run searched otherwise)
+	@$(HARNESS) spaces $(if $(AFTER),diff "$(RUN)" "$(AFTER)","$(RUN)")
+
+effort: $(VENV)/ready ## how much was searched and looked at so far on the target of EXPERIMENT= (or TARGET=series)
+	@$(HARNESS) effort "$(or $(TARGET),$(EXPERIMENT))"
 
 report: $(VENV)/ready ## write the page of RUN=
 	@$(HARNESS) report "$(RUN)"

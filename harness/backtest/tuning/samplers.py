@@ -5,12 +5,10 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import json
-import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib import import_module
 from math import isfinite
 from typing import Any
 
@@ -27,6 +25,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from harness.backtest.tuning.objective import Outcome
 from harness.core.errors import UserError
 from harness.core.search import Domain, Search, as_value
+from harness.forecast.user_class import load_module
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 GRID_LIMIT = 100_000
@@ -235,14 +234,7 @@ def load_function(name: str, folder: str) -> Any:
         UserError: it is not there.
     """
     module, _, attribute = name.partition(":")
-    before = list(sys.path)
-    sys.path.insert(0, folder)
-    try:
-        found = getattr(import_module(module), attribute, None)
-    except ImportError as error:
-        raise UserError("no such module for a space", value=name, rule=str(error)) from error
-    finally:
-        sys.path[:] = before
+    found = getattr(load_module(module, folder), attribute, None)
     if not callable(found):
         raise UserError("no such function for a space", value=name, rule="module:function beside the experiment file")
     return found
