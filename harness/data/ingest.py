@@ -20,7 +20,7 @@ from harness.data.archive import Archive, BatchReport
 from harness.data.archive.books import refuse_other
 from harness.data.dataset import load_dataset
 from harness.data.declaration import Catalogue
-from harness.data.declared import Dataset, Source
+from harness.data.declared import Announcements, Dataset, Source
 from harness.data.external import read_forecasts
 from harness.data.issued import read_issued
 from harness.data.lags import RuleCheck, require_late_rule
@@ -125,6 +125,10 @@ class Alteration(Protocol):
         """A source's list of publications."""
         ...
 
+    def announcements(self, dataset: Dataset, declared: Announcements, table: RawTable) -> RawTable:
+        """A table of price events or of members."""
+        ...
+
     def forecasts(self, dataset: Dataset, table: RawTable) -> RawTable:
         """The table of external forecasts."""
         ...
@@ -155,7 +159,7 @@ def ingest(folder: Path, archive: Archive, *, raw_dir: Path, alter: Alteration |
         if dataset.forecasts is None
         else read_file(dataset.folder / dataset.forecasts.file, dataset.forecasts.text)
     )
-    listings = read_listings(dataset)
+    listings = read_listings(dataset, None if alter is None else alter.announcements)
     if alter is not None and issued is not None:
         issued = alter.forecasts(dataset, issued)
     recorded = _recorded(archive)

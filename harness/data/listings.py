@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -43,8 +44,15 @@ class Listing:
         return given.sha256 not in archive.batches()["sha256"].to_list()
 
 
-def read_listings(dataset: Dataset) -> list[Listing]:
+Alter = Callable[[Dataset, Announcements, RawTable], RawTable]
+
+
+def read_listings(dataset: Dataset, alter: Alter | None = None) -> list[Listing]:
     """Every table of events and members of a dataset, events first.
+
+    Args:
+        dataset: its declarations.
+        alter: changes each table first; None = nothing.
 
     Raises:
         DataError: rows that cannot be taken; the first is named by its line.
@@ -54,6 +62,7 @@ def read_listings(dataset: Dataset) -> list[Listing]:
     found = []
     for section, one in listed:
         table = read_file(dataset.folder / one.file, one.text)
+        table = table if alter is None else alter(dataset, one, table)
         found.append(Listing(section, table, _rows(dataset, one, table)))
         _check(dataset, found[-1])
     return found

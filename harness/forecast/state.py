@@ -8,13 +8,14 @@ from harness.forecast.protocol import Forecaster, Storable
 from harness.forecast.regressors import Sklearn
 from harness.forecast.steps.foreign import as_json
 from harness.forecast.steps.stepped import Stepped
+from harness.forecast.user_class import is_user_class
 
 
 def fitted_state(forecaster: Forecaster) -> object:
-    """What steps and model fitted; of a user's class only what it can dump, as its other attributes are its own."""
+    """What steps and model fitted; of a user's class only what it can dump, as its attributes are its own."""
     if isinstance(forecaster, Stepped):
-        behind = {horizon: fitted_state(model) for horizon, model in forecaster.fitted_models().items()}
-        return {"steps": forecaster.fitted_parameters(), "models": behind}
+        then = {horizon: fitted_state(model) for horizon, model in forecaster.fitted_models().items()}
+        return {"steps": _steps_state(forecaster), "then": then}
     if isinstance(forecaster, Storable):
         text = forecaster.dump()
         try:
@@ -23,3 +24,11 @@ def fitted_state(forecaster: Forecaster) -> object:
             saved = text
         return saved
     return as_json(forecaster.fitted_models()) if isinstance(forecaster, Sklearn) else {}
+
+
+def _steps_state(forecaster: Stepped) -> dict[str, list[object]]:
+    """Horizon -> what every step fitted; of a user's only that it is there: its attributes may hold a clock's time."""
+    return {
+        horizon: [{"kind": kind} if is_user_class(kind := str(step["kind"])) else step for step in steps]
+        for horizon, steps in forecaster.fitted_parameters().items()
+    }

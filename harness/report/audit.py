@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
+from harness.core.errors import DamagedError
 from harness.record.audits import AuditRecord
 from harness.report import markup
+from harness.report.run import Run
 from harness.report.text import seconds, table
 
 SHOWN = 12
@@ -19,8 +21,18 @@ EVIDENCE = ("how", "origin", "stage", "place", "model", "series_id", "row", "col
 PASSES = "pass within the pipeline"
 
 
+def audit_beside(run: Run) -> AuditRecord | None:
+    """The audit of a run, for its results: a damaged record is said to be so, and hides nothing else."""
+    try:
+        return run.audit()
+    except DamagedError as error:
+        return AuditRecord({"damaged": str(error)}, {})
+
+
 def audit_line(record: AuditRecord | None, name: str) -> str:
     """The audit of a run in one line."""
+    if record is not None and "damaged" in record.facts:
+        return f"leakage audit: its record cannot be used ({record.facts['damaged']})"
     if record is None:
         return f"not audited for leakage: harness audit {name}"
     verdicts = [f"{check} {found.get('verdict')}" for check, found in _checks(record)]

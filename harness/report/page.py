@@ -10,7 +10,7 @@ import polars as pl
 
 from harness.record.audits import AuditRecord
 from harness.report import markup
-from harness.report.audit import audit_section
+from harness.report.audit import audit_beside, audit_section
 from harness.report.board import Notes, answer, board_table, public_text, unanswered
 from harness.report.charts import forecast_chart, looks_of, loss_chart
 from harness.report.facts import (
@@ -76,7 +76,7 @@ def render(run: Run) -> str:
         run.forecasts(),
         run.inputs(),
         run.manifest.get("experiment", {}),
-        run.audit(),
+        audit_beside(run),
         (effort_line(run.effort()), *(f"{model}: {text}" for model, text in narrowed_of(run.manifest))),
     )
     body = [

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import polars as pl
 
 from harness.core.time import local_day
-from harness.report.audit import audit_line
+from harness.report.audit import audit_beside, audit_line
 from harness.report.board import Notes, answer, board_table, public_text, unanswered
 from harness.report.facts import (
     ON_LATEST_ROWS,
@@ -46,7 +46,7 @@ def summary(run: Run) -> str:
         "\n".join(_footnotes(facts, notes, substituted=bool(board["n_reference"].sum()))),
         _gaps(forecasts),
         "\n".join(_effort(run)),
-        audit_line(run.audit(), facts.name),
+        audit_line(audit_beside(run), facts.name),
         "\n".join(f"{name:<6} {text}" for name, text in cost(facts))
         + f"\nrun    {run.id}\nfiles  {run.files.folder}\npage   harness report {run.id}",
     ]

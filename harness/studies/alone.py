@@ -10,13 +10,15 @@ import io
 import json
 import os
 import pickle
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.studies.confine import confine
+from harness.studies.confine import SHARED, confine
 
 PIPELINE, QUESTIONS = "pipeline", "questions"
+NET = ("socket.connect", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo", "socket.gethostbyname")
 
 
 def main(asked: str) -> None:
@@ -48,7 +50,8 @@ def _questions(request: dict[str, object]) -> bytes:
     hidden = _texts(request["hidden"])
     work = str(request["work"])
     how = confine(_texts(request["readable"]), _texts(request["listable"]), work, hidden)
-    touched = _watched(hidden, [*_texts(request["readable"]), work])
+    others = [str(path) for path in Path(SHARED).glob("*")]
+    touched = _watched([*hidden, *others], [*_texts(request["readable"]), work])
     given = sys.stdin.buffer.read()
     questions, folder = pickle.loads(given)  # noqa: S301 - the parent has just written it
     from harness.studies.questions import reply  # noqa: PLC0415 - threads start with it
@@ -56,12 +59,20 @@ def _questions(request: dict[str, object]) -> bytes:
     out = []
     for question in questions:
         before = len(touched)
+        _emptied(work)
         answered = reply(question, folder)
         buffer = io.BytesIO()
         answered.frame.write_ipc(buffer)
         frame = base64.b64encode(buffer.getvalue()).decode()
         out.append({"failure": answered.failure, "frame": frame, "touched": touched[before:]})
     return json.dumps({"how": how, "replies": out}).encode()
+
+
+def _emptied(work: str) -> None:
+    """No question finds what another has left; folders stay, as libraries make theirs once."""
+    for path in Path(work).rglob("*"):
+        if path.is_symlink() or path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def _texts(value: object) -> list[str]:
@@ -79,8 +90,9 @@ def _watched(hidden: Sequence[str], allowed: Sequence[str]) -> list[str]:
                 full = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - as text: nothing may be looked up in here
                 if _inside(full, hidden) and not _inside(full, allowed):
                     touched.append(f"{event} {full}")
-        elif event == "socket.connect":
-            touched.append(f"{event} {arguments[1:]!r}")
+        elif event in NET:
+            told = [one for one in arguments if not isinstance(one, socket.socket)]
+            touched.append(f"{event} {told!r}")
 
     sys.addaudithook(hook)
     return touched
@@ -91,5 +103,4 @@ def _inside(path: str, roots: Sequence[str]) -> bool:
 
 
 if __name__ == "__main__":
-    sys.path[:] = [one for one in sys.path if one and Path(one) != Path.cwd()]
     main(sys.argv[1])

@@ -71,13 +71,38 @@ def scramble_check(work: Work) -> Iterator[Check]:
         for how, reason in one.refused.items()
     )
     nothing = not any(sum(one.touched.values()) for one in results)
-    verdict = FAILED if findings else NOT_SHOWN if nothing or refused else PASSED
+    silent = tuple(_silent(work))
+    verdict = FAILED if findings else NOT_SHOWN if nothing or refused or silent else PASSED
     cells = len(work.bases) + sum(one.cells for one in results)
     sentence = said(results, ground.plan)
     sentence += f"; {_differs(findings)}" + ("; the raw batches could not be read again" if refused else "")
+    if silent:
+        names = ", ".join(one.model for one in silent)
+        sentence += f"; {names} failed at every sampled origin, so of its forecasts nothing is shown"
     yield Check(
-        "scramble", verdict, sentence, findings + refused, (("scramble", _touched(results, ground.plan)),), cells
+        "scramble",
+        verdict,
+        sentence,
+        findings + refused + silent,
+        (("scramble", _touched(results, ground.plan)),),
+        cells,
     )
+
+
+def _silent(work: Work) -> Iterator[Finding]:
+    """Models that fail wherever they are asked: the same bits in every world, and nothing shown by it."""
+    answered: dict[str, bool] = {}
+    failed: dict[str, tuple[int, str]] = {}
+    for base in work.bases:
+        for one in (one for group in base.groups for one in group if one.stage == "forecast"):
+            reasons = one.table.filter(pl.col("status") == "failed")["reason"].to_list()
+            answered[one.model] = answered.get(one.model, False) or "ok" in one.table["status"].to_list()
+            if reasons:
+                failed.setdefault(one.model, (one.origin, str(reasons[0])))
+    for model, (origin, reason) in failed.items():
+        if not answered[model]:
+            moment = work.ground.plan.instants[origin]
+            yield Finding("scramble", "", moment, "forecast", model=model, expected="an answer", found=reason)
 
 
 def _differs(findings: Sequence[Finding]) -> str:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -27,6 +27,9 @@ from harness.studies.scramble import Ground
 
 CODE_FILES = 5000
 """Python files copied from an experiment's folder at most."""
+INSTALLED = {"site-packages", "dist-packages"}
+STARTED_WITH = dict(os.environ)
+"""The environment before any model ran: what a user's class has put into it since is not handed on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,29 +73,35 @@ def ask_confined(questions: Sequence[Question], places: Places) -> tuple[str, li
         UserError: the process ended early.
     """
     with tempfile.TemporaryDirectory(prefix="harness-audit-") as folder:
-        work, code = Path(folder).resolve() / "work", Path(folder).resolve() / "code"
-        work.mkdir()
+        root = Path(folder).resolve()
+        work, code, packages = (root / name for name in ("work", "code", "packages"))
+        for one in (work, code, packages):
+            one.mkdir()
         readable, listable = _code_places(places.hidden)
         _copy_code(places.folder, code)
-        _copy_packages(questions, [Path(one) for one in listable], code)
+        _copy_packages([*readable, *places.hidden], packages)
         request = {
             "what": QUESTIONS,
-            "readable": [*readable, str(code)],
+            "readable": [*readable, str(code), str(packages)],
             "listable": listable,
             "work": str(work),
             "hidden": places.hidden,
         }
-        paths = [one for one in (*readable, *listable) if not one.endswith(".py")]
-        said = json.loads(_child(request, pickle.dumps((list(questions), str(code))), paths, work=work))
+        given = pickle.dumps(([_unanswered(one) for one in questions], str(code)))
+        paths = [str(packages), *_search_paths(readable, listable, places.folder, code)]
+        said = json.loads(_child(request, given, paths, work=work))
     replies = [
         Reply(pl.read_ipc(io.BytesIO(base64.b64decode(one["frame"]))), str(one["failure"])) for one in said["replies"]
     ]
     return str(said["how"]), replies, [[str(text) for text in one["touched"]] for one in said["replies"]]
 
 
+def _unanswered(question: Question) -> Question:
+    return replace(question, answer=question.answer.clear(), failure="")
+
+
 def _copy_code(folder: str, code: Path) -> None:
     """The Python files beside an experiment, and nothing else that lies there."""
-    code.mkdir()
     root = Path(folder)
     found = (
         ()
@@ -102,47 +111,61 @@ def _copy_code(folder: str, code: Path) -> None:
     for number, path in enumerate(found):
         if number >= CODE_FILES:
             break
-        place = code / path.relative_to(root)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, place)
+        _copy(path, code / path.relative_to(root))
 
 
-def _copy_packages(questions: Sequence[Question], roots: Sequence[Path], code: Path) -> None:
-    """Users' packages that lie in a folder which holds data too."""
-    kinds = {kind for one in questions for kind in (one.recipe.kind, *(step.kind for step in one.recipe.steps))}
-    for package in {kind.partition(":")[0].partition(".")[0] for kind in kinds if ":" in kind}:
-        for root in roots:
-            for path in (root / f"{package}.py", *(root / package).rglob("*.py")):
-                place = code / path.relative_to(root)
-                if path.is_file() and not place.exists():
-                    place.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(path, place)
+def _copy_packages(elsewhere: Sequence[str], packages: Path) -> None:
+    """Modules that were imported from folders which may hold data too: the files of these modules, nothing beside."""
+    roots = [Path(one) for one in elsewhere]
+    for name, module in list(sys.modules.items()):
+        path = Path(os.path.realpath(getattr(module, "__file__", None) or os.devnull))
+        parts = (*name.split("."), "__init__") if path.stem == "__init__" else tuple(name.split("."))
+        named = path.parts[-len(parts) :]
+        if (*named[:-1], named[-1].partition(".")[0]) == parts and not any(root in path.parents for root in roots):
+            _copy(path, packages.joinpath(*named))
+
+
+def _copy(path: Path, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, place)
 
 
 def _code_places(hidden: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Folders of installed code that may be read, and those that hold data too, of which only the names may."""
+    """Folders of installed code that may be read, and others on the search path, of which only the names may."""
     roots = [Path(one) for one in hidden]
-    readable = [str(PACKAGE), *(os.path.realpath(one) for one in (sys.prefix, sys.base_prefix, sys.exec_prefix))]
-    listable: list[str] = []
+    prefixes = [os.path.realpath(one) for one in (sys.prefix, sys.base_prefix, sys.exec_prefix)]
+    readable, listable = [str(PACKAGE), *prefixes], [str(PACKAGE.parent)]
     for entry in sys.path:
         place = Path(entry or ".").resolve()
         inside = any(root in (place, *place.parents) for root in roots)
         if not place.is_dir() or inside:
             continue
-        holds = any(place in root.parents for root in roots)
-        (listable if holds else readable).append(str(place))
-    return list(dict.fromkeys(readable)), list(dict.fromkeys([str(PACKAGE.parent), *listable]))
+        installed = {*prefixes} & {str(one) for one in (place, *place.parents)} or {*place.parts} & INSTALLED
+        (readable if installed and not any(place in root.parents for root in roots) else listable).append(str(place))
+    return list(dict.fromkeys(readable)), list(dict.fromkeys(listable))
+
+
+def _search_paths(readable: Sequence[str], listable: Sequence[str], folder: str, code: Path) -> list[str]:
+    """Where the child looks for modules: as this process does, with copies in the place of the experiment's folder."""
+    root = Path(folder).resolve()
+    places = [Path(entry or ".").resolve() for entry in sys.path]
+    moved = [
+        code / one.relative_to(root) if folder and root in (one, *one.parents) else one
+        for one in places
+        if str(one) in (*readable, *listable) or (folder and root in (one, *one.parents))
+    ]
+    return [str(one) for one in moved]
 
 
 def _child(request: Mapping[str, object], given: bytes, paths: Sequence[str], *, work: Path | None = None) -> bytes:
     """Run a child process on some bytes and return what it answers."""
-    search = [os.path.realpath(one) for one in (str(PACKAGE.parent), *(paths or sys.path)) if one]
-    environment = {name: value for name, value in os.environ.items() if name not in ("HARNESS_HOME", "PYTHONSTARTUP")}
+    search = [os.path.realpath(one or ".") for one in (str(PACKAGE.parent), *(paths or sys.path))]
+    environment = {name: value for name, value in STARTED_WITH.items() if name not in ("HARNESS_HOME", "PYTHONSTARTUP")}
     environment |= {**ONE_THREAD, "PYTHONPATH": os.pathsep.join(dict.fromkeys(search)), "HARNESS_WORKER": "1"}
     if work is not None:
         environment |= {"HOME": str(work), "TMPDIR": str(work), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(  # noqa: S603 - our own module
-        [sys.executable, "-m", "harness.studies.alone", json.dumps(request)],
+        [sys.executable, "-P", "-m", "harness.studies.alone", json.dumps(request)],
         input=given,
         capture_output=True,
         env=environment,

@@ -20,9 +20,11 @@ READ = EXECUTE | READ_FILE | READ_DIR
 RIGHTS = ((1, 13), (2, 14), (3, 15), (5, 16))
 """(Landlock version, number of file rights it knows): older ones know fewer."""
 NET_RIGHTS = 3
-NEW_NAMESPACE, NEW_USER = 0x20000, 0x10000000
+NEW_NAMESPACE, NEW_USER, NEW_NETWORK = 0x20000, 0x10000000, 0x40000000
 PRIVATE, RECURSIVE = 1 << 18, 1 << 14
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc", "/proc", "/sys", "/opt")
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty")
+SHARED = "/dev/shm"  # noqa: S108 - where semaphores of process pools live; whoever opens what others put there is noted
 
 
 class _Ruleset(ctypes.Structure):
@@ -98,7 +100,7 @@ def _landlock(readable: Sequence[str], listable: Sequence[str], work: str) -> bo
         return False
     file_rights = everything & (EXECUTE | WRITE_FILE | READ_FILE | (1 << 14 if known > 14 else 0))
     allowed = [(one, READ) for one in (*SYSTEM, *readable)]
-    allowed += [(one, READ_DIR) for one in listable] + [(work, everything), ("/dev", everything)]
+    allowed += [(one, READ_DIR) for one in listable] + [(place, everything) for place in (work, SHARED, *DEVICES)]
     for place, rights in allowed:
         _allow(call, ruleset, place, rights & (everything if Path(place).is_dir() else file_rights))
     libc = ctypes.CDLL(None, use_errno=True)
@@ -136,7 +138,8 @@ def _mounted(readable: Sequence[str], hidden: Sequence[str]) -> bool:
     if needed or not sys.platform.startswith("linux"):
         return False
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(NEW_NAMESPACE) != 0 and libc.unshare(NEW_USER | NEW_NAMESPACE) != 0:
+    wanted = NEW_NAMESPACE | NEW_NETWORK
+    if libc.unshare(wanted) != 0 and libc.unshare(NEW_USER | wanted) != 0:
         return False
     if libc.mount(b"none", b"/", None, PRIVATE | RECURSIVE, None) != 0:
         return False

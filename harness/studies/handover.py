@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from harness.backtest.splits import Plan, TrainingSet
 from harness.backtest.tuning.study import Studied
-from harness.core.frames import Rows
-from harness.core.snapshot import Snapshot
+from harness.core.frames import UTC_INSTANT, Rows
+from harness.core.snapshot import Panel, Snapshot
+from harness.core.time import NEVER, period_ends
 from harness.forecast.protocol import Forecaster
 from harness.forecast.state import fitted_state
 from harness.record.cells import Cell
 
 STAGES = (
-    "archive", "publications", "outcomes", "snapshot", "declarations", "issues", "inner rows", "search", "matured rows",
+    "archive", "publications", "snapshot", "declarations", "issues", "outcomes", "inner rows", "search", "matured rows",
     "training rows", "frozen rows", "labels", "fit", "asked rows", "forecast", "facts",
 )  # fmt: skip
 """In the order of work: where two runs differ in several, the first tells where it came in."""
@@ -38,8 +41,10 @@ PLACES: Mapping[str, str] = {
     "asked rows": "harness.backtest.design",
 }
 """The room behind each hand-over; that of a fit or a forecast is the model's own."""
-EXCLUDED = ("fit_key", "seconds")
-"""Facts of a cell that may differ between two runs of the same computation: ids and timings."""
+EXCLUDED = ("fit_key", "seconds", "warnings")
+"""Facts of a cell that may differ between two runs of the same computation: ids, timings, what a model talks about."""
+RAISED = r"^((?:fit|predict): \w+): .*$"
+"""The reason of a failure that was raised: its kind counts, its words may hold a clock's or a memory's numbers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,17 +103,18 @@ class Trace:
             return
         self._last = snapshot
         self._add("snapshot", "", origin, ("series_id", "period"), _known(snapshot))
-        told = {name: repr(one) for name, one in sorted(snapshot.series.items())}
-        self._add("declarations", "", origin, ("series_id",), pl.DataFrame(
-            {"series_id": list(told), "declared": list(told.values())},
-            schema={"series_id": pl.String(), "declared": pl.String()},
-        ))  # fmt: skip
+        self._add("declarations", "", origin, ("series_id",), _declared(snapshot))
         self._add("issues", "", origin, ("source", "series_id", "issued_at", "step"), _issued(snapshot))
+        self._add("outcomes", "", origin, ("series_id", "period", "start"), matured_outcomes(self.plan, origin))
 
     def study(self, model: str, origin: int, studied: Studied) -> None:
         """The inner rows a search was judged on; then every trial's setting and values, and what was chosen."""
         self._add("inner rows", model, origin, INNER_KEYS, studied.inner)
-        said = {"chosen": studied.values, "best": studied.best, "ended": studied.end, "trials": studied.trials}
+        kinds = [
+            ":".join(str(line["reason"]).split(":")[:2]) for line in studied.trials
+        ]  # its words may hold a clock's
+        trials = [{**line, "reason": kind} for line, kind in zip(studied.trials, kinds, strict=True)]
+        said = {"chosen": studied.values, "best": studied.best, "ended": studied.end, "trials": trials}
         self._add("search", model, origin, ("parameter",), _leaves(said))
 
     def training_set(self, model: str, origin: int, sets: Mapping[int, TrainingSet]) -> None:
@@ -133,8 +139,9 @@ class Trace:
             self._add("asked rows", model, origin, KEYS, _featured(rows))
 
     def cell(self, model: str, origin: int, cell: Cell) -> None:
-        """The answer: values, statuses, reasons; then seed, row counts and warnings."""
-        self._add("forecast", model, origin, ("series_id", "horizon", "quantile"), cell.frame.drop("origin"))
+        """The answer: values, statuses, reasons; then seed and row counts."""
+        frame = cell.frame.drop("origin").with_columns(pl.col("reason").str.replace(RAISED, "$1"))
+        self._add("forecast", model, origin, ("series_id", "horizon", "quantile"), frame)
         facts = {name: value for name, value in cell.facts.items() if name not in EXCLUDED}
         self._add("facts", model, origin, ("parameter",), _leaves(facts))
 
@@ -196,6 +203,8 @@ def compare(expected: Handover, found: Handover) -> Difference | None:
     if extra:
         here = extra[0] in one.columns
         return Difference("", "", extra[0], "a column" if here else "none", "none" if here else "a column", 1)
+    if _same(one, other):
+        return None
     if not _same(one.select(keys), other.select(keys)):
         return _rows_differ(one, other, keys)
     marks = {name: _unequal(one[name], other[name]) for name in one.columns if name not in keys}
@@ -231,7 +240,16 @@ def _text(value: object) -> str:
 
 
 def _same(one: pl.DataFrame, other: pl.DataFrame) -> bool:
-    return one.height == other.height and all(not _unequal(one[name], other[name]).any() for name in one.columns)
+    """Whether two tables of the same columns are the same bits."""
+    return one.height == other.height and all(_equal(one[name], other[name]) for name in one.columns)
+
+
+def _equal(one: pl.Series, other: pl.Series) -> bool:
+    if one.dtype != other.dtype or one.dtype != pl.Float64:
+        return one.equals(other, check_dtypes=True, null_equal=True)
+    if one.null_count() or other.null_count():
+        return not _unequal(one, other).any()
+    return np.array_equal(one.to_numpy().view(np.int64), other.to_numpy().view(np.int64))
 
 
 def _unequal(one: pl.Series, other: pl.Series) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
@@ -250,38 +268,99 @@ def _featured(rows: Rows) -> pl.DataFrame:
     return pl.concat([rows.keys, rows.X.cast(pl.Float64)], how="horizontal")
 
 
+def _declared(snapshot: Snapshot) -> pl.DataFrame:
+    """What is told of every series beside its values: its declaration, its span and its order of periods."""
+    panels = {name: panel for panel in snapshot.panels for name in panel.ids}
+    orders = {id(panel): _order(panel) for panel in snapshot.panels}
+    rows = [
+        (name, repr(one), panels[name].first, panels[name].values.shape[1], orders[id(panels[name])])
+        for name, one in sorted(snapshot.series.items())
+    ]
+    schema = {
+        "series_id": pl.String(), "declared": pl.String(), "first": pl.Int64(), "periods": pl.Int64(),
+        "sessions": pl.String(),
+    }  # fmt: skip
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _order(panel: Panel) -> str:
+    """The sessions that a panel's periods are counted in, "" = calendar periods."""
+    sessions = panel.timeline.sessions
+    return "" if sessions is None else f"{len(sessions)} sessions, {sha256(sessions.tobytes()).hexdigest()[:16]}"
+
+
 def _known(snapshot: Snapshot) -> pl.DataFrame:
-    vintages = [panel.vintage[np.nonzero(~np.isnan(panel.values))] for panel in snapshot.panels]  # as `frame` has them
-    flat = np.concatenate([np.empty(0, dtype=np.int64), *vintages])
-    return snapshot.frame().with_columns(pl.Series("vintage", flat, dtype=pl.Int64()))
+    """Every cell that says anything: a value, or the date or vintage of one."""
+    parts = [_cells(panel) for panel in snapshot.panels]
+    return pl.concat(parts) if parts else pl.DataFrame(schema={"series_id": pl.String(), "period": pl.Date()})
+
+
+def _cells(panel: Panel) -> pl.DataFrame:
+    told = ~np.isnan(panel.values) | (panel.published != NEVER) | (panel.vintage != NEVER)
+    rows, columns = np.nonzero(told)
+    positions = panel.first + np.arange(panel.values.shape[1])
+    ordinals = positions if panel.timeline.sessions is None else panel.timeline.sessions[positions]
+    ends = period_ends(panel.timeline.frequency, ordinals.astype(np.int64))
+    return pl.DataFrame(
+        {
+            "series_id": pl.Series(panel.ids, dtype=pl.String()).gather(rows),
+            "period": pl.Series(ends[columns]).cast(pl.Date()),
+            "published_at": instants(panel.published[rows, columns]),
+            "value": panel.values[rows, columns],
+            "vintage": instants(panel.vintage[rows, columns]),
+        }
+    )
+
+
+def instants(micros: NDArray[np.int64]) -> pl.Series:
+    """Microseconds UTC as instants that can be read; NEVER is null."""
+    given = pl.Series(micros, dtype=pl.Int64())
+    return given.set(given == NEVER, None).cast(UTC_INSTANT)
+
+
+def matured_outcomes(plan: Plan, origin: int) -> pl.DataFrame:
+    """The pinned outcomes that had matured by an origin, and which periods had any value.
+
+    Under `latest` an outcome is pinned only at the archive's end, and labels are read in each origin's snapshot.
+    """
+    table, known = plan.outcomes, plan.known[origin]
+    pinned = (table.matured_at != NEVER) & (table.matured_at <= known)
+    if plan.experiment.target.outcome.kind == "latest":
+        pinned = np.zeros_like(pinned)
+    opened = (table.first_public != NEVER) & (table.first_public <= known)
+    series, requests = np.nonzero(pinned | opened)
+    at = (series, requests)
+    days = np.empty(table.value.shape[1], dtype="datetime64[D]")
+    days[plan.request] = plan.end_days
+    return pl.DataFrame(
+        {
+            "series_id": pl.Series(plan.experiment.target.series, dtype=pl.String()).gather(series),
+            "period": pl.Series(days[requests]).cast(pl.Date()),
+            "start": plan.windows.starts[requests],
+            "first_public": instants(np.where(opened[at], table.first_public[at], NEVER)),
+            "matured_at": instants(np.where(pinned[at], table.matured_at[at], NEVER)),
+            "status": np.where(pinned[at], table.status[at], -1),
+            "value": np.where(pinned[at], table.value[at], np.nan),
+            "hindsight": pinned[at] & table.hindsight[at],
+        }
+    )
 
 
 def _issued(snapshot: Snapshot) -> pl.DataFrame:
-    rows = [
-        (issue.source, issue.series_id, issue.issued_at, step, int(ordinal), float(quantile), float(value))
-        for issue in snapshot.issues
-        for step, (ordinal, quantile, value) in enumerate(
-            zip(issue.ordinals, issue.quantiles, issue.values, strict=True)
-        )
-    ]
-    known = [
-        (
-            issue.source,
-            issue.series_id,
-            issue.issued_at,
-            -1 - place,
-            issue.known_first + place,
-            float("nan"),
-            float(value),
-        )
-        for issue in snapshot.issues
-        for place, value in enumerate(issue.known)
-    ]
+    rows: list[tuple[object, ...]] = []
+    for issue in snapshot.issues:
+        head = (issue.source, issue.series_id, issue.issued_at)
+        path = zip(issue.ordinals.tolist(), issue.quantiles.tolist(), issue.values.tolist(), strict=True)
+        rows += [(*head, step, *told, issue.cutoff) for step, told in enumerate(path)]
+        rows += [
+            (*head, -1 - place, issue.known_first + place, float("nan"), value, issue.cutoff)
+            for place, value in enumerate(issue.known.tolist())
+        ]
     schema = {
         "source": pl.String(), "series_id": pl.String(), "issued_at": pl.Int64(), "step": pl.Int64(),
-        "ordinal": pl.Int64(), "quantile": pl.Float64(), "value": pl.Float64(),
+        "ordinal": pl.Int64(), "quantile": pl.Float64(), "value": pl.Float64(), "cutoff": pl.Int64(),
     }  # fmt: skip
-    return pl.DataFrame(rows + known, schema=schema, orient="row")
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def _leaves(value: object) -> pl.DataFrame:

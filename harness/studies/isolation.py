@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,18 +12,24 @@ import polars as pl
 
 from harness.core.identity import derive_seed
 from harness.core.recipe import Recipe
+from harness.core.transform import Floats
 from harness.forecast.user_class import is_user_class
 from harness.studies.children import Places, ask_confined, passage_alone
-from harness.studies.handover import Difference, Handover, compare
+from harness.studies.handover import RAISED, Difference, Handover, compare
 from harness.studies.pipeline import Passage, differences, evidence, place_of
-from harness.studies.questions import ANSWER_KEYS, Question, Reply, permuted, reply
+from harness.studies.questions import ANSWER_KEYS, Question, Reply, jittered, permuted, reply
 from harness.studies.scramble import Ground, without_frozen
 from harness.studies.verdict import Finding
 
 NAME = "isolation"
 ALONE, REVERSED, CONFINED = "alone in a fresh process", "in reverse order, rows permuted", "out of sight of all data"
 ROUNDING = 1e-9
-"""Sums taken in another order differ by rounding; larger differences do not come from it."""
+"""Sums taken in another order differ by rounding; larger differences need a reason."""
+JITTERS, AMPLIFIED, CHAOS = 3, 1000.0, 0.01
+"""Answers to rows moved in their last bits; another order may move an answer so many times as far, and by this share
+of it at most."""
+LEAST = 1e-6
+"""Answers below this are what is left of larger numbers."""
 
 
 def users_code(recipe: Recipe) -> bool:
@@ -86,17 +93,48 @@ def confined(
     how, replies, touched = ask_confined([_permuted(one) for one in asked], places)
     findings = [_denied(ground, one, text) for one, texts in zip(asked, touched, strict=True) for text in texts[:3]]
     differ = [
-        (question, found)
+        (question, again, found)
         for question, again in zip(asked, replies, strict=True)
         if question.recipe.name not in known
         and (found := _judged(ground, question, again, CONFINED, rounding=ROUNDING))
     ]
     if differ:
-        plain = ask_confined([question for question, _ in differ], places)[1]
-        for (question, found), again in zip(differ, plain, strict=True):
+        plain = [question for question, _, _ in differ]
+        moved = [jittered(question, number) for question in plain for number in range(JITTERS)]
+        replies = ask_confined([*plain, *moved], places)[1]
+        for number, (question, other, found) in enumerate(differ):
+            again = replies[number]
             still = _judged(ground, question, again, CONFINED, rounding=0.0)
-            findings += still or [replace(one, how=REVERSED) for one in found]
+            near = replies[len(differ) + number * JITTERS : len(differ) + (number + 1) * JITTERS]
+            if still or not _rounding_alone(again, other, near):
+                findings += still or [replace(one, how=REVERSED) for one in found]
     return how, findings
+
+
+def _rounding_alone(plain: Reply, other: Reply, near: Sequence[Reply]) -> bool:
+    """Whether an answer is as far from that to the same rows in another order as rounding takes it.
+
+    How far that is, is told by the answers to rows that differ in their last bits; an ill-conditioned model amplifies
+    them.
+    """
+    values = [_values(one) for one in (plain, other, *near)]
+    if (
+        any(_kind(one.failure) != _kind(plain.failure) for one in (other, *near))
+        or len({len(one) for one in values}) > 1
+    ):
+        return False
+    own, far, *moved = values
+    same = all(np.array_equal(np.isnan(own), np.isnan(one)) for one in (far, *moved))
+    scale = max(float(np.nanmax(np.abs(own), initial=0.0)), LEAST)
+    reach = max(float(np.nanmax(np.abs(one - own), initial=0.0)) for one in moved)
+    allowed = min(AMPLIFIED * reach, CHAOS * scale) + ROUNDING * scale
+    return same and float(np.nanmax(np.abs(far - own), initial=0.0)) <= allowed
+
+
+def _values(answered: Reply) -> Floats:
+    ordered = answered.frame.sort(ANSWER_KEYS, nulls_last=False)["value"]
+    values: Floats = ordered.fill_null(float("nan")).to_numpy()
+    return values
 
 
 def _denied(ground: Ground, question: Question, text: str) -> Finding:
@@ -129,10 +167,9 @@ def _judged(ground: Ground, question: Question, again: Reply, how: str, *, round
 
 
 def _difference(question: Question, again: Reply, rounding: float) -> Difference | None:
-    if again.failure or question.failure:
-        same = question.failure.partition(": ")[2] == again.failure
+    if _kind(again.failure) != _kind(question.failure):
         said = question.failure or "an answer", again.failure or "an answer"
-        return None if same else Difference("", "", "value", *said, 1)
+        return Difference("", "", "value", *said, 1)
     mine, theirs = (one.sort(ANSWER_KEYS, nulls_last=False) for one in (question.answer, again.frame))
     if rounding and mine.select(ANSWER_KEYS).equals(theirs.select(ANSWER_KEYS)):
         one, other = (side["value"].fill_null(float("nan")).to_numpy() for side in (mine, theirs))
@@ -140,3 +177,8 @@ def _difference(question: Question, again: Reply, rounding: float) -> Difference
             return None
     sides = (Handover("forecast", question.recipe.name, question.origin, ANSWER_KEYS, one) for one in (mine, theirs))
     return compare(*sides)
+
+
+def _kind(failure: str) -> str:
+    """A failure without its words, which may hold a clock's or a memory's numbers."""
+    return re.sub(RAISED, r"\1", failure)

@@ -10,15 +10,16 @@ import numpy as np
 import polars as pl
 import threadpoolctl
 
+from harness.backtest.answers import ASKED, checked_answers
 from harness.backtest.keys import cell_seed, recipe_identity
 from harness.backtest.splits import TrainingSet
 from harness.backtest.tuning.study import Studied
-from harness.core.frames import ANSWER_SCHEMA, Rows
+from harness.core.frames import Rows
 from harness.core.recipe import Recipe
-from harness.core.snapshot import Snapshot
+from harness.core.snapshot import Snapshot, newest_periods
+from harness.core.transform import Floats
 from harness.forecast.catalog import build, entry_for
-from harness.forecast.protocol import Forecaster
-from harness.record.cells import Cell
+from harness.record.cells import CELL_SCHEMA, Cell
 from harness.studies.handover import Trace
 
 ANSWER_KEYS = ("series_id", "horizon", "quantile")
@@ -33,7 +34,7 @@ class Question:
         recipe: the model.
         seed: of its fit.
         rows: matured training rows; None for a model without features.
-        fitted_on: the snapshot of the refit origin; None when nothing is fitted.
+        fitted_on: the snapshot of the refit origin (rolling: its newest periods); None when nothing is fitted.
         asked: the rows to be forecast.
         snapshot: the snapshot of the origin.
         answer: what it said: series_id, horizon, quantile, value.
@@ -85,7 +86,10 @@ class Keeper(Trace):
     def training_set(self, model: str, origin: int, sets: Mapping[int, TrainingSet]) -> None:
         """A refit begins: what is known now is what it is fitted on."""
         Trace.training_set(self, model, origin, sets)
-        self._fitted_on[model], self._refit[model] = self._now[model], origin
+        rolling = self.plan.experiment.training.rolling
+        known = self._now[model]
+        self._fitted_on[model] = known if rolling is None else newest_periods(known, rolling)
+        self._refit[model] = origin
 
     def training_rows(self, model: str, origin: int, rows: Rows) -> None:
         """Keep them."""
@@ -104,7 +108,6 @@ class Keeper(Trace):
         if asked is None or not len(asked):
             return
         mine = cell.frame.join(asked.keys.select("series_id", "horizon"), on=["series_id", "horizon"], how="semi")
-        failed = mine.filter(pl.col("status") == "failed")["reason"].unique().to_list()
         self.questions.append(
             Question(
                 origin,
@@ -115,7 +118,7 @@ class Keeper(Trace):
                 asked,
                 self._now[model],
                 mine.select(*ANSWER_KEYS, "value"),
-                str(failed[0]) if failed else "",
+                failure_of(mine),
             )
         )
 
@@ -126,33 +129,54 @@ class Keeper(Trace):
 
 
 def reply(question: Question, folder: str) -> Reply:
-    """Ask again.
+    """Ask again, and judge the answer as a cell's is judged.
 
     Args:
         question: what the forecaster is handed.
         folder: where users' modules are looked for.
     """
+    asked = question.asked.keys.select("series_id", "horizon", "period").unique(maintain_order=True)
+    blank = pl.DataFrame(
+        {name: asked[name] if name in asked.columns else [None] * asked.height for name in CELL_SCHEMA}
+    )
+    blank = blank.cast(CELL_SCHEMA).with_columns(status=pl.lit(ASKED))
+    answers, failure, stage = None, "", "fit"
     try:
         with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             forecaster = build(question.recipe, folder=folder)
             if question.fitted_on is not None and entry_for(question.recipe.kind).fitted:
                 forecaster.fit(question.rows, question.fitted_on, seed=question.seed)
-            answers = _answers(forecaster, question)
+            stage = "predict"
+            answers = forecaster.predict(question.asked, question.snapshot)
     except (KeyboardInterrupt, MemoryError):
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a failure is an answer to be compared
-        nothing = pl.DataFrame(schema={name: ANSWER_SCHEMA[name] for name in (*ANSWER_KEYS, "value")})
-        return Reply(nothing, f"{type(error).__name__}: {' '.join(str(error).split())}"[:300])
-    return Reply(answers)
+        failure = f"{stage}: {type(error).__name__}: {' '.join(str(error).split())}"[:300]
+    frame = checked_answers(blank, answers, failure=failure)
+    return Reply(frame.select(*ANSWER_KEYS, "value"), failure_of(frame))
 
 
-def _answers(forecaster: Forecaster, question: Question) -> pl.DataFrame:
-    found = forecaster.predict(question.asked, question.snapshot).select(ANSWER_SCHEMA.names()).cast(ANSWER_SCHEMA)
-    asked = question.asked.keys.select("series_id", "horizon")
-    order = asked.unique(maintain_order=True).with_row_index("place")
-    placed = found.join(order, on=["series_id", "horizon"], how="left").sort("place", "quantile", nulls_last=False)
-    return placed.select(*ANSWER_KEYS, "value")
+def failure_of(cell: pl.DataFrame) -> str:
+    """Why a cell's rows failed; "" = none did."""
+    failed = cell.filter(pl.col("status") == "failed")["reason"].unique().sort().to_list()
+    return str(failed[0]) if failed else ""
+
+
+def jittered(question: Question, seed: int) -> Question:
+    """The same question with every number of the training rows moved in its last bits."""
+    if question.rows is None:
+        return question
+    random = np.random.default_rng(seed)
+
+    def moved(values: Floats) -> Floats:
+        out: Floats = values * (1.0 + random.integers(-2, 3, values.shape) * np.finfo(np.float64).eps)
+        return out
+
+    rows = question.rows
+    columns = [pl.Series(name, moved(rows.X[name].cast(pl.Float64).to_numpy())) for name in rows.X.columns]
+    X = rows.X.with_columns(columns) if columns else rows.X
+    return replace(question, rows=Rows(X, rows.keys, None if rows.y is None else moved(rows.y)))
 
 
 def permuted(question: Question, seed: int) -> Question:

@@ -1,15 +1,13 @@
 """The raw input read again with everything published later altered, so that reading and lag rules are in the proof.
 
-When a row became public is read here by plain means of its own, not by those under test.
+When a row became public is read by plain means (`plain_dates`), not by those under test.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
@@ -17,23 +15,21 @@ from numpy.typing import NDArray
 
 from harness.core.frames import UTC_INSTANT
 from harness.core.series import AVAILABILITIES, Series
-from harness.core.time import NEVER, period_containing, period_ends
+from harness.core.time import NEVER, period_ends
+from harness.data.announced import EVENT_KINDS
 from harness.data.archive import Archive
 from harness.data.changes import ChangeFile
 from harness.data.dataset import find_dataset, load_dataset
-from harness.data.declared import Dataset, Source
+from harness.data.declared import Announcements, Dataset, Source
 from harness.data.derive import ASSUMED
 from harness.data.ingest import ingest
-from harness.data.lags import release_micros
-from harness.data.stamps import period_of
 from harness.data.tables import RawTable
 from harness.record.home import Home
-from harness.studies.handover import Handover
+from harness.studies.handover import Handover, instants
+from harness.studies.plain_dates import UNKNOWN, ruled, stamped
 from harness.studies.worlds import known_from
 
 Flags = NDArray[np.bool_]
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-UNKNOWN = NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +73,13 @@ class Later:
         late = stamped(table.frame["published_at"], zone, source.zone, source.text.date_format) > self.cut
         return replace(table, frame=table.frame.filter(~pl.Series(late)))
 
+    def announcements(self, dataset: Dataset, declared: Announcements, table: RawTable) -> RawTable:
+        """Price events and memberships announced later are left out, in every world, where any are left."""
+        zone = dataset.series[0].zone
+        column = table.frame[dict(declared.columns)["announced_at"]]
+        late = stamped(column, zone, declared.zone, declared.text.date_format) > self.cut
+        return table if late.all() else replace(table, frame=table.frame.filter(~pl.Series(late)))
+
     def forecasts(self, dataset: Dataset, table: RawTable) -> RawTable:
         """Forecasts issued later."""
         declared = dataset.forecasts
@@ -105,65 +108,6 @@ class Later:
             kept = pl.Series(~late)
             return frame.with_columns(pl.when(kept).then(pl.col(column)).otherwise(None).alias(column))
         return frame.with_columns(_noise(frame, column, late, self.seed, source.text.decimal_mark))
-
-
-def stamped(column: pl.Series, zone: str, source_zone: str, date_format: str) -> NDArray[np.int64]:
-    """[row] microseconds UTC at which a stamp says something was public; a day is its end in the series' zone."""
-    read = {value: _read(value, date_format) for value in column.unique().to_list()}
-    told = [moment for moment in read.values() if isinstance(moment, datetime)]
-    days = all(moment.tzinfo is None and moment.time() == time() for moment in told)
-    found = {value: _instant(moment, zone, source_zone, days=days) for value, moment in read.items()}
-    return np.array([found[value] for value in column.to_list()], dtype=np.int64)
-
-
-def _read(value: object, date_format: str) -> date | datetime | None:
-    if value is None or isinstance(value, (date, datetime)):
-        return value
-    text = str(value).strip()
-    if date_format:
-        try:
-            return datetime.strptime(text, date_format)  # noqa: DTZ007 - the zone is given beside it
-        except ValueError:
-            pass
-    try:
-        return date.fromisoformat(text) if len(text) <= len("2020-01-01") else datetime.fromisoformat(text)
-    except ValueError:
-        return None
-
-
-def _instant(moment: date | datetime | None, zone: str, source_zone: str, *, days: bool) -> int:
-    if moment is None:
-        return UNKNOWN
-    if isinstance(moment, datetime) and not days:
-        local = moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(source_zone or zone))
-        return (local - EPOCH) // timedelta(microseconds=1)
-    day = moment.date() if isinstance(moment, datetime) else moment
-    end = datetime.combine(day + timedelta(days=1), time(), ZoneInfo(zone))
-    return (end - EPOCH) // timedelta(microseconds=1)
-
-
-def ruled(column: pl.Series, source: Source, series: Series) -> NDArray[np.int64]:
-    """[row] microseconds UTC at which the lag rule publishes a row's period."""
-    distinct = column.unique(maintain_order=True)
-    found = np.full(len(distinct), UNKNOWN, dtype=np.int64)
-    ordinals = np.zeros(len(distinct), dtype=np.int64)
-    for place, value in enumerate(distinct.to_list()):
-        try:
-            end = period_of(value, series.parsed, source.stamp, source.text.date_format)
-        except ValueError:
-            continue
-        ordinals[place], found[place] = period_containing(series.parsed, end), 0
-    read = found != UNKNOWN
-    found[read] = release_micros(series, ordinals[read])
-    places = column.to_frame("value").join(
-        distinct.to_frame("value").with_row_index("place"),
-        on="value",
-        how="left",
-        nulls_equal=True,
-        maintain_order="left",
-    )
-    rows: NDArray[np.int64] = found[places["place"].to_numpy()]
-    return rows
 
 
 def _noise(frame: pl.DataFrame, column: str, late: Flags, seed: int, decimal_mark: str) -> pl.Series:
@@ -207,6 +151,7 @@ def read_again(
         ingest(dataset.folder, archive, raw_dir=home.raw, alter=alter)
     for name in others:
         _append_again(archive, changes, name, alter)
+    _announce_again(archive, changes, others, alter)
     return ChangeFile.open(archive.export(home.changes), verify=False)
 
 
@@ -231,7 +176,7 @@ def _append_again(archive: Archive, changes: ChangeFile, name: str, alter: Later
             "published_at": pl.Series(changes.published[rows]).cast(UTC_INSTANT),
             "value": pl.Series(value).fill_nan(None),
             "availability": pl.Series(AVAILABILITIES).gather(changes.availability[rows].astype(np.int64)),
-            "value_known_at": _instants(changes.vintage[rows]),
+            "value_known_at": instants(changes.vintage[rows]),
         }
     ).filter(pl.Series(kept))
     if frame.height:
@@ -241,11 +186,38 @@ def _append_again(archive: Archive, changes: ChangeFile, name: str, alter: Later
         archive.append_forecasts(_issued_again(changes, name, alter))
 
 
-def _instants(micros: NDArray[np.int64]) -> pl.Series:
-    given = pl.Series(micros)
-    return given.zip_with(given != NEVER, pl.Series([None], dtype=pl.Int64).new_from_index(0, len(given))).cast(
-        UTC_INSTANT
+def _announce_again(archive: Archive, changes: ChangeFile, names: Sequence[str], alter: Later | None) -> None:
+    """Announce price events and memberships of some series again; those announced later are left out of a world."""
+    ids, events = pl.Series(changes.ids, dtype=pl.String()), changes.events
+    days = [period_ends(changes.series[changes.ids[code]].parsed, np.array([ex], dtype=np.int64))[0]
+            for code, ex in zip(events.code.tolist(), events.ex.tolist(), strict=True)]  # fmt: skip
+    told = pl.DataFrame(
+        {
+            "series_id": ids.gather(events.code),
+            "kind": pl.Series(EVENT_KINDS).gather(events.kind.astype(np.int64)),
+            "ex_date": pl.Series(np.array(days, dtype="datetime64[D]")).cast(pl.Date()),
+            "value": pl.Series(events.value).fill_nan(None),
+            "announced_at": instants(events.announced),
+        }
     )
+    members = changes.members.select(
+        "universe",
+        ids.gather(changes.members["code"]).alias("series_id"),
+        *(_epoch_days(changes.members[old]).alias(new) for old, new in (("first", "from"), ("last", "to"))),
+        instants(changes.members["announced"].to_numpy()).alias("announced_at"),
+    )
+    for frame, add in ((told, archive.append_events), (members, archive.append_members)):
+        mine = frame.filter(pl.col("series_id").is_in(names))
+        if alter is not None:
+            mine = mine.filter(pl.col("announced_at") <= instants(np.array([alter.cut]))[0])
+        if mine.height:
+            add(mine, source="again")
+
+
+def _epoch_days(days: pl.Series) -> pl.Series:
+    """Days, none where a membership is open."""
+    given = days.cast(pl.Int64())
+    return given.set(given == NEVER, None).cast(pl.Int32()).cast(pl.Date())
 
 
 def publications_frame(changes: ChangeFile, name: str) -> pl.DataFrame:
@@ -278,14 +250,14 @@ def _issued_again(changes: ChangeFile, name: str, alter: Later | None) -> pl.Dat
         pl.Series("period", period_ends(series.parsed, mine["period"].to_numpy().astype(np.int64))),
         "quantile",
         "value",
-        _instants(mine["cutoff"].fill_null(NEVER).to_numpy()).alias("data_cutoff"),
+        instants(mine["cutoff"].fill_null(NEVER).to_numpy()).alias("data_cutoff"),
         "conditioning",
         "backfilled",
     )
 
 
-def told_by(changes: ChangeFile, names: Sequence[str], cut: int, *, by_vintage: bool) -> tuple[Handover, Handover]:
-    """What an archive view says of some series up to an instant: its changes and its publications.
+def told_by(changes: ChangeFile, names: Sequence[str], cut: int, *, by_vintage: bool) -> tuple[Handover, ...]:
+    """What an archive view says of some series up to an instant: its changes, publications and issued forecasts.
 
     Args:
         changes: the archive view.
@@ -299,13 +271,13 @@ def told_by(changes: ChangeFile, names: Sequence[str], cut: int, *, by_vintage: 
     values = pl.DataFrame(
         {
             "series_id": ids.gather(changes.code[rows]),
-            "ordinal": changes.period[rows],
-            "published": changes.published[rows],
+            "period": _days(changes, changes.code[rows], changes.period[rows]),
+            "published_at": instants(changes.published[rows]),
             "value": changes.value[rows],
             "availability": changes.availability[rows],
-            "vintage": changes.vintage[rows],
+            "vintage": instants(changes.vintage[rows]),
         }
-    ).sort("series_id", "published", "ordinal")
+    ).sort("series_id", "published_at", "period")
     told = changes.publications
     chosen = np.flatnonzero(
         np.isin(told.code, [changes.codes[name] for name in names if name in changes.codes]) & (told.published <= cut)
@@ -313,10 +285,47 @@ def told_by(changes: ChangeFile, names: Sequence[str], cut: int, *, by_vintage: 
     events = pl.DataFrame(
         {
             "series_id": ids.gather(told.code[chosen]),
-            **{name: getattr(told, name)[chosen] for name in ("published", "first", "last", "complete", "captured")},
+            "published_at": instants(told.published[chosen]),
+            **{name: _days(changes, told.code[chosen], getattr(told, name)[chosen]) for name in ("first", "last")},
+            **{name: getattr(told, name)[chosen] for name in ("complete", "captured")},
         }
     ).sort(pl.all())
     return (
-        Handover("archive", "", 0, ("series_id", "ordinal", "published"), values),
+        Handover("archive", "", 0, ("series_id", "period", "published_at"), values),
         Handover("publications", "", 0, tuple(events.columns), events),
+        Handover("archive", "", 0, ISSUED, _issued_by(changes, names, cut)),
+        *_announced_by(changes, names, cut),
     )
+
+
+def _announced_by(changes: ChangeFile, names: Sequence[str], cut: int) -> tuple[Handover, ...]:
+    """Price events and memberships of some series announced by an instant."""
+    ids, events = pl.Series(changes.ids, dtype=pl.String()), changes.events
+    columns = ("ex", "announced", "kind", "value")
+    told = pl.DataFrame({"series_id": ids.gather(events.code), **{name: getattr(events, name) for name in columns}})
+    members = changes.members.with_columns(ids.gather(changes.members["code"]).alias("series_id")).drop("code")
+    tables = [
+        frame.filter(pl.col("series_id").is_in(names) & (pl.col("announced") <= cut)).sort(pl.all())
+        for frame in (told, members)
+    ]
+    keys = ("series_id", "kind", "ex"), ("universe", "series_id", "first", "announced")
+    return tuple(Handover("archive", "", 0, key, table) for key, table in zip(keys, tables, strict=True))
+
+
+def _days(changes: ChangeFile, codes: NDArray[np.int32], ordinals: NDArray[np.int64]) -> pl.Series:
+    """The last day of each row's period."""
+    days = np.empty(len(codes), dtype="datetime64[D]")
+    for code in np.unique(codes).tolist():
+        mine = codes == code
+        days[mine] = period_ends(changes.series[changes.ids[code]].parsed, ordinals[mine].astype(np.int64))
+    return pl.Series(days).cast(pl.Date())
+
+
+ISSUED = ("source", "series_id", "issued", "period", "quantile")
+
+
+def _issued_by(changes: ChangeFile, names: Sequence[str], cut: int) -> pl.DataFrame:
+    """Forecasts of some series issued by an instant."""
+    ids = pl.Series(changes.ids, dtype=pl.String())
+    told = changes.forecasts.with_columns(ids.gather(changes.forecasts["code"]).alias("series_id")).drop("code")
+    return told.filter(pl.col("series_id").is_in(names) & (pl.col("issued") <= cut)).sort(ISSUED)

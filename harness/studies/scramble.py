@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+import traceback
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from harness.core.identity import derive_seed
 from harness.core.time import local_day
 from harness.data.changes import ChangeFile
 from harness.record.home import Home
+from harness.record.platform import PACKAGE
 from harness.studies.handover import Difference, Handover, compare
 from harness.studies.pipeline import Board, Passage, differences, evidence, passage
 from harness.studies.raw_world import Later, datasets_of, read_again, told_by
@@ -66,8 +69,10 @@ class Ground:
     again: ChangeFile | None = None
 
 
-def scramble(ground: Ground, origin: int, *, number: int = 0, base: Passage | None = None) -> Scrambled:
-    """Scramble around one origin in every way and compare every hand-over with the true one.
+def scramble(
+    ground: Ground, origin: int, *, number: int = 0, base: Passage | None = None, kinds: Sequence[str] = tuple(HOW)
+) -> Scrambled:
+    """Scramble around one origin and compare every hand-over with the true one.
 
     Args:
         ground: plan, archive view and models.
@@ -75,17 +80,39 @@ def scramble(ground: Ground, origin: int, *, number: int = 0, base: Passage | No
         number: the how-many-th sampled origin it is; the raw batches lose their later rows at every second one, and
             get other values in them at the others.
         base: the true hand-overs, when they are known already.
+        kinds: ways to scramble, of `HOW`; all of them where nothing is said.
     """
     plan, changes, board = ground.plan, ground.changes, ground.board
     out = Scrambled(origin)
     if base is None:
         base = passage(plan, changes, board, origin, later=plan if frozen(plan) else None)
         out.cells += 1
-    for kind in KINDS:
-        found = list(_one(ground, origin, kind, base, out))
-        out.findings += evidence(plan, board, NAME, HOW[kind], found)
-    _raw(ground, origin, base, out, drop=number % 2 == 1)
+    for kind in (one for one in KINDS if one in kinds):
+        with _answering(ground, origin, kind, out):
+            found = list(_one(ground, origin, kind, base, out))
+            out.findings += evidence(plan, board, NAME, HOW[kind], found)
+    if RAW in kinds:
+        with _answering(ground, origin, RAW, out):
+            _raw(ground, origin, base, out, drop=number % 2 == 1)
     return out
+
+
+@contextmanager
+def _answering(ground: Ground, origin: int, kind: str, out: Scrambled) -> Iterator[None]:
+    """An error that only another future provokes is evidence, too."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever is raised in one world and not in the other
+        frames = traceback.extract_tb(error.__traceback__)
+        place = next((one for one in reversed(frames) if f"{PACKAGE.name}/" in one.filename), frames[-1])
+        module = place.filename.rpartition(f"{PACKAGE.name}/")[2].removesuffix(".py").replace("/", ".")
+        text = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+        moment = ground.plan.instants[origin]
+        out.findings.append(
+            Finding(NAME, HOW[kind], moment, "raised", f"harness.{module}", expected="an answer", found=text)
+        )
 
 
 def frozen(plan: Plan) -> bool:
@@ -108,7 +135,7 @@ def _one(
 
 def without_frozen(base: Passage) -> Passage:
     """A passage without the rows of the later origin."""
-    kept = tuple(group for group in base.groups if not group or group[0].stage != "frozen rows")
+    kept = tuple(group for group in base.groups if group and group[0].stage != "frozen rows")
     return replace(base, groups=kept)
 
 

@@ -14,11 +14,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from harness.backtest.membership import membership
 from harness.backtest.splits import Plan
 from harness.core.series import Series
 from harness.core.time import NEVER, end_of_day, micros
 from harness.core.transform import Floats
-from harness.data.changes import ChangeFile, PublicationRows
+from harness.data.changes import ChangeFile, EventRows, PublicationRows
 from harness.data.outcomes import MATURED, outcomes
 
 Micros = NDArray[np.int64]
@@ -75,19 +76,36 @@ def other_world(plan: Plan, changes: ChangeFile, origin: int, kind: Kind, seed: 
     by_vintage = not plan.experiment.pseudo_real_time
     later = known_from(changes, by_vintage=by_vintage) > cut
     if kind == "removed":
-        altered = _removed(changes, later, cut)
+        rule = plan.experiment.target.outcome
+        altered = _removed(changes, later, cut, dated=rule.kind == "release" and rule.number > 1)
     elif kind == "noise":
         altered = _noise(changes, later, cut, random)
     else:
         altered = _restamped(changes, later, cut, plan.until, random)
     touched = int(later.sum()) + int((changes.publications.published > cut).sum())
     touched += int((changes.forecasts["issued"] > cut).sum())
-    return Other(altered, with_outcomes(plan, altered, cut), touched)
+    touched += int((changes.events.announced > cut).sum()) + int((changes.members["announced"] > cut).sum())
+    return Other(altered, with_members(with_outcomes(plan, altered, cut), altered), touched)
 
 
 def with_outcomes(plan: Plan, changes: ChangeFile, until: int) -> Plan:
     """The plan with the outcomes that a world states up to an instant; what came later is pending in it."""
     return replace(plan, outcomes=outcomes(changes, plan.experiment.target, plan.windows, until=until))
+
+
+def with_members(plan: Plan, changes: ChangeFile) -> Plan:
+    """The plan with the members that a world announces; series that it never names are members of no day."""
+    universe = plan.experiment.target.universe
+    if not universe:
+        return plan
+    named = changes.members.filter(pl.col("universe") == universe)["code"].to_list()
+    unnamed = [code for name in plan.experiment.target.series if (code := changes.codes[name]) not in named]
+    nobody = pl.DataFrame(
+        {"universe": universe, "code": unnamed, "first": 1, "last": 0, "announced": plan.until + 1},
+        schema=changes.members.schema,
+    )
+    every = replace(changes, members=pl.concat([changes.members, nobody]))
+    return replace(plan, members=membership(plan.experiment, every, plan.instants, plan.known))
 
 
 def wild(count: int, random: np.random.Generator) -> Floats:
@@ -106,22 +124,36 @@ def publications_taken(rows: PublicationRows, chosen: NDArray[np.int64] | Flags)
     return PublicationRows(**{name: getattr(rows, name)[chosen] for name in PublicationRows.__dataclass_fields__})
 
 
-def _removed(changes: ChangeFile, later: Flags, cut: int) -> ChangeFile:
+def events_taken(rows: EventRows, chosen: NDArray[np.int64] | Flags) -> EventRows:
+    """Some of the price events, in the order given."""
+    return EventRows(**{name: getattr(rows, name)[chosen] for name in EventRows.__dataclass_fields__})
+
+
+def _removed(changes: ChangeFile, later: Flags, cut: int, *, dated: bool) -> ChangeFile:
+    """The world that ends at the cut; `dated`: outcomes are dated by release calendars, which then stay whole."""
     return replace(
         taken(changes, ~later),
         publications=publications_taken(changes.publications, changes.publications.published <= cut),
         forecasts=changes.forecasts.filter(pl.col("issued") <= cut),
-        series={name: _unannounced(series, cut) for name, series in changes.series.items()},
+        events=events_taken(changes.events, changes.events.announced <= cut),
+        members=changes.members.filter(pl.col("announced") <= cut),
+        series={name: _unannounced(series, cut, dated=dated) for name, series in changes.series.items()},
         known_through={name: min(at, cut) for name, at in changes.known_through.items()},
     )
 
 
-def _unannounced(series: Series, cut: int) -> Series:
-    """A declaration without the closures that were announced later."""
-    if not series.closures:
-        return series
-    announced = [one for one in series.closures if _announced(one[1], series.zone) <= cut]
-    return replace(series, closures=tuple(announced))
+def _unannounced(series: Series, cut: int, *, dated: bool) -> Series:
+    """A declaration without closures that were announced, and single releases that came, later."""
+    closures = tuple(one for one in series.closures if _announced(one[1], series.zone) <= cut)
+    lag = series.lag
+    if lag is not None:
+        zone = lag.zone or series.zone
+        exceptions, dates = (
+            tuple(pair for pair in pairs if micros(end_of_day(pair[1], zone)) <= cut)
+            for pairs in (lag.exceptions, lag.dates)
+        )
+        lag = replace(lag, exceptions=exceptions, dates=lag.dates if dated else dates)
+    return replace(series, closures=closures, lag=lag)
 
 
 def _announced(text: str, zone: str) -> int:
@@ -135,17 +167,39 @@ def _announced(text: str, zone: str) -> int:
 def _noise(changes: ChangeFile, later: Flags, cut: int, random: np.random.Generator) -> ChangeFile:
     value = changes.value.copy()
     value[later] = wild(int(later.sum()), random)
+    events = changes.events
+    for code in np.unique(
+        events.code
+    ).tolist():  # prices stay prices: above nought, and above any dividend paid on them
+        mine = later & (changes.code == code)
+        value[mine] = np.abs(value[mine]) + 2.0 * float(np.nanmax(events.value[events.code == code], initial=1.0))
+    untold = events.announced > cut
+    altered = np.where(untold, events.value * random.uniform(0.1, 0.9, len(untold)), events.value)
     issued = (changes.forecasts["issued"] > cut).to_numpy()
     forecast = changes.forecasts["value"].to_numpy().copy()
     forecast[issued] = wild(int(issued.sum()), random)
-    return replace(changes, value=value, forecasts=changes.forecasts.with_columns(pl.Series("value", forecast)))
+    return replace(
+        changes,
+        value=value,
+        forecasts=changes.forecasts.with_columns(pl.Series("value", forecast)),
+        events=replace(events, value=altered),
+        members=_other_stints(changes.members, cut, random),
+    )
+
+
+def _other_stints(members: pl.DataFrame, cut: int, random: np.random.Generator) -> pl.DataFrame:
+    """Memberships announced later end some other day."""
+    length = pl.Series("length", random.integers(0, 400, members.height), dtype=pl.Int64)
+    last = pl.when(pl.col("announced") > cut).then(pl.col("first") + pl.col("length")).otherwise(pl.col("last"))
+    return members.with_columns(length).with_columns(last.cast(members.schema["last"]).alias("last")).drop("length")
 
 
 def _restamped(changes: ChangeFile, later: Flags, cut: int, until: int, random: np.random.Generator) -> ChangeFile:
     own = known_from(changes, by_vintage=True)
-    events, issued = changes.publications.published, changes.forecasts["issued"].to_numpy()
-    instants = np.unique(np.concatenate([own[later], changes.published[changes.published > cut], events[events > cut],
-                                         issued[issued > cut]]))  # fmt: skip
+    told, issued = changes.publications, changes.forecasts["issued"].to_numpy()
+    events, named = changes.events, changes.members["announced"].to_numpy()
+    every = (changes.published, told.published, issued, events.announced, named)
+    instants = np.unique(np.concatenate([own[later], *(at[at > cut] for at in every)]))
     if not len(instants):
         return changes
     room = max(until - cut, 2 * len(instants))
@@ -161,12 +215,16 @@ def _restamped(changes: ChangeFile, later: Flags, cut: int, until: int, random: 
     published = np.where(later, mapped(np.where(later, own, changes.published)), changes.published)
     vintage = np.where((changes.vintage != NEVER) & later, mapped(changes.vintage), changes.vintage)
     order = np.lexsort((changes.period, changes.code, published))
-    told = replace(changes.publications, published=mapped(events))
+    told = replace(told, published=mapped(told.published))
+    events = replace(events, announced=mapped(events.announced))
+    members = changes.members.with_columns(pl.Series("announced", mapped(named)))
     forecasts = changes.forecasts.with_columns(pl.Series("issued", mapped(issued))).sort("issued", maintain_order=True)
     return replace(
         taken(replace(changes, published=published, vintage=vintage), order),
         publications=publications_taken(told, np.argsort(told.published, kind="stable")),
         forecasts=forecasts,
+        events=events_taken(events, np.argsort(events.announced, kind="stable")),
+        members=members.sort("announced", maintain_order=True),
     )
 
 

@@ -1,4 +1,4 @@
-"""What can be searched: orders, features, steps, which model at all, by a function; by every sampler, with conditions."""
+"""What can be searched: orders, features, steps, which model at all, by a function; and by every sampler."""
 
 from __future__ import annotations
 

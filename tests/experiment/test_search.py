@@ -109,8 +109,8 @@ MISTAKES = {
     "steps.1.k = { int = [1, 2] }": "no step 1; the model has 0",
     'kind = { choice = ["etz"] }': "no model table to choose",
     'alpha = { float = [0.1, 0.9], when = { objektive = ["huber"] } }': "not searched, so it cannot be a condition",
-    'objective = { choice = ["l2"] }\nalpha = { float = [0.1, 0.9], when = { objective = ["huber"] } }': "never has that",
-    "max_depth = { int = [2, 4], when = { num_leaves = 3 } }\nnum_leaves = { int = [2, 4], when = { max_depth = 3 } }": (
+    'objective = { choice = ["l2"] }\nalpha = { float = [0.1, 0.9], when = { objective = "huber" } }': "never has that",
+    "max_bin = { int = [2, 4], when = { max_depth = 3 } }\nmax_depth = { int = [2, 4], when = { max_bin = 3 } }": (
         "its condition depends on itself"
     ),
 }
@@ -124,7 +124,8 @@ def test_a_mistake_in_a_space_is_told_where_it_is(line: str, refused: Refused) -
 
 
 def test_all_mistakes_of_a_search_are_told_at_once(refused: Refused) -> None:
-    search = '[models.gbm.search]\ntrails = 3\nsampler = "tpee"\npruner = "mean"\nfolds = 0\nretune_every = 0\nbatch = "four"\n'
+    words = 'trails = 3\nsampler = "tpee"\npruner = "mean"\n'
+    search = f'[models.gbm.search]\n{words}folds = 0\nretune_every = 0\nbatch = "four"\n'
     problems = refused(OWN + GBM + search + SPACE + "num_leaves = { int = [64, 4] }\n")
     told = "\n".join(problems)
     for expected in ('did you mean "trials"', 'did you mean "tpe"', 'did you mean "median"', "folds", "retune_every",
@@ -145,7 +146,7 @@ def test_a_search_must_fit_its_cadence_its_sampler_and_its_model(refused: Refuse
 
 
 def test_cmaes_without_its_package_says_what_to_install(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     text = OWN + GBM + '[models.gbm.search]\nsampler = "cmaes"\n' + SPACE + "learning_rate = { float = [0.1, 0.2] }"
     assert 'pip install "harness-backtest[cmaes]"' in "\n".join(refused(text))
 

@@ -44,7 +44,7 @@ def recorded(home: Home) -> Effort:
 
 def test_a_lost_or_damaged_registry_is_made_again_from_runs_and_audits(home: Home) -> None:
     assert effort_from({"effort": recorded(home).record()}) == recorded_again(home)
-    for damage in (lambda path: None, Path.unlink, lambda path: path.write_bytes(b"no database")):
+    for damage in (lambda _: None, Path.unlink, lambda path: path.write_bytes(b"no database")):
         found = counts(home, ["f1"])
         assert (found.searched, found.looked, found.looks) == (40, 2, {"run": 1, "stress 30": 1})
         damage(home.registry)

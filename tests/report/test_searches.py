@@ -54,7 +54,8 @@ def test_every_declared_parameter_is_a_row(tuned: Run) -> None:
     assert spaces.schema == SPACES
     row = spaces.filter(pl.col("parameter") == "num_leaves").row(0, named=True)
     assert {name: row[name] for name in ("model", "parameter", "type", "low", "high", "log", "default")} == {
-        "model": "tuned", "parameter": "num_leaves", "type": "int", "low": 2.0, "high": 8.0, "log": True, "default": "4",
+        "model": "tuned", "parameter": "num_leaves", "type": "int", "low": 2.0, "high": 8.0, "log": True,
+        "default": "4",
     }  # fmt: skip
     assert (row["searches"], row["drawn"]) == (3, 30)
     of_tuned = spaces.filter(spaces["model"] == "tuned")

@@ -48,6 +48,7 @@ def test_honest_models_pass(place: Path, changes: Path) -> None:
     assert not list((place / "home").glob(".study-*"))
 
 
+@pytest.mark.slow
 def test_a_learner_that_is_shown_the_outcome_fails_both(
     place: Path, changes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,17 +62,20 @@ def of(table: pl.DataFrame, liberty: str, model: str, horizon: int) -> dict[str,
     return one.row(0, named=True)
 
 
+@pytest.mark.slow
 def test_every_liberty_has_a_row_for_every_model_and_horizon(table: pl.DataFrame) -> None:
     assert table.schema == PREMIUM_SCHEMA
     assert dict(table.group_by("liberty").len().iter_rows()) == dict.fromkeys(LIBERTIES, 2 * (4 + 4))
 
 
+@pytest.mark.slow
 def test_without_lag_the_last_value_is_the_answer_of_a_nowcast(table: pl.DataFrame) -> None:
     given = of(table, NO_LAG, "last_value", 0)
     assert (given["unfaithful"], given["premium"], given["known"]) == (pytest.approx(0.0, abs=1e-9), 100.0, 1.0)
     assert of(table, NO_LAG, "last_value", 1)["known"] == 0.0
 
 
+@pytest.mark.slow
 def test_without_lag_the_next_quarter_is_forecast_from_one_quarter_nearer(table: pl.DataFrame) -> None:
     frame = releases().filter(pl.col("series_id") == "cpi").sort("published_at")
     firsts = frame.group_by("period", maintain_order=True).agg(pl.col("value").first(), pl.col("published_at").first())
@@ -95,6 +98,7 @@ def test_without_lag_the_next_quarter_is_forecast_from_one_quarter_nearer(table:
     assert row["premium"] == pytest.approx(100 * (1 - row["unfaithful"] / row["faithful"]))  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_the_faithful_column_is_the_run(table: pl.DataFrame, place: Path, changes: Path) -> None:
     asked = longer((AR, RIDGE, STEPPED, KNN), place)
     board = run(asked, changes, place / "home").leaderboard
@@ -104,12 +108,14 @@ def test_the_faithful_column_is_the_run(table: pl.DataFrame, place: Path, change
     )
 
 
+@pytest.mark.slow
 def test_copies_of_what_is_to_be_forecast_flatter_a_model_that_learns_by_heart(table: pl.DataFrame) -> None:
     row = of(table, OVERSAMPLED, "nearest", 0)
     assert isinstance(row["premium"], float)
     assert row["premium"] > 10.0
 
 
+@pytest.mark.slow
 def test_what_a_liberty_does_not_concern_is_said(table: pl.DataFrame, place: Path, changes: Path) -> None:
     assert of(table, STEPS, "ar", 0)["note"] == "not affected: it has no steps"
     assert of(table, STEPS, "ar", 0)["unfaithful"] is None

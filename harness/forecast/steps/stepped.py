@@ -83,8 +83,8 @@ class Stepped:
             parts.append(_nothing(table.keys.filter(pl.Series(silent))))
         return pl.concat(parts) if parts else _nothing(rows.keys)
 
-    def fitted_parameters(self) -> dict[str, object]:
-        """Horizon -> what every step fitted, as JSON values."""
+    def fitted_parameters(self) -> dict[str, list[dict[str, object]]]:
+        """Horizon -> [step] kind and what it fitted, as JSON values."""
         return {str(horizon): steps.parameters() for horizon, steps in sorted(self._pipelines.items())}
 
     def fitted_models(self) -> dict[str, Forecaster]:
