@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Target,
         Training,
     )
+    from harness.core.search import Domain, Search
     from harness.core.series import LagRule, Series
     from harness.core.transform import Transform
     from harness.data.archive import Archive
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Archive",
     "Audit",
+    "Domain",
     "Experiment",
     "FeatureBlock",
     "Kpi",
@@ -48,6 +50,7 @@ __all__ = [
     "Recipe",
     "Run",
     "Schedule",
+    "Search",
     "Series",
     "Step",
     "Target",
@@ -65,6 +68,7 @@ _WHERE: Final = MappingProxyType(
     {
         "Archive": "harness.data.archive",
         "Audit": "harness.studies.audit",
+        "Domain": "harness.core.search",
         "Experiment": "harness.core.recipe",
         "FeatureBlock": "harness.core.recipe",
         "Kpi": "harness.core.recipe",
@@ -74,6 +78,7 @@ _WHERE: Final = MappingProxyType(
         "Recipe": "harness.core.recipe",
         "Run": "harness.report.run",
         "Schedule": "harness.core.recipe",
+        "Search": "harness.core.search",
         "Series": "harness.core.series",
         "Step": "harness.core.recipe",
         "Target": "harness.core.recipe",
