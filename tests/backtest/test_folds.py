@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -25,11 +26,9 @@ ORIGIN = 22
 
 def inner(place: Path, frame: pl.DataFrame, **more: object) -> tuple[Plan, Inner]:
     """The inner walk-forward of a tuned model at one origin."""
-    from dataclasses import replace
-
     model = replace(TREES, search=Search((Domain("num_leaves", "int", 2, 8),), folds=3))
     changes = ChangeFile.open(exported(frame, place / "archive"))
-    plan = build_plan(with_rivals(small((model,), place, **more)), changes)
+    plan = build_plan(with_rivals(replace(small((model,), place), **more)), changes)  # type: ignore[arg-type]
     recipe = next(one for one in plan.experiment.models if one.search is not None)
     shape = (len(plan.instants), len(plan.experiment.target.series), 2, 4)
     ground = Ground(plan, changes, np.zeros(shape))
@@ -69,7 +68,8 @@ def test_labels_were_public_at_the_inner_origin_where_trained_on_and_not_where_j
 
 
 def test_rows_of_one_target_period_stay_on_one_side(tmp_path: Path) -> None:
-    plan, found = inner(tmp_path, staggered(), target=PANEL)
+    # at an inner origin the first series' last quarter is a label already, the second one's still to be answered
+    plan, found = inner(tmp_path, staggered(), target=PANEL, horizons=(-1, 0))
     table = fold_table(plan, found.folds)
     assert set(table["side"]) == {"training", "validation"}
     for _, fold in table.group_by("fold"):

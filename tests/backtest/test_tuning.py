@@ -153,7 +153,7 @@ def test_optuna_opens_the_journal(whole: Ran) -> None:
 
 def test_pruned_and_failed_trials_are_on_record_with_reasons(place: Path, changes: Path, tmp_path: Path) -> None:
     space = (LEAVES, Domain("max_bin", "choice", choices=(255, -3)))
-    search = Search(space, trials=30, folds=3, pruner="median", retune_every=6)
+    search = Search(space, trials=31, folds=3, pruner="median", batch=10, retune_every=6)
     model = replace(TUNED, search=search)
     record = next(iter(searches(run(few((model,), place), changes, tmp_path)).values()))
     by_state = {state: [line for line in record.trials if line["state"] == state] for state in ("pruned", "failed")}
