@@ -21,11 +21,13 @@ $(call need,reproduce,RUN,id (make runs lists them))
 $(call need,model-card,RUN,id (make runs lists them))
 $(call need,archive,DO,export or import)
 $(call need,archive,FILE,archive.zip)
+$(call need,trials,RUN,id (make runs lists them))
+$(call need,spaces,RUN,id (make runs lists them))
 
 # ---- targets
 
 .PHONY: help setup check test test-slow mutants lock new datasets ingest data data-failures lags plan backtest audit bench \
-  runs show report lineage reproduce verify sql archive model-card clean
+  runs show trials spaces effort report lineage reproduce verify sql archive model-card clean
 
 help: ## explain every target (this list)
 	@echo "make TARGET [EXPERIMENT=$(EXPERIMENT)] [DATASET=name] [RUN=id]"
@@ -83,15 +85,25 @@ audit: $(VENV)/ready ## prove that nothing reaches EXPERIMENT='s forecasts befor
 	@$(HARNESS) audit "$(EXPERIMENT)" $(if $(ORIGINS),--origins "$(ORIGINS)") $(if $(WORKERS),--workers "$(WORKERS)") \
 	  $(if $(PREMIUM),--premium) $(if $(STRESS),--stress "$(STRESS)") $(if $(PLACEBO),--placebo)
 
-bench: $(VENV)/ready ## time the replay against one query per origin, and training rows over more and more origins
+bench: $(VENV)/ready ## time the replay against one query per origin, training rows over more and more origins, and the search record
 	$(BIN)/python experiments/benchmarks/replay.py
 	$(BIN)/python experiments/benchmarks/rows.py
+	$(BIN)/python experiments/benchmarks/search_record.py
 
 runs: $(VENV)/ready ## list the runs so far
 	@$(HARNESS) runs
 
 show: $(VENV)/ready ## print the leaderboard and record of RUN=
 	@$(HARNESS) show "$(RUN)"
+
+trials: $(VENV)/ready ## every trial of the searches of RUN=
+	@$(HARNESS) trials "$(RUN)"
+
+spaces: $(VENV)/ready ## what RUN= searched (AFTER=id: what that run searched otherwise)
+	@$(HARNESS) spaces $(if $(AFTER),diff "$(RUN)" "$(AFTER)","$(RUN)")
+
+effort: $(VENV)/ready ## how much was searched and looked at so far on the target of EXPERIMENT= (or TARGET=series)
+	@$(HARNESS) effort "$(or $(TARGET),$(EXPERIMENT))"
 
 report: $(VENV)/ready ## write the page of RUN=
 	@$(HARNESS) report "$(RUN)"

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Target,
         Training,
     )
+    from harness.core.search import Domain, Search
     from harness.core.series import LagRule, Series
     from harness.core.transform import Transform
     from harness.data.archive import Archive
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Archive",
     "Audit",
+    "Domain",
     "Experiment",
     "FeatureBlock",
     "Kpi",
@@ -54,6 +56,7 @@ __all__ = [
     "Reproduction",
     "Run",
     "Schedule",
+    "Search",
     "Series",
     "Step",
     "Target",
@@ -76,6 +79,7 @@ _WHERE: Final = MappingProxyType(
     {
         "Archive": "harness.data.archive",
         "Audit": "harness.studies.audit",
+        "Domain": "harness.core.search",
         "Experiment": "harness.core.recipe",
         "FeatureBlock": "harness.core.recipe",
         "Kpi": "harness.core.recipe",
@@ -86,6 +90,7 @@ _WHERE: Final = MappingProxyType(
         "Reproduction": "harness.studies.reproduce",
         "Run": "harness.report.run",
         "Schedule": "harness.core.recipe",
+        "Search": "harness.core.search",
         "Series": "harness.core.series",
         "Step": "harness.core.recipe",
         "Target": "harness.core.recipe",

@@ -114,7 +114,22 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("run", metavar="RUN", help=RUN_HELP)
     report.add_argument("--out", metavar="FILE", type=Path, help="the page (default: report.html in the run's folder)")
     add_record_verbs(add)
+    _add_searches(add)
     return top
+
+
+Add = Callable[[str, Callable[[argparse.Namespace], int | None], str], argparse.ArgumentParser]
+
+
+def _add_searches(add: Add) -> None:
+    spaces = add("spaces", _spaces, "show what a run searched, or (diff RUN1 RUN2) what the second searched otherwise")
+    spaces.add_argument("runs", metavar="RUN", nargs="+", help=f"{RUN_HELP}; or the word diff and two runs")
+    trials = add("trials", _trials, "show every trial of the searches of a run")
+    trials.add_argument("run", metavar="RUN", help=RUN_HELP)
+    trials.add_argument("--model", metavar="NAME", default="", help="of this model only")
+    trials.add_argument("--all", action="store_true", help="print every trial, not the best of each search")
+    effort = add("effort", _effort, "count what was searched and looked at on a target so far")
+    effort.add_argument("target", metavar="TARGET", help="a series, or an experiment whose target is meant")
 
 
 def _add_backtest(parser: argparse.ArgumentParser) -> None:
@@ -316,6 +331,40 @@ def _report(args: argparse.Namespace) -> None:
     from harness.report.run import Run
 
     print(Run(args.run, _home(args)).report(args.out))
+
+
+def _spaces(args: argparse.Namespace) -> None:
+    from harness.report.run import Run
+    from harness.report.search_text import diff_text, spaces_text
+    from harness.report.searches import searches_of, spaces_diff
+
+    home = _home(args)
+    if args.runs[0] == "diff" and len(args.runs) == 3:
+        before, after = (searches_of(Run(name, home).manifest, home) for name in args.runs[1:])
+        print(diff_text(spaces_diff(before, after)))
+    elif len(args.runs) == 1:
+        print(spaces_text(Run(args.runs[0], home)))
+    else:
+        raise UserError(
+            "one run, or two to compare", value=" ".join(args.runs), fix="harness spaces RUN, or spaces diff RUN1 RUN2"
+        )
+
+
+def _trials(args: argparse.Namespace) -> None:
+    from harness.report.run import Run
+    from harness.report.search_text import trials_text
+
+    print(trials_text(Run(args.run, _home(args)), model=args.model, everything=args.all))
+
+
+def _effort(args: argparse.Namespace) -> None:
+    from harness.experiment.launch import target_fingerprints
+    from harness.report.search_text import effort_text
+
+    home = _home(args)
+    file = _experiment_file(args.target)
+    found = target_fingerprints(file if file.exists() else args.target, home)
+    print(effort_text(home, args.target, found))
 
 
 class _Bar:

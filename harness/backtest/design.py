@@ -95,6 +95,19 @@ class RowBuilder:
         rows = self._rows(values, *chosen)
         return Rows(rows.X, rows.keys, matured[there])
 
+    def matured(self, sets: dict[int, TrainingSet], known: Snapshot) -> Rows:
+        """Rows as they were asked at their own origins, with labels known later: what inner fits are judged on.
+
+        Args:
+            sets: index of the horizon -> its rows.
+            known: labels under `latest` are read in it.
+        """
+        parts = [(horizon, some.origins, some.series) for horizon, some in sorted(sets.items())]
+        horizons = np.concatenate([np.full(len(rows), horizon) for horizon, rows, _ in parts])
+        origins, series = (np.concatenate([part[place] for part in parts]) for place in (1, 2))
+        rows = self._rows(self._frozen(origins, series, horizons), origins, series, horizons)
+        return Rows(rows.X, rows.keys, training_labels(self.plan, (origins, series, horizons), known))
+
     def realised(self, sets: dict[int, TrainingSet]) -> Rows:
         """Rows labelled with their pinned outcomes, whenever these mature: for studies of what a leak is worth."""
         parts = [(horizon, some.origins, some.series, some.requests) for horizon, some in sorted(sets.items())]

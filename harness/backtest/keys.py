@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.backtest.splits import Plan, target_inputs
+from harness.core.errors import UserError
 from harness.core.identity import canonical, derive_seed, digest
 from harness.core.recipe import Experiment, FeatureBlock, Recipe, Target
 from harness.data.changes import ChangeFile
@@ -28,6 +29,7 @@ class RecipeIdentity:
         cadence: refit cadence in origins.
         vintage: what its training rows are made of, "" when it has none. It keys cells and fits but is no part of
             `text`: seeds derive from that, and two runs that differ in it alone compare like with like.
+        retune: origins between two searches, a multiple of `cadence`; 0 = it is not tuned.
     """
 
     text: str
@@ -35,6 +37,12 @@ class RecipeIdentity:
     sources: tuple[str, ...]
     cadence: int
     vintage: str
+    retune: int = 0
+
+    @property
+    def stretch(self) -> int:
+        """Origins that share a search, or else a fit: no two workers may be given parts of one."""
+        return self.retune or self.cadence
 
 
 def blocks_of(recipe: Recipe, experiment: Experiment) -> tuple[FeatureBlock, ...]:
@@ -45,13 +53,35 @@ def blocks_of(recipe: Recipe, experiment: Experiment) -> tuple[FeatureBlock, ...
 
 def recipe_identity(recipe: Recipe, experiment: Experiment) -> RecipeIdentity:
     """Identity and inputs of one recipe within an experiment."""
-    blocks = blocks_of(recipe, experiment)
-    seen = experiment.features if is_user_class(recipe.kind) else blocks
+    blocks, search = blocks_of(recipe, experiment), recipe.search
+    kinds = [recipe.kind, *(one.kind for one in search.candidates)] if search else [recipe.kind]
+    reached = tuple(block for block in experiment.features if block.name in recipe.seen_blocks)
+    seen = experiment.features if any(map(is_user_class, kinds)) else reached
     series = tuple(sorted(declared_inputs(seen, experiment.target) | target_inputs(experiment.target)))
     cadence = recipe.refit_every or experiment.training.refit_every
     sources = (recipe.source,) if recipe.source else ()
-    text = digest(recipe.kind, recipe.params, blocks, recipe.steps, recipe.functional, recipe.code, sources, cadence)
-    return RecipeIdentity(text, series, sources, cadence, experiment.vintage if recipe.features else "")
+    parts = (recipe.kind, recipe.params, blocks, recipe.steps, recipe.functional, recipe.code, sources, cadence)
+    text = digest(*parts) if search is None else digest(*parts, search, reached)
+    vintage = experiment.vintage if recipe.seen_blocks else ""
+    return RecipeIdentity(text, series, sources, cadence, vintage, retune_cadence(recipe, cadence))
+
+
+def retune_cadence(recipe: Recipe, cadence: int) -> int:
+    """Origins between two searches of a model with this refit cadence; 0 = it is not tuned.
+
+    Raises:
+        UserError: it would be tuned where it is not fitted.
+    """
+    if recipe.search is None:
+        return 0
+    retune = recipe.search.retune_every or cadence
+    if retune % cadence:
+        raise UserError(
+            f"{recipe.name}: tuned where it is not fitted",
+            value=f"retune_every = {retune}, refit_every = {cadence}",
+            rule="settings change at a refit, so retune_every is a multiple of refit_every",
+        )
+    return retune
 
 
 def cell_seed(identity: RecipeIdentity, experiment: Experiment, origin: str, purpose: str) -> int:
@@ -79,7 +109,7 @@ def cell_keys(
     harness and user code and the lock. Nothing later than the origin enters it, so later data leave it valid.
     """
     experiment = plan.experiment
-    prefixes = _known_digests(identity, plan, changes, origins)
+    prefixes = known_digests(identity, plan, changes, origins)
     fixed = digest(
         purpose,
         identity.text,
@@ -97,13 +127,15 @@ def cell_keys(
     keys = []
     for origin, prefix in zip(origins, prefixes, strict=True):
         refit = plan.refit_origin(origin, identity.cadence)
-        when = (plan.instants[origin].isoformat(), plan.instants[refit].isoformat())
+        when = [plan.instants[origin].isoformat(), plan.instants[refit].isoformat()]
+        if identity.retune:
+            when.append(plan.instants[plan.refit_origin(origin, identity.retune)].isoformat())
         targets = (plan.starts[origin].tolist(), plan.ends[origin].tolist(), int(plan.phase[origin]))
         keys.append(digest(fixed, when, targets, schedule[origin], prefix))
     return keys
 
 
-def _known_digests(identity: RecipeIdentity, plan: Plan, changes: ChangeFile, origins: Sequence[int]) -> list[str]:
+def known_digests(identity: RecipeIdentity, plan: Plan, changes: ChangeFile, origins: Sequence[int]) -> list[str]:
     """Identity of the series in the snapshot of each origin: their declarations, and what was known of them."""
     universe, zone = plan.experiment.target.universe, plan.experiment.origins.zone
     groups: dict[int, list[int]] = {}

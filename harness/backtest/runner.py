@@ -14,6 +14,7 @@ import numpy as np
 from harness.backtest.assemble import Results, assemble
 from harness.backtest.data_facts import dataset_facts
 from harness.backtest.design import Floats, build_design
+from harness.backtest.effort import effort_of, narrowed_spaces
 from harness.backtest.engine import Engine, InProcess, Workers
 from harness.backtest.keys import RecipeIdentity, cell_keys, recipe_identity, run_id
 from harness.backtest.liberty import Liberty
@@ -34,7 +35,9 @@ from harness.record.platform import (
     installed_packages,
     numeric_platform,
 )
+from harness.record.registry import note
 from harness.record.runs import start_run, write_run
+from harness.record.studies import finished_study
 
 Progress = Callable[[int, int], None]
 Board = Sequence[tuple[Recipe, RecipeIdentity]]
@@ -138,9 +141,18 @@ def execute(
     results = assemble(plan, changes, cells, files.run_id)
     stages.done("score")
     files.drop_work()
+    searches = study_keys(plan, changes, board)
+    effort = effort_of(plan, changes, board, home, searches)
     manifest = {**_manifest(plan, changes, board, keys, results), "cell_checksums": checksums(cells)}
     manifest["batches"] = [one for one in batches if _says_something_of(one, plan)]
+    manifest["studies"] = {
+        name: {plan.instants[origin].isoformat(): key for origin, key in mine.items()}
+        for name, mine in searches.items()
+    }
+    manifest["effort"] = effort.record()
+    manifest["narrowed"] = list(map(list, narrowed_spaces(experiment, effort, files.run_id, home)))
     write_run(files, manifest, results.frames, stages.record, code_diff=code_diff())
+    note(home, effort, files.run_id)
     return files.run_id
 
 
@@ -172,9 +184,13 @@ def cells_of(
     stages = Stages() if stages is None else stages
     changes = ChangeFile.open(place.changes)
     keys = {recipe.name: cell_keys(identity, plan, changes, plan.issued, "cell") for recipe, identity in board}
+    searches = {name: mine for name, mine in study_keys(plan, changes, board).items() if mine}
     cells = {name: [read_cell(place.home.cells, key) for key in mine] for name, mine in keys.items()}
+    for recipe, identity in board:
+        if recipe.name in searches:
+            cells[recipe.name] = _on_record(plan, identity, place.home, searches[recipe.name], cells[recipe.name])
     stages.done("look up cells")
-    tasks = _tasks(plan, changes, board, keys, cells)
+    tasks = _tasks(plan, changes, board, keys, cells, searches)
     if tasks:
         design = _design_file(plan, changes, place, tasks)
         stages.done("features")
@@ -189,6 +205,28 @@ def cells_of(
 def board_of(experiment: Experiment) -> Board:
     """The recipes of a resolved experiment, with their identities."""
     return [(recipe, recipe_identity(recipe, experiment)) for recipe in experiment.models]
+
+
+def study_keys(plan: Plan, changes: ChangeFile, board: Board) -> dict[str, dict[int, str]]:
+    """Model -> (index of the origin of a search -> key of its record), of the models that are tuned."""
+    found: dict[str, dict[int, str]] = {}
+    for recipe, identity in board:
+        if identity.retune:
+            origins = sorted({plan.refit_origin(origin, identity.retune) for origin in plan.issued})
+            keys = cell_keys(identity, plan, changes, origins, "study")
+            found[recipe.name] = dict(zip(origins, keys, strict=True))
+    return found
+
+
+def _on_record(
+    plan: Plan, identity: RecipeIdentity, home: Home, keys: Mapping[int, str], cells: list[Cell | None]
+) -> list[Cell | None]:
+    """The cells whose search is on record; nothing that was tuned off the record is used (law 9)."""
+    there = {origin for origin, key in keys.items() if finished_study(home.studies, key) is not None}
+    return [
+        cell if plan.refit_origin(origin, identity.retune) in there else None
+        for origin, cell in zip(plan.issued, cells, strict=True)
+    ]
 
 
 def with_rivals(experiment: Experiment) -> Experiment:
@@ -245,6 +283,7 @@ def _tasks(
     board: Board,
     keys: dict[str, list[str]],
     cells: dict[str, list[Cell | None]],
+    searches: dict[str, dict[int, str]],
 ) -> list[Task]:
     """The missing cells as tasks: stretches aligned to refit blocks; the unfitted rivals share one walk."""
     first = plan.first_issued
@@ -262,12 +301,13 @@ def _tasks(
             continue
         refits = sorted({plan.refit_origin(origin, identity.cadence) for origin in missing})
         fit_keys: dict[tuple[int, int], str] = {}
-        if entry_for(recipe.kind).fitted:
+        if entry_for(recipe.kind).fitted or recipe.search is not None:
             fits = cell_keys(identity, plan, changes, refits, "fit")
             fit_keys = {(0, refit): key for refit, key in zip(refits, fits, strict=True)}
-        for stretch in _stretches(missing, identity.cadence, first):
+        study_of = {(0, origin): key for origin, key in searches.get(recipe.name, {}).items()}
+        for stretch in _stretches(missing, identity.stretch, first):
             chosen = (tuple(keys[recipe.name][origin - first] for origin in stretch),)
-            tasks.append(Task(((recipe, identity),), tuple(stretch), chosen, fit_keys))
+            tasks.append(Task(((recipe, identity),), tuple(stretch), chosen, fit_keys, study_of))
     return tasks
 
 
@@ -285,7 +325,7 @@ def _stretches(origins: Sequence[int], cadence: int, first: int = 0) -> Iterator
 
 
 def _design_file(plan: Plan, changes: ChangeFile, place: Place, tasks: Sequence[Task]) -> str:
-    if not any(recipe.features for task in tasks for recipe, _ in task.recipes):
+    if not any(recipe.seen_blocks for task in tasks for recipe, _ in task.recipes):
         return ""
     path = place.work / "design.npy"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -24,8 +24,11 @@ from harness.backtest.design import RowBuilder
 from harness.backtest.keys import RecipeIdentity, blocks_of, cell_seed
 from harness.backtest.liberty import Liberty, every_row
 from harness.backtest.splits import Plan, TrainingSet, training_set
+from harness.backtest.tuning.inner import Ground
+from harness.backtest.tuning.study import Studied, study
 from harness.core.errors import UserError
 from harness.core.frames import Rows
+from harness.core.identity import canonical, digest
 from harness.core.recipe import Recipe
 from harness.core.snapshot import Snapshot, newest_periods
 from harness.data.changes import ChangeFile
@@ -67,12 +70,14 @@ class Task:
         origins: indices of the origins to answer, ascending.
         keys: cell keys [recipe][origin].
         fit_keys: fit key per (recipe, refit origin).
+        study_keys: study key per (recipe, origin of its search).
     """
 
     recipes: tuple[tuple[Recipe, RecipeIdentity], ...]
     origins: tuple[int, ...]
     keys: tuple[tuple[str, ...], ...]
     fit_keys: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    study_keys: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -101,6 +106,10 @@ class Witness(Protocol):
 
     def snapshot(self, model: str, origin: int, snapshot: Snapshot) -> None:
         """What was known at an origin, as the model is given it."""
+        ...
+
+    def study(self, model: str, origin: int, studied: Studied) -> None:
+        """What a search at an origin drew, how each trial did on which inner rows, and what it chose."""
         ...
 
     def training_set(self, model: str, origin: int, sets: Mapping[int, TrainingSet]) -> None:
@@ -133,6 +142,7 @@ class World:
         changes: the changes.
         design: [origin, series, horizon, feature] frozen rows; None when no model needs any.
         fits: where fits are stored and found again; None = nowhere, every fit is made.
+        studies: where searches are recorded and found again; None = nowhere, every search is made.
         liberty: how a study has models fitted unfaithfully; None in every run.
         labels: the changes labels under `latest` are read in, where a study walks through altered ones; None = those
             walked through.
@@ -144,6 +154,20 @@ class World:
     fits: Path | None = None
     liberty: Liberty | None = None
     labels: ChangeFile | None = None
+    studies: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Keys of what a walk stores: (index of the recipe, origin) -> key.
+
+    Attributes:
+        fits: of fits.
+        studies: of searches.
+    """
+
+    fits: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    studies: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
 
 def run_task(context: Context, task: Task) -> Spent:
@@ -156,11 +180,12 @@ def run_task(context: Context, task: Task) -> Spent:
     design = np.load(context.design, mmap_mode="r") if context.design else None
     changes = ChangeFile.open(context.changes, verify=False)
     labels = None if context.labels is None else ChangeFile.open(context.labels, verify=False)
-    world = World(context.plan, changes, design, context.home.fits, context.liberty, labels)
+    world = World(context.plan, changes, design, context.home.fits, context.liberty, labels, context.home.studies)
+    stored = Stored(task.fit_keys, task.study_keys)
     place = {origin: number for number, origin in enumerate(task.origins)}
     try:
         with threadpoolctl.threadpool_limits(1):
-            for index, origin, cell in walk(world, task.recipes, task.origins, spent=spent, fit_keys=task.fit_keys):
+            for index, origin, cell in walk(world, task.recipes, task.origins, spent=spent, stored=stored):
                 write_cell(context.home.cells, task.keys[index][place[origin]], cell)
                 spent.cells += 1
     except MemoryError as error:
@@ -180,7 +205,7 @@ def walk(
     origins: Sequence[int],
     *,
     spent: Spent | None = None,
-    fit_keys: Mapping[tuple[int, int], str] | None = None,
+    stored: Stored | None = None,
     witness: Witness | None = None,
 ) -> Iterator[tuple[int, int, Cell]]:
     """Walk forward over some origins and answer each, recipe after recipe; the caller pins the thread pools.
@@ -190,13 +215,14 @@ def walk(
         recipes: recipes that share their inputs, with their identities.
         origins: indices of the origins, ascending.
         spent: where the time is booked.
-        fit_keys: key per (recipe, refit origin) under which a fit is stored.
+        stored: keys under which fits and searches are stored; None = none is.
         witness: is shown every hand-over.
 
     Yields:
         Index of the recipe, of the origin, and the cell.
     """
     spent = Spent() if spent is None else spent
+    stored = Stored() if stored is None else stored
     first = recipes[0][1]
     history = _History(world.changes, world.plan, first, spent)
     labels = history if world.labels is None else _History(world.labels, world.plan, first, spent)
@@ -206,7 +232,8 @@ def walk(
             refit = one.due(origin)
             if refit is not None:
                 known = history.at(refit)
-                one.refit(refit, known, (fit_keys or {}).get((index, refit), ""), labels.at(refit))
+                one.tune(refit, {at: key for (mine, at), key in stored.studies.items() if mine == index})
+                one.refit(refit, known, stored.fits.get((index, refit), ""), labels.at(refit))
         for index, one in enumerate(walks):
             yield index, origin, one.answer(origin, history.at(origin))
 
@@ -248,20 +275,44 @@ class _Walk:
         spent: Spent,
         witness: Witness | None,
     ) -> None:
-        self.recipe, self.identity, self.spent, self.witness = recipe, identity, spent, witness
-        self.plan, self.fits, self.liberty = world.plan, world.fits, world.liberty
-        self.fitted = entry_for(recipe.kind).fitted
-        self.needs_rows = bool(recipe.features)
+        self.identity, self.spent, self.witness = identity, spent, witness
+        self.plan, self.fits, self.liberty, self.studies = world.plan, world.fits, world.liberty, world.studies
+        self.fitted = entry_for(recipe.kind).fitted or recipe.search is not None
         experiment = self.plan.experiment
         empty = (len(self.plan.instants), len(experiment.target.series), len(experiment.horizons), 0)
-        blocks = blocks_of(recipe, experiment)
         design = np.zeros(empty) if world.design is None else world.design
-        self.rows = RowBuilder(self.plan, design, blocks, world.changes)
+        self.ground = Ground(self.plan, world.changes, design, world.labels)
+        self.declared, self.tuned_at = recipe, -1
+        self.studied: Studied | None = None
+        self._take(recipe)
         self.forecaster: Forecaster | None = None
         self.fitted_at = -1
         self.failure = ""
         self.short: dict[int, str] = {}
         self.facts: dict[str, object] = {}
+
+    def _take(self, recipe: Recipe) -> None:
+        """Go on with a recipe: the declared one, or the one a search chose."""
+        self.recipe, self.needs_rows = recipe, bool(recipe.features)
+        blocks = blocks_of(recipe, self.plan.experiment)
+        self.rows = RowBuilder(self.plan, self.ground.design, blocks, self.ground.changes)
+
+    def tune(self, refit: int, keys: Mapping[int, str]) -> None:
+        """Search before a refit, where the last search no longer holds; the fit is then that of a plain recipe."""
+        if self.declared.search is None:
+            return
+        origin = self.plan.refit_origin(refit, self.identity.retune)
+        if origin == self.tuned_at:
+            return
+        start = time.perf_counter()
+        key = keys.get(origin, "")
+        store = (self.studies, key) if self.studies is not None and key else None
+        self.studied = study(self.ground, self.declared, self.identity, origin, store=store)
+        self.tuned_at = origin
+        self._take(self.studied.recipe)
+        self.spent.add(self.declared.name, "tune", start)
+        if self.witness is not None:
+            self.witness.study(self.declared.name, origin, self.studied)
 
     def due(self, origin: int) -> int | None:
         """The refit origin to fit at before answering `origin`; None = the present fit still holds."""
@@ -287,6 +338,9 @@ class _Walk:
         }
         enough = {place: some for place, some in sets.items() if place not in self.short}
         self.facts = {"fit_key": fit_key, "training_rows": {str(h): len(s.origins) for h, s in enough.items()}}
+        if self.studied is not None:
+            self.facts["tuned"] = _tuning_facts(self.studied, self.plan.instants[self.tuned_at].isoformat())
+            self.facts["warnings"] = list(self.studied.warnings)
         if self.witness is not None:
             self.witness.snapshot(self.recipe.name, origin, snapshot)
             self.witness.training_set(self.recipe.name, origin, sets)
@@ -304,16 +358,17 @@ class _Walk:
         try:
             fits = self.fits if fit_key and isinstance(forecaster, Storable) else None
             stored = None if fits is None else read_fit(fits, fit_key)
-            if stored is not None and isinstance(forecaster, Storable):
-                saved = json.loads(stored)
+            saved = None if stored is None else json.loads(stored)
+            if saved is not None and saved.get("setting") == self._setting() and isinstance(forecaster, Storable):
                 forecaster.load(saved["fit"])
                 seen = saved["warnings"]
             else:
                 seen = self._estimate(forecaster, origin, snapshots, sets)
                 if fits is not None and isinstance(forecaster, Storable):
-                    record = {"fit": forecaster.dump(), "warnings": seen}
+                    record = {"fit": forecaster.dump(), "warnings": seen, "setting": self._setting()}
                     write_fit(fits, fit_key, json.dumps(record, sort_keys=True))
-            noted = [*getattr(forecaster, "warnings", ()), *seen]
+            tuned = () if self.studied is None else self.studied.warnings
+            noted = [*tuned, *getattr(forecaster, "warnings", ()), *seen]
             if noted:
                 self.facts["warnings"] = noted
             self.forecaster = forecaster
@@ -323,6 +378,10 @@ class _Walk:
             raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model raises becomes a visible failed row
             self.failure = _reason("fit", error)
+
+    def _setting(self) -> str:
+        """Identity of the chosen setting: a search limited by seconds may choose otherwise when it is made again."""
+        return "" if self.studied is None else digest(self.studied.values)
 
     def _estimate(
         self, forecaster: Forecaster, origin: int, snapshots: tuple[Snapshot, Snapshot], sets: dict[int, TrainingSet]
@@ -377,6 +436,16 @@ class _Walk:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model raises becomes a visible failed row
             return checked_answers(frame, None, failure=_reason("predict", error))
         return checked_answers(frame, answers, trained_at=self.plan.instants[self.fitted_at] if self.fitted else None)
+
+
+def _tuning_facts(studied: Studied, origin: str) -> dict[str, object]:
+    return {
+        "origin": origin,
+        "trials": len(studied.trials),
+        "best": studied.best,
+        "setting": canonical(studied.values),
+        "ended": studied.end,
+    }
 
 
 def _reason(stage: str, error: BaseException) -> str:

@@ -7,6 +7,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Literal
 
 from harness.core.errors import UserError
+from harness.core.search import FEATURES, Search
 from harness.core.transform import Transform
 
 Functional = Literal["mean", "median"]
@@ -228,6 +229,7 @@ class Recipe:
         cutoff_known: whether an external's data cut-off is known (S23).
         code: hash of the user files it imports, "" for built-in models.
         rival: whether it is one of the always-on naive rivals.
+        search: how it is tuned inside each training window; None = its parameters are as declared.
     """
 
     name: str
@@ -243,6 +245,17 @@ class Recipe:
     code: str = ""
     rival: bool = False
     steps: tuple[Step, ...] = ()
+    search: Search | None = None
+
+    @property
+    def seen_blocks(self) -> tuple[str, ...]:
+        """Names of every feature block it may come to see: its own, then those a search chooses among."""
+        names = list(self.features)
+        if self.search is not None:
+            lists = [one.choices for one in self.search.space if one.name.rpartition(".")[2] == FEATURES]
+            names += [str(name) for choices in lists for one in choices if isinstance(one, tuple) for name in one]
+            names += [name for one in self.search.candidates for name in one.features]
+        return tuple(dict.fromkeys(names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,4 +313,4 @@ class Experiment:
     @property
     def on_latest_rows(self) -> tuple[str, ...]:
         """Names of the models whose training rows are rebuilt from the latest vintage at each refit."""
-        return tuple(model.name for model in self.models if model.features and self.vintage == "latest")
+        return tuple(model.name for model in self.models if model.seen_blocks and self.vintage == "latest")

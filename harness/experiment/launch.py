@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.backtest.effort import fingerprint, fingerprints
 from harness.backtest.runner import Batches, Progress, execute, with_rivals
+from harness.backtest.splits import resolved
 from harness.core.errors import UnknownNameError, UserError
 from harness.core.recipe import Experiment
 from harness.core.time import default_season
@@ -58,19 +60,19 @@ def prepare(experiment: Experiment | str | Path, home: Home, archive: Archive | 
         UserError: the experiment or a dataset is wrong, a dataset declares otherwise what the archive has, or the
             archive is busy or damaged.
     """
-    resolved = experiment if isinstance(experiment, Experiment) else load_experiment(experiment)
-    folder = Path(resolved.folder) if resolved.folder else None
-    datasets = [load_dataset(find_dataset(name, folder)) for name in resolved.datasets]
+    asked = experiment if isinstance(experiment, Experiment) else load_experiment(experiment)
+    folder = Path(asked.folder) if asked.folder else None
+    datasets = [load_dataset(find_dataset(name, folder)) for name in asked.datasets]
     if archive is None:
         archive = Archive.open(home.archive)
     reports = [ingest(one.folder, archive, raw_dir=home.raw) for one in datasets if lacks(archive, one)]
     ingested = tuple(report for report in reports if not report.already)
     if isinstance(experiment, Experiment):
-        resolved = completed(with_timeline(with_stored_ids(resolved, archive), archive))
-        own = [one for one in archive.series() if one.id.partition("/")[0] not in resolved.datasets]
-        validate(resolved, datasets, series=own)
+        asked = completed(with_timeline(with_stored_ids(asked, archive), archive))
+        own = [one for one in archive.series() if one.id.partition("/")[0] not in asked.datasets]
+        validate(asked, datasets, series=own)
     changes, batches = _state_of(archive, home)
-    return Prepared(with_rivals(resolved), changes, ingested, batches)
+    return Prepared(with_rivals(asked), changes, ingested, batches)
 
 
 def _state_of(archive: Archive, home: Home) -> tuple[Path, Batches]:
@@ -159,6 +161,25 @@ def reproduced(
     """
     run = recorded_run(find_run(home, run_id), home, archive, folder=folder)
     return reproduce(run, code_of, models=models, workers=workers, progress=progress)
+
+
+def target_fingerprints(target: Path | str, home: Home) -> dict[str, str]:
+    """Source series -> fingerprint, by which effort is counted.
+
+    Args:
+        target: an experiment file, whose target is meant, or the id of a series in the archive.
+        home: the home folder.
+
+    Raises:
+        UserError: the experiment is wrong, or there is no such series.
+    """
+    if isinstance(target, Path):
+        ready = prepare(target, home)
+        changes = ChangeFile.open(ready.changes)
+        return fingerprints(changes, resolved(ready.experiment, changes))
+    archive = Archive.open(home.archive)
+    series = archive.resolve(target)
+    return {series: fingerprint(ChangeFile.open(archive.export(home.changes)), series)}
 
 
 def with_timeline(experiment: Experiment, archive: Archive) -> Experiment:

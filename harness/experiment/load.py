@@ -21,6 +21,7 @@ from harness.experiment.model_checks import check_built
 from harness.experiment.models import Surroundings, read_models
 from harness.experiment.parts import Parts, named_series, parts_of
 from harness.experiment.schedule import read_origins
+from harness.experiment.search_checks import check_searches
 from harness.experiment.sections import read_horizons, read_kpi, read_primary, read_training
 from harness.experiment.steps import read_steps
 from harness.experiment.target import read_target
@@ -71,6 +72,8 @@ def validate(experiment: Experiment, datasets: Iterable[Dataset] = (), *, series
     if not unknown:
         check(parts_of(experiment), facts, problems)
     check_built(experiment.models, experiment.folder, problems)
+    blocks = [block.name for block in experiment.features]
+    check_searches(experiment.models, experiment.training, blocks, experiment.folder, problems)
     if problems.lines:
         raise ExperimentError(experiment.name, problems.lines)
 
@@ -105,7 +108,9 @@ def _read(top: Table, folder: Path) -> Experiment | None:
     blocks = read_features(top, target, facts)
     primary = read_primary(top.table("score"))
     steps = read_steps(top.table("training"), folder)
-    around = Surroundings(folder, target, block_names(top.table("features")), functional_of(primary), facts, steps)
+    around = Surroundings(
+        folder, target, block_names(top.table("features")), functional_of(primary), facts, steps, primary
+    )
     parts = Parts(
         target,
         origins,
@@ -121,6 +126,7 @@ def _read(top: Table, folder: Path) -> Experiment | None:
     )
     check(parts, facts, top.problems)
     check_built(parts.models, str(folder), top.problems)
+    check_searches(parts.models, parts.training, parts.blocks, str(folder), top.problems)
     return _built(name, parts, datasets, top, folder)
 
 

@@ -13,6 +13,7 @@ from harness.core.recipe import Experiment, Functional, Params, Recipe, Step, Ta
 from harness.experiment.facts import Facts
 from harness.experiment.features import NAME, NAME_RULE
 from harness.experiment.keys import KEYS
+from harness.experiment.search import completed_search, read_searches
 from harness.experiment.steps import completed_steps, read_steps
 from harness.experiment.usercode import code_of
 from harness.forecast.catalog import CATALOG, WORKS_ON, CatalogEntry, entry_for, estimated, resolve_params
@@ -36,6 +37,7 @@ class Surroundings:
         functional: what the primary score asks for.
         facts: what the datasets declare.
         steps: what [training] says every model with feature rows takes them through.
+        primary: the primary score, which searches minimise.
     """
 
     folder: Path
@@ -44,6 +46,7 @@ class Surroundings:
     functional: Literal["mean", "median"]
     facts: Facts
     steps: tuple[Step, ...] = ()
+    primary: str = "rmse"
 
 
 def completed(experiment: Experiment) -> Experiment:
@@ -71,7 +74,9 @@ def completed(experiment: Experiment) -> Experiment:
         )
         for model in filled
     )
-    return replace(experiment, models=models)
+    folder, primary = Path(experiment.folder), experiment.score_primary
+    searched = tuple(replace(model, search=completed_search(model, folder, primary)) for model in models)
+    return replace(experiment, models=searched)
 
 
 def _asking(kind: str, params: dict[str, object], functional: str) -> dict[str, object]:
@@ -90,8 +95,9 @@ def _functional(kind: str, params: Params, declared: str) -> Functional | Litera
 
 def read_models(top: Table, around: Surroundings) -> tuple[Recipe, ...]:
     """All models in the order of the file; one whose kind cannot be made out is noted and left out."""
-    recipes = (_read_model(name, table, around) for name, table in top.tables("models"))
-    return tuple(recipe for recipe in recipes if recipe is not None)
+    tables = top.tables("models")
+    recipes = [_read_model(name, table, around) for name, table in tables]
+    return read_searches(recipes, tables, around.folder, around.primary)
 
 
 def _read_model(name: str, table: Table, around: Surroundings) -> Recipe | None:

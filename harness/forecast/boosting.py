@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 
 import lightgbm as lgb
 import numpy as np
@@ -18,7 +18,16 @@ from harness.forecast.boosting_params import BOOSTINGS, OBJECTIVES
 from harness.forecast.direct import Design, constant_fit, designs
 from harness.forecast.paths import answers
 
-FIXED = {"force_row_wise": True, "deterministic": True, "verbosity": -1, "use_missing": True}
+FIXED = {
+    "force_row_wise": True,
+    "deterministic": True,
+    "verbosity": -1,
+    "use_missing": True,
+    "feature_pre_filter": False,  # else the bins would depend on min_data_in_leaf, and no two fits could share them
+}
+BINNING = ("max_bin", "min_data_in_bin", "zero_as_missing", "linear_tree", "seed")
+"""What the bins of given rows depend on."""
+Bins = MutableMapping[tuple[object, ...], lgb.Dataset]
 POINT, MEDIAN = "point", 0.5
 
 
@@ -57,6 +66,8 @@ class LightGBM:
         self._columns: list[str] = []
         self._texts: dict[str, str] = {}
         self._models: dict[str, lgb.Booster] = {}
+        self.bins: Bins | None = None
+        """Where binned rows are kept, for fits on the very same rows (a search's inner fold); None = nowhere."""
         self.warnings: list[str] = []
         """Horizons whose fit says the same for every row, one line each."""
 
@@ -82,7 +93,12 @@ class LightGBM:
             params |= {"objective": "quantile", "alpha": float(name)}
         matrix = _matrix(design, snapshot)
         categorical = [matrix.shape[1] - 1] if matrix.shape[1] > design.X.shape[1] else []
-        data = lgb.Dataset(matrix, design.y, categorical_feature=categorical, params=params, free_raw_data=False)
+        key = (design.horizon, *(params.get(one) for one in BINNING))
+        data = None if self.bins is None else self.bins.get(key)
+        if data is None:
+            data = lgb.Dataset(matrix, design.y, categorical_feature=categorical, params=params, free_raw_data=False)
+            if self.bins is not None:
+                self.bins[key] = data.construct()
         booster = lgb.train(params, data, num_boost_round=self._rounds)
         if constant_fit(np.asarray(booster.predict(matrix)), design.y):
             rows = len(design.y)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 
 NATIVE = frozenset(
@@ -61,3 +62,24 @@ OBJECTIVES = MappingProxyType(
 """Objectives of the point model, and what each estimates (`quantile` with alpha = 0.5 only)."""
 BOOSTINGS = ("gbdt", "gbrt", "dart", "rf", "random_forest", "goss")
 """Kinds of boosting by LightGBM's own names."""
+DEFAULTS: Mapping[str, object] = MappingProxyType(
+    {
+        "alpha": 0.9,
+        "bagging_fraction": 1.0,
+        "bagging_freq": 0,
+        "boosting": "gbdt",
+        "extra_trees": False,
+        "feature_fraction": 1.0,
+        "feature_fraction_bynode": 1.0,
+        "lambda_l1": 0.0,
+        "lambda_l2": 0.0,
+        "linear_tree": False,
+        "max_bin": 255,
+        "max_depth": -1,
+        "min_data_in_bin": 3,
+        "min_gain_to_split": 0.0,
+        "min_sum_hessian_in_leaf": 1e-3,
+        "path_smooth": 0.0,
+    }
+)
+"""What LightGBM takes for those of its parameters that are tuned most often, where they are not given."""

@@ -60,7 +60,7 @@ def load_user_object(kind: str, *, folder: str, params: Mapping[str, object], me
             a method.
     """
     module_name, _, name = kind.partition(":")
-    module = _module(module_name, folder)
+    module = load_module(module_name, folder)
     made_by = getattr(module, name, None)
     if not callable(made_by):
         raise UnknownNameError(
@@ -77,7 +77,16 @@ def load_user_object(kind: str, *, folder: str, params: Mapping[str, object], me
     return made
 
 
-def _module(name: str, folder: str) -> ModuleType:
+def load_module(name: str, folder: str) -> ModuleType:
+    """A user's module: a file of the folder under a private name, else an installed one.
+
+    Args:
+        name: dotted name.
+        folder: folder of the experiment file; "" = installed packages only.
+
+    Raises:
+        UserError: it cannot be found or run.
+    """
     beside = _file_beside(name, folder)
     try:
         if beside is not None:

@@ -39,6 +39,16 @@ class Home:
         return self.root / "fits"
 
     @property
+    def studies(self) -> Path:
+        """Records of searches by key."""
+        return self.root / "studies"
+
+    @property
+    def registry(self) -> Path:
+        """The registry of effort."""
+        return self.root / "registry.duckdb"
+
+    @property
     def runs(self) -> Path:
         """One folder per run."""
         return self.root / "runs"

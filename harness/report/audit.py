@@ -14,7 +14,7 @@ from harness.report.text import seconds, table
 
 SHOWN = 12
 """Findings of one check printed at most."""
-ORDER = ("scramble", "control", "isolation", "outcomes", "facts", "placebo", "premium", "stress")
+ORDER = ("scramble", "control", "isolation", "outcomes", "tuning", "facts", "placebo", "premium", "stress")
 PRINTED = ("scramble", "control", "placebo", "circular", "innovations", "premium", "stress")
 """Tables printed as text; the others are on the page and beside the record."""
 EVIDENCE = ("how", "origin", "stage", "place", "model", "series_id", "row", "column", "expected", "found")

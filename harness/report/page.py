@@ -24,6 +24,7 @@ from harness.report.facts import (
     horizon_text,
 )
 from harness.report.run import Run
+from harness.report.search_text import effort_line, narrowed_of
 from harness.report.summary import adjusted_notes, cost, data_rows, outcome_text
 from harness.report.text import number, p_value
 
@@ -40,6 +41,7 @@ class Records:
         board, scores, common, rivals, errors, forecasts, inputs: the tables of the run.
         experiment: the resolved experiment, as recorded.
         audit: what a leakage audit of this run found, None = there was none.
+        effort: what was searched and looked at on the target so far, in words, and ranges narrowed since.
         notes: reasons for which there is no verdict, collected while the page is written.
     """
 
@@ -53,6 +55,7 @@ class Records:
     inputs: pl.DataFrame
     experiment: object
     audit: AuditRecord | None
+    effort: tuple[str, ...] = ()
     notes: Notes = field(default_factory=Notes)
 
 
@@ -74,6 +77,7 @@ def render(run: Run) -> str:
         run.inputs(),
         run.manifest.get("experiment", {}),
         audit_beside(run),
+        (effort_line(run.effort()), *(f"{model}: {text}" for model, text in narrowed_of(run.manifest))),
     )
     body = [
         *_head(records),
@@ -116,6 +120,7 @@ def _head(records: Records) -> Iterator[str]:
             ("scored origins", f"{facts.first_scored} to {facts.last_scored} ({facts.zone}){warm}"),
             ("outcomes", outcome_text(facts)),
             ("headline metric", facts.primary),
+            *(("effort", line) for line in records.effort if line),
             *([("cost of an error", facts.kpi)] if facts.kpi else []),
         ]
     )

@@ -6,14 +6,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from harness.record.audits import AuditRecord, read_audit
 from harness.record.home import Home, open_home
+from harness.record.registry import Counts, counts, effort_from
 from harness.record.runs import RunFiles, find_run, read_manifest, read_table
 
 if TYPE_CHECKING:
     from datetime import date, datetime
-
-    import polars as pl
 
     from harness.data.archive import Archive
     from harness.studies.lineage import Lineage
@@ -71,8 +72,46 @@ class Run:
         return read_table(self._files, "scores")
 
     def leaderboard(self) -> pl.DataFrame:
-        """Who is best at each horizon, by how much, and whether that is more than luck."""
-        return read_table(self._files, "leaderboard")
+        """Who is best at each horizon, by how much, and whether that is more than luck; and the effort so far.
+
+        `n_searched` and `n_looked` count what was done on the target up to now, in whatever run of this home; they are
+        null for runs of versions that did not count.
+        """
+        effort = self.effort()
+        searched, looked = (None, None) if effort is None else (effort.searched, effort.looked)
+        return read_table(self._files, "leaderboard").with_columns(
+            pl.lit(searched, dtype=pl.Int64).alias("n_searched"), pl.lit(looked, dtype=pl.Int64).alias("n_looked")
+        )
+
+    def effort(self) -> Counts | None:
+        """How much was searched and looked at on this run's target so far, in all runs of the home (S29)."""
+        mine = effort_from(self.manifest)
+        return None if mine is None else counts(self._home, mine.fingerprints.values())
+
+    def trials(self) -> pl.DataFrame:
+        """Every trial of every search: model, origin, trial, state, value, setting, values per inner fold, reason.
+
+        Raises:
+            DamagedError: a record is missing or damaged.
+        """
+        from harness.report.searches import searches_of, trials_frame  # noqa: PLC0415 - only searches need Optuna
+
+        return trials_frame(searches_of(self.manifest, self._home))
+
+    def search_spaces(self) -> pl.DataFrame:
+        """What was searched: every declared parameter with its range, condition and default, and how it fared.
+
+        Raises:
+            DamagedError: a record is missing or damaged.
+        """
+        from harness.report.searches import searches_of, spaces_frame  # noqa: PLC0415
+
+        return spaces_frame(searches_of(self.manifest, self._home))
+
+    @property
+    def home(self) -> Home:
+        """The home the run is stored in."""
+        return self._home
 
     def common_sample(self) -> pl.DataFrame:
         """Secondary scores, on the cells that every model answered itself; columns as `scores`."""

@@ -19,6 +19,7 @@ from harness.report.facts import (
     horizon_text,
 )
 from harness.report.run import Run
+from harness.report.search_text import effort_line, narrowed_of
 from harness.report.text import megabytes, seconds, share, table
 
 REASONS = 12
@@ -44,11 +45,19 @@ def summary(run: Run) -> str:
         *_boards(board, forecasts, facts, notes),
         "\n".join(_footnotes(facts, notes, substituted=bool(board["n_reference"].sum()))),
         _gaps(forecasts),
+        "\n".join(_effort(run)),
         audit_line(audit_beside(run), facts.name),
         "\n".join(f"{name:<6} {text}" for name, text in cost(facts))
         + f"\nrun    {run.id}\nfiles  {run.files.folder}\npage   harness report {run.id}",
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _effort(run: Run) -> Iterator[str]:
+    line = effort_line(run.effort())
+    if line:
+        yield line
+    yield from (f"warning, {model}: {text}" for model, text in narrowed_of(run.manifest))
 
 
 def data_table(inputs: pl.DataFrame) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
+from harness.backtest.effort import study_effort
 from harness.backtest.keys import run_id
 from harness.backtest.splits import Plan, build_plan
 from harness.core.errors import UserError
@@ -21,6 +22,7 @@ from harness.data.dataset import find_dataset
 from harness.record.audits import read_audit, write_audit
 from harness.record.home import Home
 from harness.record.platform import available_cores, code_version, numeric_platform
+from harness.record.registry import Effort, effort_from, note
 from harness.studies import placebo, premium, stress
 from harness.studies.checks import Say, Work, control_check, facts_check, isolation_check, scramble_check
 from harness.studies.children import Places
@@ -29,6 +31,8 @@ from harness.studies.scramble import Ground, unaltered
 from harness.studies.verdict import FAILED, NOT_PROVABLE, NOT_SHOWN, PASSED, Check, Verdict, findings_frame, worst
 
 SAMPLED = 5
+LOOKED = ("premium", "stress")
+"""Checks that score the models once more, in another world: looks at the target (S29)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,12 @@ def audit(
                 checks.append(replace(found, seconds=time.perf_counter() - since))
                 since = time.perf_counter()
     done = Audit(run_id(plan.experiment, changes), plan.experiment.name, tuple(checks), len(plan.issued))
-    _record(done, plan, home)
+    ways = [check.name for check in checks if check.name in LOOKED]
+    ways = [f"{way} {asked.stress}" if way == "stress" else way for way in ways]
+    effort = study_effort(plan, changes, board, ways)
+    _record(done, plan, home, effort)
+    if ways:
+        note(home, effort, done.run_id)
     return done
 
 
@@ -184,7 +193,7 @@ def _places(experiment: Experiment, home: Home) -> Places:
     return Places(str(home.root), datasets, experiment.folder)
 
 
-def _record(done: Audit, plan: Plan, home: Home) -> None:
+def _record(done: Audit, plan: Plan, home: Home, effort: Effort) -> None:
     """Write the audit; a check that was not run this time keeps what an earlier audit of the same run said."""
     checks: dict[str, object] = {}
     tables: dict[str, pl.DataFrame] = {}
@@ -192,6 +201,10 @@ def _record(done: Audit, plan: Plan, home: Home) -> None:
         before = read_audit(home, done.run_id)
     except UserError:
         before = None
+    looked = list(effort.looks)
+    earlier_effort = None if before is None else effort_from(before.facts)
+    if earlier_effort is not None:
+        looked = [*(one for one in earlier_effort.looks if one not in looked), *looked]
     fresh = {check.name for check in done.checks}
     if before is not None:
         kept = before.facts.get("checks")
@@ -216,6 +229,7 @@ def _record(done: Audit, plan: Plan, home: Home) -> None:
         "checks": checks,
         "not_provable": list(NOT_PROVABLE),
         "cells_of_a_run": done.cells,
+        "effort": Effort(effort.fingerprints, looked).record(),
         "code": code_version(),
         "platform": numeric_platform(),
     }

@@ -21,6 +21,7 @@ from harness.studies import control as controls
 from harness.studies import isolation
 from harness.studies.children import Places
 from harness.studies.facts import facts
+from harness.studies.inner_rows import handed_over, tuning
 from harness.studies.pinned import outcomes
 from harness.studies.pipeline import Board, Passage, design_for, evidence, otherwise, passage
 from harness.studies.scramble import HOW, RAW, Ground, Scrambled, frozen, said, scramble
@@ -264,6 +265,9 @@ def facts_check(work: Work) -> Iterator[Check]:
     ground = work.ground
     work.say("outcomes and labels a second time, by plain means")
     yield outcomes(ground.plan, ground.changes)
+    found = tuning(ground.plan, ground.changes, handed_over(group for base in work.bases for group in base.groups))
+    if found is not None:
+        yield found
     work.say("facts: rows a second time, and what is odd about the data")
     yield facts(ground.plan, ground.changes, build_design(ground.plan, ground.changes), more=[_hindsight_adjusted])
 

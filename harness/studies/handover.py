@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from harness.backtest.splits import Plan, TrainingSet
+from harness.backtest.tuning.study import Studied
 from harness.core.frames import UTC_INSTANT, Rows
 from harness.core.snapshot import Panel, Snapshot
 from harness.core.time import NEVER, period_ends
@@ -21,7 +22,8 @@ from harness.record.cells import Cell
 
 STAGES = (
     "archive", "publications", "announcements", "members", "snapshot", "target", "declarations", "issues", "outcomes",
-    "matured rows", "training rows", "frozen rows", "labels", "fit", "asked rows", "forecast", "facts",
+    "inner rows", "search", "matured rows", "training rows", "frozen rows", "labels", "fit", "asked rows", "forecast",
+    "facts",
 )  # fmt: skip
 """In the order of work: where two runs differ in several, the first tells where it came in."""
 PLACES: Mapping[str, str] = {
@@ -34,6 +36,8 @@ PLACES: Mapping[str, str] = {
     "target": "harness.data.replay",
     "declarations": "harness.data.replay",
     "issues": "harness.data.replay",
+    "inner rows": "harness.backtest.tuning",
+    "search": "harness.backtest.tuning",
     "matured rows": "harness.backtest.splits",
     "training rows": "harness.backtest.design",
     "frozen rows": "harness.backtest.design",
@@ -110,6 +114,16 @@ class Trace:
         self._add("issues", "", origin, ("source", "series_id", "issued_at", "step"), _issued(snapshot))
         self._add("outcomes", "", origin, ("series_id", "period", "start"), matured_outcomes(self.plan, origin))
 
+    def study(self, model: str, origin: int, studied: Studied) -> None:
+        """The inner rows a search was judged on; then every trial's setting and values, and what was chosen."""
+        self._add("inner rows", model, origin, INNER_KEYS, studied.inner)
+        kinds = [
+            ":".join(str(line["reason"]).split(":")[:2]) for line in studied.trials
+        ]  # its words may hold a clock's
+        trials = [{**line, "reason": kind} for line, kind in zip(studied.trials, kinds, strict=True)]
+        said = {"chosen": studied.values, "best": studied.best, "ended": studied.end, "trials": trials}
+        self._add("search", model, origin, ("parameter",), _leaves(said))
+
     def training_set(self, model: str, origin: int, sets: Mapping[int, TrainingSet]) -> None:
         """The purge mask: which rows are in."""
         self._add(
@@ -174,6 +188,7 @@ class Trace:
 
 
 KEYS = ("series_id", "pseudo_origin", "horizon", "period")
+INNER_KEYS = ("fold", "inner_origin", "side", *KEYS)
 
 
 def first_differences(expected: Sequence[Handover], found: Sequence[Handover]) -> Iterator[tuple[Handover, Difference]]:

@@ -92,14 +92,14 @@ def passage(
 
 def design_for(plan: Plan, changes: ChangeFile, board: Board, last: int) -> Floats | None:
     """The frozen rows up to an origin; None when no model is given any."""
-    return build_design(plan, changes, last=last) if any(recipe.features for recipe, _ in board) else None
+    return build_design(plan, changes, last=last) if any(recipe.seen_blocks for recipe, _ in board) else None
 
 
 def grouped(board: Board, plan: Plan, origin: int) -> Iterator[Group]:
     """Models that are given the same series and sources and were fitted at the same origin; the unfitted ones last."""
     groups: dict[tuple[object, ...], list[tuple[Recipe, RecipeIdentity]]] = {}
     for recipe, identity in board:
-        fitted = entry_for(recipe.kind).fitted
+        fitted = entry_for(recipe.kind).fitted or recipe.search is not None
         refit = plan.refit_origin(origin, identity.cadence) if fitted else origin
         groups.setdefault((identity.series, identity.sources, refit), []).append((recipe, identity))
     yield from (tuple(group) for group in groups.values())

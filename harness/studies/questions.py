@@ -13,6 +13,7 @@ import threadpoolctl
 from harness.backtest.answers import ASKED, checked_answers
 from harness.backtest.keys import cell_seed, recipe_identity
 from harness.backtest.splits import TrainingSet
+from harness.backtest.tuning.study import Studied
 from harness.core.frames import Rows
 from harness.core.recipe import Recipe
 from harness.core.snapshot import Snapshot, newest_periods
@@ -65,6 +66,7 @@ class Keeper(Trace):
 
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
     questions: list[Question] = field(default_factory=list)
+    _tuned: dict[str, Recipe] = field(default_factory=dict)
     _fitted_on: dict[str, Snapshot] = field(default_factory=dict)
     _refit: dict[str, int] = field(default_factory=dict)
     _rows: dict[str, Rows] = field(default_factory=dict)
@@ -75,6 +77,11 @@ class Keeper(Trace):
         """Keep it as the newest the model was given."""
         Trace.snapshot(self, model, origin, snapshot)
         self._now[model] = snapshot
+
+    def study(self, model: str, origin: int, studied: Studied) -> None:
+        """What is asked again is the model as it was chosen."""
+        Trace.study(self, model, origin, studied)
+        self._tuned[model] = studied.recipe
 
     def training_set(self, model: str, origin: int, sets: Mapping[int, TrainingSet]) -> None:
         """A refit begins: what is known now is what it is fitted on."""
@@ -104,7 +111,7 @@ class Keeper(Trace):
         self.questions.append(
             Question(
                 origin,
-                recipe,
+                self._tuned.get(model, recipe),
                 self._seed(recipe, origin),
                 self._rows.get(model),
                 self._fitted_on.get(model),

@@ -77,7 +77,7 @@ class Check:
     """One check of an audit.
 
     Attributes:
-        name: `scramble`, `control`, `isolation`, `facts`, `placebo`, `premium`, `stress`.
+        name: `scramble`, `control`, `isolation`, `outcomes`, `tuning`, `facts`, `placebo`, `premium`, `stress`.
         verdict: `pass` (within the pipeline), `fail` or `not shown`.
         said: one sentence: what was done and what came of it.
         findings: evidence; of a passed check, what is worth knowing.

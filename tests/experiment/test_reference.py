@@ -23,6 +23,8 @@ HEADINGS = {
     "feature_rows": "`[features]`",
     "features": "`[features.NAME]`",
     "models": "`[models.NAME]`",
+    "search": "`[models.NAME.search]`",
+    "range": "Ranges",
     "score": "`[score]`",
     "kpi": "`[kpi]`",
 }

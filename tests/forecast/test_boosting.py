@@ -15,7 +15,7 @@ from harness.core.identity import derive_seed
 from harness.core.recipe import Recipe
 from harness.core.snapshot import Snapshot
 from harness.core.transform import Transform
-from harness.forecast.boosting import LightGBM
+from harness.forecast.boosting import Bins, LightGBM
 from harness.forecast.boosting_params import NATIVE
 from harness.forecast.catalog import CATALOG, build, resolve_params
 from tests.forecast.made_snapshots import asked, made, points, training, wave
@@ -188,3 +188,21 @@ def test_native_parameters_are_lightgbms_own_and_typing_errors_are_named() -> No
 def test_parameters_that_make_no_sense_are_refused(params: dict[str, object]) -> None:
     with pytest.raises(UserError):
         model(**params)
+
+
+def test_binned_rows_that_are_shared_give_the_bits_of_a_plain_fit() -> None:
+    snapshot = panel()
+    rows = training(snapshot, (0, 1), count=60)
+    bins: Bins = {}
+    settings: list[dict[str, object]] = [
+        {"num_leaves": 7}, {"min_data_in_leaf": 30, "feature_fraction": 0.5}, {"max_bin": 15, "num_leaves": 3},
+        {"min_data_in_leaf": 2, "bagging_fraction": 0.5, "bagging_freq": 1, "extra_trees": True},
+        {"objective": "regression_l1", "max_bin": 15}, {"linear_tree": True, "num_leaves": 3}, {"num_leaves": 7},
+    ]  # fmt: skip
+    for params in settings:
+        plain, shared = model(**params), model(**params)
+        shared.bins = bins
+        for one in (plain, shared):
+            one.fit(rows, snapshot, seed=5)
+        assert shared.dump() == plain.dump()
+    assert len(bins) == 3 * 2  # per horizon, one for each way of binning: plain, in fifteen bins, for linear trees

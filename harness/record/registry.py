@@ -1,0 +1,193 @@
+"""The registry of effort: what was searched and looked at on a target's source series, over all runs of a home (S29).
+
+It holds nothing that runs and audits do not: when it is lost or damaged, it is made again from them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from harness.core.errors import DamagedError
+from harness.record.audits import RECORD
+from harness.record.files import read_json
+from harness.record.home import Home
+from harness.record.runs import MANIFEST
+
+if TYPE_CHECKING:
+    import duckdb
+
+TABLES = {
+    "targets": "fingerprint varchar, series varchar, primary key (fingerprint, series)",
+    "looks": "fingerprint varchar, look varchar, model varchar, how varchar, source varchar,"
+    " primary key (fingerprint, look)",
+    "searches": "fingerprint varchar, study varchar, model varchar, origin varchar, trials integer, source varchar,"
+    " primary key (fingerprint, study)",
+}
+MINE = "from {table} where fingerprint in (select unnest(?::varchar[]))"
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What one run, or one audit, adds to the effort on its target.
+
+    Attributes:
+        fingerprints: source series of the target -> fingerprint of its values.
+        looks: (identity of a recipe whose outer scores were computed, its model, how: `run`, `stress 30`, ...).
+        searches: (key of a study, model, origin, trials).
+    """
+
+    fingerprints: Mapping[str, str]
+    looks: Sequence[tuple[str, str, str]] = ()
+    searches: Sequence[tuple[str, str, str, int]] = ()
+
+    def record(self) -> dict[str, object]:
+        """JSON form, as a manifest keeps it."""
+        return {
+            "fingerprints": dict(self.fingerprints),
+            "looks": [list(one) for one in self.looks],
+            "searches": [list(one) for one in self.searches],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The effort on a target so far.
+
+    Attributes:
+        searched: trials inside training windows.
+        looked: distinct recipes whose outer scores were computed.
+        looks: how -> number of them.
+        series: names under which its source series were met.
+    """
+
+    searched: int
+    looked: int
+    looks: Mapping[str, int] = field(default_factory=dict)
+    series: tuple[str, ...] = ()
+
+
+def note(home: Home, effort: Effort, source: str) -> None:
+    """Add what a run or an audit did; the same again adds nothing.
+
+    Args:
+        home: the home folder.
+        effort: what was done.
+        source: run id.
+    """
+    with _opened(home) as registry:
+        _insert(registry, [(effort, source)])
+
+
+def counts(home: Home, fingerprints: Iterable[str]) -> Counts:
+    """The effort on the target that these source series make up.
+
+    Args:
+        home: the home folder.
+        fingerprints: of the source series.
+    """
+    mine = sorted(set(fingerprints))
+    with _opened(home) as registry:
+        looks = _ask(registry, "how, count(distinct look)", "looks", mine, "group by how order by how")
+        (looked,) = _ask(registry, "count(distinct look)", "looks", mine)[0]
+        names = _ask(registry, "distinct series", "targets", mine, "order by series")
+        searches = _ask(registry, "distinct study, trials", "searches", mine)
+    told = {str(how): int(str(number)) for how, number in looks}
+    searched = sum(int(str(trials)) for _, trials in searches)
+    return Counts(searched, int(str(looked)), told, tuple(str(name) for (name,) in names))
+
+
+def details(home: Home, fingerprints: Iterable[str]) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
+    """Behind the counts: looks as (run, model, how), and searches as (run, model, number of searches, trials).
+
+    Args:
+        home: the home folder.
+        fingerprints: of the source series.
+    """
+    mine = sorted(set(fingerprints))
+    with _opened(home) as registry:
+        looks = _ask(registry, "distinct source, model, how, look", "looks", mine, "order by source, model, how")
+        searches = _ask(registry, "distinct source, model, study, trials", "searches", mine, "order by source, model")
+    totals: dict[tuple[object, object], tuple[int, int]] = {}
+    for source, model, _, trials in searches:
+        number, made = totals.get((source, model), (0, 0))
+        totals[source, model] = (number + 1, made + int(str(trials)))
+    return [look[:3] for look in looks], [(*key, *total) for key, total in totals.items()]
+
+
+def _ask(
+    registry: duckdb.DuckDBPyConnection, what: str, table: str, fingerprints: Sequence[str], rest: str = ""
+) -> list[tuple[object, ...]]:
+    found: list[tuple[object, ...]] = registry.execute(
+        f"select {what} {MINE.format(table=table)} {rest}", [list(fingerprints)]
+    ).fetchall()
+    return found
+
+
+def effort_from(record: Mapping[str, object]) -> Effort | None:
+    """The effort a manifest or an audit records; None = it is of a version that did not."""
+    saved = record.get("effort")
+    if not isinstance(saved, dict):
+        return None
+    looks = [(str(look), str(model), str(how)) for look, model, how in saved.get("looks", [])]
+    searches = [(str(key), str(model), str(at), int(trials)) for key, model, at, trials in saved.get("searches", [])]
+    return Effort({str(name): str(value) for name, value in saved.get("fingerprints", {}).items()}, looks, searches)
+
+
+@contextmanager
+def _opened(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The registry for one short transaction; one process at a time, made again when it is missing or damaged."""
+    import duckdb  # noqa: PLC0415 - heavy, and only effort needs it
+
+    home.root.mkdir(parents=True, exist_ok=True)
+    with home.registry.with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        fresh = not home.registry.exists()
+        try:
+            registry = _connected(home)
+        except duckdb.Error:
+            home.registry.unlink(missing_ok=True)
+            registry, fresh = _connected(home), True
+        try:
+            registry.execute("begin")
+            if fresh:
+                _insert(registry, _recorded(home))
+            yield registry
+            registry.execute("commit")
+        finally:
+            registry.close()
+
+
+def _connected(home: Home) -> duckdb.DuckDBPyConnection:
+    import duckdb  # noqa: PLC0415
+
+    registry = duckdb.connect(str(home.registry))
+    for name, columns in TABLES.items():
+        registry.execute(f"create table if not exists {name} ({columns})")
+    return registry
+
+
+def _recorded(home: Home) -> Iterator[tuple[Effort, str]]:
+    """What runs and audits of this home say they did."""
+    for folder, name in ((home.runs, MANIFEST), (home.audits, RECORD)):
+        for path in sorted(folder.glob(f"*/{name}")) if folder.is_dir() else ():
+            with suppress(DamagedError):
+                effort = effort_from(read_json(path))
+                if effort is not None:
+                    yield effort, path.parent.name
+
+
+def _insert(registry: duckdb.DuckDBPyConnection, many: Iterable[tuple[Effort, str]]) -> None:
+    targets, looks, searches = list[list[object]](), list[list[object]](), list[list[object]]()
+    for effort, source in many:
+        for name, fingerprint in effort.fingerprints.items():
+            targets.append([fingerprint, name])
+            looks += [[fingerprint, *look, source] for look in effort.looks]
+            searches += [[fingerprint, *search, source] for search in effort.searches]
+    for name, rows in (("targets", targets), ("looks", looks), ("searches", searches)):
+        if rows:
+            marks = ", ".join("?" for _ in rows[0])
+            registry.executemany(f"insert or ignore into {name} values ({marks})", rows)  # noqa: S608 - fixed names

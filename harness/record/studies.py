@@ -1,0 +1,138 @@
+"""Records of searches: what was searched in `study.json`, then one durable line per trial as it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from harness.core.errors import DamagedError
+from harness.core.identity import digest
+from harness.record.files import json_bytes, read_json, sync_folder, write_file
+
+STUDY, TRIALS, JOURNAL = "study.json", "trials.jsonl", "journal.log"
+CHAIN, END = "chain", "end"
+Line = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRecord:
+    """What is kept of one search.
+
+    Attributes:
+        key: of the study.
+        head: space, sampler, seed, pruner, budget, objective, inner plan, data identity.
+        trials: one line per trial that ended, in order.
+        end: why no further trial was made, and the number of the best; {} = the search is not over.
+        chain: hash over head and lines; it differs when any of them does.
+    """
+
+    key: str
+    head: Mapping[str, object]
+    trials: tuple[Mapping[str, object], ...]
+    end: Mapping[str, object]
+    chain: str
+
+
+class StudyLog:
+    """A search under way: its record so far, to which trials are appended."""
+
+    def __init__(self, key: str, folder: Path, stream: BinaryIO, record: StudyRecord) -> None:
+        self.key, self.folder, self.record = key, folder, record
+        self._stream, self._chain = stream, record.chain
+
+    def append(self, line: Mapping[str, object]) -> None:
+        """Write one line so that it outlives a crash: a crash loses the running trial at most."""
+        self._chain, text = _chained(self._chain, line)
+        self._stream.write(text)
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+
+
+@contextmanager
+def study_log(folder: Path, key: str, head: Mapping[str, object]) -> Iterator[StudyLog]:
+    """Open the record of a search to write; another process that makes the same study waits.
+
+    What a crash left of a last line is cut off. A record of another head or with a damaged line is begun anew.
+
+    Args:
+        folder: of all studies.
+        key: of the study.
+        head: what is searched, how, and on what.
+    """
+    place = folder / key
+    place.mkdir(parents=True, exist_ok=True)
+    with (place / TRIALS).open("ab+") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        record = None
+        with suppress(DamagedError):
+            record = read_study(folder, key)
+        if record is None or json_bytes(record.head) != json_bytes(head):
+            stream.truncate(0)
+            write_file(place / STUDY, json_bytes(head))
+            record = StudyRecord(key, head, (), {}, digest(head))
+        stream.truncate(_whole(place / TRIALS))
+        sync_folder(place)
+        yield StudyLog(key, place, stream, record)
+
+
+def read_study(folder: Path, key: str) -> StudyRecord:
+    """The record of a search, whether it is over or not.
+
+    Raises:
+        DamagedError: there is none, or a line is not what was written.
+    """
+    head = read_json(folder / key / STUDY)
+    chain, trials, end = digest(head), list[Line](), dict[str, object]()
+    with (folder / key / TRIALS).open("rb") as stream:
+        for number, text in enumerate(stream):
+            if not text.endswith(b"\n"):  # the line a crash interrupted
+                break
+            line = _parsed(text)
+            found = line.pop(CHAIN, None)
+            chain, _ = _chained(chain, line)
+            if found != chain or end:
+                raise DamagedError(
+                    "the record of a search is damaged",
+                    value=f"{key}/{TRIALS}, line {number + 1}",
+                    rule="every line carries a hash of all before it",
+                    fix="delete the folder and run the experiment again",
+                )
+            if END in line:
+                end = line
+            else:
+                trials.append(line)
+    return StudyRecord(key, head, tuple(trials), end, chain)
+
+
+def finished_study(folder: Path, key: str) -> StudyRecord | None:
+    """The record of a search that is over; None = there is none, it is not over, or it is damaged."""
+    try:
+        record = read_study(folder, key)
+    except (DamagedError, OSError):
+        return None
+    return record if record.end else None
+
+
+def _chained(chain: str, line: Mapping[str, object]) -> tuple[str, bytes]:
+    text = json.dumps(line, sort_keys=True, ensure_ascii=False, separators=(", ", ": "))
+    chain = digest(chain, text)
+    return chain, f'{text[:-1]}, "{CHAIN}": "{chain}"}}\n'.encode()
+
+
+def _parsed(text: bytes) -> Line:
+    try:
+        line = json.loads(text)
+    except ValueError:
+        line = None
+    return line if isinstance(line, dict) else {}
+
+
+def _whole(path: Path) -> int:
+    """Bytes of the whole lines of a file."""
+    return path.read_bytes().rfind(b"\n") + 1

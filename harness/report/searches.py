@@ -1,0 +1,190 @@
+"""The searches of a run as tables: what was searched, every trial, and where two runs differ in what they searched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from harness.backtest.tuning.importance import importance
+from harness.core.errors import DamagedError
+from harness.core.frames import UTC_INSTANT
+from harness.core.search import Domain, as_value, domain_from
+from harness.record.home import Home
+from harness.record.studies import StudyRecord, read_study
+
+TRIALS = pl.Schema(
+    {
+        "model": pl.String(),
+        "origin": UTC_INSTANT,
+        "trial": pl.Int32(),
+        "batch": pl.Int32(),
+        "state": pl.String(),
+        "value": pl.Float64(),
+        "best": pl.Boolean(),
+        "setting": pl.String(),
+        "folds": pl.List(pl.Float64()),
+        "reason": pl.String(),
+        "unanswered": pl.Int32(),
+        "seconds": pl.Float64(),
+        "study": pl.String(),
+    }
+)
+SPACES = pl.Schema(
+    {
+        "model": pl.String(),
+        "parameter": pl.String(),
+        "type": pl.String(),
+        "low": pl.Float64(),
+        "high": pl.Float64(),
+        "log": pl.Boolean(),
+        "step": pl.Float64(),
+        "choices": pl.String(),
+        "when": pl.String(),
+        "default": pl.String(),
+        "searches": pl.Int32(),
+        "drawn": pl.Int32(),
+        "at_edge": pl.Int32(),
+        "importance": pl.Float64(),
+    }
+)
+DIFF = pl.Schema(
+    {"model": pl.String(), "parameter": pl.String(), "change": pl.String(), "before": pl.String(), "after": pl.String()}
+)
+Searches = dict[str, dict[str, StudyRecord]]
+
+
+def searches_of(manifest: Mapping[str, object], home: Home) -> Searches:
+    """Model -> (origin -> record) of every search a run rests on.
+
+    Raises:
+        DamagedError: a record is missing or is not what was written.
+    """
+    listed: Any = manifest.get("studies", {})
+    try:
+        return {
+            model: {origin: read_study(home.studies, key) for origin, key in keys.items()}
+            for model, keys in listed.items()
+        }
+    except OSError as error:
+        raise DamagedError(
+            "the record of a search is missing",
+            value=str(error.filename),
+            fix=f"run harness backtest {manifest.get('name') or 'EXPERIMENT'} again: it is made again, bit for bit",
+        ) from error
+
+
+def trials_frame(searches: Searches) -> pl.DataFrame:
+    """One row per trial, columns of `TRIALS`."""
+    rows = [
+        {
+            "model": model,
+            "origin": record.head["origin"],
+            "trial": line["number"],
+            **{name: line[name] for name in ("batch", "state", "value", "folds", "reason", "unanswered", "seconds")},
+            "best": line["number"] == record.end.get("best"),
+            "setting": json.dumps(line["params"], ensure_ascii=False),
+            "study": record.key,
+        }
+        for model, mine in searches.items()
+        for record in mine.values()
+        for line in record.trials
+    ]
+    if not rows:
+        return pl.DataFrame(schema=TRIALS)
+    frame = pl.DataFrame(rows, schema_overrides={"value": pl.Float64(), "folds": pl.List(pl.Float64())})
+    return frame.with_columns(pl.col("origin").str.to_datetime(time_unit="us", time_zone="UTC")).select(
+        pl.col(name).cast(kind) for name, kind in TRIALS.items()
+    )
+
+
+def spaces_frame(searches: Searches) -> pl.DataFrame:
+    """One row per model and parameter, those never drawn included; columns of `SPACES`."""
+    rows: list[dict[str, object]] = []
+    for model, mine in searches.items():
+        records = list(mine.values())
+        weights = [importance(record) for record in records]
+        for one in spaces_of(records):
+            told = [weight[one.name] for weight in weights if one.name in weight]
+            best = [_best(record).get(one.name) for record in records]
+            rows.append(
+                {
+                    **_range(one),
+                    "model": model,
+                    "searches": len(records),
+                    "drawn": sum(one.name in _setting(line) for record in records for line in record.trials),
+                    "at_edge": sum(value is not None and one.at_edge(value) for value in best),
+                    "importance": sum(told) / len(told) if told else None,
+                }
+            )
+    return pl.DataFrame(rows, schema=SPACES, orient="row") if rows else pl.DataFrame(schema=SPACES)
+
+
+def spaces_of(records: Sequence[StudyRecord]) -> list[Domain]:
+    """The space that the searches of one model share; of a function, the names it drew, without their ranges."""
+    if not records:
+        return []
+    head: Any = records[-1].head
+    if head["function"]:
+        names = sorted({name for record in records for line in record.trials for name in _setting(line)})
+        return [Domain(name, "choice") for name in names]
+    return [domain_from({name: value for name, value in one.items() if name != "optuna"}) for one in head["space"]]
+
+
+def spaces_diff(before: Searches, after: Searches) -> pl.DataFrame:
+    """What the second run searched otherwise than the first, model by model; columns of `DIFF`."""
+    rows = []
+    for model in sorted({*before, *after}):
+        mine, theirs = (
+            {one.name: one for one in spaces_of(list(found.get(model, {}).values()))} for found in (before, after)
+        )
+        for name in dict.fromkeys([*mine, *theirs]):
+            one, other = mine.get(name), theirs.get(name)
+            if one != other:
+                change = "added" if one is None else "removed" if other is None else "changed"
+                rows.append((model, name, change, _told(one), _told(other)))
+        rows += [(model, name, "changed", *pair) for name, pair in _plans(before.get(model), after.get(model))]
+    return pl.DataFrame(rows, schema=DIFF, orient="row")
+
+
+def _plans(
+    before: Mapping[str, StudyRecord] | None, after: Mapping[str, StudyRecord] | None
+) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Sampler, pruner, budget and objective where they differ."""
+    if not before or not after:
+        return
+    one, other = next(iter(before.values())).head, next(iter(after.values())).head
+    for name in ("sampler", "pruner", "budget", "objective"):
+        if one.get(name) != other.get(name):
+            yield name, (json.dumps(one.get(name)), json.dumps(other.get(name)))
+
+
+def _told(one: Domain | None) -> str:
+    return "-" if one is None else f"{one.text()}, default {json.dumps(one.default)}"
+
+
+def _range(one: Domain) -> dict[str, object]:
+    numbers = one.kind != "choice"
+    return {
+        "parameter": one.name,
+        "type": one.kind if numbers or one.choices else "by a function",
+        "low": one.low if numbers else None,
+        "high": one.high if numbers else None,
+        "log": one.log if numbers else None,
+        "step": one.step,
+        "choices": "" if numbers else json.dumps(one.choices),
+        "when": "; ".join(f"{name} in {json.dumps(allowed)}" for name, allowed in one.when),
+        "default": json.dumps(one.default),
+    }
+
+
+def _setting(line: Mapping[str, object]) -> dict[str, object]:
+    params = line["params"]
+    return {str(name): as_value(value) for name, value in params.items()} if isinstance(params, dict) else {}
+
+
+def _best(record: StudyRecord) -> dict[str, object]:
+    best: Any = record.end.get("best")
+    return _setting(record.trials[best]) if best is not None and record.trials else {}

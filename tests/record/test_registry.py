@@ -1,0 +1,55 @@
+"""The registry counts each search and each look once, over all runs of a home, and is made again when it is lost."""
+
+import json
+from pathlib import Path
+
+from harness.record.home import Home
+from harness.record.registry import Effort, counts, details, effort_from, note
+
+MARK = {"uk/cpi": "f1"}
+
+
+def test_the_same_again_adds_nothing_and_names_do_not_matter(home: Home) -> None:
+    first = Effort(MARK, [("l1", "ar", "run")], [("s1", "gbm", "2010", 40)])
+    note(home, first, "run1")
+    note(home, first, "run1")
+    note(home, Effort({"other/prices": "f1"}, [("l1", "renamed", "run"), ("l2", "ets", "run")]), "run2")
+    note(home, Effort({"us/cpi": "f2"}, [("l9", "ar", "run")]), "run3")
+    found = counts(home, ["f1"])
+    assert (found.searched, found.looked, found.looks) == (40, 2, {"run": 2})
+    assert found.series == ("other/prices", "uk/cpi")
+    assert details(home, ["f1"])[1] == [("run1", "gbm", 1, 40)]
+    assert counts(home, ["unseen"]).looked == 0
+
+
+def test_several_source_series_count_a_study_once(home: Home) -> None:
+    effort = Effort({"a": "f1", "b": "f2"}, [("l1", "ar", "run")], [("s1", "gbm", "2010", 40)])
+    note(home, effort, "run1")
+    found = counts(home, ["f1", "f2"])
+    assert (found.searched, found.looked) == (40, 1)
+
+
+def recorded(home: Home) -> Effort:
+    effort = Effort(MARK, [("l1", "ar", "run")], [("s1", "gbm", "2010", 40)])
+    folder = home.runs / "run1"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(json.dumps({"effort": effort.record()}))
+    (home.runs / "old").mkdir()
+    (home.runs / "old" / "manifest.json").write_text("{}")
+    (home.audits / "run1").mkdir(parents=True)
+    stress = Effort(MARK, [("l2", "ar", "stress 30")])
+    (home.audits / "run1" / "audit.json").write_text(json.dumps({"effort": stress.record()}))
+    return effort
+
+
+def test_a_lost_or_damaged_registry_is_made_again_from_runs_and_audits(home: Home) -> None:
+    assert effort_from({"effort": recorded(home).record()}) == recorded_again(home)
+    for damage in (lambda _: None, Path.unlink, lambda path: path.write_bytes(b"no database")):
+        found = counts(home, ["f1"])
+        assert (found.searched, found.looked, found.looks) == (40, 2, {"run": 1, "stress 30": 1})
+        damage(home.registry)
+    assert counts(home, ["f1"]).looked == 2
+
+
+def recorded_again(home: Home) -> Effort | None:
+    return effort_from(json.loads((home.runs / "run1" / "manifest.json").read_text()))
