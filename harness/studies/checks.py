@@ -24,6 +24,8 @@ from harness.studies.facts import facts
 from harness.studies.inner_rows import handed_over, tuning
 from harness.studies.pinned import outcomes
 from harness.studies.pipeline import Board, Passage, design_for, evidence, otherwise, passage
+from harness.studies.raw_dates import dates_that_differ
+from harness.studies.raw_world import datasets_of
 from harness.studies.scramble import HOW, RAW, Ground, Scrambled, frozen, said, scramble
 from harness.studies.verdict import FAILED, NOT_SHOWN, PASSED, Check, Finding
 
@@ -78,7 +80,7 @@ def scramble_check(work: Work) -> Iterator[Check]:
     nothing = not any(sum(one.touched.values()) for one in results)
     silent = tuple(_silent(work))
     stored, told = _stored(work)
-    findings += stored
+    findings += stored + tuple(_dates(ground))
     verdict = FAILED if findings else NOT_SHOWN if nothing or refused or silent else PASSED
     cells = len(work.bases) + sum(one.cells for one in results)
     sentence = said(results, ground.plan)
@@ -95,6 +97,13 @@ def scramble_check(work: Work) -> Iterator[Check]:
         (("scramble", _touched(results, ground.plan)),),
         cells,
     )
+
+
+def _dates(ground: Ground) -> Iterator[Finding]:
+    """Every date of the archive, at whatever origin it would tell."""
+    if ground.again is not None:
+        experiment = ground.plan.experiment
+        yield from dates_that_differ(datasets_of(experiment.datasets, experiment.folder), ground.again, "scramble")
 
 
 def _stored(work: Work) -> tuple[tuple[Finding, ...], int]:

@@ -8,10 +8,12 @@ import json
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,17 +21,15 @@ import polars as pl
 
 from harness.backtest.engine import ONE_THREAD
 from harness.core.errors import UserError
-from harness.record.platform import PACKAGE
+from harness.record.platform import PACKAGE, STARTED_WITH
 from harness.studies.alone import PIPELINE, QUESTIONS
 from harness.studies.pipeline import Passage
 from harness.studies.questions import Question, Reply
 from harness.studies.scramble import Ground
 
-CODE_FILES = 5000
+CODE_FILES = 20_000
 """Python files copied from an experiment's folder at most."""
 INSTALLED = {"site-packages", "dist-packages"}
-STARTED_WITH = dict(os.environ)
-"""The environment before any model ran: what a user's class has put into it since is not handed on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +102,18 @@ def _unanswered(question: Question) -> Question:
 
 def _copy_code(folder: str, code: Path) -> None:
     """The Python files beside an experiment, and nothing else that lies there."""
-    root = Path(folder)
-    found = (
-        ()
-        if not folder
-        else (path for path in root.rglob("*.py") if not any(part[0] == "." for part in path.relative_to(root).parts))
-    )
-    for number, path in enumerate(found):
-        if number >= CODE_FILES:
-            break
-        _copy(path, code / path.relative_to(root))
+    count, seen = 0, set[str]()
+    for place, folders, files in os.walk(folder, followlinks=True) if folder else ():
+        real = os.path.realpath(place)
+        if real in seen or "pyvenv.cfg" in files:  # a loop of links, or a virtual environment
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [one for one in folders if one[0] != "." and one not in ("__pycache__", "node_modules")]
+        for name in files:
+            if name.endswith(".py") and count < CODE_FILES:
+                count += 1
+                _copy(Path(place, name), code / Path(place, name).relative_to(folder))
 
 
 def _copy_packages(elsewhere: Sequence[str], packages: Path) -> None:
@@ -164,18 +166,28 @@ def _child(request: Mapping[str, object], given: bytes, paths: Sequence[str], *,
     environment |= {**ONE_THREAD, "PYTHONPATH": os.pathsep.join(dict.fromkeys(search)), "HARNESS_WORKER": "1"}
     if work is not None:
         environment |= {"HOME": str(work), "TMPDIR": str(work), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(  # noqa: S603 - our own module
-        [sys.executable, "-P", "-m", "harness.studies.alone", json.dumps(request)],
-        input=given,
-        capture_output=True,
-        env=environment,
-        cwd=work,
-        check=False,
-    )
-    if done.returncode or not done.stdout:
-        raise UserError(
-            "a process of the isolation check ended early",
-            value=" ".join(done.stderr.decode(errors="replace").split())[-300:],
-            fix="free memory, or run harness audit again",
+    command = [sys.executable, "-P", "-m", "harness.studies.alone", json.dumps(request)]
+    with tempfile.TemporaryFile() as said:  # not a pipe: processes that a model leaves behind would hold it open
+        child = subprocess.Popen(  # noqa: S603 - our own module
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            env=environment,
+            cwd=work,
+            start_new_session=True,
         )
-    return done.stdout
+        try:
+            answer, _ = child.communicate(given)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+        if child.returncode not in (0, -signal.SIGKILL) or not answer:
+            said.seek(0)
+            raise UserError(
+                "a process of the isolation check ended early",
+                value=" ".join(said.read().decode(errors="replace").split())[-300:],
+                fix="free memory, or run harness audit again",
+            )
+    return answer

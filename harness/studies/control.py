@@ -21,8 +21,8 @@ from harness.data.changes import ChangeFile
 from harness.data.replay import Replay
 from harness.forecast.catalog import reference_name
 from harness.forecast.features import feature_names
-from harness.studies.handover import Difference, Handover, compare
-from harness.studies.pipeline import Board, Passage, evidence, passage
+from harness.studies.handover import Difference, Handover
+from harness.studies.pipeline import Board, Passage, differences, evidence, passage
 from harness.studies.raw_world import Later
 from harness.studies.scramble import HOW, RAW, Ground, raw_worlds
 from harness.studies.verdict import Finding
@@ -132,16 +132,14 @@ def _table(plan: Plan, rows: Floats, origin: int) -> pl.DataFrame:
 
 def _judged(leaky: Ground, kind: Kind | str, true: Passage, found: Passage) -> Iterator[Planted]:
     """Whether the leak shows at the rows, and end to end in the forecasts of the reference."""
-    how = HOW[kind]
-    rows = compare(true.groups[0][0], found.groups[0][0])
-    yield _planted(leaky, how, "rows", [(true.groups[0][0], rows)] if rows else [], true.origin)
-    ends = [
-        (one, difference)
-        for mine, theirs in zip(true.groups[1:], found.groups[1:], strict=True)
-        for one, other in zip(mine, theirs, strict=True)
-        if one.stage == "forecast" and (difference := compare(one, other)) is not None
-    ]
-    yield _planted(leaky, how, "last value", ends, true.origin)
+    for judged, stage in (("rows", "asked rows"), ("last value", "forecast")):
+        differ = list(differences(_only(true, stage), _only(found, stage)))
+        yield _planted(leaky, HOW[kind], judged, differ, true.origin)
+
+
+def _only(passage: Passage, stage: str) -> Passage:
+    """A passage with the hand-overs of one stage."""
+    return replace(passage, groups=tuple(tuple(one for one in some if one.stage == stage) for some in passage.groups))
 
 
 def _planted(leaky: Ground, how: str, judged: str, found: list[tuple[Handover, Difference]], origin: int) -> Planted:
@@ -162,9 +160,8 @@ def _early_labels(ground: Ground, origin: int) -> Planted:
     seed = derive_seed(NAME, "outcomes", plan.instants[origin].isoformat())
     other = other_world(plan, ground.changes, origin, "outcomes", seed).plan
     sides = [_labels(ground, replace(one, known=known), origin) for one in (plan, other)]
-    difference = compare(*sides)
-    found = [] if difference is None else [(sides[0], difference)]
-    return _planted(ground, how, "labels", found, origin)
+    found = differences(*(Passage(origin, ((side,),)) for side in sides))
+    return _planted(ground, how, "labels", list(found), origin)
 
 
 def _next_maturity(plan: Plan, origin: int) -> np.int64:

@@ -14,6 +14,7 @@ from harness.data.changes import ChangeFile
 from harness.data.outcomes import OUTCOME_STATUS
 from harness.data.replay import Replay
 from harness.studies.plain_cells import evenly, looked_at, same
+from harness.studies.plain_origins import origins_that_differ
 from harness.studies.plain_outcomes import PlainLabel, PlainTruth, Truth, asked_cells, plain_labels
 from harness.studies.verdict import FAILED, PASSED, Check, Finding
 
@@ -51,7 +52,8 @@ def outcomes(plan: Plan, changes: ChangeFile, *, cells: int = CELLS, origins: in
     places = evenly(range(plan.first_issued, len(plan.instants)), origins)
     compared, misplaced = _training(plan, changes, truth, places, looked)
     others = [finding for origin in places for finding in _members(plan, truth, origin)]
-    findings = (*others[:SHOWN], *wrong[:SHOWN], *misplaced[:SHOWN])
+    clocks = list(origins_that_differ(plan, NAME))
+    findings = (*clocks[:SHOWN], *others[:SHOWN], *wrong[:SHOWN], *misplaced[:SHOWN])
     counted = {
         "cells recomputed": len(sampled),
         "cells in all": len(asked),
@@ -60,10 +62,11 @@ def outcomes(plan: Plan, changes: ChangeFile, *, cells: int = CELLS, origins: in
         "training rows compared": compared,
         "training rows that differ": len(misplaced),
         "memberships that differ": len(others),
+        "origins that differ from their schedule": len(clocks),
     }
     table = pl.DataFrame({"what": list(counted), "number": list(counted.values())})
     shown = f"{len(sampled)} of {len(asked)} pinned outcomes and {compared} training rows at {len(places)} origins"
-    differ = len(wrong) + len(misplaced) + len(others)
+    differ = len(wrong) + len(misplaced) + len(others) + len(clocks)
     said = f"{shown} were derived again from publications and changes, one at a time: "
     said += f"{differ} differ." if differ else "none differs."
     verdict = FAILED if findings else PASSED
@@ -93,6 +96,11 @@ def _cell(plan: Plan, truth: PlainTruth, origin: int, series: int, place: int) -
         "first_public": (_moment(expected.first), _moment(found.first)),
         "hindsight": (str(expected.hindsight), str(found.hindsight)),
     }
+    latest = plan.experiment.target.outcome.kind == "latest"
+    opening = expected.first if latest else expected.due
+    public = opening is not None and opening <= int(plan.known[origin])
+    if public != bool(plan.already_public(origin)[series, place]):
+        yield _finding(plan, at, "already public", SPLITS, (str(public), str(not public)))
     if not same(expected.value, found.value):
         yield _finding(plan, at, "value", OUTCOMES, (repr(expected.value), repr(found.value)))
     for column, pair in pairs.items():

@@ -34,7 +34,7 @@ FINDING_SCHEMA = pl.Schema(
 NOT_PROVABLE = (
     "features, datasets, outcome rule, start date, thresholds and fixed hyperparameters chosen in hindsight",
     "costs of a KPI chosen in hindsight",
-    "models pretrained on later text or data",
+    "models pretrained on later text or data, and what code of yours or installed packages carry inside themselves",
     "how often the results were looked at before: see effort and holdout",
 )
 """What no audit of a pipeline can show (S30)."""

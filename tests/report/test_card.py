@@ -50,7 +50,8 @@ def test_text_is_escaped_and_stays_in_one_line() -> None:
 
 
 def test_without_a_name_the_best_that_is_no_rival_has_the_card(toy: hs.Run) -> None:
-    own = toy.leaderboard().filter(~pl.col("is_rival")).group_by("model").agg(pl.col("rank").mean()).sort("rank")
+    own = toy.leaderboard().filter(~pl.col("is_rival")).group_by("model", maintain_order=True)
+    own = own.agg(pl.col("rank").mean()).sort("rank", maintain_order=True)
     assert toy.model_card().startswith(f"# Model card: {text(own['model'][0])} in toy")
     with pytest.raises(hs.UserError, match="unknown model"):
         toy.model_card("arr")
