@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -26,8 +25,8 @@ from harness.backtest.liberty import Liberty, every_row
 from harness.backtest.splits import Plan, TrainingSet, training_set
 from harness.backtest.tuning.inner import Ground
 from harness.backtest.tuning.study import Studied, study
+from harness.backtest.witness import Witness, World
 from harness.core.errors import UserError
-from harness.core.frames import Rows
 from harness.core.identity import canonical, digest
 from harness.core.recipe import Recipe
 from harness.core.snapshot import Snapshot, newest_periods
@@ -99,62 +98,6 @@ class Spent:
         now = time.perf_counter()
         self.seconds[model, stage] = self.seconds.get((model, stage), 0.0) + now - since
         return now
-
-
-class Witness(Protocol):
-    """Is shown what each part of the pipeline hands to the next, in the order of work; it may not change it."""
-
-    def snapshot(self, model: str, origin: int, snapshot: Snapshot) -> None:
-        """What was known at an origin, as the model is given it."""
-        ...
-
-    def study(self, model: str, origin: int, studied: Studied) -> None:
-        """What a search at an origin drew, how each trial did on which inner rows, and what it chose."""
-        ...
-
-    def training_set(self, model: str, origin: int, sets: Mapping[int, TrainingSet]) -> None:
-        """The matured rows chosen at a refit origin, by horizon index."""
-        ...
-
-    def training_rows(self, model: str, origin: int, rows: Rows) -> None:
-        """Those rows with their labels, as they reach steps and model."""
-        ...
-
-    def fit(self, model: str, origin: int, forecaster: Forecaster) -> None:
-        """The fitted model, its steps included."""
-        ...
-
-    def asked_rows(self, model: str, origin: int, rows: Rows) -> None:
-        """The rows to be forecast."""
-        ...
-
-    def cell(self, model: str, origin: int, cell: Cell) -> None:
-        """The answer, with its statuses and reasons."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class World:
-    """What a walk goes through: the plan, the changes it replays and the frozen feature rows.
-
-    Attributes:
-        plan: the plan.
-        changes: the changes.
-        design: [origin, series, horizon, feature] frozen rows; None when no model needs any.
-        fits: where fits are stored and found again; None = nowhere, every fit is made.
-        studies: where searches are recorded and found again; None = nowhere, every search is made.
-        liberty: how a study has models fitted unfaithfully; None in every run.
-        labels: the changes labels under `latest` are read in, where a study walks through altered ones; None = those
-            walked through.
-    """
-
-    plan: Plan
-    changes: ChangeFile
-    design: NDArray[np.float64] | None = None
-    fits: Path | None = None
-    liberty: Liberty | None = None
-    labels: ChangeFile | None = None
-    studies: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 import threadpoolctl
 
-from harness.backtest.work import World, walk
+from harness.backtest.witness import World
+from harness.backtest.work import walk
 from harness.core.identity import derive_seed
 from harness.core.recipe import Recipe
 from harness.core.transform import Floats

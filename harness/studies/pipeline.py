@@ -13,7 +13,8 @@ import threadpoolctl
 from harness.backtest.design import RowBuilder, build_design
 from harness.backtest.keys import RecipeIdentity, blocks_of, recipe_identity
 from harness.backtest.splits import Plan, training_set
-from harness.backtest.work import World, walk
+from harness.backtest.witness import World
+from harness.backtest.work import walk
 from harness.core.recipe import Experiment, Recipe
 from harness.core.transform import Floats
 from harness.data.changes import ChangeFile

@@ -14,7 +14,8 @@ from harness.backtest.design import build_design
 from harness.backtest.liberty import every_row
 from harness.backtest.runner import board_of
 from harness.backtest.splits import TrainingSet
-from harness.backtest.work import World, walk
+from harness.backtest.witness import World
+from harness.backtest.work import walk
 from harness.core.frames import Rows
 from harness.core.recipe import OutcomeRule, Step
 from harness.core.snapshot import Snapshot
