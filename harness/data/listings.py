@@ -94,6 +94,8 @@ def named_members(dataset: Dataset) -> dict[str, tuple[str, ...]]:
 
 def _rows(dataset: Dataset, declared: Announcements, table: RawTable) -> pl.DataFrame:
     columns = dict(declared.columns)
+    if "universe" in columns and "to" in table.frame.columns:
+        columns.setdefault("to", "to")  # leaving it unread would make members of those who left
     form = declared.text.date_format
     stored = _stored(dataset, table, columns["series"])
     zones = {one.id: one.zone for one in dataset.series}

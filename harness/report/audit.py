@@ -15,6 +15,8 @@ from harness.report.text import seconds, table
 SHOWN = 12
 """Findings of one check printed at most."""
 ORDER = ("scramble", "control", "isolation", "outcomes", "tuning", "facts", "placebo", "premium", "stress")
+MEASURES = ("premium", "stress")
+"""Checks that measure and never fail."""
 PRINTED = ("scramble", "control", "placebo", "circular", "innovations", "premium", "stress")
 """Tables printed as text; the others are on the page and beside the record."""
 EVIDENCE = ("how", "origin", "stage", "place", "model", "series_id", "row", "column", "expected", "found")
@@ -35,7 +37,7 @@ def audit_line(record: AuditRecord | None, name: str) -> str:
         return f"leakage audit: its record cannot be used ({record.facts['damaged']})"
     if record is None:
         return f"not audited for leakage: harness audit {name}"
-    verdicts = [f"{check} {found.get('verdict')}" for check, found in _checks(record)]
+    verdicts = [f"{check} {_word(check, found)}{_remarks(record, check, found)}" for check, found in _checks(record)]
     return f"leakage audit: {_overall(record)} ({', '.join(verdicts)})"
 
 
@@ -43,7 +45,7 @@ def audit_text(record: AuditRecord) -> str:
     """The audit: verdict, every check in a sentence, the evidence, the figures, the price, and what no audit shows."""
     parts = [f"{record.facts.get('name')}: {audit_line(record, '')}"]
     for name, check in _checks(record):
-        lines = [f"{name}: {_verdict(check)}", f"  {check.get('said', '')}"]
+        lines = [f"{name}: {'measured' if name in MEASURES else _verdict(check)}", f"  {check.get('said', '')}"]
         found = _findings(record, name)
         if found.height:
             rows = [[_short(value) for value in row] for row in found.head(SHOWN).select(_told(found)).iter_rows()]
@@ -99,6 +101,17 @@ def _overall(record: AuditRecord) -> str:
 def _verdict(found: Mapping[str, object]) -> str:
     verdict = str(found.get("verdict", "not shown"))
     return PASSES if verdict == "pass" else verdict
+
+
+def _word(check: str, found: Mapping[str, object]) -> str:
+    """The verdict, or that the check only measures."""
+    return "measured" if check in MEASURES else str(found.get("verdict"))
+
+
+def _remarks(record: AuditRecord, check: str, found: Mapping[str, object]) -> str:
+    """How many things worth knowing a passed check found."""
+    count = _findings(record, check).height if found.get("verdict") == "pass" else 0
+    return f" ({count} remark{'s' * (count > 1)})" if count else ""
 
 
 def _checks(record: AuditRecord) -> list[tuple[str, Mapping[str, object]]]:

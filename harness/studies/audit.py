@@ -52,6 +52,13 @@ class Asked:
     stress: int = 0
     workers: int | None = None
 
+    def __post_init__(self) -> None:
+        for name, least in (("origins", 2), ("stress", 0), ("workers", 1)):
+            given = getattr(self, name)
+            if given is not None and (not isinstance(given, int) or given < least):
+                rule = f"a whole number of at least {least}" + (", or None" if name != "stress" else "")
+                raise UserError(f"{name} of an audit", value=repr(given), rule=rule)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Audit:
@@ -104,6 +111,7 @@ class Audit:
             UserError: no check made it.
         """
         tables = {key: table for check in self.checks for key, table in check.tables}
+        tables |= {f"{check.name}.{key}": table for check in self.checks for key, table in check.tables}
         if name not in tables:
             raise UserError("no such table in this audit", value=name, fix=f"one of {', '.join(tables)}")
         return tables[name]
@@ -170,7 +178,8 @@ def _wanted(
     def later(name: str, run: Callable[[int], Check]) -> Callable[[Work], Iterator[Check]]:
         def check(work: Work) -> Iterator[Check]:
             work.say(f"{name}: runs in altered worlds")
-            yield run(work.workers)
+            done = run(work.workers)  # counts the cells of all models together
+            yield replace(done, cells=-(-done.cells // max(1, len(plan.experiment.models))))
 
         return check
 

@@ -205,7 +205,7 @@ def control_check(work: Work) -> Iterator[Check]:
         why = "the target is published less than three times after every sampled origin, so no leak can be planted"
         yield Check("control", NOT_SHOWN, why)
         return
-    planted = controls.control(ground, origin)
+    planted = controls.control(ground, origin, work.origins)
     missed = tuple(one.finding for one in planted if one.caught is False)
     unplanted = [one for one in planted if one.caught is None]
     caught = sum(one.caught is True for one in planted)
@@ -234,8 +234,7 @@ def isolation_check(work: Work) -> Iterator[Check]:
     work.say("isolation: every origin in a fresh process")
     findings = isolation.alone(ground, work.bases, processes=work.workers)
     work.say("isolation: walking on between refits")
-    last = work.bases[-1].origin
-    walked, cells = isolation.walked_on(ground, work.bases, design_for(ground.plan, ground.changes, ground.board, last))
+    walked, cells = isolation.walked_on(ground, work.bases)
     findings += walked
     questions = [question for base in work.bases for question in base.questions]
     theirs = [question for question in questions if isolation.users_code(question.recipe)]

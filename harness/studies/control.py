@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -74,12 +74,13 @@ def _one_earlier(published: Micros) -> Micros:
     return out
 
 
-def control(ground: Ground, origin: int) -> tuple[Planted, ...]:
+def control(ground: Ground, origin: int, others: Sequence[int] = ()) -> tuple[Planted, ...]:
     """Plant a lag shortened by one release, and labels that mature one release early, and scramble around an origin.
 
     Args:
         ground: plan, archive view and models; only the reference rival is run.
         origin: index of an origin after which the target is published again.
+        others: where labels are tried when none is immature there.
     """
     board = tuple(one for one in ground.board if one[0].name == reference_name(ground.plan.experiment.target))
     leaky = Ground(with_rows(ground.plan), shortened(ground.changes), board)
@@ -87,7 +88,8 @@ def control(ground: Ground, origin: int) -> tuple[Planted, ...]:
     out: list[Planted] = []
     for kind in KINDS:
         if kind == "outcomes":
-            out.append(_early_labels(ground, origin))
+            tried = (_early_labels(ground, one) for one in (origin, *others))
+            out.append(next((one for one in tried if one.caught is not None), _early_labels(ground, origin)))
             continue
         out += _best(leaky, ground.changes, kind, true)
     return (*out, *_raw(ground, leaky, origin))
@@ -152,7 +154,7 @@ def _early_labels(ground: Ground, origin: int) -> Planted:
     """Labels that count as matured at the next origin's instant must be caught when later outcomes are scrambled."""
     plan, how = ground.plan, HOW["outcomes"]
     early = int(_next_maturity(plan, origin))
-    nothing = Finding(NAME, how, plan.instants[origin], found="no outcome matures after this origin")
+    nothing = Finding(NAME, how, plan.instants[origin], found="no training label is immature at a sampled origin")
     if early == NEVER:
         return Planted(how, "labels", None, nothing)
     known = plan.known.copy()

@@ -20,7 +20,16 @@ from harness.forecast.catalog import entry_for
 from harness.forecast.user_class import is_user_class
 from harness.studies.children import Places, ask_confined, passage_alone
 from harness.studies.handover import RAISED, Difference, Handover, compare
-from harness.studies.pipeline import Passage, differences, evidence, grouped, otherwise, place_of
+from harness.studies.pipeline import (
+    Passage,
+    design_for,
+    differences,
+    evidence,
+    grouped,
+    otherwise,
+    passage,
+    place_of,
+)
 from harness.studies.questions import ANSWER_KEYS, Question, Reply, jittered, permuted, reply
 from harness.studies.scramble import Ground, without_frozen
 from harness.studies.verdict import Finding
@@ -60,8 +69,8 @@ def alone(ground: Ground, bases: Sequence[Passage], *, processes: int) -> list[F
         return [finding for found in pool.map(one, bases) for finding in found]
 
 
-def walked_on(ground: Ground, bases: Sequence[Passage], design: Floats | None) -> tuple[list[Finding], int]:
-    """Forecasters that answered every origin since their refit, as in a run, against those asked once.
+def walked_on(ground: Ground, bases: Sequence[Passage]) -> tuple[list[Finding], int]:
+    """Forecasters that answered every origin from their refit to their next, as in a run, against those asked once.
 
     Returns:
         The findings, and the cells computed for the model that walked furthest.
@@ -69,21 +78,22 @@ def walked_on(ground: Ground, bases: Sequence[Passage], design: Floats | None) -
     plan, findings, most = ground.plan, list[Finding](), dict[str, int]()
     for base in bases:
         for group in grouped(ground.board, plan, base.origin):
-            since = min(plan.refit_origin(base.origin, identity.cadence) for _, identity in group)
-            fitted = entry_for(group[0][0].kind).fitted
-            origins = range(since, base.origin + 1) if fitted else ()
-            if len(origins) < 2:
+            cadence = min(identity.cadence for _, identity in group)
+            if not entry_for(group[0][0].kind).fitted or cadence < 2:
                 continue
-            most |= {one.name: most.get(one.name, 0) + len(origins) for one, _ in group}
-            world = World(plan, ground.changes, design)
+            since = plan.refit_origin(base.origin, cadence)
+            end = min(since + cadence, len(plan.instants)) - 1
+            if end == since:
+                continue
+            design = design_for(plan, ground.changes, group, end)
+            once = passage(plan, ground.changes, group, end, design=design)
+            most |= {one.name: most.get(one.name, 0) + end - since + 2 for one, _ in group}
             with threadpoolctl.threadpool_limits(1):
-                cells = {
-                    index: cell for index, origin, cell in walk(world, group, list(origins)) if origin == base.origin
-                }
-            for index, cell in cells.items():
-                findings += evidence(
-                    plan, ground.board, NAME, WALKED, otherwise(base, group[index][0].name, cell, plan)
-                )
+                walked = list(walk(World(plan, ground.changes, design), group, list(range(since, end + 1))))
+            for index, origin, cell in walked:
+                if origin == end:
+                    differ = otherwise(once, group[index][0].name, cell, plan)
+                    findings += evidence(plan, ground.board, NAME, WALKED, differ)
     return findings, max(most.values(), default=0)
 
 

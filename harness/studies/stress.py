@@ -135,6 +135,6 @@ def _said(table: pl.DataFrame, days: int) -> str:
         return f"every lag {days} days longer: no model to compare"
     worst = moved.sort("worse").row(-1, named=True)
     return (
-        f"every lag {days} days longer: {worst['metric']} rises by {worst['worse']:.1f} % at most "
+        f"every lag {days} days longer: {worst['metric']} of the models rises by {worst['worse']:.1f} % at most "
         f"({worst['model']}, h = {worst['horizon']}); {turned} of {table.height} verdicts change"
     )

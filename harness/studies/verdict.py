@@ -33,9 +33,10 @@ FINDING_SCHEMA = pl.Schema(
 )
 NOT_PROVABLE = (
     "features, datasets, outcome rule, start date, thresholds and fixed hyperparameters chosen in hindsight",
-    "costs of a KPI chosen in hindsight",
+    "that publication dates and lag rules are true: they are taken as stated",
+    "costs of a KPI, classes and constants written in hindsight",
     "models pretrained on later text or data, and what code of yours or installed packages carry inside themselves",
-    "how often the results were looked at before: see effort and holdout",
+    "how often the results were looked at before: see harness effort",
 )
 """What no audit of a pipeline can show (S30)."""
 

@@ -84,8 +84,12 @@ def other_world(plan: Plan, changes: ChangeFile, origin: int, kind: Kind, seed: 
         altered = _noise(changes, later, cut, random)
     else:
         altered = _restamped(changes, later, cut, plan.until, random)
-    touched = int(later.sum()) + int((changes.publications.published > cut).sum())
-    touched += int((changes.forecasts["issued"] > cut).sum()) + announced_later(changes, cut)
+    used = np.zeros(len(changes.ids), dtype=bool)  # an archive may hold much that this experiment never asks for
+    used[[changes.codes[name] for name in plan.inputs]] = True
+    told = changes.publications
+    touched = int((later & used[changes.code]).sum()) + int(((told.published > cut) & used[told.code]).sum())
+    touched += int(((changes.forecasts["issued"] > cut).to_numpy() & used[changes.forecasts["code"].to_numpy()]).sum())
+    touched += announced_later(changes, cut)
     return Other(altered, replanned(plan, altered, cut), touched)
 
 

@@ -33,8 +33,8 @@ def ends_in_utc(room: Any) -> Plant:
 
 
 def observed(patch: Patch, leak: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
-    def around_it(honest: Any, dataset: Any, source: Any, *args: Any) -> Observations:
-        found = honest(dataset, source, *args)
+    def around_it(honest: Any, dataset: Any, source: Any, *args: Any, **more: Any) -> Observations:
+        found = honest(dataset, source, *args, **more)
         return replace(found, rows=leak(found.rows)) if source.dated_by else found
 
     honest = observations_room.observe
