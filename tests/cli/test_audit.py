@@ -78,6 +78,7 @@ def test_an_audit_passes_is_kept_and_is_shown_wherever_the_run_is(small: Path, u
     assert NOT_PROVABLE[0] in page
 
 
+@pytest.mark.slow
 def test_a_leaking_class_ends_with_one_and_is_named(small: Path, uk_home: Home, capsys: Capture) -> None:
     (small.parent / "reading.py").write_text(READING)
     seeded(small, 102).write_text(small.read_text() + '[models.reading]\nkind = "reading:Reading"\n')

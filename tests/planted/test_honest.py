@@ -36,6 +36,7 @@ def classes(*names: str) -> tuple[Recipe, ...]:
     return tuple(Recipe(name.lower(), f"mine:{name}", (), ("own", "gdp")) for name in names)
 
 
+@pytest.mark.slow
 def test_honest_classes_of_the_users_pass(tmp_path: Path) -> None:
     folder = beside(tmp_path / "experiments")
     late = quarter(20).isoformat()

@@ -55,6 +55,7 @@ def test_an_honest_panel_with_steps_trees_and_an_external_passes_every_check(wor
     assert (done.verdict, done.findings.filter(pl.col("stage") != "inputs").height) == ("pass", 0)
 
 
+@pytest.mark.slow
 def test_a_leak_at_the_prompt_ends_with_one_and_names_its_place(
     file: Path, world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
