@@ -47,7 +47,7 @@ test: $(VENV)/ready ## the tests, without those marked slow
 	$(BIN)/pytest -q -n 2
 
 test-slow: $(VENV)/ready ## the tests marked slow
-	$(BIN)/pytest -q -m slow
+	$(BIN)/pytest -q -n 2 -m slow
 
 mutants: $(VENV)/ready ## break one law at a time in a copy of the tree; the tests must notice each (some minutes)
 	@$(BIN)/python -m tests.mutants.run
