@@ -290,6 +290,7 @@ def test_a_planted_look_at_the_last_vintage_is_caught_by_that_comparison(
     assert not other.of("ridge").filter(until).equals(leaky.of("ridge").filter(until))
 
 
+@pytest.mark.slow
 def test_two_workers_and_a_resumed_run_end_with_the_same_bits(
     asked: Experiment, changes: Path, latest: Ran, tmp_path: Path
 ) -> None:

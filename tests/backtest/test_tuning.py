@@ -209,6 +209,7 @@ def moments(asked: Experiment, changes: Path, home: Path) -> int:
     return 10**9 - count.left
 
 
+@pytest.mark.slow
 def test_a_search_stopped_anywhere_goes_on_with_the_same_sequence(
     asked: Experiment, changes: Path, whole: Ran, tmp_path: Path
 ) -> None:

@@ -44,6 +44,7 @@ def test_a_run_reproduces_bit_for_bit_without_its_cells_and_fits(kept: Kept, cap
         assert f"{name} " in printed
 
 
+@pytest.mark.slow
 def test_two_workers_reproduce_what_one_made(kept: Kept) -> None:
     home, run_id = kept
     done = hs.reproduce(run_id, home=home.root, workers=2)
@@ -52,6 +53,7 @@ def test_two_workers_reproduce_what_one_made(kept: Kept) -> None:
     assert done.cells == sum(len(mine) for mine in hs.Run(run_id, home.root).manifest["cells"].values())  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_a_forecast_rewritten_with_all_its_hashes_does_not_reproduce(kept: Kept, capsys: Capture) -> None:
     home, run_id = kept
     path = home.runs / run_id / "forecasts.parquet"

@@ -77,6 +77,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("stints")
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(rows=stints)
 def test_membership_agrees_with_the_plain_definition(

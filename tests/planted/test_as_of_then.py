@@ -74,6 +74,7 @@ def facts_of(ground: Ground) -> Check:
 # ---- honest
 
 
+@pytest.mark.slow
 def test_the_whole_audit_of_a_market_passes(changes: ChangeFile, tmp_path: Path) -> None:
     found = audit(question("total"), changes.folder, Home(tmp_path), Asked(origins=2, workers=1))
     assert {check.name: check.verdict for check in found.checks} == dict.fromkeys(

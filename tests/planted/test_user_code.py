@@ -148,6 +148,7 @@ def test_a_class_that_climbs_the_stack_to_later_outcomes_is_caught_by_the_scramb
     assert "outcomes not matured" in {one.how for one in found}
 
 
+@pytest.mark.slow
 def test_a_class_that_finds_the_plan_in_memory_is_caught_where_there_is_none(tmp_path: Path) -> None:
     check = next(isolation_check(planted(tmp_path, (MINE, *leaking("Collects"))).work((0,))))
     assert {(one.place, one.how) for one in check.findings} == {("leaks:Collects", CONFINED)}

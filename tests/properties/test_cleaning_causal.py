@@ -111,6 +111,7 @@ def test_a_check_sees_nothing_later(check: Check, severity: rules.Severity) -> N
     assert seen
 
 
+@pytest.mark.slow
 def test_all_together_see_nothing_later() -> None:
     asserted = tuple(Assertion(f"check {place}", check, NAMES, "set aside") for place, check in enumerate(CHECKS))
     for seed in range(8):
