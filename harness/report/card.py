@@ -9,9 +9,10 @@ import polars as pl
 
 from harness.core.errors import UnknownNameError, UserError
 from harness.report.audit import audit_line
-from harness.report.facts import NOT_PROVABLE, ON_LATEST_ROWS, ON_REVISED_DATA, PSEUDO_REAL_TIME, Facts, facts_of
+from harness.report.facts import ON_LATEST_ROWS, ON_REVISED_DATA, PSEUDO_REAL_TIME, Facts, facts_of
 from harness.report.run import Run
 from harness.report.text import megabytes, number, p_value, share, skill
+from harness.studies.verdict import NOT_PROVABLE
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]#!|<>~$&]|^[-+])")
 BLOCK = (

@@ -20,14 +20,6 @@ ON_REVISED_DATA = (
 ON_LATEST_ROWS = (
     "feature rows rebuilt from the latest vintage at each refit: not what a model would have seen on the day"
 )
-NOT_PROVABLE = (
-    "the choice of features and datasets",
-    "the outcome rule, the start date and thresholds",
-    "hyperparameters fixed beforehand",
-    "the prices in [kpi]",
-    "models pretrained on later text or data",
-)
-"""What no check inside the pipeline can show to be free of hindsight."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from harness.report.audit import audit_beside, audit_section
 from harness.report.board import Notes, answer, board_table, public_text, unanswered
 from harness.report.charts import forecast_chart, looks_of, loss_chart
 from harness.report.facts import (
-    NOT_PROVABLE,
     ON_LATEST_ROWS,
     ON_REVISED_DATA,
     PSEUDO_REAL_TIME,
@@ -27,6 +26,7 @@ from harness.report.run import Run
 from harness.report.search_text import effort_line, narrowed_of
 from harness.report.summary import adjusted_notes, cost, data_rows, outcome_text
 from harness.report.text import number, p_value
+from harness.studies.verdict import NOT_PROVABLE
 
 METRICS = ("mae", "rmse", "mase", "rmsse", "smape", "qlike", "bias")
 CHARTED_SERIES = 3

@@ -8,9 +8,10 @@ import pytest
 
 import harness as hs
 from harness.report.charts import advantage, forecast_chart, looks_of
-from harness.report.facts import NOT_PROVABLE, PSEUDO_REAL_TIME
+from harness.report.facts import PSEUDO_REAL_TIME
 from harness.report.page import render
 from harness.report.summary import summary
+from harness.studies.verdict import NOT_PROVABLE
 
 VOID = {"meta"}
 
