@@ -69,6 +69,10 @@ class BeyondKnownError(UserError):
     """An as-of question later than what the archive has ingested; it is refused, not guessed."""
 
 
+class SealedError(UserError):
+    """Something that lies beyond the seal of a holdout; whoever refuses it also enters it in the ledger."""
+
+
 class ExperimentError(UserError):
     """All problems of one experiment or dataset file, reported together."""
 

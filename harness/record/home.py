@@ -58,6 +58,21 @@ class Home:
         """Audits by run id."""
         return self.root / "audits"
 
+    @property
+    def vault(self) -> Path:
+        """Sealed holdouts, one folder per seal."""
+        return self.root / "vault"
+
+    @property
+    def plans(self) -> Path:
+        """What is to be claimed of a holdout, one file per plan."""
+        return self.root / "plans"
+
+    @property
+    def ledger(self) -> Path:
+        """What was done about holdouts, one chained line after another."""
+        return self.root / "ledger.jsonl"
+
 
 def open_home(root: Path | str | None = None) -> Home:
     """The home folder named by `root`, else by `HARNESS_HOME`, else `.harness` in the working folder."""
