@@ -1,5 +1,6 @@
 """What the tests of every room share: home folders, and one archive of real vintages per worker."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,14 @@ def _no_stray_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A test that names no home folder writes into a temporary one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HARNESS_HOME", str(tmp_path_factory.mktemp("stray")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """Tests kill processes, none cuts the power: what is written is seen by everyone without being on the disk yet."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
         yield
 
 
