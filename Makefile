@@ -4,6 +4,7 @@ EXPERIMENT ?= uk_inflation
 VENV := .venv
 BIN := $(VENV)/bin
 HARNESS = $(BIN)/harness
+unexport PYTHONDONTWRITEBYTECODE # else every worker and child process compiles the whole house again
 
 # ---- what a target cannot do without: one line and exit code 2, before anything else happens
 

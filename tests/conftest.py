@@ -25,7 +25,7 @@ def _no_stray_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def _no_waiting_for_the_disk() -> Iterator[None]:
     """Tests kill processes, none cuts the power: what is written is seen by everyone without being on the disk yet."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda handle: None)
+        patch.setattr(os, "fsync", lambda _: None)
         yield
 
 
