@@ -45,10 +45,10 @@ check: $(VENV)/ready ## format, lint, strict types, import walls, doctests
 	$(BIN)/pytest -q --doctest-modules harness
 
 test: $(VENV)/ready ## the tests, without those marked slow
-	$(BIN)/pytest -q -n 2
+	$(BIN)/pytest -q -n 2 --dist loadfile
 
 test-slow: $(VENV)/ready ## the tests marked slow
-	$(BIN)/pytest -q -n 2 -m slow
+	$(BIN)/pytest -q -n 2 --dist loadfile -m slow
 
 mutants: $(VENV)/ready ## break one law at a time in a copy of the tree; the tests must notice each (some minutes)
 	@$(BIN)/python -m tests.mutants.run

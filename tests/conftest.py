@@ -5,12 +5,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_limits
 
+from harness.backtest.engine import ONE_THREAD
 from harness.data.archive import Archive
 from harness.data.ingest import ingest
 from harness.record.home import Home
 
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_configure() -> None:
+    """Libraries loaded later, worker processes and children have one thread, as a cell of a run has."""
+    os.environ.update({name: number for name, number in ONE_THREAD.items() if not name.startswith("POLARS")})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Libraries loaded already: threads of BLAS that wait for work take the processor from the other worker."""
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

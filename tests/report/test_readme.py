@@ -73,6 +73,7 @@ def run_example(number: int, folder: Path, experiments: Path, home: Home, patch:
     patch.chdir(folder)
     patch.setenv("HARNESS_HOME", str(home.root))
     patch.setenv("HARNESS_WORKER", "1")  # in this process: the suite has one pool of workers
+    patch.setattr("harness.studies.audit.available_cores", lambda: 1)
     (folder / "datasets").symlink_to(ROOT / "datasets")
     if experiments != folder / "experiments":
         (folder / "experiments").symlink_to(experiments)
