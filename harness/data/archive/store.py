@@ -14,6 +14,7 @@ import duckdb
 import polars as pl
 
 from harness.core.errors import ArchiveBusyError, DamagedError, UserError
+from harness.data.archive.engine import connected
 
 FORMAT = 1
 TABLES = """
@@ -192,11 +193,8 @@ def _connected(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnec
     if read_only:
         _require(path)
     try:
-        connection = duckdb.connect(str(path), read_only=read_only)
-        try:
+        with connected(path, read_only=read_only) as connection:
             yield connection
-        finally:
-            connection.close()
     except duckdb.Error as error:
         raise _explained(error, path) from error
 
