@@ -15,7 +15,7 @@ from harness.core.identity import digest
 from harness.record.cells import Cell, read_cell, write_cell
 from harness.record.files import json_bytes, sealed
 from harness.record.home import Home
-from harness.record.verified import chained
+from harness.record.studies import chained
 from harness.report.verify import verify
 
 Kept = tuple[Home, str]
