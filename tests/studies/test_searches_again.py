@@ -16,11 +16,13 @@ import harness as hs
 from harness.backtest.tuning import study as study_module
 from harness.cli import main
 from harness.core.identity import digest
+from harness.core.search import Search
 from harness.record.files import json_bytes, sealed
 from harness.record.home import Home
 from harness.record.studies import chained, read_study, study_told
+from harness.record.verified import runs, studies
 from harness.studies.searches_again import compared, differences
-from tests.backtest.made_runs import exported, releases, run
+from tests.backtest.made_runs import AR, TREES, exported, releases, run
 from tests.backtest.test_tuning import ORDERS, SEARCH, TUNED, few
 
 Line = dict[str, Any]
@@ -216,3 +218,32 @@ def test_on_another_platform_trials_are_compared_within_tolerances(whole: tuple[
     assert len(list(differences(near, made))) == 6
     far = replace(made, trials=tuple({**one, "value": float(str(one["value"])) * 1.001} for one in made.trials))
     assert len(list(differences(far, made, exact=False))) == 6
+
+
+def test_runs_that_share_a_search_stay_intact_when_it_was_lost_and_made_again(kept: tuple[Home, str]) -> None:
+    home, run_id = kept
+    manifest = json.loads((home.runs / run_id / "manifest.json").read_text())
+    shutil.rmtree(home.studies)
+    assert {one.place for one in runs(home) if one.problem} == {f"studies/{key}" for key in manifest["study_records"]}
+    (changes,) = home.changes.iterdir()
+    other = run(few((SHORT, AR), Path(manifest["folder"])), changes, home.root).files.run_id
+    assert other != run_id
+    assert {one.place for one in runs(home) if one.problem} == {f"studies/{key_of(home, run_id, 'orders')}"}
+    again = run(few((SHORT, GRID), Path(manifest["folder"])), changes, home.root).files.run_id
+    assert again == run_id
+    assert [one for one in [*runs(home), *studies(home)] if one.problem] == []
+
+
+def test_a_space_drawn_by_a_function_is_searched_again_and_refused_once_that_has_changed(tmp_path: Path) -> None:
+    home, file = Home(tmp_path / "home"), tmp_path / "own_space.py"
+    file.write_text("def draw(trial):\n    return {'num_leaves': trial.suggest_int('num_leaves', 2, 6)}\n")
+    changes = exported(releases(), tmp_path / "archive")
+    shutil.copytree(changes, home.changes / changes.name)
+    model = replace(TREES, name="tuned", search=Search(function="own_space:draw", trials=4, folds=2, retune_every=6))
+    run_id = run(few((model,), tmp_path), changes, home.root).files.run_id
+    assert hs.reproduce(run_id, home=home.root, workers=1).trials == 4
+    assert hs.reproduce(run_id, home=home.root, workers=1).reproduced
+    file.write_text(file.read_text().replace("6", "5"))
+    with pytest.raises(hs.UserError, match="not those the run was made with") as caught:
+        hs.reproduce(run_id, home=home.root, workers=1)
+    assert "own_space:draw (model tuned): its files" in caught.value.value

@@ -32,6 +32,7 @@ from harness.data.changes import ChangeFile, manifest_hash
 from harness.record import bundle
 from harness.record.files import seal_holds, sha256_of, sync_folder, unused_name, write_file, write_folder
 from harness.record.home import Home
+from harness.record.registry import forget
 from harness.record.runs import MANIFEST, identity_told, list_runs
 from harness.record.studies import finished_study
 from harness.record.verified import HASH_LENGTH
@@ -150,6 +151,7 @@ def import_archive(home: Home, path: Path) -> Transferred:
         for name in source.below(RAW):
             _put(home.root / name, source.read(name))
         runs = _bring_runs(home, source)
+        forget(home)
         rows = {name: int(str(count)) for name, count in mapping(facts["rows"]).items()}
         return Transferred(
             str(facts["state"]), str(facts["change_file"]), rows, len(source.below(RAW)), tuple(runs), already
