@@ -1,6 +1,7 @@
 """[models.NAME.search]: ranges, conditions and pseudo-parameters are read; every mistake is told, all at once."""
 
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
