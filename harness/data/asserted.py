@@ -105,12 +105,12 @@ def asked_rows(
         # an open end is no missing row
         (number.fill_null(float("inf")) if section == "members" else number).alias("value"),
         value.cast(pl.String).fill_null("").alias("shown"),
-        pl.int_range(pl.len()).alias("place"),
+        pl.int_range(pl.len()).alias(ROW),
     )
     kept = ask_list(told, assertions, series, micros(datetime.now(UTC)), notes)
     if refusing:
         enforce(table.label, assertions, notes)
-    return rows if kept.height == rows.height else rows[kept["place"].to_list()]
+    return rows if kept.height == rows.height else rows[kept[ROW].to_list()]
 
 
 def list_tag(label: str, assertions: Sequence[Assertion], content: str) -> str:

@@ -17,7 +17,7 @@ SHOWN = 20
 RESTAMPED = (
     "value(s) were already there under another publication stamp, which their file no longer has: the archive is "
     "append-only, so the old rows stay beside the new. To have the corrected stamps alone, ingest the file into "
-    "another home folder (--home DIR, or HARNESS_HOME=DIR), or under another dataset name (rename its folder and `name`)"
+    "another home folder (--home DIR, or HARNESS_HOME=DIR), or rename the dataset (its folder and `name`)"
 )
 
 
