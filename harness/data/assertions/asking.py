@@ -173,7 +173,8 @@ def enforce(label: str, assertions: Sequence[Assertion], notes: Notes) -> None:
             f"{label}: {len(said)} assertion(s) do not hold",
             value=" | ".join(said),
             rule="nothing of a dataset is taken in while an assertion of severity refuse fails",
-            fix='mend the file, declare a [[source.clean]] step, or say severity = "set aside" or "warn"',
+            fix='mend the file, declare a [[source.clean]] step, or say severity = "set aside" or "warn"; '
+            "`harness data failures DATASET` lists every row",
         )
 
 
