@@ -20,6 +20,8 @@ from harness.data.tables import RawTable
 
 ROW = "row"
 """Column of a list: place of the row in its table."""
+OPEN = 1e9
+"""Day number of an end that is open: no row is missing there, and it is no day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +104,7 @@ def asked_rows(
         pl.Series("line", lines.gather(rows[ROW])),
         pl.col(form.day).cast(pl.Date).alias("period"),
         pl.col(form.stamp).dt.epoch("us").alias("published"),
-        # an open end is no missing row
-        (number.fill_null(float("inf")) if section == "members" else number).alias("value"),
+        (number.fill_null(OPEN) if section == "members" else number).alias("value"),
         value.cast(pl.String).fill_null("").alias("shown"),
         pl.int_range(pl.len()).alias(ROW),
     )

@@ -148,8 +148,7 @@ def ask_list(
         _failures(one, frame, notes)
         if aside and failing.height:
             said = pl.Series([f"{one.name}: {why}" for why in reasons], dtype=pl.String)
-            finite = pl.when(pl.col("value").is_finite()).then("value")
-            notes.set_aside(failing.with_columns(value=finite), said, happened=False)
+            notes.set_aside(failing, said, happened=False)
             rows = rows.filter(~found.failed)
     return rows
 
