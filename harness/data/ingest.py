@@ -191,7 +191,7 @@ def lacks(archive: Archive, dataset: Dataset) -> bool:
 
     Raises:
         UserError: it has a series under another declaration, or read a file in another way.
-        DataError: a file that cannot be read.
+        DataError: a file of values that cannot be read.
     """
     _refuse_redeclared(dataset, archive)
     defined = archive.series()
@@ -205,10 +205,11 @@ def lacks(archive: Archive, dataset: Dataset) -> bool:
         if any(one.tag not in recorded for one in inputs):
             return True
     catalogue = Catalogue({one.id: code for code, one in enumerate(defined)}, dict(enumerate(defined)))
-    if any(one.unrecorded(archive, catalogue) for one in read_listings(dataset)):
-        return True
-    issued = read_forecast_list(dataset)
-    return issued is not None and issued.unrecorded(archive, catalogue)
+    try:
+        lists = (*read_listings(dataset), read_forecast_list(dataset))
+        return any(one is not None and one.unrecorded(archive, catalogue) for one in lists)
+    except UserError:
+        return True  # ingest refuses it, and puts it on record
 
 
 def _append(archive: Archive, one: Input, found: Observations | None, refused: Refused) -> SourceReport:

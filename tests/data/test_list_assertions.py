@@ -204,3 +204,10 @@ def test_a_row_without_a_date_is_refused_by_its_line(tmp_path: Path) -> None:
 def test_what_cannot_be_asked_of_a_list_is_told(tmp_path: Path, section: str, asserts: str, said: str) -> None:
     with pytest.raises(ExperimentError, match=said):
         taken_in(tmp_path, section, asserts, CLEAN[section])
+
+
+def test_a_list_that_would_be_refused_is_lacking_so_that_ingest_refuses_it_on_record(tmp_path: Path) -> None:
+    asked, (dirt, _) = 'kind = "range"\nmost = 10.0', DIRT["events", 'kind = "range"\nmost = 10.0']
+    archive, _ = taken_in(tmp_path, "events", severity(asked, "refuse"), CLEAN["events"])
+    (tmp_path / "mine" / "list.csv").write_text("\n".join([COLUMNS["events"], *CLEAN["events"], dirt]) + "\n")
+    assert lacks(archive, load_dataset(tmp_path / "mine"))
