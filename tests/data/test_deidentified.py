@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -216,3 +217,14 @@ def test_text_that_cannot_be_rewritten_field_by_field_is_refused_not_kept(tmp_pa
     with pytest.raises(UserError):
         taken_in(tmp_path, head() + STEP, "values.csv", broken.encode())
     assert not (tmp_path / "home" / "raw").exists()
+
+
+def test_odd_files_are_hashed_or_refused_but_never_kept_in_clear(tmp_path: Path) -> None:
+    mark = "client [de-identified 00000000]"
+    beside = as_csv().replace("client,", f'client,"{mark}",', 1).replace(",ok\n", ",ok,\n").replace(",2010", ",x,2010")
+    blank = "\n\n" + as_csv()
+    for number, content in enumerate((beside, blank)):
+        with suppress(UserError):
+            taken_in(tmp_path / str(number), head() + STEP, "values.csv", content.encode())
+        for who in NAMES.values():
+            assert not found_in(tmp_path / str(number) / "home", who)

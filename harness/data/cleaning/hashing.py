@@ -70,7 +70,8 @@ def hashes_of(table: RawTable, column: str, step: Deidentify) -> dict[str, str]:
 
 def recognised(table: RawTable) -> RawTable:
     """A table whose marked columns have their plain names again, and are known to hold hashes."""
-    found = {name: match for name in table.frame.columns if (match := MARK.fullmatch(name))}
+    there = table.frame.columns
+    found = {name: match for name in there if (match := MARK.fullmatch(name)) and match["name"] not in there}
     if not found:
         return table
     names = {name: match["name"] for name, match in found.items()}
@@ -152,7 +153,7 @@ def _csv(table: RawTable, text: TextForm, hashes: Mapping[str, Mapping[str, str]
     except csv.Error as error:
         raise DataError(f"{table.label}: not a readable CSV file", rule=str(error)) from error
     header = [name.strip() for name in rows[0]]
-    places = {header.index(column): told for column, told in hashes.items()}
+    places = {header.index(column): told for column, told in hashes.items() if column in header}
     writer.writerow([marks.get(name.strip(), name) for name in rows[0]])
     for row in rows[1:]:
         # an entry that is none (empty, or a text that stands for no value) has no hash and stays
