@@ -96,3 +96,13 @@ def test_a_child_that_was_forked_does_not_take_its_parents_engine(tmp_path: Path
     monkeypatch.setattr(os, "getpid", lambda: -1)
     assert values(path) == [(1,)]
     assert idle() is not parents
+
+
+def test_an_engine_that_spilled_leaves_nothing_and_the_next_file_opens(tmp_path: Path) -> None:
+    with connected(tmp_path / "one.duckdb", read_only=False) as connection:
+        connection.execute("SET memory_limit='60MB'; SET threads=1")
+        connection.execute("CREATE TABLE t AS SELECT md5(i::VARCHAR) AS s FROM range(1500000) r(i)")
+        connection.execute("SELECT sum(x) FROM (SELECT row_number() OVER (ORDER BY s) AS x FROM t)").fetchall()
+        assert list(tmp_path.glob("one.duckdb.tmp/*")), "the specimen must spill"
+    assert not list(tmp_path.glob("*.tmp"))
+    assert values(filled(tmp_path / "two.duckdb", 1)) == [(1,)]

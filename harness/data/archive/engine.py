@@ -18,7 +18,8 @@ def connected(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnect
     """A connection to one database file, which is open for the length of the block and no longer.
 
     An engine has one file open at a time: who comes meanwhile (another thread, a block within the block) starts one of
-    its own. An engine that met an error of DuckDB is closed, as it may refuse everything from then on.
+    its own. An engine that met an error of DuckDB is closed, as it may refuse everything
+    from then on; so is one that wrote to its temporary folder, which it would keep, and refuse to use another.
 
     Args:
         path: the file; created when absent, unless it is only to be read.
@@ -37,16 +38,20 @@ def connected(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnect
         broken = True
         raise
     finally:
-        if broken or not _kept(engine):
+        if broken or _spill(path).exists() or not _kept(engine):
             engine.close()
 
 
 def _attach(connection: duckdb.DuckDBPyConnection, path: Path, *, read_only: bool) -> None:
     """Open the file as what unqualified names mean; what does not fit into memory goes beside it."""
-    place = str(path).replace("'", "''")
-    connection.execute(f"SET temp_directory = '{place}.tmp'")
+    place, spill = (str(one).replace("'", "''") for one in (path, _spill(path)))
+    connection.execute(f"SET temp_directory = '{spill}'")
     connection.execute(f"ATTACH '{place}' AS opened (TYPE duckdb{', READ_ONLY' * read_only})")
     connection.execute("USE opened")
+
+
+def _spill(path: Path) -> Path:
+    return path.with_name(f"{path.name}.tmp")
 
 
 def _kept(engine: duckdb.DuckDBPyConnection) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -83,13 +84,14 @@ class Store:
 
     def __init__(self, path: Path, *, wait: float) -> None:
         self.path, self.wait = path, wait
-        self._held: duckdb.DuckDBPyConnection | None = None
+        self._held: tuple[int, duckdb.DuckDBPyConnection] | None = None
 
     @contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A read-only connection for the length of the block; inside `writing`, its own."""
-        if self._held is not None:
-            yield self._held
+        mine = self._mine()
+        if mine is not None:
+            yield mine
             return
         with _locked(self.path, self.wait, shared=True), _connected(self.path, read_only=True) as connection:
             yield connection
@@ -97,13 +99,14 @@ class Store:
     @contextmanager
     def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection inside one transaction: all that the block, and blocks within it, write is kept, or nothing."""
-        if self._held is not None:
-            yield self._held
+        mine = self._mine()
+        if mine is not None:
+            yield mine
             return
         _require(self.path)
         with _locked(self.path, self.wait, shared=False), _connected(self.path, read_only=False) as connection:
             connection.begin()
-            self._held = connection
+            self._held = (threading.get_ident(), connection)
             try:
                 for name, columns in LATER_TABLES.items():
                     connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
@@ -114,6 +117,11 @@ class Store:
             finally:
                 self._held = None
             connection.commit()
+
+    def _mine(self) -> duckdb.DuckDBPyConnection | None:
+        """The connection of the `writing` block this thread is in; another thread waits for the lock as everyone."""
+        held = self._held
+        return held[1] if held is not None and held[0] == threading.get_ident() else None
 
     @contextmanager
     def replacing(self) -> Iterator[None]:
