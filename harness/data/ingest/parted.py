@@ -15,16 +15,25 @@ from harness.data.cleaning.notes import Treated
 from harness.data.columns import code_rows, instants, polars_frame
 from harness.data.dating import dated
 from harness.data.declaration import Catalogue
+from harness.data.observations import Observations
 from harness.record.seals import Seal
 
 VALUES = (("series_id", "period", "value"), ("published_at", "availability", "value_known_at"))
 PUBLICATIONS = (("series_id", "published_at", "first", "last"), ("complete", "captured", "availability"))
-FORECASTS = (
-    ("series_id", "issued_at", "period", "value"),
-    ("quantile", "source", "data_cutoff", "conditioning", "backfilled"),
-)
-EVENTS = (("series_id", "kind", "ex_date", "value", "announced_at"), ())
-MEMBERS = (("universe", "series_id", "from", "announced_at"), ("to",))
+Form = tuple[tuple[str, ...], tuple[str, ...]]
+"""Columns that a frame needs, and those it may have."""
+LISTED: Mapping[str, tuple[Form, str]] = {
+    "forecasts": (
+        (
+            ("series_id", "issued_at", "period", "value"),
+            ("quantile", "source", "data_cutoff", "conditioning", "backfilled"),
+        ),
+        "issued_at",
+    ),
+    "events": ((("series_id", "kind", "ex_date", "value", "announced_at"), ()), "announced_at"),
+    "members": ((("universe", "series_id", "from", "announced_at"), ("to",)), "announced_at"),
+}
+"""Forms of what is announced, and the column that says when."""
 HASHES = ("hash_before", "hash_after", "hash")
 NEVER = np.iinfo(np.int64).max
 
@@ -75,12 +84,13 @@ def part_values(frame: Any, catalogue: Catalogue, seals: Sequence[Seal]) -> tupl
     return _parted(rows, statements["code"], statements["published"], _covers(catalogue, seals), seals), statements
 
 
-def part_listed(
-    frame: Any, form: tuple[tuple[str, ...], tuple[str, ...]], stamp: str, catalogue: Catalogue, seals: Sequence[Seal]
+def part_listed(  # noqa: PLR0913 - form and stamp belong together
+    frame: Any, form: Form, stamp: str, catalogue: Catalogue, seals: Sequence[Seal], *, source: str | None = None
 ) -> Parted:
     """Publications, forecasts, events or members, parted by the instant in a column.
 
-    Rows of a sealed source of forecasts, or of a sealed universe, are covered whatever their series.
+    Rows of a sealed source of forecasts (`source` = of all of them), or of a sealed universe, are covered whatever
+    their series.
 
     Raises:
         DataError: a column breaks a rule.
@@ -93,9 +103,13 @@ def part_listed(
     place = found.seal
     for number, one in enumerate(seals):
         for column, names in (("source", one.sources), ("universe", one.universes)):
-            if column in rows.columns:
-                mine = rows[column].cast(pl.String).is_in(list(names)).fill_null(value=False) & (place < 0)
-                place = pl.select(pl.when(mine).then(number).otherwise(place).cast(pl.Int32)).to_series()
+            if column == "source" and source:
+                named = pl.Series([source in names]).new_from_index(0, rows.height)
+            elif column in rows.columns:
+                named = rows[column].cast(pl.String).is_in(list(names)).fill_null(value=False)
+            else:
+                continue
+            place = pl.select(pl.when(named & (place < 0)).then(number).otherwise(place).cast(pl.Int32)).to_series()
     return Parted(rows, place, _at_or_after(place, at, seals))
 
 
@@ -126,6 +140,25 @@ def part_treated(treated: Treated, cuts: Mapping[str, int]) -> Treated:
         for name, frame in treated.tables.items()
     }
     return replace(treated, tables=tables, aside=kept(treated.aside, "series_id"))
+
+
+def found_before(found: Observations, cuts: Mapping[str, datetime]) -> Observations:
+    """What a source says of publications before the cut of each series; those without a cut as they are."""
+
+    def before(frame: pl.DataFrame) -> pl.DataFrame:
+        late = pl.any_horizontal(
+            pl.lit(value=False),
+            *((pl.col("series_id") == name) & (pl.col("published_at") >= cut) for name, cut in cuts.items()),
+        )
+        return frame.filter(~late)
+
+    told = None if found.publications is None else before(found.publications)
+    treated = found.treated
+    if treated is not None:
+        at = pl.col("published").cast(pl.Datetime("us", "UTC")).alias("published_at")
+        kept = before(treated.uncaptured.with_columns(at)).drop("published_at")
+        treated = replace(treated, uncaptured=kept)
+    return replace(found, rows=before(found.rows), publications=told, treated=treated)
 
 
 def _covers(catalogue: Catalogue, seals: Sequence[Seal]) -> Callable[[pl.Series], pl.Series]:
