@@ -362,7 +362,8 @@ class Archive:
         """What some series said of each period.
 
         Args:
-            before: stored id -> microseconds UTC; only what was published before counts.
+            before: stored id -> microseconds UTC; only what was published before counts. Ids nobody defined are
+                left out.
 
         Returns:
             By stored id: period (ordinal, ascending), first and latest value (withdrawals do not count).

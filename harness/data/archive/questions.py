@@ -137,9 +137,9 @@ def histories(
     connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, before: Mapping[str, int]
 ) -> dict[str, pl.DataFrame]:
     """Period (ordinal), first and latest value of some series, by stored id, published before an instant each."""
+    there = {catalogue.codes[name]: at for name, at in before.items() if name in catalogue.codes}
     asked = pl.DataFrame(
-        {"code": [catalogue.codes[name] for name in before], "before": list(before.values())},
-        schema={"code": pl.Int32, "before": pl.Int64},
+        {"code": list(there), "before": list(there.values())}, schema={"code": pl.Int32, "before": pl.Int64}
     )
     with offered(connection, "asked", asked):
         found = query(connection, HISTORIES)

@@ -215,6 +215,8 @@ def _ingest(
         }
         rules = tuple(pair for one in fresh for pair in _late_rules(dataset, one.source, observed[one.tag], gate))
         forecasts = None if issued is None else read_issued(dataset, issued)
+    if gate is not None:
+        gate.clear(dataset.series, {tag: found.rows for tag, found in observed.items()})
     _keep_all_raw(dataset, [*inputs], [issued, *(one.table for one in listings)], raw_dir, gate)
     archive.define(*dataset.series)
     into = gate or archive

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from harness.core.errors import SealedError
 from harness.data.archive import Archive
+from harness.data.archive.received import BATCH
 from harness.data.archive.sealing import seals_within
 from harness.data.vault.files import FILES, Vault
-from harness.data.vault.manifest import MANIFEST, read_manifest
+from harness.data.vault.manifest import MANIFEST, VaultFile, read_manifest
 from harness.record.home import Home
 from harness.record.ledger import Entry, enter, entries, promised_manifest
 from harness.record.seals import Seal, seals_of
@@ -43,6 +44,16 @@ def agreed_seals(home: Home, archive: Archive) -> tuple[Seal, ...]:
             fix="bring the archive back from a copy; what is in the vault is not read in again",
         )
     return seals
+
+
+def entered_files(vault: Vault, archive: Archive) -> tuple[VaultFile, ...]:
+    """The files of a vault, oldest first, without batches that the archive does not know.
+
+    An ingest that was stopped after it wrote to the vault and never repeated leaves such a batch: nothing of it is in
+    the archive, so it is none of its history.
+    """
+    known = set(archive.batches()["sha256"].to_list())
+    return tuple(one for one in vault.files() if one.kind != BATCH or one.facts.get("key") in known)
 
 
 def _named(found: Sequence[Entry], kind: str, fact: str) -> set[str]:

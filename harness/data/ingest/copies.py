@@ -175,6 +175,6 @@ def rounding(values: Floats) -> float:
     """
     for places in range(PLACES):
         off = np.abs(values - np.round(values, places))
-        if (off <= 1e-9 * np.maximum(1.0, np.abs(values))).mean() >= SHARE:
+        if (off <= 1e-11 * np.maximum(1.0, np.abs(values))).mean() >= SHARE:
             return 10.0**-places
     return 0.0

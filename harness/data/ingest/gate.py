@@ -57,6 +57,7 @@ class Gate:
 
     def __init__(self, archive: Archive, home: Home, seals: Sequence[Seal], *, keeps: bool = True) -> None:
         self.archive, self.home, self.seals, self.keeps = archive, home, tuple(seals), keeps
+        self._cleared: set[str] = set()
 
     @classmethod
     def of(cls, archive: Archive, seals: Sequence[Seal] | None = None) -> Gate | None:
@@ -92,7 +93,8 @@ class Gate:
         into = partial(Archive.append, self.archive, source=source, coverage=coverage, known_through=known_through)
         with refusals(self.home, f"append {source}"):
             parted, statements = part_values(frame, catalogue, self.seals)
-            refuse_copies(self.archive, catalogue, self.seals, statements)
+            if source not in self._cleared:
+                refuse_copies(self.archive, catalogue, self.seals, statements)
             told = None
             if publications is not None:
                 told = part_listed(publications, PUBLICATIONS, "published_at", catalogue, self.seals)
@@ -158,6 +160,24 @@ class Gate:
             return append(
                 self.archive, parted.open, source=source, sealed=self._sealed(received, counts, (kind, whole.sha256))
             )
+
+    def clear(self, series: Sequence[Series], frames: Mapping[str, pl.DataFrame]) -> None:
+        """Refuse copies among what will be appended, before anything of it is written.
+
+        Args:
+            series: declarations, of which some may be new.
+            frames: source -> rows as `append` will get them.
+
+        Raises:
+            SealedError: a series repeats a sealed one.
+        """
+        known = self.archive.series()
+        defined = {one.id for one in known}
+        every = [*known, *(one for one in series if one.id not in defined)]
+        catalogue = Catalogue({one.id: code for code, one in enumerate(every)}, dict(enumerate(every)))
+        for source, frame in frames.items():
+            refuse_copies(self.archive, catalogue, self.seals, part_values(frame, catalogue, self.seals)[1])
+            self._cleared.add(source)
 
     def covering(self, series: Sequence[Series]) -> int:
         """Place of the first seal that covers any of some series; -1 = none does."""
@@ -259,12 +279,14 @@ class Gate:
         if not self.keeps:
             return Sealed(0, hashlib.sha256("\n".join(words).encode()).hexdigest(), lambda: None, known or {})
 
+        key = self._key(min(counts), words)
+
         def keep() -> None:
             for place, rows in counts.items():
                 packed = partial(lambda at: received(at).packed(), place)
-                self._keep(place, BATCH, packed, self._key(place, words), {"rows": rows})
+                self._keep(place, BATCH, packed, key, {"rows": rows})
 
-        return Sealed(sum(counts.values()), self._key(min(counts), words), keep, known or {})
+        return Sealed(sum(counts.values()), key, keep, known or {})
 
     def _keep(
         self, place: int, kind: str, content: Callable[[], bytes], key: str, facts: Mapping[str, int | str]

@@ -86,7 +86,7 @@ def test_levels_that_correlate_at_0_99_are_no_copy() -> None:
 
 def test_two_unemployment_rates_a_tenth_apart_are_no_copy_and_the_same_rate_is() -> None:
     random = np.random.default_rng(2)
-    rate = np.round(6 + np.cumsum(random.normal(0, 0.08, 240)), 1)
+    rate = np.round(6 + np.cumsum(random.normal(0, 0.15, 240)), 1)
     other = np.round(rate + 0.15 + random.normal(0, 0.05, 240), 1)
     assert copy_of(history(other, name="other"), history(rate)) is None
     assert copy_of(history(np.round(rate + 0.1, 1), name="other"), history(rate)) is not None
