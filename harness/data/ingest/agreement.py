@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from harness.core.errors import SealedError
 from harness.data.archive import Archive
@@ -12,7 +12,7 @@ from harness.data.vault.files import FILES, Vault
 from harness.data.vault.manifest import MANIFEST, VaultFile, read_manifest
 from harness.record.home import Home
 from harness.record.ledger import Entry, enter, entries, promised_manifest
-from harness.record.seals import Seal, seals_of
+from harness.record.seals import Seal, sealed_from, seals_of
 
 COPY = "bring the home folder back from a copy"
 
@@ -44,6 +44,31 @@ def agreed_seals(home: Home, archive: Archive) -> tuple[Seal, ...]:
             fix="bring the archive back from a copy; what is in the vault is not read in again",
         )
     return seals
+
+
+def refuse_foreign(home: Home, archive: Archive, series: Iterable[str]) -> None:
+    """Refuse to work with another archive in a home that sealed some of its series: there it would be in the clear.
+
+    Args:
+        home: where the work is recorded.
+        archive: the archive in question.
+        series: stored ids that it has, or will be given.
+
+    Raises:
+        SealedError: it is not the home's own, and a series is sealed.
+    """
+    if archive.path.absolute().parent == home.root.absolute():
+        return
+    seals = seals_of(home)
+    for name in sorted(series) if seals else ():
+        seal = sealed_from(seals, name)
+        if seal is not None:
+            raise SealedError(
+                "another archive has a series that is sealed in this home",
+                value=f"{name} in {archive.path}",
+                rule=f"sealed from {seal.cut} on ({seal.told} {seal.id}): this home works on its own archive",
+                fix="leave the archive out, or name its own home folder (--home DIR, home=DIR)",
+            )
 
 
 def entered_files(vault: Vault, archive: Archive) -> tuple[VaultFile, ...]:

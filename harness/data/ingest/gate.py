@@ -6,7 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import partial
 from typing import Any
 
@@ -89,7 +89,7 @@ class Gate:
         raw: Mapping[str, str] | None = None,
     ) -> BatchReport:
         """Add published values."""
-        catalogue, now = self._catalogue(), micros(datetime.now(UTC))
+        catalogue, now = self._catalogue(), self.archive.now()
         into = partial(Archive.append, self.archive, source=source, coverage=coverage, known_through=known_through)
         with refusals(self.home, f"append {source}"):
             parted, statements = part_values(frame, catalogue, self.seals)
@@ -143,7 +143,7 @@ class Gate:
         source: str | None,
         raw: Mapping[str, str] | None,
     ) -> BatchReport:
-        catalogue, now = self._catalogue(), micros(datetime.now(UTC))
+        catalogue, now = self._catalogue(), self.archive.now()
         form, stamp = LISTED[kind]
         with refusals(self.home, f"append {kind} {source or ''}".rstrip()):
             parted = part_listed(frame, form, stamp, catalogue, self.seals, source=source)
