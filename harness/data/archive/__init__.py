@@ -112,7 +112,7 @@ class Archive:
             if new:
                 insert(connection, "series", pl.DataFrame(new, infer_schema_length=None))
 
-    def append(
+    def append(  # noqa: PLR0913 - all but the frame by keyword
         self,
         frame: Any,
         *,

@@ -222,9 +222,7 @@ def _ingest(
     into = gate or archive
     announced = [_announce(into, dataset, one) for one in listings]  # first, as they may contradict older ones
     reports = [
-        _append(into, one, observed[one.tag])
-        if one.tag in observed
-        else SourceReport(one.source.label, already=True)
+        _append(into, one, observed[one.tag]) if one.tag in observed else SourceReport(one.source.label, already=True)
         for one in inputs
     ]
     if issued is not None and forecasts is not None:
@@ -254,8 +252,9 @@ def _keep_all_raw(
     tables = [table for one in inputs for table in (one.original, one.listed)]
     kept = [table for table in [*tables, *others] if table is not None]
     place = -1 if gate is None else gate.covering(dataset.series)
-    for table in kept if gate is not None and place < 0 else ():
-        gate.refuse_raw(table.content, f"{dataset.name}: {table.label}")
+    if gate is not None and place < 0:
+        for table in kept:
+            gate.refuse_raw(table.content, f"{dataset.name}: {table.label}")
     for table in kept:
         if gate is None or place < 0:
             _keep_raw(table, raw_dir)

@@ -10,8 +10,9 @@ from harness.data.archive.received import BATCH
 from harness.data.archive.sealing import seals_within
 from harness.data.vault.files import FILES, Vault
 from harness.data.vault.manifest import MANIFEST, VaultFile, read_manifest
+from harness.record.chain import Entry
 from harness.record.home import Home
-from harness.record.ledger import Entry, enter, entries, promised_manifest
+from harness.record.ledger import enter, entries, promised_manifest
 from harness.record.seals import Seal, sealed_from, seals_of
 
 COPY = "bring the home folder back from a copy"

@@ -1,4 +1,4 @@
-"""Recognise a copied series: renamed, rescaled, shifted, rounded, cut short or altered here and there, it is the same."""
+"""Recognise a copied series, however it was renamed, rescaled, shifted, rounded, cut short or altered here and there."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _agreements(series: History, original: History) -> Iterator[Copy]:
 def _moves_along(x: Floats, y: Floats) -> bool:
     moves = np.sign(np.diff(x)) * np.sign(np.diff(y))
     told = np.count_nonzero(moves)
-    return told > 0 and bool(abs(moves.sum()) >= ALONG * told)
+    return bool(told > 0 and abs(moves.sum()) >= ALONG * told)
 
 
 def _agreeing(x: Floats, y: Floats, unit_x: float, unit_y: float) -> tuple[NDArray[np.bool_], float, float]:
@@ -160,7 +160,9 @@ def _line(x: Floats, y: Floats) -> tuple[float, float]:
 def _nearest(x: Floats, y: Floats, scale: float, offset: float) -> NDArray[np.bool_]:
     """The nine tenths of the pairs that lie nearest to a line."""
     off = np.abs(y - scale * x - offset)
-    return off <= np.partition(off, kept := max(int(np.ceil(SHARE * len(x))) - 1, 0))[kept]
+    last = int(np.ceil(SHARE * len(x))) - 1
+    near: NDArray[np.bool_] = off <= np.partition(off, last)[last]
+    return near
 
 
 def rounding(values: Floats) -> float:

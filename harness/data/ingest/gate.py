@@ -25,7 +25,7 @@ from harness.data.cleaning.notes import Treated
 from harness.data.declaration import Catalogue
 from harness.data.external import read_forecasts
 from harness.data.ingest.agreement import agreed_seals
-from harness.data.ingest.parted import LISTED, PUBLICATIONS, Parted, part_listed, part_treated, part_values
+from harness.data.ingest.parted import LISTED, PUBLICATIONS, part_listed, part_treated, part_values
 from harness.data.ingest.recognised import refuse_copies
 from harness.data.sealed import Sealed
 from harness.data.vault.files import Vault
@@ -77,7 +77,7 @@ class Gate:
             found = agreed_seals(home, archive)
         return cls(archive, home, found) if found else None
 
-    def append(  # noqa: PLR0913 - the arguments of `Archive.append`
+    def append(
         self,
         frame: Any,
         *,

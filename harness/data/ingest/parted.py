@@ -84,7 +84,7 @@ def part_values(frame: Any, catalogue: Catalogue, seals: Sequence[Seal]) -> tupl
     return _parted(rows, statements["code"], statements["published"], _covers(catalogue, seals), seals), statements
 
 
-def part_listed(  # noqa: PLR0913 - form and stamp belong together
+def part_listed(
     frame: Any, form: Form, stamp: str, catalogue: Catalogue, seals: Sequence[Seal], *, source: str | None = None
 ) -> Parted:
     """Publications, forecasts, events or members, parted by the instant in a column.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import wraps
+from functools import update_wrapper
 from typing import Any
 
 from harness.data import archive
@@ -16,26 +16,26 @@ class Archive(archive.Archive):
     In a home under seal rows from the cut on go into the vault instead, and copies of sealed series are refused.
     """
 
-    @wraps(archive.Archive.append)
     def append(self, frame: Any, **asked: Any) -> BatchReport:
         """As the archive does, through the gate."""
         gate = Gate.of(self)
         return super().append(frame, **asked) if gate is None else gate.append(frame, **asked)
 
-    @wraps(archive.Archive.append_forecasts)
     def append_forecasts(self, frame: Any, **asked: Any) -> BatchReport:
         """As the archive does, through the gate."""
         gate = Gate.of(self)
         return super().append_forecasts(frame, **asked) if gate is None else gate.append_forecasts(frame, **asked)
 
-    @wraps(archive.Archive.append_events)
     def append_events(self, frame: Any, **asked: Any) -> BatchReport:
         """As the archive does, through the gate."""
         gate = Gate.of(self)
         return super().append_events(frame, **asked) if gate is None else gate.append_events(frame, **asked)
 
-    @wraps(archive.Archive.append_members)
     def append_members(self, frame: Any, **asked: Any) -> BatchReport:
         """As the archive does, through the gate."""
         gate = Gate.of(self)
         return super().append_members(frame, **asked) if gate is None else gate.append_members(frame, **asked)
+
+
+for _name in ("append", "append_forecasts", "append_events", "append_members"):
+    update_wrapper(getattr(Archive, _name), getattr(archive.Archive, _name))  # signature and docstring

@@ -139,7 +139,7 @@ def sealed_home(
     seal_archive(Archive.open(home.archive), seal, vault.put, ready)
     for path in sorted(home.raw.iterdir()) if home.raw.is_dir() else []:
         path.unlink()
-    enter(home, "seal", {"seal": seal_id, "manifest": vault.manifest_hash, **{"cut": cut.isoformat()}})
+    enter(home, "seal", {"seal": seal_id, "manifest": vault.manifest_hash, "cut": cut.isoformat()})
     return Sealed(home, keys, vault.seal)
 
 

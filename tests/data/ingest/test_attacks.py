@@ -14,8 +14,8 @@ import harness as hs
 from harness.core.errors import DamagedError, SealedError
 from harness.core.series import Series
 from harness.data.archive import Archive
-from harness.data.ingest import ingest, lacks
 from harness.data.dataset import load_dataset
+from harness.data.ingest import ingest, lacks
 from harness.data.vault.files import FILES
 from harness.record.home import Home
 from harness.record.ledger import entries
@@ -138,5 +138,7 @@ def test_another_series_is_no_copy(tmp_path: Path, under_seal: Sealed) -> None:
     other = made_values(100, seed=5)
     taken(dataset(tmp_path, other, name="other"), under_seal.home)
     assert under_seal.archive.revisions("other/cpi")["published_at"].max().year == 2020  # type: ignore[union-attr]
-    noisy = VALUES.with_columns(value=pl.col("value") + pl.Series(np.random.default_rng(1).normal(0, 0.5, VALUES.height)))
+    noisy = VALUES.with_columns(
+        value=pl.col("value") + pl.Series(np.random.default_rng(1).normal(0, 0.5, VALUES.height))
+    )
     taken(dataset(tmp_path, noisy, name="noisy"), under_seal.home)

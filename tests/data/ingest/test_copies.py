@@ -32,6 +32,7 @@ def walk(seed: int, n: int, *, noise: float = 1.0) -> Floats:
     altered=st.floats(0.0, 0.1),
 )
 def test_a_copy_is_recognised_rescaled_shifted_rounded_displaced_cut_short_and_altered(
+    *,
     seed: int,
     n: int,
     scale: float,
@@ -61,9 +62,7 @@ def test_a_copy_is_recognised_rescaled_shifted_rounded_displaced_cut_short_and_a
 
 
 @settings(max_examples=150, deadline=None)
-@given(
-    seed=st.integers(0, 2**31), n=st.integers(13, 400), places=st.sampled_from([None, 1, 2]), alike=st.booleans()
-)
+@given(seed=st.integers(0, 2**31), n=st.integers(13, 400), places=st.sampled_from([None, 1, 2]), alike=st.booleans())
 def test_another_walk_is_no_copy_even_where_its_steps_correlate_at_0_99(
     seed: int, n: int, places: int | None, alike: bool
 ) -> None:

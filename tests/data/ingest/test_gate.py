@@ -16,7 +16,17 @@ from harness.data.dataset import load_dataset
 from harness.data.ingest import IngestReport, ingest, lacks
 from harness.record.home import Home
 from harness.record.ledger import entries, verify_ledger
-from tests.data.ingest.sealed_homes import ASSERTED, CUT, Sealed, before, content, dataset, made_values, month_end, sealed_home
+from tests.data.ingest.sealed_homes import (
+    ASSERTED,
+    CUT,
+    Sealed,
+    before,
+    content,
+    dataset,
+    made_values,
+    month_end,
+    sealed_home,
+)
 
 VALUES = made_values(100)
 EARLY, LATE = date(2019, 3, 1), date(2020, 3, 1)
@@ -76,7 +86,11 @@ def test_the_same_again_changes_nothing(tmp_path: Path, under_seal: Sealed) -> N
     report = taken(folder, under_seal.home)
     assert report.already
     assert report.sealed == 0
-    assert (under_seal.archive.state(), len(entries(under_seal.home)), len(under_seal.vault.files())) == (now, told, files)
+    assert (under_seal.archive.state(), len(entries(under_seal.home)), len(under_seal.vault.files())) == (
+        now,
+        told,
+        files,
+    )
 
 
 def frame_of(values: pl.DataFrame, name: str = "made/cpi") -> pl.DataFrame:
@@ -113,7 +127,13 @@ def test_forecasts_events_and_members_are_parted_by_the_instant_they_were_announ
     assert archive.append_forecasts(other, source="other").sealed == 0
     assert archive.append_forecasts(other, source="bank").sealed == 1
     events = pl.DataFrame(
-        {"series_id": ["made/cpi"] * 2, "kind": ["dividend"] * 2, "ex_date": at, "value": [1.0, 2.0], "announced_at": at}
+        {
+            "series_id": ["made/cpi"] * 2,
+            "kind": ["dividend"] * 2,
+            "ex_date": at,
+            "value": [1.0, 2.0],
+            "announced_at": at,
+        }
     )
     assert archive.append_events(events, source="desk").sealed == 1
     assert archive.append_events(events, source="desk").batch == 0
@@ -220,4 +240,8 @@ def test_an_archive_of_an_audit_is_filled_without_what_is_sealed(tmp_path: Path,
     ingest(dataset(tmp_path, before(VALUES, LATE)), archive, raw_dir=other.raw, seals=(under_seal.seal,))
     assert archive.revisions("made/cpi").equals(under_seal.archive.revisions("made/cpi"))
     assert not other.raw.exists()
-    assert archive.known_through("made/cpi") == under_seal.archive.known_through("made/cpi") == CUT - timedelta(microseconds=1)
+    assert (
+        archive.known_through("made/cpi")
+        == under_seal.archive.known_through("made/cpi")
+        == CUT - timedelta(microseconds=1)
+    )

@@ -79,7 +79,9 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sealed, Path, dict[
         return made, folder, content(done.opened()), done.archive.state().encode()
 
 
-@pytest.mark.parametrize("point", POINTS, ids=lambda point: f"{point[1]}-{point[2]}-{'after' if point[3] else 'before'}")
+@pytest.mark.parametrize(
+    "point", POINTS, ids=lambda point: f"{point[1]}-{point[2]}-{'after' if point[3] else 'before'}"
+)
 def test_stopped_and_repeated(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
