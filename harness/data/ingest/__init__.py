@@ -215,9 +215,11 @@ def _ingest(
         }
         rules = tuple(pair for one in fresh for pair in _late_rules(dataset, one.source, observed[one.tag], gate))
         forecasts = None if issued is None else read_issued(dataset, issued)
+    others = [issued, *(one.table for one in listings)]
+    _refuse_sealed_files(dataset, inputs, others, gate)
     if gate is not None:
         gate.clear(dataset.series, {tag: found.rows for tag, found in observed.items()})
-    _keep_all_raw(dataset, [*inputs], [issued, *(one.table for one in listings)], raw_dir, gate)
+    _keep_all_raw(dataset, inputs, others, raw_dir, gate)
     archive.define(*dataset.series)
     into = gate or archive
     announced = [_announce(into, dataset, one) for one in listings]  # first, as they may contradict older ones
@@ -241,6 +243,20 @@ def _hiding(dataset: Dataset, gate: Gate | None, *, note: bool = True) -> Iterat
             yield
 
 
+def _files(inputs: Sequence[_Input], others: Sequence[RawTable | None]) -> list[RawTable]:
+    tables = [table for one in inputs for table in (one.original, one.listed)]
+    return [table for table in [*tables, *others] if table is not None]
+
+
+def _refuse_sealed_files(
+    dataset: Dataset, inputs: Sequence[_Input], others: Sequence[RawTable | None], gate: Gate | None
+) -> None:
+    """Refuse files of a sealed dataset under another one's name."""
+    if gate is not None and gate.covering(dataset.series) < 0:
+        for table in _files(inputs, others):
+            gate.refuse_raw(table.content, f"{dataset.name}: {table.label}")
+
+
 def _keep_all_raw(
     dataset: Dataset,
     inputs: Sequence[_Input],
@@ -249,13 +265,8 @@ def _keep_all_raw(
     gate: Gate | None,
 ) -> None:
     """Keep the files as they were; those of a dataset under seal in the vault alone."""
-    tables = [table for one in inputs for table in (one.original, one.listed)]
-    kept = [table for table in [*tables, *others] if table is not None]
     place = -1 if gate is None else gate.covering(dataset.series)
-    if gate is not None and place < 0:
-        for table in kept:
-            gate.refuse_raw(table.content, f"{dataset.name}: {table.label}")
-    for table in kept:
+    for table in _files(inputs, others):
         if gate is None or place < 0:
             _keep_raw(table, raw_dir)
         else:

@@ -1,4 +1,4 @@
-"""Recognise a copied series, however it was renamed, rescaled, shifted, rounded, cut short or altered here and there."""
+"""Recognise a copied series, however it is renamed, rescaled, shifted, rounded, cut short or altered here and there."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def _slack(unit_x: float, unit_y: float, typical: float) -> float:
     """
     unit = max(unit_x, unit_y)
     alike = unit > 0 and min(unit_x, unit_y) > 0.9 * unit
-    rounded = (0.1 if alike and typical < 2 * unit else 0.6) * unit
+    rounded = (0.1 if alike and typical < 2 * unit else 0.75) * unit
     return max(rounded, JITTER * typical)
 
 

@@ -49,8 +49,14 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, call: int
     monkeypatch.setattr(owner, name, stopping)
 
 
+FAST = {("write_file", 4, False), ("add", 2, True), ("enter", 2, True)}
+"""Within an addition to the vault, between it and its entry, and between that and the archive's commit."""
 POINTS = [
-    (owner, name, call, after)
+    pytest.param(
+        (owner, name, call, after),
+        id=f"{name}-{call}-{'after' if after else 'before'}",
+        marks=() if (name, call, after) in FAST else pytest.mark.slow,
+    )
     for owner, name, calls in (
         (files, "write_file", (1, 2, 3, 4)),
         (Vault, "add", (1, 2)),
@@ -79,9 +85,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sealed, Path, dict[
         return made, folder, content(done.opened()), done.archive.state().encode()
 
 
-@pytest.mark.parametrize(
-    "point", POINTS, ids=lambda point: f"{point[1]}-{point[2]}-{'after' if point[3] else 'before'}"
-)
+@pytest.mark.parametrize("point", POINTS)
 def test_stopped_and_repeated(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
