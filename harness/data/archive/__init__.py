@@ -340,9 +340,10 @@ class Archive:
             catalogue, known = catalogue_of(connection), questions.known(connection)
             asked = None if series is None else sorted({catalogue.resolve(name) for name in _listed(series)})
             codes = sorted(known) if asked is None else [catalogue.codes[name] for name in asked]
-            home = Home(self.path.parent)
-            with refusals(home, "as_of"):
-                refuse_sealed_instant(home, (catalogue.series[code].id for code in codes), origin)
+            if self.path.is_file():  # one that was opened for a claim is in memory, and has no home
+                home = Home(self.path.parent)
+                with refusals(home, "as_of"):
+                    refuse_sealed_instant(home, (catalogue.series[code].id for code in codes), origin)
             refuse_beyond(codes, known, catalogue, at)
             return questions.as_of(connection, catalogue, codes, origin, whole=asked is not None)
 
