@@ -104,6 +104,8 @@ class Gate:
             with self.hiding(source, places[0]):
                 given = None if told is None else told.rows
                 whole = read_batch(parted.rows, catalogue, coverage=coverage, publications=given, now=now)
+            if known_through is None and treated is None and self._has(whole.sha256):
+                return _known_before(source, whole.rows_in, whole.sha256)
             known, cuts = self._known(whole, known_through, catalogue, now)
             arguments = {"source": source, "coverage": coverage, "known_through": known_through, "treated": treated}
 
@@ -152,6 +154,8 @@ class Gate:
             with self.hiding(source or kind, parted.covered[0]):
                 more = {"source": source} if kind == kinds.FORECASTS else {}
                 whole = READERS[kind](parted.rows, catalogue, now=now, **more)
+            if self._has(whole.sha256):
+                return _known_before(source or kind, whole.rows_in, whole.sha256)
 
             def received(place: int) -> Received:
                 return Received(kind, parted.received(place), now, source, raw=dict(raw or {}))
@@ -194,12 +198,11 @@ class Gate:
 
         Without it nothing could be added, so nothing is asked for.
         """
-        there = set(self.archive.batches()["sha256"].to_list())
         for seal in self.seals:
             signing = get_key(key_folder(self.home), f"{seal.id}.{SIGNING}")
-            if signing is None or _keyed(signing, (kind, sha256)) in there:
+            if signing is None or self._has(_keyed(signing, (kind, sha256))):
                 return True
-        return sha256 in there
+        return self._has(sha256)
 
     def keep_raw(self, place: int, content: bytes, suffix: str) -> None:
         """Put a raw file into the vault of a seal, once; an archive that is thrown away keeps none."""
@@ -298,6 +301,10 @@ class Gate:
             manifest = vault.add(kind, content(), {**facts, "key": key})
             enter(self.home, "batch", {"seal": seal.id, "manifest": manifest, "rows": facts.get("rows", 0)})
 
+    def _has(self, sha256: str) -> bool:
+        """Whether the archive recorded a batch of this content (keyed, unless it is from before the seal)."""
+        return sha256 in self.archive.batches()["sha256"].to_list()
+
     def _key(self, place: int, words: Sequence[str]) -> str:
         return _keyed(self._signing(self.seals[place]), words)
 
@@ -307,6 +314,11 @@ class Gate:
     def _catalogue(self) -> Catalogue:
         series = self.archive.series()
         return Catalogue({one.id: code for code, one in enumerate(series)}, dict(enumerate(series)))
+
+
+def _known_before(source: str, rows: int, sha256: str) -> BatchReport:
+    """The report of a batch that was recorded before anything was sealed."""
+    return BatchReport(0, source, rows, 0, 0, rows, 0, None, sha256)
 
 
 def _keyed(signing: str, words: Sequence[str]) -> str:

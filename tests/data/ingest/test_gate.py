@@ -148,6 +148,22 @@ def test_forecasts_events_and_members_are_parted_by_the_instant_they_were_announ
     assert [len(clear[name]) for name in ("forecasts_in", "events", "members")] == [4, 1, 1]
 
 
+def test_what_was_taken_before_the_seal_is_not_sealed_a_second_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path / "home")
+    taken(dataset(tmp_path, before(VALUES, EARLY)), home)
+    more = frame_of(VALUES.filter(pl.col("published").is_between(EARLY, LATE)))
+    issued = more.rename({"published_at": "issued_at"})
+    Archive.open(home.archive).append(more, source="desk")
+    Archive.open(home.archive).append_forecasts(issued, source="bank")
+    made = sealed_home(home, tmp_path / "keys", monkeypatch)
+    state = made.archive.state()
+    archive = hs.Archive.open(home.archive)
+    assert archive.append(more, source="desk").batch == archive.append_forecasts(issued, source="bank").batch == 0
+    assert (archive.state(), kinds(home)) == (state, ["sealing", "seal"])
+
+
 def test_a_series_added_to_a_sealed_dataset_is_sealed_too(tmp_path: Path, under_seal: Sealed) -> None:
     archive = hs.Archive.open(under_seal.home.archive)
     archive.define(Series("made/new", "M", zone="UTC"))
