@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from harness.core.search import Domain, Search
     from harness.core.series import LagRule, Series
     from harness.core.transform import Transform
-    from harness.data.archive import Archive
     from harness.data.archive.transfer import Transferred
+    from harness.data.ingest.public import Archive
     from harness.experiment import load_experiment
     from harness.report.run import Run
     from harness.report.verify import Verification
@@ -77,7 +77,7 @@ __all__ = [
 
 _WHERE: Final = MappingProxyType(
     {
-        "Archive": "harness.data.archive",
+        "Archive": "harness.data.ingest.public",
         "Audit": "harness.studies.audit",
         "Domain": "harness.core.search",
         "Experiment": "harness.core.recipe",
