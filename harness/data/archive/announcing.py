@@ -11,9 +11,18 @@ import polars as pl
 
 from harness.core.time import EPOCH, NEVER, end_of_day, micros, period_containing, period_end
 from harness.data.announced import DELISTING, EVENT, EVENT_KINDS, MEMBER, Announced
-from harness.data.archive.books import BatchReport, catalogue_of, is_recorded, next_batch, record
+from harness.data.archive.books import (
+    BatchReport,
+    catalogue_of,
+    is_recorded,
+    next_batch,
+    record,
+    unseen_record,
+    with_asserted,
+)
 from harness.data.archive.store import insert, later_table
 from harness.data.calendars import sessions_between
+from harness.data.cleaning.notes import Treated
 from harness.data.declaration import Catalogue
 from harness.data.derive import OBSERVED
 from harness.data.sealed import Sealed
@@ -23,13 +32,14 @@ NEXT_SESSION = timedelta(days=30)
 Unseen = Callable[[pl.DataFrame, pl.DataFrame, Catalogue], pl.DataFrame]
 
 
-def add_announced(
+def add_announced(  # noqa: PLR0913, PLR0917 - which of two tables, and what of it
     connection: duckdb.DuckDBPyConnection,
     table: str,
     schema: pl.Schema,
     unseen: Unseen,
     given: Announced,
     source: str,
+    treated: Treated | None = None,
     sealed: Sealed | None = None,
 ) -> BatchReport:
     """Add announcements to their table as one batch; the caller holds the transaction.
@@ -41,6 +51,7 @@ def add_announced(
         unseen: picks the new rows, and refuses contradictions.
         given: the announcements as read.
         source: where they come from.
+        treated: what was asserted of them, kept with the batch.
         sealed: those that lie in a vault instead.
 
     Raises:
@@ -48,16 +59,17 @@ def add_announced(
     """
     new = unseen(given.rows, later_table(connection, table, schema), catalogue_of(connection))
     unseen_part = sealed is not None and not is_recorded(connection, sealed.key)
-    number = next_batch(connection) if new.height or unseen_part else 0
+    anything = new.height or unseen_part or unseen_record(connection, treated, source)
+    number = next_batch(connection) if anything else 0
     duplicates = given.rows_in - given.set_aside.height - new.height
+    aside = with_asserted(given.set_aside, treated)
+    rows_in = given.rows_in + aside.height - given.set_aside.height
     sha256, rows = (given.sha256, 0) if sealed is None else (sealed.key, sealed.rows)
-    report = BatchReport(
-        number, source, given.rows_in, new.height, 0, duplicates, given.set_aside.height, None, sha256, sealed=rows
-    )
+    report = BatchReport(number, source, rows_in, new.height, 0, duplicates, aside.height, None, sha256, sealed=rows)
     if number:
         insert(connection, table, new.with_columns(batch=pl.lit(number, pl.Int32)).sort(schema.names()))
         now = micros(datetime.now(UTC))
-        record(connection, report, kind=table, coverage="", aside=given.set_aside, now=now)
+        record(connection, report, kind=table, coverage="", aside=aside, now=now, treated=treated)
     return report
 
 

@@ -53,6 +53,12 @@ LATER_TABLES = {
     "raw_files": "batch INTEGER, name VARCHAR, sha256 VARCHAR",
     # which series are sealed from when, and the last batch that was there when they were
     "seals": "seal VARCHAR, cut BIGINT, last INTEGER, code INTEGER",
+    "originals": "batch INTEGER, name VARCHAR, sha256 VARCHAR",
+    "refusals": "refusal INTEGER, dataset VARCHAR, source VARCHAR, sha256 VARCHAR, reason VARCHAR, refused BIGINT",
+    "refused_assertions": "refusal INTEGER, place BIGINT, assertion VARCHAR, kind VARCHAR, parameters VARCHAR,"
+    " severity VARCHAR, verdict VARCHAR, rows BIGINT, failed BIGINT, unknown BIGINT, hash VARCHAR",
+    "refused_failures": "refusal INTEGER, assertion VARCHAR, severity VARCHAR, line BIGINT, series VARCHAR,"
+    " period VARCHAR, published VARCHAR, before VARCHAR, after VARCHAR, reason VARCHAR, decided VARCHAR",
 }
 HOLDER = re.compile(r"PID (\d+)")
 LOCK_TABLE = Path("/proc/locks")
@@ -80,19 +86,27 @@ class Store:
 
     def __init__(self, path: Path, *, wait: float) -> None:
         self.path, self.wait = path, wait
+        self._held: duckdb.DuckDBPyConnection | None = None
 
     @contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A read-only connection for the length of the block."""
+        """A read-only connection for the length of the block; inside `writing`, its own."""
+        if self._held is not None:
+            yield self._held
+            return
         with _locked(self.path, self.wait, shared=True), _connected(self.path, read_only=True) as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection inside one transaction: everything in the block is kept, or nothing."""
+        """A connection inside one transaction: all that the block, and blocks within it, write is kept, or nothing."""
+        if self._held is not None:
+            yield self._held
+            return
         _require(self.path)
         with _locked(self.path, self.wait, shared=False), _connected(self.path, read_only=False) as connection:
             connection.begin()
+            self._held = connection
             try:
                 for name, columns in LATER_TABLES.items():
                     connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
@@ -100,6 +114,8 @@ class Store:
             except BaseException:
                 connection.rollback()
                 raise
+            finally:
+                self._held = None
             connection.commit()
 
     @contextmanager

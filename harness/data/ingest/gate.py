@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import date, datetime
 from functools import partial
 from typing import Any
 
 import polars as pl
 
-from harness.core.errors import DataError, SealedError
+from harness.core.errors import DataError, SealedError, UserError
 from harness.core.series import Series
 from harness.core.time import micros
 from harness.data.announced import read_events, read_members
@@ -20,12 +21,13 @@ from harness.data.archive import Archive, BatchReport
 from harness.data.archive import received as kinds
 from harness.data.archive.books import known_by
 from harness.data.archive.received import BATCH, Received
+from harness.data.archive.refusals import Refusal
 from harness.data.batch import Batch, Coverage, read_batch
 from harness.data.cleaning.notes import Treated
 from harness.data.declaration import Catalogue
 from harness.data.external import read_forecasts
 from harness.data.ingest.agreement import agreed_seals
-from harness.data.ingest.parted import LISTED, PUBLICATIONS, part_listed, part_treated, part_values
+from harness.data.ingest.parted import LISTED, PUBLICATIONS, Parted, part_listed, part_treated, part_values
 from harness.data.ingest.recognised import refuse_copies
 from harness.data.sealed import Sealed
 from harness.data.vault.files import Vault
@@ -101,12 +103,12 @@ class Gate:
             places = sorted({*parted.covered, *(told.covered if told else ())})
             if not places:
                 return into(frame, publications=publications, treated=treated, raw=raw)
-            with self.hiding(source, places[0]):
+            with hiding():
                 given = None if told is None else told.rows
                 whole = read_batch(parted.rows, catalogue, coverage=coverage, publications=given, now=now)
             if known_through is None and treated is None and self._has(whole.sha256):
                 return _known_before(source, whole.rows_in, whole.sha256)
-            known, cuts = self._known(whole, known_through, catalogue, now)
+            known = self._known(whole, known_through, catalogue, now)
             arguments = {"source": source, "coverage": coverage, "known_through": known_through, "treated": treated}
 
             def received(place: int) -> Received:
@@ -119,23 +121,26 @@ class Gate:
             return into(
                 parted.open,
                 publications=told.open if told is not None and told.open.height else None,
-                treated=None if treated is None else part_treated(treated, cuts),
+                treated=self._open_part(treated, parted, catalogue),
                 sealed=sealed,
             )
 
-    def append_forecasts(
-        self, frame: Any, *, source: str | None = None, raw: Mapping[str, str] | None = None
-    ) -> BatchReport:
+    def append_forecasts(self, frame: Any, *, source: str | None = None, label: str = "", **more: Any) -> BatchReport:
         """Add external forecasts."""
-        return self._listed(kinds.FORECASTS, Archive.append_forecasts, frame, source, raw)
+        append = partial(Archive.append_forecasts, self.archive, source=source, label=label)
+        return self._listed(kinds.FORECASTS, append, frame, source, label, **more)
 
-    def append_events(self, frame: Any, *, source: str, raw: Mapping[str, str] | None = None) -> BatchReport:
+    def append_events(self, frame: Any, *, source: str, **more: Any) -> BatchReport:
         """Add price events."""
-        return self._listed(kinds.EVENTS, Archive.append_events, frame, source, raw)
+        return self._listed(
+            kinds.EVENTS, partial(Archive.append_events, self.archive, source=source), frame, source, **more
+        )
 
-    def append_members(self, frame: Any, *, source: str, raw: Mapping[str, str] | None = None) -> BatchReport:
+    def append_members(self, frame: Any, *, source: str, **more: Any) -> BatchReport:
         """Add memberships."""
-        return self._listed(kinds.MEMBERS, Archive.append_members, frame, source, raw)
+        return self._listed(
+            kinds.MEMBERS, partial(Archive.append_members, self.archive, source=source), frame, source, **more
+        )
 
     def _listed(
         self,
@@ -143,27 +148,44 @@ class Gate:
         append: Callable[..., BatchReport],
         frame: Any,
         source: str | None,
-        raw: Mapping[str, str] | None,
+        label: str = "",
+        *,
+        raw: Mapping[str, str] | None = None,
+        treated: Treated | None = None,
     ) -> BatchReport:
         catalogue, now = self._catalogue(), self.archive.now()
         form, stamp = LISTED[kind]
-        with refusals(self.home, f"append {kind} {source or ''}".rstrip()):
+        with refusals(self.home, f"append {kind} {source or label}".rstrip()):
             parted = part_listed(frame, form, stamp, catalogue, self.seals, source=source)
             if not parted.covered:
-                return append(self.archive, frame, source=source, raw=raw)
-            with self.hiding(source or kind, parted.covered[0]):
+                return append(frame, raw=raw, treated=treated)
+            with hiding():
                 more = {"source": source} if kind == kinds.FORECASTS else {}
                 whole = READERS[kind](parted.rows, catalogue, now=now, **more)
-            if self._has(whole.sha256):
-                return _known_before(source or kind, whole.rows_in, whole.sha256)
+            name = "" if treated is None else label or source or ""
+            if treated is None and self._has(whole.sha256):
+                return _known_before(source or label or kind, whole.rows_in, whole.sha256)
 
             def received(place: int) -> Received:
-                return Received(kind, parted.received(place), now, source, raw=dict(raw or {}))
+                mine = parted.received(place)
+                return Received(kind, mine, now, source, treated=treated, raw=dict(raw or {}), label=label)
 
             counts = {place: parted.count(place) for place in parted.covered}
             return append(
-                self.archive, parted.open, source=source, sealed=self._sealed(received, counts, (kind, whole.sha256))
+                parted.open,
+                treated=self._open_part(treated, parted, catalogue),
+                sealed=self._sealed(received, counts, (kind, whole.sha256, name)),
             )
+
+    def _open_part(self, treated: Treated | None, parted: Parted, catalogue: Catalogue) -> Treated | None:
+        """The cleaning record of a batch as the archive may have it."""
+        if treated is None:
+            return None
+        cuts = {name: micros(cut) for name, cut in self.cuts(list(catalogue.series.values())).items()}
+        rows = parted.rows.select("series_id").with_columns(place=parted.seal).filter(pl.col("place") >= 0).unique()
+        for name, place in rows.rows():  # a universe may be sealed whose series are not
+            cuts.setdefault(catalogue.resolve(str(name)), micros(self.seals[place].instant))
+        return part_treated(treated, cuts, catalogue.codes.keys() - cuts.keys())
 
     def clear(self, series: Sequence[Series], frames: Mapping[str, pl.DataFrame]) -> None:
         """Refuse copies among what will be appended, before anything of it is written.
@@ -193,14 +215,14 @@ class Gate:
         found = {one.id: sealed_from(self.seals, one.id) for one in series}
         return {name: seal.instant for name, seal in found.items() if seal is not None}
 
-    def recorded(self, kind: str, sha256: str) -> bool:
+    def recorded(self, kind: str, sha256: str, name: str = "") -> bool:
         """Whether the archive has a batch of forecasts, events or members of this content; True without the key.
 
-        Without it nothing could be added, so nothing is asked for.
+        Without it nothing could be added, so nothing is asked for. `name` is that of a batch with a cleaning record.
         """
         for seal in self.seals:
             signing = get_key(key_folder(self.home), f"{seal.id}.{SIGNING}")
-            if signing is None or self._has(_keyed(signing, (kind, sha256))):
+            if signing is None or self._has(_keyed(signing, (kind, sha256, name))):
                 return True
         return self._has(sha256)
 
@@ -228,41 +250,43 @@ class Gate:
                     fix="take the series from the sealed dataset; another home folder (--home DIR) has no seal",
                 )
 
-    @contextmanager
-    def hiding(self, label: str, place: int, *, note: bool = True) -> Iterator[None]:
-        """Tell what is wrong with data under seal without telling what they say; the vault has the whole message.
+    def hidden(self, series: Sequence[Series], found: Sequence[Refusal], told: UserError) -> list[Refusal]:
+        """What was refused of a dataset, as the archive may have it; of one under seal the vault keeps the whole.
 
         Args:
-            label: what is read.
-            place: of the seal.
-            note: put the message into the vault.
-
-        Raises:
-            DataError: as the block raises, with counts in the place of values.
+            series: the dataset's.
+            found: what was refused, with the rows that failed.
+            told: what the user is told.
         """
-        try:
-            yield
-        except DataError as error:
-            if note and self.keeps:
-                told = f"{label}\n{error}"
-                self._keep(place, REFUSED, told.encode, self._key(place, (REFUSED, told)), {})
-            raise DataError(
-                error.what,
-                value=error.counts,
-                rule="; ".join(part for part in (error.rule, HIDDEN) if part),
-                fix=error.fix,
-            ) from None
+        place = self.covering(series)
+        if place < 0:
+            return list(found)
+        for one in found if self.keeps else ():
+            rows = one.tables["failures"].write_ndjson()
+            text = f"{one.source}\n{one.reason}\n{rows}"
+            with suppress(SealedError):  # without the key nothing can be kept, and the refusal stands
+                self._keep(place, REFUSED, text.encode, self._key(place, (REFUSED, text)), {})
+        return [
+            replace(
+                one,
+                reason=str(told),
+                tables={
+                    "assertions": one.tables["assertions"].with_columns(hash=pl.lit("")),
+                    "failures": one.tables["failures"].clear(),
+                },
+            )
+            for one in found
+        ]
 
     def _known(
         self, whole: Batch, known_through: datetime | date | None, catalogue: Catalogue, now: int
-    ) -> tuple[dict[int, int], dict[str, int]]:
-        """How far the archive knows the sealed series of a batch, by code; and their cuts by stored id."""
+    ) -> dict[int, int]:
+        """How far the archive knows the sealed series of a batch, by code."""
         codes = pl.concat([whole.statements["code"], whole.publications["code"]]).unique().sort().to_list()
         known = known_by(whole.newest, known_through, catalogue, codes, now)
         cuts = {name: micros(at) for name, at in self.cuts([catalogue.series[code] for code in codes]).items()}
         names = {code: catalogue.series[code].id for code in known}
-        capped = {code: min(at, cuts[names[code]] - 1) for code, at in known.items() if names[code] in cuts}
-        return capped, cuts
+        return {code: min(at, cuts[names[code]] - 1) for code, at in known.items() if names[code] in cuts}
 
     def _sealed(
         self,
@@ -314,6 +338,20 @@ class Gate:
     def _catalogue(self) -> Catalogue:
         series = self.archive.series()
         return Catalogue({one.id: code for code, one in enumerate(series)}, dict(enumerate(series)))
+
+
+@contextmanager
+def hiding() -> Iterator[None]:
+    """Tell what is wrong with data under seal without telling what they say.
+
+    Raises:
+        DataError: as the block raises, with counts in the place of values.
+    """
+    try:
+        yield
+    except DataError as error:
+        rule = "; ".join(part for part in (error.rule, HIDDEN) if part)
+        raise DataError(error.what, value=error.counts, rule=rule, fix=error.fix) from None
 
 
 def _known_before(source: str, rows: int, sha256: str) -> BatchReport:
