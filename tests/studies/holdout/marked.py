@@ -134,8 +134,8 @@ class Marked:
         return [path for place in places for path in sorted(place.rglob("*")) if path.is_file()]
 
 
-def made(folder: Path) -> Marked:
-    """A home with an archive, raw input, a run, an audit's scratch and an uncompressed change file."""
+def made(folder: Path, *, run: bool = True) -> Marked:
+    """A home with an archive, raw input, and a run with its cells and fits."""
     numbers = Random(19)
     rows, marks, words = [], dict[str, list[float]](), []
     for name in SERIES:
@@ -172,7 +172,8 @@ def made(folder: Path) -> Marked:
         )
     )
     late = tuple(word for word, row in zip(words, issued, strict=True) if row[2].isoformat() >= CUT)
-    made_home.run()
+    if run:
+        made_home.run()
     return Marked(folder, Marks(made_home.marks.values, late))
 
 
@@ -275,7 +276,7 @@ class StoppedAt:
     """Stops right before the n-th step that touches the disk for good; from then on nothing is touched any more."""
 
     def __init__(self, patch: pytest.MonkeyPatch, number: int) -> None:
-        self.done, self.number, self.gone = 0, number, False
+        self.number, self.gone, self.steps = number, False, list[tuple[object, ...]]()
         for owner, name in (
             (os, "fsync"),
             (shutil, "rmtree"),
@@ -287,8 +288,8 @@ class StoppedAt:
         def maybe(*given: object, **more: object) -> object:
             if self.gone:
                 return None
-            self.done += 1
-            if self.done >= self.number:
+            self.steps.append((act.__name__, *map(str, given)))
+            if len(self.steps) >= self.number:
                 self.gone = True
                 raise Stopped
             return act(*given, **more)
