@@ -126,7 +126,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_backtest(add("backtest", _backtest, "run an experiment, or resume it, and print its leaderboard"))
     _add_audit(add("audit", _audit, "prove that nothing reaches a forecast before it is public, or show where it does"))
     _add_data(
-        add("data", _data, "show what an ingest did to a dataset: its cleaning, its assertions, rows that failed")
+        add(
+            "data",
+            _data,
+            "show what an ingest did to a dataset: its cleaning, its assertions, rows that failed, ingests refused",
+        )
     )
     add("runs", _runs, "list the runs so far")
     show = add("show", _show, "print the leaderboard and record of a run")
@@ -461,7 +465,11 @@ def _print_ingest(report: IngestReport) -> None:
         print(f"{report.dataset}: nothing new")
         return
     print(f"{report.dataset}: {len(report.series)} series, {report.rows_in} rows in, {report.kept} new")
+    from harness.report.cleaning import RESTAMPED
+
     for one in report.sources:
+        if one.restamped:
+            print(f"  {one.label}: {one.restamped} {RESTAMPED}")
         if one.set_aside:
             print(f"  {one.label}: {one.set_aside} rows set aside")
         for name, touched in one.steps:

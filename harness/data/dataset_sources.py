@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from harness.core.reading import Table, meant
+from harness.data.assertions.reading import read_list_assertions
 from harness.data.dataset_keys import KEYS
 from harness.data.declared import Announcements, Coverage, Forecasts, Issuer, Layout, Source, Stamp, TextForm
 from harness.data.tables import READERS
@@ -95,13 +96,17 @@ def read_source(table: Table, known: tuple[str, ...]) -> Source:
     )
 
 
-def read_announcements(table: Table, section: str) -> Announcements:
+def read_announcements(table: Table, section: str, known: tuple[str, ...]) -> Announcements:
     """One [[events]] or [[members]]."""
     table.only(KEYS[section])
     table.required("file", f'file = "{section}.csv"')
     defaults = {name: name for name in KEYS[f"{section}.columns"] if name != "to"}
     return Announcements(
-        table.text("file"), _columns(table, f"{section}.columns", defaults), table.text("zone"), _text_form(table)
+        table.text("file"),
+        _columns(table, f"{section}.columns", defaults),
+        table.text("zone"),
+        _text_form(table),
+        read_list_assertions(array_of(table, "assert"), known, section),
     )
 
 
@@ -132,4 +137,5 @@ def read_forecasts(table: Table, known: tuple[str, ...]) -> Forecasts:
         stamp=cast("Stamp", table.word("stamp", "last", ("last", "first", "month"))),
         zone=table.text("zone"),
         note=table.text("note"),
+        assertions=read_list_assertions(array_of(table, "assert"), known, "forecasts"),
     )

@@ -9,8 +9,21 @@ from pathlib import Path
 from harness.core.reading import Table
 from harness.data.assertions.reading import read_assertions
 from harness.data.assertions.rules import Assertion, Identity
+from harness.data.cleaning.hashing import hashed_columns
 from harness.data.cleaning.reading import read_steps
-from harness.data.cleaning.steps import STAGES, Deduplicate, Fill, Outliers, Scale, Step, kind_of, stage_of
+from harness.data.cleaning.steps import (
+    STAGES,
+    Deduplicate,
+    Deidentify,
+    Fill,
+    Map,
+    Outliers,
+    Rename,
+    Scale,
+    Step,
+    kind_of,
+    stage_of,
+)
 from harness.data.dataset_sources import array_of
 from harness.data.declared import Source
 from harness.data.treatment import Treatment
@@ -30,10 +43,40 @@ def treated(top: Table, sources: Sequence[Source], folder: Path) -> tuple[Source
     for one in assertions:
         if isinstance(one.check, Identity) and not any(set(one.series) <= set(source.series) for source in sources):
             top.problems.add(f"assert {one.name!r}", "its series come from different sources", hint="put them in one")
-    return tuple(
-        _one(table, source, steps, assertions, folder)
-        for table, source in zip(array_of(top, "source"), sources, strict=True)
-    )
+    tables = array_of(top, "source")
+    done = tuple(_one(table, source, steps, assertions, folder) for table, source in zip(tables, sources, strict=True))
+    for table, source in zip(tables, done, strict=True):
+        _check_hashed(table, source, done)
+    return done
+
+
+def _check_hashed(table: Table, source: Source, others: Sequence[Source]) -> None:
+    """Note where a name would be kept in clear although a step de-identifies it."""
+    columns = [column for column, _ in hashed_columns(source.treatment.steps)]
+    hidden = set(columns)
+    for column in sorted({column for column in columns if columns.count(column) > 1}):
+        table.bad("clean", f"{column!r} is de-identified twice", hint="once is enough")
+    in_file: dict[str, str] = {}
+    for step in source.treatment.steps:
+        if isinstance(step, Rename):
+            in_file |= {new: in_file.get(old, old) for old, new in step.columns}
+        elif isinstance(step, Map) and in_file.get(step.column, step.column) in hidden:
+            table.bad(
+                "clean",
+                f"{step.name!r} maps names that are de-identified after it, and would put them on record",
+                hint="de-identify first, and map the hashes",
+            )
+        elif isinstance(step, Deidentify):
+            hidden -= {in_file.get(column, column) for column in step.columns}
+    if columns and source.reader:
+        table.bad("clean", "deidentify goes with a file; what a package ships is public", hint="drop the step")
+    for other in others:
+        if other.file == source.file and {column for column, _ in hashed_columns(other.treatment.steps)} - set(columns):
+            table.bad(
+                "clean",
+                f"another source de-identifies columns of {source.file}, which this one would keep in clear",
+                hint="declare the step for all sources: [[clean]]",
+            )
 
 
 def _one(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.core.series import Series
+from harness.data.assertions.rules import Assertion
 from harness.data.treatment import Treatment
 
 Layout = Literal["long", "wide"]
@@ -109,6 +110,7 @@ class Forecasts:
         issuers: who issued them.
         stamp, zone, text: as for `Source`.
         note: printed wherever these forecasts are compared.
+        assertions: asked of them.
     """
 
     file: str
@@ -118,6 +120,7 @@ class Forecasts:
     zone: str = ""
     note: str = ""
     text: TextForm = TextForm()
+    assertions: tuple[Assertion, ...] = field(default=(), compare=False)
 
     @property
     def cutoff_known(self) -> bool:
@@ -134,12 +137,14 @@ class Announcements:
         columns: meaning -> column name.
         zone: zone of announcements that carry a time of day but no offset; "" = none declared.
         text: how a CSV file is written.
+        assertions: asked of its rows.
     """
 
     file: str
     columns: tuple[tuple[str, str], ...]
     zone: str = ""
     text: TextForm = TextForm()
+    assertions: tuple[Assertion, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,42 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import polars as pl
 
-from harness.core.errors import UserError
-from harness.core.identity import digest
+from harness.core.errors import ArchiveBusyError, UserError
 from harness.core.series import Series
-from harness.core.time import micros, period_ordinals
+from harness.core.time import period_ordinals
 from harness.data.archive import Archive, BatchReport
 from harness.data.archive.books import refuse_other
-from harness.data.cleaning.notes import Notes
-from harness.data.cleaning.steps import Deidentify
-from harness.data.cleaning.words import key_print, named
+from harness.data.archive.refusals import Refusal
+from harness.data.cleaning.notes import Notes, Treated
 from harness.data.dataset import load_dataset
 from harness.data.declaration import Catalogue
-from harness.data.declared import Announcements, Dataset, Source
-from harness.data.external import read_forecasts
-from harness.data.issued import read_issued
+from harness.data.declared import Dataset, Source
+from harness.data.inputs import GO_ON, Alteration, Input, keep_raw, raw_hashes, read_input, refuse_reread
+from harness.data.issued import Issued, read_forecast_list
 from harness.data.lags import RuleCheck, require_late_rule
-from harness.data.listings import Listing, read_listings
+from harness.data.listings import Listing, Refused, read_listings
 from harness.data.observations import Observations, observe
-from harness.data.tables import RawTable, read_file, read_packaged
-from harness.record.files import write_file
-
-READING = 1
-"""Moves when the same files would be read differently: what was ingested before is then read again."""
-GO_ON = (
-    "undo the change to keep what is ingested; to go on with it, rename the dataset (its folder and `name`), or begin "
-    "another home folder (--home DIR, or HARNESS_HOME=DIR)"
-)
+from harness.data.tables import RawTable, sha256_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +41,7 @@ class SourceReport:
         empty: fields without a value, where that means "nothing known".
         steps: (name of a cleaning step, rows it touched).
         assertions: (name, severity, verdict, rows that failed).
+        restamped: rows whose value was there under a publication stamp that the file no longer has: the old row stays.
         undeclared: (name in the file, rows) of series the dataset does not declare; they stay in the raw input only.
     """
 
@@ -62,6 +52,7 @@ class SourceReport:
     duplicates: int = 0
     set_aside: int = 0
     empty: int = 0
+    restamped: int = 0
     undeclared: tuple[tuple[str, int], ...] = ()
     steps: tuple[tuple[str, int], ...] = ()
     assertions: tuple[tuple[str, str, str, int], ...] = ()
@@ -104,54 +95,17 @@ class IngestReport:
         return sum(one.set_aside for one in self.sources)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Input:
-    """The tables of one source and the name under which the archive records them."""
-
-    source: Source
-    table: RawTable
-    listed: RawTable | None
-    label: str
-    reading: str
-    file: str
-    content: str
-    original: RawTable
-    notes: Notes
-
-    @property
-    def tag(self) -> str:
-        return f"{self.label} [{self.reading}-{self.file}-{self.content}]"
-
-
-class Alteration(Protocol):
-    """Changes tables after they were read, before anything is made of them: so an audit asks what came from where."""
-
-    def observations(self, dataset: Dataset, source: Source, table: RawTable) -> RawTable:
-        """A source's table of values."""
-        ...
-
-    def publications(self, dataset: Dataset, source: Source, table: RawTable) -> RawTable:
-        """A source's list of publications."""
-        ...
-
-    def announcements(self, dataset: Dataset, declared: Announcements, table: RawTable) -> RawTable:
-        """A table of price events or of members."""
-        ...
-
-    def forecasts(self, dataset: Dataset, table: RawTable) -> RawTable:
-        """The table of external forecasts."""
-        ...
-
-
 def ingest(folder: Path, archive: Archive, *, raw_dir: Path, alter: Alteration | None = None) -> IngestReport:
-    """Bring a dataset into the archive; the same input a second time changes nothing.
+    """Bring a dataset into the archive, all of it or nothing; the same input a second time changes nothing.
 
-    Nothing is appended before every table of the dataset was read and checked.
+    Nothing is appended before every table of the dataset was read and checked. What was read and is refused is put on
+    record (`Archive.refusals`), which changes neither values nor the archive's identity.
 
     Args:
         folder: a folder with a `dataset.toml`.
         archive: where to.
-        raw_dir: where the files are kept as they were, under their content hash.
+        raw_dir: where the files are kept as they were (with hashes in place of names that a step de-identifies), under
+            their content hash.
         alter: changes the tables first, for an archive of an audit's own.
 
     Raises:
@@ -161,74 +115,65 @@ def ingest(folder: Path, archive: Archive, *, raw_dir: Path, alter: Alteration |
         UserError: a series that the archive has under another declaration, or a file it has read in another way.
     """
     dataset = load_dataset(folder)
+    found: list[Refusal] = []
+    try:
+        return _ingested(dataset, archive, raw_dir, alter, partial(_refused, found, dataset))
+    except UserError:
+        if alter is None:
+            with suppress(ArchiveBusyError):  # what was refused matters more than its record
+                for one in found:
+                    archive.note_refusal(one)
+        raise
+
+
+@contextmanager
+def _refused(found: list[Refusal], dataset: Dataset, tag: str, table: RawTable, notes: Notes) -> Iterator[None]:
+    """Note what is refused inside the block, to be put on record when nothing of the dataset is open any more."""
+    try:
+        yield
+    except UserError as error:
+        tables = notes.done().tables
+        kept = {name: tables[name] for name in ("assertions", "failures")}
+        found.append(Refusal(dataset.name, tag, sha256_of(table), str(error), kept))
+        raise
+
+
+def _ingested(
+    dataset: Dataset, archive: Archive, raw_dir: Path, alter: Alteration | None, refused: Refused
+) -> IngestReport:
     _refuse_redeclared(dataset, archive)
-    inputs = [_read(dataset, source, alter) for source in dataset.sources]
-    issued = (
-        None
-        if dataset.forecasts is None
-        else read_file(dataset.folder / dataset.forecasts.file, dataset.forecasts.text)
-    )
-    listings = read_listings(dataset, None if alter is None else alter.announcements)
-    if alter is not None and issued is not None:
-        issued = alter.forecasts(dataset, issued)
-    recorded = _recorded(archive)
-    _refuse_reread(inputs, recorded)
-    fresh = [one for one in inputs if one.tag not in recorded]
-    observed = {
-        one.tag: observe(dataset, one.source, one.table, one.listed, one.notes, refusing=alter is None) for one in fresh
-    }
-    rules = tuple(pair for one in fresh for pair in _late_rules(dataset, one.source, observed[one.tag]))
-    forecasts = None if issued is None else read_issued(dataset, issued)
-    raw = [table for one in inputs for table in (one.original, one.listed)]
-    for table in [*raw, issued, *(one.table for one in listings)]:
+    inputs = [read_input(dataset, source, alter) for source in dataset.sources]
+    listings = read_listings(dataset, None if alter is None else alter.announcements, refused)
+    issued = read_forecast_list(dataset, alter, refused)
+    recorded = archive.originals()
+    refuse_reread(inputs, recorded)
+    observed, rules = _observed(dataset, [one for one in inputs if one.tag not in recorded], refused, alter)
+    tables = [table for one in inputs for table in (one.kept, one.listed)] + [one.table for one in listings]
+    for table in (*tables, None if issued is None else issued.table):
         if table is not None:
-            _keep_raw(table, raw_dir)
-    archive.define(*dataset.series)
-    announced = [_announce(archive, dataset, one) for one in listings]  # first, as they may contradict older ones
-    reports = [
-        _append(archive, one, observed[one.tag])
-        if one.tag in observed
-        else SourceReport(one.source.label, already=True)
-        for one in inputs
-    ]
-    if issued is not None and forecasts is not None:
-        reports.append(_reported(issued.label, archive.append_forecasts(forecasts, raw=_raw(issued))))
-    return IngestReport(dataset.name, tuple(one.id for one in dataset.series), (*reports, *announced), rules)
+            keep_raw(table, raw_dir)  # before the archive names them: a file that it names is always there
+    with archive.together():
+        archive.define(*dataset.series)
+        # what was announced goes first, as it may contradict older announcements
+        announced = [_announce(archive, one, refused) for one in listings]
+        reports = [_append(archive, one, observed.get(one.tag), refused) for one in inputs]
+        if issued is not None:
+            reports.append(_issue(archive, issued, refused))
+    return IngestReport(dataset.name, tuple(one.id for one in dataset.series), (*reports, *announced), tuple(rules))
 
 
-def _read(dataset: Dataset, source: Source, alter: Alteration | None = None) -> _Input:
-    table = read_packaged(source.reader) if source.reader else read_file(dataset.folder / source.file, source.text)
-    listed = read_file(dataset.folder / source.publications, source.text) if source.publications else None
-    original, notes = table, Notes()
-    table = named(table, source.treatment.stage("names"), notes)
-    if alter is not None:
-        table = alter.observations(dataset, source, table)
-        listed = None if listed is None else alter.publications(dataset, source, listed)
-    declared = [dataset.declared(bare) for bare in source.series]
-    hashes = [hashlib.sha256(one.content).hexdigest() for one in (table, listed) if one is not None]
-    treatment, keys = source.treatment, _keys(source)
-    steps = [treatment.changing, keys] if treatment.changing else []
-    asked = [treatment.changing, keys, [(one.kind, one) for one in treatment.assertions]] if treatment else []
-    content = digest("ingest", READING, dataset.name, source, declared, dataset.in_file, hashes, *asked)
-    reading = digest(source.layout, source.columns, source.stamp, source.coverage, source.zone, source.text, *steps)
-    label = f"{dataset.name}: {source.label}"
-    return _Input(source, table, listed, label, reading[:8], digest(hashes)[:8], content[:16], original, notes)
-
-
-def _keys(source: Source) -> list[str]:
-    """What tells the keys of keyed hashes from others: another key makes other names."""
-    return [key_print(step.key_env) for step in source.treatment.steps if isinstance(step, Deidentify)]
-
-
-def _raw(*tables: RawTable | None) -> dict[str, str]:
-    """Content hash of the tables a batch is made of, by name."""
-    return {one.label: hashlib.sha256(one.content).hexdigest() for one in tables if one is not None}
-
-
-def _keep_raw(table: RawTable, raw_dir: Path) -> None:
-    path = raw_dir / f"{hashlib.sha256(table.content).hexdigest()}{table.suffix}"
-    if not path.exists():
-        write_file(path, table.content)
+def _observed(
+    dataset: Dataset, inputs: Sequence[Input], refused: Refused, alter: Alteration | None
+) -> tuple[dict[str, Observations], list[tuple[str, RuleCheck]]]:
+    """What new inputs hold, cleaned and asserted, by their names; and how the lag rules fare."""
+    observed: dict[str, Observations] = {}
+    rules: list[tuple[str, RuleCheck]] = []
+    for one in inputs:
+        with refused(one.tag, one.kept, one.notes):
+            found = observe(dataset, one.source, one.table, one.listed, one.notes, refusing=alter is None)
+            rules += _late_rules(dataset, one.source, found)
+        observed[one.tag] = found
+    return observed, rules
 
 
 def _refuse_redeclared(dataset: Dataset, archive: Archive) -> None:
@@ -241,67 +186,51 @@ def _refuse_redeclared(dataset: Dataset, archive: Archive) -> None:
             raise UserError(error.what, value=error.value, rule=error.rule, fix=GO_ON) from None
 
 
-def _refuse_reread(inputs: Sequence[_Input], recorded: set[str]) -> None:
-    """Refuse to read the very same file in another way (columns, stamp, null texts): the old values would stay."""
-    for one in inputs:
-        readings = {other.reading for other in inputs if other.label == one.label}
-        tags = [tag.removeprefix(f"{one.label} [").split("-") for tag in recorded if tag.startswith(f"{one.label} [")]
-        if any(len(tag) == 3 and tag[1] == one.file and tag[0] not in readings for tag in tags):
-            raise UserError(
-                "this file was ingested under another description",
-                value=one.label,
-                rule="its layout, columns, stamp, coverage, zone, text form, cleaning steps and what is set aside may "
-                "not change under the values read",
-                fix=GO_ON,
-            )
-
-
-def _recorded(archive: Archive) -> set[str]:
-    return {str(source) for source in archive.batches()["source"].to_list()}
-
-
 def lacks(archive: Archive, dataset: Dataset) -> bool:
     """Whether an archive lacks something of a dataset as its files are now; an interrupted ingest counts as lacking.
 
     Raises:
         UserError: it has a series under another declaration, or read a file in another way.
-        DataError: a file that cannot be read.
+        DataError: a file of values that cannot be read.
     """
     _refuse_redeclared(dataset, archive)
     defined = archive.series()
     known = {one.id for one in defined}
-    recorded = _recorded(archive)
+    recorded = archive.originals()
     if any(one.id not in known or archive.known_through(one.id) is None for one in dataset.series):
         return True
     if any(tag.startswith(f"{dataset.name}: ") for tag in recorded):  # else its values were appended by other means
-        inputs = [_read(dataset, source) for source in dataset.sources]
-        _refuse_reread(inputs, recorded)
+        inputs = [read_input(dataset, source) for source in dataset.sources]
+        refuse_reread(inputs, recorded)
         if any(one.tag not in recorded for one in inputs):
             return True
     catalogue = Catalogue({one.id: code for code, one in enumerate(defined)}, dict(enumerate(defined)))
-    if any(one.unrecorded(archive, catalogue) for one in read_listings(dataset)):
-        return True
-    if dataset.forecasts is None:
-        return False
-    issued = read_issued(dataset, read_file(dataset.folder / dataset.forecasts.file, dataset.forecasts.text))
-    given = read_forecasts(issued, catalogue, source=None, now=micros(datetime.now(UTC)))
-    return given.sha256 not in archive.batches()["sha256"].to_list()
+    try:
+        lists = (*read_listings(dataset), read_forecast_list(dataset))
+        return any(one is not None and one.unrecorded(archive, catalogue) for one in lists)
+    except UserError:
+        return True  # ingest refuses it, and puts it on record
 
 
-def _append(archive: Archive, one: _Input, found: Observations) -> SourceReport:
+def _append(archive: Archive, one: Input, found: Observations | None, refused: Refused) -> SourceReport:
+    """Append what a source holds; None = the archive has had this very input."""
+    if found is None:
+        return SourceReport(one.source.label, already=True)
     through = None
     if found.publications is not None:
         through = max(found.publications["published_at"].max(), found.rows["published_at"].max())  # type: ignore[type-var]
-    report = archive.append(
-        found.rows,
-        source=one.tag,
-        coverage=one.source.coverage,
-        known_through=through,  # type: ignore[arg-type]
-        publications=_uncaptured(found) if found.publications is None else found.publications,
-        treated=found.treated,
-        raw=_raw(one.original, one.listed),
-    )
-    return _reported(one.source.label, report, found)
+    with refused(one.tag, one.kept, one.notes):
+        report = archive.append(
+            found.rows,
+            source=one.tag,
+            coverage=one.source.coverage,
+            known_through=through,  # type: ignore[arg-type]
+            publications=_uncaptured(found) if found.publications is None else found.publications,
+            treated=None if found.treated is None else replace(found.treated, originals=one.originals),
+            raw=raw_hashes(one.kept, one.listed),
+        )
+    shown = _reported(one.source.label, report, found.treated)
+    return replace(shown, empty=found.empty, undeclared=found.undeclared)
 
 
 def _uncaptured(found: Observations) -> pl.DataFrame | None:
@@ -317,14 +246,23 @@ def _uncaptured(found: Observations) -> pl.DataFrame | None:
     )
 
 
-def _announce(archive: Archive, dataset: Dataset, one: Listing) -> SourceReport:
+def _announce(archive: Archive, one: Listing, refused: Refused) -> SourceReport:
     add = archive.append_events if one.section == "events" else archive.append_members
-    done = add(one.rows, source=f"{dataset.name}: {one.table.label}", raw=_raw(one.table))
-    return _reported(one.table.label, done)
+    with refused(one.tag, one.table, Notes()):
+        done = add(one.rows, source=one.tag, raw=raw_hashes(one.table), treated=one.treated)
+    return _reported(one.table.label, done, one.treated)
 
 
-def _reported(label: str, report: BatchReport, found: Observations | None = None) -> SourceReport:
-    tables = {} if found is None or found.treated is None or report.batch == 0 else found.treated.tables
+def _issue(archive: Archive, one: Issued, refused: Refused) -> SourceReport:
+    with refused(one.tag, one.table, Notes()):
+        # unasserted ones are called by their issuers, as they always were
+        label = one.tag if one.treated is not None else ""
+        done = archive.append_forecasts(one.rows, raw=raw_hashes(one.table), label=label, treated=one.treated)
+    return _reported(one.table.label, done, one.treated)
+
+
+def _reported(label: str, report: BatchReport, treated: Treated | None) -> SourceReport:
+    tables = {} if treated is None or report.batch == 0 else treated.tables
     steps = tables["cleaning"].select("step", "touched").rows() if tables else []
     verdicts = tables["assertions"].select("assertion", "severity", "verdict", "failed").rows() if tables else []
     return SourceReport(
@@ -336,8 +274,7 @@ def _reported(label: str, report: BatchReport, found: Observations | None = None
         kept=report.kept,
         duplicates=report.duplicates,
         set_aside=report.set_aside,
-        empty=0 if found is None else found.empty,
-        undeclared=() if found is None else found.undeclared,
+        restamped=report.restamped,
     )
 
 

@@ -2,15 +2,83 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 
 import polars as pl
 
 from harness.core.errors import UnknownNameError
-from harness.core.time import Frequency
+from harness.core.time import Frequency, micros
+from harness.data.archive import Archive
+from harness.data.asserted import ROW, asked_lines, asked_rows, list_tag
+from harness.data.cleaning.notes import Notes, Treated
+from harness.data.declaration import Catalogue
 from harness.data.declared import Dataset, Forecasts
+from harness.data.external import read_forecasts
+from harness.data.inputs import Alteration
+from harness.data.listings import Refused
 from harness.data.stamps import as_instants, mapped, moments, period_of
-from harness.data.tables import RawTable, numbers
+from harness.data.tables import RawTable, numbers, read_file, sha256_of
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Issued:
+    """The forecasts of a dataset as ingest takes them.
+
+    Attributes:
+        table: the file.
+        rows: what `Archive.append_forecasts` takes.
+        tag: what the archive calls the batch where anything is asserted of it.
+        treated: what was asserted of it; None where nothing is.
+    """
+
+    table: RawTable
+    rows: pl.DataFrame
+    tag: str
+    treated: Treated | None
+
+    def unrecorded(self, archive: Archive, catalogue: Catalogue) -> bool:
+        """Whether an archive has no batch of this very content.
+
+        Args:
+            archive: the archive.
+            catalogue: the series it has.
+        """
+        given = read_forecasts(self.rows, catalogue, source=None, now=micros(datetime.now(UTC)))
+        batches = archive.batches()
+        unasked = self.treated is not None and self.tag not in batches["source"].to_list()
+        return unasked or given.sha256 not in batches["sha256"].to_list()
+
+
+def read_forecast_list(
+    dataset: Dataset, alter: Alteration | None = None, refused: Refused | None = None
+) -> Issued | None:
+    """The forecasts table of a dataset without what its assertions set aside; None where it has none.
+
+    Args:
+        dataset: its declarations.
+        alter: changes the table first (an audit's doing).
+        refused: puts a table that is refused on record; None = nobody does.
+
+    Raises:
+        DataError: rows that cannot be taken, or an assertion refuses.
+        UnknownNameError: a column, issuer or series that is not there.
+    """
+    declared = dataset.forecasts
+    if declared is None:
+        return None
+    table = read_file(dataset.folder / declared.file, declared.text)
+    if alter is not None:
+        table = alter.forecasts(dataset, table)
+    tag, notes = list_tag(f"{dataset.name}: {table.label}", declared.assertions, sha256_of(table)), Notes()
+    with nullcontext() if refused is None else refused(tag, table, notes):
+        left = asked_lines(table, declared.assertions, declared.text, notes, refusing=alter is None)
+        series = {one.id: one for one in dataset.series}
+        read = read_issued(dataset, left)
+        rows = asked_rows("forecasts", read, left, declared.assertions, series, notes, refusing=alter is None)
+    return Issued(table, rows.drop(ROW), tag, notes.done() if declared.assertions else None)
 
 
 def read_issued(dataset: Dataset, table: RawTable) -> pl.DataFrame:
@@ -21,8 +89,8 @@ def read_issued(dataset: Dataset, table: RawTable) -> pl.DataFrame:
         table: the forecasts table.
 
     Returns:
-        source, series_id, issued_at (UTC), period, quantile (null = point), value, and data_cutoff, conditioning and
-        backfilled where declared.
+        row (place in the table), source, series_id, issued_at (UTC), period, quantile (null = point), value, and
+        data_cutoff, conditioning and backfilled where declared.
 
     Raises:
         DataError: rows that cannot be taken; the first is named by its line.
@@ -32,10 +100,10 @@ def read_issued(dataset: Dataset, table: RawTable) -> pl.DataFrame:
     if declared is None:
         return pl.DataFrame()
     columns = dict(declared.columns)
-    rows = pl.int_range(table.frame.height, dtype=pl.Int64, eager=True).alias("row")
+    rows = pl.int_range(table.frame.height, dtype=pl.Int64, eager=True).alias(ROW)
     frame = pl.DataFrame(
         {
-            "row": rows,
+            ROW: rows,
             "source": table.column(columns["source"]).cast(pl.String),
             "name": table.column(columns["series"]).cast(pl.String),
             "value": numbers(table, columns["value"], declared.text.decimal_mark),
@@ -89,12 +157,13 @@ def _of_series(dataset: Dataset, bare: object, part: pl.DataFrame, table: RawTab
     read = partial(period_of, frequency=frequency, stamp=declared.stamp, date_format=declared.text.date_format)
     dated = part.with_columns(
         series_id=pl.lit(series.id),
-        period=mapped(table, columns["period"], read, part["row"]),
+        period=mapped(table, columns["period"], read, part[ROW]),
         issued_at=as_instants(part["issued"], series.zone),
     )
     if "cutoff" in dated.columns:
         dated = dated.with_columns(data_cutoff=as_instants(dated["cutoff"], series.zone))
     kept = (
+        ROW,
         "source",
         "series_id",
         "issued_at",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -12,12 +13,15 @@ from harness.core.errors import DataError, UnknownNameError
 from harness.core.time import micros
 from harness.data.announced import read_events, read_members, unseen_events, unseen_members
 from harness.data.archive import Archive
+from harness.data.asserted import ROW, asked_lines, asked_rows, list_tag
+from harness.data.cleaning.notes import Notes, Treated
 from harness.data.declaration import Catalogue
 from harness.data.declared import Announcements, Dataset
 from harness.data.stamps import as_instants, moments
-from harness.data.tables import RawTable, numbers, read_file
+from harness.data.tables import RawTable, numbers, read_file, sha256_of
 
 Alter = Callable[[Dataset, Announcements, RawTable], RawTable]
+Refused = Callable[[str, RawTable, Notes], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,11 +32,15 @@ class Listing:
         section: `events` or `members`.
         table: the file.
         rows: what the archive takes (`Archive.append_events`, `Archive.append_members`).
+        tag: what the archive calls its batch.
+        treated: what was asserted of it; None where nothing is.
     """
 
     section: str
     table: RawTable
     rows: pl.DataFrame
+    tag: str
+    treated: Treated | None = None
 
     def unrecorded(self, archive: Archive, catalogue: Catalogue) -> bool:
         """Whether an archive has no batch of this very content.
@@ -43,15 +51,18 @@ class Listing:
         """
         read = read_events if self.section == "events" else read_members
         given = read(self.rows, catalogue, now=micros(datetime.now(UTC)))
-        return given.sha256 not in archive.batches()["sha256"].to_list()
+        batches = archive.batches()
+        unasked = self.treated is not None and self.tag not in batches["source"].to_list()
+        return unasked or given.sha256 not in batches["sha256"].to_list()
 
 
-def read_listings(dataset: Dataset, alter: Alter | None = None) -> list[Listing]:
+def read_listings(dataset: Dataset, alter: Alter | None = None, refused: Refused | None = None) -> list[Listing]:
     """Every table of events and members of a dataset, events first.
 
     Args:
         dataset: its declarations.
         alter: changes each table first (an audit's doing); a table that it leaves without rows is left out.
+        refused: puts a table that is refused on record; None = nobody does.
 
     Raises:
         DataError: rows that cannot be taken; the first is named by its line.
@@ -65,9 +76,22 @@ def read_listings(dataset: Dataset, alter: Alter | None = None) -> list[Listing]
             table = alter(dataset, one, table)
             if not table.frame.height:
                 continue
-        found.append(Listing(section, table, _rows(dataset, one, table)))
-        _check(dataset, found[-1])
+        tag, notes = list_tag(f"{dataset.name}: {table.label}", one.assertions, sha256_of(table)), Notes()
+        with nullcontext() if refused is None else refused(tag, table, notes):
+            found.append(_asked(section, dataset, one, table, tag, notes, refusing=alter is None))
+            _check(dataset, found[-1])
     return found
+
+
+def _asked(
+    section: str, dataset: Dataset, one: Announcements, table: RawTable, tag: str, notes: Notes, *, refusing: bool
+) -> Listing:
+    """A table without what its assertions set aside, and what they say of it."""
+    left = asked_lines(table, one.assertions, one.text, notes, refusing=refusing)
+    rows = _rows(dataset, one, left).with_row_index(ROW)
+    series = {declared.id: declared for declared in dataset.series}
+    kept = asked_rows(section, rows, left, one.assertions, series, notes, refusing=refusing).drop(ROW)
+    return Listing(section, table, kept, tag, notes.done() if one.assertions else None)
 
 
 def _check(dataset: Dataset, listing: Listing) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 import importlib
 import io
 import zlib
@@ -39,6 +40,7 @@ class RawTable:
         suffix: file ending of `content`.
         lines: number of each row as a person counts it (null: not of the file), once lines were taken out or added;
             None = rows follow each other from `offset` on.
+        hashed: (column, print of the key) of columns that hold keyed hashes in place of names already.
     """
 
     label: str
@@ -47,6 +49,7 @@ class RawTable:
     content: bytes
     suffix: str
     lines: pl.Series | None = None
+    hashed: tuple[tuple[str, str], ...] = ()
 
     def line_numbers(self) -> pl.Series:
         """[row] number of each row as a person counts it; null for rows that are not of the file."""
@@ -83,6 +86,11 @@ class RawTable:
         return self.frame[name]
 
 
+def sha256_of(table: RawTable) -> str:
+    """Hash of the bytes a table is read from, or kept as."""
+    return hashlib.sha256(table.content).hexdigest()
+
+
 def read_file(path: Path, text: TextForm | None = None) -> RawTable:
     """Read a CSV (also gzipped) or Parquet file.
 
@@ -95,19 +103,26 @@ def read_file(path: Path, text: TextForm | None = None) -> RawTable:
         raise DataError(
             "data file cannot be read", value=path.name, rule=str(error.strerror), fix="correct `file`"
         ) from error
+    return read_content(path.name, content, text)
+
+
+def read_content(name: str, content: bytes, text: TextForm | None = None) -> RawTable:
+    """The table in the bytes of a file; `name` is the file's, and its ending tells what they are.
+
+    Raises:
+        DataError: empty, damaged, or written in another encoding than declared.
+    """
     if not content:
-        raise DataError("data file is empty", value=path.name)
-    if path.suffix in (".parquet", ".pq"):
-        table = RawTable(path.name, _parquet(path.name, content), 1, content, ".parquet")
-    elif path.name.endswith((".csv", ".csv.gz", ".tsv", ".txt")):
-        suffix = ".csv.gz" if path.suffix == ".gz" else ".csv"
-        table = RawTable(path.name, _csv(path.name, content, text or TextForm()), 2, content, suffix)
+        raise DataError("data file is empty", value=name)
+    if name.endswith((".parquet", ".pq")):
+        table = RawTable(name, _parquet(name, content), 1, content, ".parquet")
+    elif name.endswith((".csv", ".csv.gz", ".tsv", ".txt")):
+        suffix = ".csv.gz" if name.endswith(".gz") else ".csv"
+        table = RawTable(name, _csv(name, content, text or TextForm()), 2, content, suffix)
     else:
-        raise DataError(
-            "unknown kind of data file", value=path.name, rule="CSV (.csv, .csv.gz, .tsv, .txt) or .parquet"
-        )
+        raise DataError("unknown kind of data file", value=name, rule="CSV (.csv, .csv.gz, .tsv, .txt) or .parquet")
     if not table.frame.height:
-        raise DataError("data file has no rows", value=path.name)
+        raise DataError("data file has no rows", value=name)
     return table
 
 

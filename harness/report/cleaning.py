@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import polars as pl
 
 from harness.core.errors import UserError
@@ -12,24 +14,41 @@ SHOWN = 20
 """Rows of each table shown unless all are asked for."""
 
 
+RESTAMPED = (
+    "value(s) were already there under another publication stamp, which their file no longer has: the archive is "
+    "append-only, so the old rows stay beside the new. To have the corrected stamps alone, ingest the file into "
+    "another home folder (--home DIR, or HARNESS_HOME=DIR), or rename the dataset (its folder and `name`)"
+)
+
+
 def status_text(archive: Archive, dataset: str) -> str:
-    """Batches of a dataset, with its cleaning steps and assertions.
+    """Batches of a dataset, with its cleaning steps and assertions, and ingests of it that were refused.
 
     Args:
         archive: where it was ingested.
         dataset: its name.
 
     Raises:
-        UserError: nothing of it was ingested.
+        UserError: nothing of it was ingested, nor refused.
     """
-    batches = _batches(archive, dataset)
+    batches, refused = _batches(archive, dataset)
+    parts = [*(_taken_in(archive, batches) if batches.height else [f"nothing of {dataset} was ingested"])]
+    for batch, source, told in batches.select("batch", "source", "cleaning").rows():
+        count = json.loads(told).get("restamped", 0)
+        if count:
+            parts.append(f"batch {batch}, {_label(source)}: {count:,} {RESTAMPED}")
+    if refused.height:
+        parts.append(_refused_text(archive, refused))
+    return "\n\n".join(parts)
+
+
+def _taken_in(archive: Archive, batches: pl.DataFrame) -> list[str]:
     rows = [
-        [*map(str, row[:2]), *(f"{count:,}" for count in row[2:6]), row[6].isoformat()[:16] if row[6] else "-"]
+        [str(row[0]), _label(row[1]), *(f"{count:,}" for count in row[2:6]), row[6].isoformat()[:16] if row[6] else "-"]
         for row in batches.select(
-            "batch", pl.col("source").str.split(" [").list.first(), "rows_in", "kept", "duplicates", "set_aside",
-            "known_through",
+            "batch", "source", "rows_in", "kept", "duplicates", "set_aside", "known_through"
         ).rows()
-    ]  # fmt: skip
+    ]
     parts = [table(["batch", "source", "rows in", "new", "duplicates", "set aside", "known through"], rows)]
     steps = _mine(archive.cleaning(), batches).select("batch", "step", "kind", "rows_in", "rows_out", "touched").rows()
     asked = _mine(archive.assertions(), batches)
@@ -39,11 +58,27 @@ def status_text(archive: Archive, dataset: str) -> str:
         ("assertions", ["batch", "assertion", "kind", "severity", "verdict", "rows", "failed", "unknown"], verdicts),
     ):
         parts.append(table(names, [list(map(_shown, row)) for row in found]) if found else f"no {said} declared")
+    return parts
+
+
+def _refused_text(archive: Archive, refused: pl.DataFrame) -> str:
+    """Ingests that were refused: when, which file, why, and what was asserted of it."""
+    rows = [
+        [str(number), f"{at:%Y-%m-%dT%H:%M:%SZ}", _label(source), sha256[:16]]
+        for number, at, source, sha256 in refused.select("refusal", "refused", "source", "sha256").rows()
+    ]
+    parts = ["refused, and not taken in:\n" + table(["refusal", "when", "source", "file hash"], rows)]
+    verdicts = archive.refused_assertions().filter(pl.col("refusal").is_in(refused["refusal"].implode()))
+    names = ["refusal", "assertion", "kind", "severity", "verdict", "rows", "failed", "unknown"]
+    if verdicts.height:
+        parts.append(table(names, [list(map(_shown, row)) for row in verdicts.select(names).rows()]))
+    reasons = refused.unique("refusal", maintain_order=True).select("refusal", "reason").rows()
+    parts += [f"refusal {number}: {reason}" for number, reason in reasons]
     return "\n\n".join(parts)
 
 
 def failures_text(archive: Archive, dataset: str, *, everything: bool = False) -> str:
-    """Rows that failed an assertion, rows that a cleaning step touched, and rows the archive did not take.
+    """Rows that failed an assertion, rows that a cleaning step touched, rows not taken, and rows of refused ingests.
 
     Args:
         archive: where it was ingested.
@@ -51,30 +86,46 @@ def failures_text(archive: Archive, dataset: str, *, everything: bool = False) -
         everything: show all rows.
 
     Raises:
-        UserError: nothing of it was ingested.
+        UserError: nothing of it was ingested, nor refused.
     """
-    batches = _batches(archive, dataset)
-    where = ("batch", "line", "series", "period", "published", "before", "after", "reason")
+    batches, refused = _batches(archive, dataset)
+    where = ("line", "series", "period", "published", "before", "after", "reason")
+    asked = ("assertion", "severity")
+    never = archive.refused_failures().filter(pl.col("refusal").is_in(refused["refusal"].implode()))
     parts = []
-    for said, frame, columns in (
-        ("failed an assertion", archive.failures(), ("assertion", "severity", *where)),
-        ("touched by a cleaning step", archive.touched(), ("step", *where)),
-        ("not taken", archive.set_aside(), ("batch", "series_id", "period", "published", "value", "reason")),
+    for said, mine, columns in (
+        ("failed an assertion", _mine(archive.failures(), batches), (*asked, "batch", *where)),
+        ("touched by a cleaning step", _mine(archive.touched(), batches), ("step", "batch", *where)),
+        (
+            "not taken",
+            _mine(archive.set_aside(), batches),
+            ("batch", "series_id", "period", "published", "value", "reason"),
+        ),
+        ("failed an assertion in an ingest that was refused", never, (*asked, "refusal", *where)),
     ):
-        mine = _mine(frame, batches)
         if mine.height:
             shown = mine if everything else mine.head(SHOWN)
             rows = [list(map(_shown, row)) for row in shown.select(columns).rows()]
             more = f"; the first {SHOWN} of them, --all shows the rest" if shown.height < mine.height else ""
             parts.append(f"{mine.height} row(s) {said}{more}\n{table(list(columns), rows)}")
+    rowless = refused.filter(~pl.col("refusal").is_in(never["refusal"].implode())).unique(
+        "refusal", maintain_order=True
+    )
+    parts += [f"refusal {number}: {reason}" for number, reason in rowless.select("refusal", "reason").rows()]
     return "\n\n".join(parts) or f"{dataset}: no row failed, was touched or was set aside"
 
 
-def _batches(archive: Archive, dataset: str) -> pl.DataFrame:
+def _label(source: str) -> str:
+    return source.split(" [", maxsplit=1)[0]
+
+
+def _batches(archive: Archive, dataset: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Batches and refusals of a dataset."""
     found = archive.batches().filter(pl.col("source").str.starts_with(f"{dataset}: "))
-    if not found.height:
+    refused = archive.refusals().filter(pl.col("dataset") == dataset)
+    if not found.height and not refused.height:
         raise UserError("nothing of this dataset was ingested", value=dataset, fix=f"harness ingest {dataset}")
-    return found
+    return found, refused
 
 
 def _mine(frame: pl.DataFrame, batches: pl.DataFrame) -> pl.DataFrame:

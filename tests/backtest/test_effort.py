@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +17,9 @@ from harness.data.changes import ChangeFile
 from harness.record.home import Home
 from harness.report.run import Run
 from tests.backtest.made_runs import AR, END, RIDGE, TREES, exported, releases, run
+from tests.backtest.test_resume import assert_same
 from tests.backtest.test_tuning import SEARCH, TUNED, few
+from tests.data.stops import watched
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +87,25 @@ def test_a_search_by_another_name_still_counts_as_one(place: Path, changes: Path
     run(few((replace(TUNED, name="renamed"),), place), changes, tmp_path)
     assert effort(ran, tmp_path) == (30, 1)
     assert Search() != SEARCH
+
+
+@pytest.mark.slow
+def test_a_run_killed_while_its_effort_is_counted_counts_it_once(place: Path, changes: Path, tmp_path: Path) -> None:
+    asked = few((AR, TUNED), place)
+    live = tmp_path / "live"
+    run(few((RIDGE,), place), changes, live)  # a registry that is there, and one look in it
+    left: dict[str, Path] = {}
+
+    def copied(number: int, at: str) -> None:
+        if "registry." in at:
+            left[f"{number} {at}"] = tmp_path / str(number)
+            shutil.copytree(live, tmp_path / str(number))
+
+    with watched(copied):
+        whole = run(asked, changes, live)
+    assert len(left) >= 10
+    assert effort(whole, live) == (30, 3)
+    for home in left.values():
+        again = run(asked, changes, home)
+        assert effort(again, home) == (30, 3)
+    assert_same(again, whole)

@@ -52,3 +52,27 @@ def test_a_dataset_that_was_not_ingested_is_refused_with_the_way_to_do_it(
 ) -> None:
     assert main(["data", "status", "us_markets"]) == 2
     assert "harness ingest us_markets" in capsys.readouterr().err
+
+
+def test_a_refused_ingest_is_found_again(ingested: str, capsys: pytest.CaptureFixture[str]) -> None:
+    file = Path("datasets") / "mine" / "dataset.toml"
+    file.write_text(DECLARED.replace('"warn"', '"refuse"'))
+    values = file.with_name("values.csv")
+    values.write_text(values.read_text() + "a,2019-12-31,2020-01-20T09:30:00,1.0,ok\n")
+    assert main(["ingest", "mine"]) == 2
+    assert "harness data failures" in capsys.readouterr().err
+    assert main(["data", "status", "mine"]) == 0
+    assert "refused, and not taken in" in capsys.readouterr().out
+    assert main(["data", "failures", "mine"]) == 0
+    assert "3 row(s) failed an assertion in an ingest that was refused" in capsys.readouterr().out
+
+
+def test_corrected_stamps_are_told_by_ingest_and_by_status(ingested: str, capsys: pytest.CaptureFixture[str]) -> None:
+    values = Path("datasets") / "mine" / "values.csv"
+    values.write_text(values.read_text().replace("2013-06-20T09:30:00", "2013-06-21T09:30:00"))
+    assert main(["ingest", "mine"]) == 0
+    told = capsys.readouterr().out
+    assert "6 value(s) were already there under another publication stamp" in told
+    assert "--home DIR" in told
+    assert main(["data", "status", "mine"]) == 0
+    assert "6 value(s) were already there under another publication stamp" in capsys.readouterr().out

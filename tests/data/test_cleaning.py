@@ -271,7 +271,7 @@ def test_an_ingest_that_stops_in_the_middle_leaves_neither_values_nor_record(
     def stops(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("harness.data.archive.record_treatment", stops)
+    monkeypatch.setattr("harness.data.archive.books.record_treatment", stops)
     with pytest.raises(KeyboardInterrupt):
         taken_in(tmp_path, CLEANED, dirty("outlier"))
     archive = Archive.open(tmp_path / "archive.duckdb")

@@ -1,6 +1,7 @@
 """[models.NAME.search]: ranges, conditions and pseudo-parameters are read; every mistake is told, all at once."""
 
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -145,9 +146,12 @@ def test_a_search_must_fit_its_cadence_its_sampler_and_its_model(refused: Refuse
     assert "space: missing" in refused(OWN + GBM + "[models.gbm.search]\ntrials = 4\n")[0]
 
 
-def test_cmaes_without_its_package_says_what_to_install(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+def test_cmaes_without_its_package_says_what_to_install(
+    load: Load, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = OWN + GBM + '[models.gbm.search]\nsampler = "cmaes"\n' + SPACE + "learning_rate = { float = [0.1, 0.2] }"
+    load(text)
+    monkeypatch.setitem(sys.modules, "cmaes", None)
     assert 'pip install "harness-backtest[cmaes]"' in "\n".join(refused(text))
 
 

@@ -18,7 +18,7 @@ from harness.core.series import LagRule, Series
 from harness.core.time import end_of_day, instant, micros, period_containing, period_end
 from harness.data.archive import Archive, unsealing
 from harness.data.archive.received import BATCH, EVENTS, FORECASTS, MEMBERS, VALUES, Received
-from harness.data.archive.sealing import split
+from harness.data.archive.sealing import CAPPED, CLEAR, SEALED, split
 from harness.data.archive.store import MemoryStore, query
 from harness.data.archive.unsealing import opened
 from harness.data.changes import ChangeFile
@@ -292,6 +292,15 @@ def test_opened_is_never_sealed(before: list[Given], after: list[Given], cut: in
 @given(st.lists(a_batch(), max_size=4), st.lists(a_batch(later=True), max_size=4), st.sampled_from(CUTS))
 def test_opened_is_never_sealed_at_length(before: list[Given], after: list[Given], cut: int) -> None:
     check(before, after, cut)
+
+
+def test_every_table_of_an_archive_is_sealed_capped_or_left_on_purpose() -> None:
+    """A table that is added later has to be thought of, or it would be copied with what is sealed."""
+    classes = (set(SEALED), set(CAPPED), set(CLEAR))
+    with MemoryStore().reading() as connection:
+        there = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+    assert there == set.union(*classes)
+    assert sum(map(len, classes)) == len(there)
 
 
 def test_the_comparison_notices_a_late_batch_that_is_only_added(monkeypatch: pytest.MonkeyPatch) -> None:

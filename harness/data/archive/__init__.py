@@ -23,24 +23,26 @@ from harness.data.archive.books import (
     BatchReport,
     advance_known,
     catalogue_of,
-    is_noted,
     is_recorded,
     known_by,
     next_batch,
     record,
-    record_treatment,
     refuse_beyond,
     refuse_other,
+    unseen_record,
+    with_asserted,
 )
 from harness.data.archive.exporting import export_changes
+from harness.data.archive.refusals import Refusal, note_refusal, refusals
 from harness.data.archive.refused import refuse_sealed_instant
+from harness.data.archive.restamped import restamped
 from harness.data.archive.store import Store, insert, later_table, query
 from harness.data.batch import Coverage, read_batch
 from harness.data.cleaning.notes import RECORDS, Treated
 from harness.data.declaration import Catalogue, series_to_text
 from harness.data.external import FORECAST, FORECAST_KEY, read_forecasts
+from harness.record import ledger
 from harness.record.home import Home
-from harness.record.ledger import refusals
 
 __all__ = ["Archive", "BatchReport"]
 
@@ -82,6 +84,10 @@ class Archive:
     def path(self) -> Path:
         """The database file."""
         return self._store.path
+
+    def together(self) -> AbstractContextManager[object]:
+        """One transaction for all calls inside the block: everything they write is kept, or nothing."""
+        return self._writing()
 
     def define(self, *series: Series) -> None:
         """Declare series; declaring one again is refused unless equal.
@@ -142,13 +148,13 @@ class Archive:
         with self._writing() as connection:
             known = known_by(batch.newest, known_through, catalogue, codes, now)
             number = next_batch(connection)
+            again = restamped(connection, batch.statements, source, catalogue)
             entered = enter(connection, batch, catalogue, number)
             advanced = advance_known(connection, known)
             unseen_aside = batch.set_aside.height and not is_recorded(connection, batch.sha256)
-            unseen_record = treated is not None and not is_noted(connection, source)
-            if not (entered.anything or advanced or unseen_aside or unseen_record):
+            if not (entered.anything or advanced or unseen_aside or unseen_record(connection, treated, source)):
                 number = 0
-            aside = batch.set_aside if treated is None else pl.concat([batch.set_aside, treated.aside])
+            aside = with_asserted(batch.set_aside, treated)
             report = BatchReport(
                 number,
                 source,
@@ -159,16 +165,21 @@ class Archive:
                 aside.height,
                 instant(min(known.values())) if known else None,
                 batch.sha256,
+                again,
             )
             if number:
-                record(connection, report, kind="values", coverage=coverage, aside=aside, now=now)
+                record(connection, report, kind="values", coverage=coverage, aside=aside, now=now, treated=treated)
                 provenance.note_raw(connection, number, raw or {})
-                if treated is not None:
-                    record_treatment(connection, treated, number)
         return report
 
     def append_forecasts(
-        self, frame: Any, *, source: str | None = None, raw: Mapping[str, str] | None = None
+        self,
+        frame: Any,
+        *,
+        source: str | None = None,
+        raw: Mapping[str, str] | None = None,
+        label: str = "",
+        treated: Treated | None = None,
     ) -> BatchReport:
         """Add external forecasts, each known only from the instant it was issued.
 
@@ -177,6 +188,8 @@ class Archive:
                 (a level); optionally data_cutoff, conditioning, backfilled.
             source: who issued all of them.
             raw: content hash of the files they were read from, by name; noted for lineage.
+            label: what the batch is called; "" = by its sources.
+            treated: what was asserted of them, kept with the batch.
 
         Raises:
             DataError: a rule of the frame is broken, or a forecast contradicts one the archive has.
@@ -189,26 +202,29 @@ class Archive:
         with self._writing() as connection:
             old = query(connection, "SELECT * FROM forecasts_in").select(FORECAST.names())
             new = given.unseen(old, catalogue)
-            number = next_batch(connection) if new.height else 0
-            names = ", ".join(given.rows["source"].unique().sort().to_list())
+            names = label or ", ".join(given.rows["source"].unique().sort().to_list())
+            number = next_batch(connection) if new.height or unseen_record(connection, treated, names) else 0
+            aside = with_asserted(given.set_aside, treated)
             report = BatchReport(
                 number,
                 names,
-                given.rows_in,
+                given.rows_in + aside.height - given.set_aside.height,
                 new.height,
                 0,
                 given.rows_in - given.set_aside.height - new.height,
-                given.set_aside.height,
+                aside.height,
                 None,
                 given.sha256,
             )
             if number:
                 insert(connection, "forecasts_in", new.with_columns(batch=pl.lit(number, pl.Int32)).sort(FORECAST_KEY))
-                record(connection, report, kind="forecasts", coverage="", aside=given.set_aside, now=now)
+                record(connection, report, kind="forecasts", coverage="", aside=aside, now=now, treated=treated)
                 provenance.note_raw(connection, number, raw or {})
         return report
 
-    def append_events(self, frame: Any, *, source: str, raw: Mapping[str, str] | None = None) -> BatchReport:
+    def append_events(
+        self, frame: Any, *, source: str, raw: Mapping[str, str] | None = None, treated: Treated | None = None
+    ) -> BatchReport:
         """Add price events; each is known from its announcement and moves prices from its ex-date on.
 
         Args:
@@ -216,6 +232,7 @@ class Archive:
                 shares per old share; cash per old share; final value per share, null = unknown), announced_at.
             source: where they come from.
             raw: content hash of the files they were read from, by name; noted for lineage.
+            treated: what was asserted of them, kept with the batch.
 
         Raises:
             DataError: a rule of the frame is broken, or an event contradicts one the archive has.
@@ -223,12 +240,14 @@ class Archive:
         """
         given = read_events(frame, self._catalogue(), now=self._now())
         with self._writing() as connection:
-            report = add_announced(connection, "events", EVENT, unseen_events, given, source)
+            report = add_announced(connection, "events", EVENT, unseen_events, given, source, treated)
             if report.batch:
                 provenance.note_raw(connection, report.batch, raw or {})
         return report
 
-    def append_members(self, frame: Any, *, source: str, raw: Mapping[str, str] | None = None) -> BatchReport:
+    def append_members(
+        self, frame: Any, *, source: str, raw: Mapping[str, str] | None = None, treated: Treated | None = None
+    ) -> BatchReport:
         """Add memberships of universes; each is known from its announcement.
 
         Args:
@@ -236,6 +255,7 @@ class Archive:
                 announcement of the same universe, series and first day replaces the last day.
             source: where they come from.
             raw: content hash of the files they were read from, by name; noted for lineage.
+            treated: what was asserted of them, kept with the batch.
 
         Raises:
             DataError: a rule of the frame is broken, or a row contradicts one the archive has.
@@ -243,7 +263,7 @@ class Archive:
         """
         given = read_members(frame, self._catalogue(), now=self._now())
         with self._writing() as connection:
-            report = add_announced(connection, "members", MEMBER, unseen_members, given, source)
+            report = add_announced(connection, "members", MEMBER, unseen_members, given, source, treated)
             if report.batch:
                 provenance.note_raw(connection, report.batch, raw or {})
         return report
@@ -300,7 +320,7 @@ class Archive:
             asked = None if series is None else sorted({catalogue.resolve(name) for name in _listed(series)})
             codes = sorted(known) if asked is None else [catalogue.codes[name] for name in asked]
             home = Home(self.path.parent)
-            with refusals(home, "as_of"):
+            with ledger.refusals(home, "as_of"):
                 refuse_sealed_instant(home, (catalogue.series[code].id for code in codes), origin)
             refuse_beyond(codes, known, catalogue, at)
             return questions.as_of(connection, catalogue, codes, origin, whole=asked is not None)
@@ -324,6 +344,11 @@ class Archive:
             found = query(connection, "SELECT * FROM batches ORDER BY batch")
         stamps = [pl.col(name).cast(pl.Datetime("us", "UTC")) for name in ("known_through", "ingested")]
         return found.with_columns(stamps)
+
+    def originals(self) -> dict[str, set[str]]:
+        """Batches by what they are called, each with the hashes its files had before their names were hashed."""
+        with self._store.reading() as connection:
+            return provenance.originals(connection)
 
     def set_aside(self) -> pl.DataFrame:
         """Rows that were not taken, with the reason: batch, series_id, period, published, value, reason."""
@@ -365,6 +390,29 @@ class Archive:
             reason, decided (when this could first have been known).
         """
         return self._record("failures", "ALL")
+
+    def note_refusal(self, refused: Refusal) -> None:
+        """Write down an ingest that was refused; neither values nor the archive's identity change."""
+        with self._writing() as connection:
+            note_refusal(connection, refused, now=micros(datetime.now(UTC)))
+
+    def refusals(self) -> pl.DataFrame:
+        """Ingests that were refused.
+
+        Returns:
+            refusal (its number; the same refusal again has the same), dataset, source, sha256 of the file, reason,
+            refused (when).
+        """
+        with self._store.reading() as connection:
+            return refusals(connection)
+
+    def refused_assertions(self) -> pl.DataFrame:
+        """What assertions said of inputs that were refused: refusal, and the columns of `assertions`."""
+        return self._record("assertions", "refusal, place", number="refusal")
+
+    def refused_failures(self) -> pl.DataFrame:
+        """Rows that failed an assertion in inputs that were refused: refusal, and the columns of `failures`."""
+        return self._record("failures", "ALL", number="refusal")
 
     def state(self) -> str:
         """Identity of the archive's content: the declarations and the recorded batches in order."""
@@ -412,10 +460,11 @@ class Archive:
         with self._store.reading() as connection:
             return export_changes(connection, catalogue_of(connection), Path(changes_dir))
 
-    def _record(self, name: str, order: str) -> pl.DataFrame:
-        schema = pl.Schema({"batch": pl.Int32(), **RECORDS[name]})
+    def _record(self, name: str, order: str, *, number: str = "batch") -> pl.DataFrame:
+        schema = pl.Schema({number: pl.Int32(), **RECORDS[name]})
+        table = name if number == "batch" else f"refused_{name}"
         with self._store.reading() as connection:
-            return later_table(connection, name, schema, order=order)
+            return later_table(connection, table, schema, order=order)
 
     def _now(self) -> int:
         return micros(datetime.now(UTC)) if self._at is None else self._at

@@ -11,9 +11,17 @@ import polars as pl
 
 from harness.core.time import EPOCH, NEVER, end_of_day, micros, period_containing, period_end
 from harness.data.announced import DELISTING, EVENT, EVENT_KINDS, MEMBER, Announced
-from harness.data.archive.books import BatchReport, catalogue_of, next_batch, record
+from harness.data.archive.books import (
+    BatchReport,
+    catalogue_of,
+    next_batch,
+    record,
+    unseen_record,
+    with_asserted,
+)
 from harness.data.archive.store import insert, later_table
 from harness.data.calendars import sessions_between
+from harness.data.cleaning.notes import Treated
 from harness.data.declaration import Catalogue
 from harness.data.derive import OBSERVED
 
@@ -29,6 +37,7 @@ def add_announced(
     unseen: Unseen,
     given: Announced,
     source: str,
+    treated: Treated | None = None,
 ) -> BatchReport:
     """Add announcements to their table as one batch; the caller holds the transaction.
 
@@ -39,20 +48,21 @@ def add_announced(
         unseen: picks the new rows, and refuses contradictions.
         given: the announcements as read.
         source: where they come from.
+        treated: what was asserted of them, kept with the batch.
 
     Raises:
         DataError: one contradicts another.
     """
     new = unseen(given.rows, later_table(connection, table, schema), catalogue_of(connection))
-    number = next_batch(connection) if new.height else 0
+    number = next_batch(connection) if new.height or unseen_record(connection, treated, source) else 0
     duplicates = given.rows_in - given.set_aside.height - new.height
-    report = BatchReport(
-        number, source, given.rows_in, new.height, 0, duplicates, given.set_aside.height, None, given.sha256
-    )
+    aside = with_asserted(given.set_aside, treated)
+    rows_in = given.rows_in + aside.height - given.set_aside.height
+    report = BatchReport(number, source, rows_in, new.height, 0, duplicates, aside.height, None, given.sha256)
     if number:
         insert(connection, table, new.with_columns(batch=pl.lit(number, pl.Int32)).sort(schema.names()))
         now = micros(datetime.now(UTC))
-        record(connection, report, kind=table, coverage="", aside=given.set_aside, now=now)
+        record(connection, report, kind=table, coverage="", aside=aside, now=now, treated=treated)
     return report
 
 

@@ -14,6 +14,7 @@ from harness.core.errors import BeyondKnownError, DataError, UserError
 from harness.core.series import Series
 from harness.core.time import end_of_day, instant, micros
 from harness.data.archive import questions
+from harness.data.archive.provenance import note_raw
 from harness.data.archive.store import insert, offered
 from harness.data.batch import SET_ASIDE
 from harness.data.cleaning.notes import RECORDS, Treated
@@ -34,6 +35,7 @@ class BatchReport:
         set_aside: rows not taken; `Archive.set_aside()` has them with the reason.
         known_through: instant up to which its series are known by it.
         sha256: content hash of what was given.
+        restamped: rows whose value was there under a stamp that the file no longer has (`archive.restamped`).
     """
 
     batch: int
@@ -45,6 +47,7 @@ class BatchReport:
     set_aside: int
     known_through: datetime | None
     sha256: str
+    restamped: int = 0
 
 
 def catalogue_of(connection: duckdb.DuckDBPyConnection) -> Catalogue:
@@ -134,6 +137,17 @@ def record_treatment(connection: duckdb.DuckDBPyConnection, treated: Treated, ba
     """Write a batch's cleaning record."""
     for name in RECORDS:
         insert(connection, name, treated.tables[name].with_columns(batch=pl.lit(batch, pl.Int32)))
+    note_raw(connection, batch, treated.originals, table="originals")
+
+
+def unseen_record(connection: duckdb.DuckDBPyConnection, treated: Treated | None, source: str) -> bool:
+    """Whether a batch has a cleaning record that the archive has not."""
+    return treated is not None and not is_noted(connection, source)
+
+
+def with_asserted(aside: pl.DataFrame, treated: Treated | None) -> pl.DataFrame:
+    """Rows set aside by the reader of a batch, and those set aside before by its cleaning."""
+    return aside if treated is None else pl.concat([aside, treated.aside])
 
 
 def is_noted(connection: duckdb.DuckDBPyConnection, source: str) -> bool:
@@ -159,8 +173,9 @@ def record(
     coverage: str,
     aside: pl.DataFrame,
     now: int,
+    treated: Treated | None = None,
 ) -> None:
-    """Write a batch's row, and the rows it set aside."""
+    """Write a batch's row, the rows it set aside, and its cleaning record."""
     reasons = {str(reason): int(count) for reason, count in aside.group_by("reason").len().sort("reason").rows()}
     row = {
         "batch": report.batch,
@@ -173,9 +188,14 @@ def record(
         "duplicates": report.duplicates,
         "set_aside": report.set_aside,
         "known_through": None if report.known_through is None else micros(report.known_through),
-        "cleaning": json.dumps({"duplicates": report.duplicates, "set_aside": reasons}),
+        "cleaning": json.dumps(
+            {"duplicates": report.duplicates, "set_aside": reasons}
+            | ({"restamped": report.restamped} if report.restamped else {})
+        ),
         "ingested": now,
     }
     insert(connection, "batches", pl.DataFrame([row]))
     rows = aside.select(SET_ASIDE.names()).with_columns(batch=pl.lit(report.batch, pl.Int32))
     insert(connection, "set_aside", rows)
+    if treated is not None:
+        record_treatment(connection, treated, report.batch)

@@ -24,16 +24,29 @@ OF_BATCHES = ("cleaning", "touched", "assertions", "failures")
 """Tables of an ingest that records its cleaning steps."""
 
 
-def note_raw(connection: duckdb.DuckDBPyConnection, batch: int, files: Mapping[str, str]) -> None:
+def note_raw(
+    connection: duckdb.DuckDBPyConnection, batch: int, files: Mapping[str, str], *, table: str = "raw_files"
+) -> None:
     """Record the files a batch was read from; the caller holds the transaction.
 
     Args:
         connection: an archive open for writing.
         batch: number of the batch.
         files: content hash by name, as kept in `raw/`.
+        table: `originals` for files of which `raw/` keeps a de-identified copy only.
     """
     rows = [{"batch": batch, "name": name, "sha256": sha256} for name, sha256 in files.items()]
-    insert(connection, "raw_files", pl.DataFrame(rows, schema=RAW_FILES))
+    insert(connection, table, pl.DataFrame(rows, schema=RAW_FILES))
+
+
+def originals(connection: duckdb.DuckDBPyConnection) -> dict[str, set[str]]:
+    """What batches are called -> hashes of the files of which `raw/` keeps de-identified copies only."""
+    kept = later_table(connection, "originals", RAW_FILES).select("batch", "sha256")
+    named = query(connection, "SELECT batch, source FROM batches").join(kept, on="batch", how="left")
+    found: dict[str, set[str]] = {}
+    for source, sha256 in named.select("source", "sha256").rows():
+        found.setdefault(source, set()).update([sha256] if sha256 else [])
+    return found
 
 
 def batch_facts(connection: duckdb.DuckDBPyConnection, names: Mapping[int, str]) -> list[dict[str, object]]:
@@ -48,10 +61,12 @@ def batch_facts(connection: duckdb.DuckDBPyConnection, names: Mapping[int, str])
     touched: dict[int, list[str]] = {}
     for batch, code in query(connection, f"{' UNION '.join(parts)} ORDER BY ALL").rows():
         touched.setdefault(int(batch), []).append(names[code])
-    raw = later_table(connection, "raw_files", RAW_FILES)
+    raw, originals = (later_table(connection, name, RAW_FILES) for name in ("raw_files", "originals"))
     facts = []
     for row in query(connection, "SELECT * FROM batches ORDER BY batch").iter_rows(named=True):
         files = raw.filter(pl.col("batch") == row["batch"]).select("name", "sha256").sort("name").to_dicts()
+        given = dict(originals.filter(pl.col("batch") == row["batch"]).select("name", "sha256").rows())
+        files = [one | ({"original": given[one["name"]]} if one["name"] in given else {}) for one in files]
         known = row.pop("known_through")
         facts.append(
             {

@@ -32,7 +32,7 @@ class Received:
         kind: `values`, `forecasts`, `events` or `members`.
         frame: as given.
         at: microseconds UTC at which it was entered; what is dated later was set aside then.
-        source, coverage, known_through, publications, treated, raw: as given.
+        source, coverage, known_through, publications, treated, raw, label: as given.
     """
 
     kind: str
@@ -44,6 +44,7 @@ class Received:
     publications: pl.DataFrame | None = None
     treated: Treated | None = None
     raw: Mapping[str, str] = field(default_factory=dict)
+    label: str = ""
 
     def packed(self) -> bytes:
         """All of it as bytes (a zip of JSON and Parquet)."""
@@ -62,6 +63,8 @@ class Received:
             "known_through": None if through is None else through.isoformat(),
             "a_day": not isinstance(through, datetime),
             "raw": dict(self.raw),
+            "label": self.label,
+            "originals": {} if self.treated is None else dict(self.treated.originals),
         }
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as packed:
@@ -91,19 +94,22 @@ class Received:
             head["coverage"],
             None if through is None else read(through),
             frames.get(PUBLICATIONS),
-            Treated(tables, frames[ASIDE], frames[UNCAPTURED]) if ASIDE in frames else None,
+            Treated(tables, frames[ASIDE], frames[UNCAPTURED], head["originals"]) if ASIDE in frames else None,
             head["raw"],
+            head["label"],
         )
 
     def enter(self, archive: Archive) -> BatchReport:
         """Append it to an archive, at the instant it was received."""
         clocked = archive.at(self.at)
         if self.kind == FORECASTS:
-            return clocked.append_forecasts(self.frame, source=self.source, raw=self.raw)
+            return clocked.append_forecasts(
+                self.frame, source=self.source, raw=self.raw, label=self.label, treated=self.treated
+            )
         if self.kind == EVENTS:
-            return clocked.append_events(self.frame, source=self.source or "", raw=self.raw)
+            return clocked.append_events(self.frame, source=self.source or "", raw=self.raw, treated=self.treated)
         if self.kind == MEMBERS:
-            return clocked.append_members(self.frame, source=self.source or "", raw=self.raw)
+            return clocked.append_members(self.frame, source=self.source or "", raw=self.raw, treated=self.treated)
         return clocked.append(
             self.frame,
             source=self.source or "",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
 import polars as pl
 
 from harness.core.errors import DataError
-from harness.data.assertions import identity, moves, rowwise, sequence
+from harness.core.series import Series
+from harness.data.assertions import identity, moves, sequence
 from harness.data.assertions.judged import KEY, Asked, Judged, judged
 from harness.data.assertions.rules import Assertion, Declared, Schema
 from harness.data.cleaning.notes import FAILURES, Notes, frame_hash, instants, number, parameters, where
@@ -17,12 +19,22 @@ from harness.data.cleaning.values import Setting
 from harness.data.declared import TextForm
 from harness.data.tables import RawTable
 
+
+def _rowwise(name: str) -> Callable[..., Any]:
+    """A check of `rowwise`, whose heavy library is imported only when something is asserted."""
+
+    def check(*given: Any) -> Any:
+        return getattr(import_module("harness.data.assertions.rowwise"), name)(*given)
+
+    return check
+
+
 _HOW: Mapping[str, Callable[[Any, pl.DataFrame, pl.Series, Asked], Judged]] = MappingProxyType(
     {
-        "range": rowwise.in_range,
-        "unique": rowwise.unique,
-        "published": rowwise.published,
-        "sessions": rowwise.sessions,
+        "range": _rowwise("in_range"),
+        "unique": _rowwise("unique"),
+        "published": _rowwise("published"),
+        "sessions": _rowwise("sessions"),
         "monotone": sequence.monotone,
         "gap": sequence.gap,
         "stale": sequence.stale,
@@ -42,7 +54,7 @@ def ask_lines(table: RawTable, assertions: Sequence[Assertion], text: TextForm, 
     for one in assertions:
         if not isinstance(one.check, Schema):
             continue
-        found, missing = rowwise.schema(one.check, table, text)
+        found, missing = _rowwise("schema")(one.check, table, text)
         _note(one, found, table.frame, notes, missing=len(missing))
         lines = table.line_numbers()
         failing = found.failed.arg_true().to_list()
@@ -115,6 +127,43 @@ def ask_values(
     return rows
 
 
+def ask_list(
+    rows: pl.DataFrame, assertions: Sequence[Assertion], series: Mapping[str, Series], now: int, notes: Notes
+) -> pl.DataFrame:
+    """Rows of a list (forecasts, events, members) without those that an assertion sets aside.
+
+    Args:
+        rows: line, series_id, period (the day a row is about), published (microseconds UTC: when it was issued or
+            announced), value, shown (its value as text), and group: rows of one group follow and repeat each other, as
+            the values of one series do.
+        assertions: in the order they are asked; each sees what those before it left.
+        series: declarations by stored id.
+        now: microseconds UTC.
+        notes: where the record is kept.
+    """
+    for one in assertions:
+        if one.kind not in _HOW:
+            continue
+        grouped = rows.with_columns(series_id="group")
+        mine = [name for name in series if name.partition("/")[2] in one.series]
+        asked = rows["series_id"].is_in(mine)
+        groups = {
+            str(group): series[str(name)] for group, name in rows.filter(asked).select("group", "series_id").rows()
+        }
+        found = _HOW[one.kind](one.check, grouped, asked, Asked(groups, True, one.severity != "set aside", now))  # noqa: FBT003
+        _note(one, found, rows.select(*KEY, "value"), notes)
+        failing, reasons = rows.filter(found.failed), found.reasons.filter(found.failed)
+        aside = one.severity == "set aside"
+        frame = where(failing, [""] * failing.height if aside else failing["shown"].to_list())
+        frame = frame.with_columns(before=failing["shown"], reason=reasons, decided=instants(failing))
+        _failures(one, frame, notes)
+        if aside and failing.height:
+            said = pl.Series([f"{one.name}: {why}" for why in reasons], dtype=pl.String)
+            notes.set_aside(failing, said, happened=False)
+            rows = rows.filter(~found.failed)
+    return rows
+
+
 def enforce(label: str, assertions: Sequence[Assertion], notes: Notes) -> None:
     """Refuse what the assertions say to refuse, all of it in one message.
 
@@ -134,7 +183,8 @@ def enforce(label: str, assertions: Sequence[Assertion], notes: Notes) -> None:
             f"{label}: {len(said)} assertion(s) do not hold",
             value=" | ".join(said),
             rule="nothing of a dataset is taken in while an assertion of severity refuse fails",
-            fix='mend the file, declare a [[source.clean]] step, or say severity = "set aside" or "warn"',
+            fix='mend the file, declare a [[source.clean]] step, or say severity = "set aside" or "warn"; '
+            "`harness data failures DATASET` lists every row",
         )
 
 

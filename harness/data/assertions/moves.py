@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, insort
 from collections.abc import Iterator
 
@@ -29,9 +30,9 @@ def revision(check: Revision, rows: pl.DataFrame, asked: pl.Series, about: Asked
     unclear: list[int] = []
     for name in about.series:
         standing: dict[int, float] = {}
-        squares: list[float] = []
+        squares = array("d")  # read by numpy where it lies: a list would be copied at every publication
         for told in _publications(rows, name):
-            sigma = float(np.sqrt(np.mean(squares))) if len(squares) >= check.minimum else 0.0
+            sigma = float(np.sqrt(np.mean(np.frombuffer(squares)))) if len(squares) >= check.minimum else 0.0
             new: list[float] = []
             for place, period, value in told:
                 before = standing.get(period)
@@ -45,7 +46,7 @@ def revision(check: Revision, rows: pl.DataFrame, asked: pl.Series, about: Asked
                 if place not in failing or about.taken:
                     standing[period] = value
                     new += [] if size is None or np.isnan(size) else [size * size]
-            squares += new
+            squares.extend(new)
     return judged(rows.height, asked & flags(rows.height, spoken), failing, flags(rows.height, unclear))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import time
 from types import MappingProxyType
 from typing import cast
@@ -33,6 +34,14 @@ from harness.data.cleaning.reading import bound, calendar, named_series, read_ki
 TYPES = ("number", "date", "text")
 WHOLE = ("gap", "stale")
 """Kinds whose failure is something missing: there is no row to set aside."""
+LIST_KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "forecasts": ("schema", "range", "unique", "published", "monotone"),
+        "events": ("schema", "range", "unique", "published", "monotone", "sessions"),
+        "members": ("schema", "unique", "published", "monotone", "sessions"),
+    }
+)
+"""What can be asked of the rows of a list."""
 ASSERT_KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "assert": ("kind", "name", "severity", "unknown", "series"),
@@ -75,6 +84,33 @@ def read_assertions(tables: Sequence[Table], known: tuple[str, ...]) -> tuple[As
         series = _members(table, check, known) if isinstance(check, Identity) else named_series(table, known)
         found.append(Assertion(name, check, series, severity, _refuses_unknown(table)))
     return tuple(found)
+
+
+def read_list_assertions(tables: Sequence[Table], known: tuple[str, ...], section: str) -> tuple[Assertion, ...]:
+    """The assertions of a list: `[[forecasts.assert]]`, `[[events.assert]]` or `[[members.assert]]`.
+
+    Args:
+        tables: the tables.
+        known: bare ids of the series they may name.
+        section: `forecasts`, `events` or `members`.
+    """
+    kinds = LIST_KINDS[section]
+    for table in tables:
+        kind = table.values.get("kind")
+        if kind in CHECKS and kind not in kinds:
+            table.bad("kind", f"of {section} these are asked: {', '.join(kinds)}")
+        if section == "members" and table.values.get("severity") == "set aside":
+            table.bad("severity", '"refuse" or "warn": to leave members out would be a choice of survivors')
+    found = read_assertions(tables, known)
+    given = {
+        table.text("name", f"{table.values.get('kind')} {number}"): table for number, table in enumerate(tables, 1)
+    }
+    return tuple(
+        replace(one, check=replace(one.check, earliest=None))
+        if isinstance(one.check, Published) and "earliest" not in given[one.name].values
+        else one
+        for one in found
+    )
 
 
 def _refuses_unknown(table: Table) -> bool:

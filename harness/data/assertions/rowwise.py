@@ -86,11 +86,10 @@ def published(check: Published, rows: pl.DataFrame, asked: pl.Series, about: Ask
         local = stamp.dt.convert_time_zone(series.zone)
         # the midnight that ends a day belongs to it
         day = (local - pl.duration(microseconds=1)).dt.date()
-        rules = {
-            **late,
-            f"published before the end of its period{_days(check.earliest)}": day
-            >= pl.col("period") + pl.duration(days=check.earliest),
-        }
+        rules = dict(late)
+        if check.earliest is not None:
+            said = f"published before the end of its period{_days(check.earliest)}"
+            rules[said] = day >= pl.col("period") + pl.duration(days=check.earliest)
         if check.opens is not None:
             rules[f"published before {check.opens} in {series.zone}"] = local.dt.time() >= check.opens
         if check.closes is not None:

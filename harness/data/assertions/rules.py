@@ -54,11 +54,11 @@ class Published:
     """Publication stamps that can be true.
 
     Attributes:
-        earliest: days after the period's end at the earliest; negative for series that come out before it.
+        earliest: days after the period's end at the earliest; negative for series that come out before it; None = any.
         opens, closes: local time of day between which they lie, both included; None = any.
     """
 
-    earliest: int = 0
+    earliest: int | None = 0
     opens: time | None = None
     closes: time | None = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -43,11 +43,13 @@ class Treated:
         aside: rows not taken, as `Archive.set_aside()` shows them.
         uncaptured: series_id, period, published (microseconds UTC) of publications whose value was set aside: they
             happened, and count as releases.
+        originals: content hash by name of files whose names were hashed, as they were before.
     """
 
     tables: dict[str, pl.DataFrame]
     aside: pl.DataFrame
     uncaptured: pl.DataFrame
+    originals: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -62,9 +64,16 @@ class Notes:
     uncaptured: list[pl.DataFrame] = field(default_factory=list)
 
     def step(
-        self, step: Step, before: pl.DataFrame, after: pl.DataFrame, touched: int, *, secret: bool = False
+        self,
+        step: Step,
+        before: pl.DataFrame,
+        after: pl.DataFrame,
+        touched: int,
+        *,
+        hide_before: bool = False,
+        hide_after: bool = False,
     ) -> None:
-        """Note one step; the hash of what was there before is left out where that would tell a secret."""
+        """Note one step; the hash of what was there before, or after, is left out where that would tell a secret."""
         self.steps.append(
             {
                 "place": len(self.steps) + 1,
@@ -74,8 +83,8 @@ class Notes:
                 "rows_in": before.height,
                 "rows_out": after.height,
                 "touched": touched,
-                "hash_before": "" if secret else frame_hash(before),
-                "hash_after": frame_hash(after),
+                "hash_before": "" if hide_before else frame_hash(before),
+                "hash_after": "" if hide_after else frame_hash(after),
             }
         )
 

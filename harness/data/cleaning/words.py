@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +10,7 @@ import polars as pl
 
 from harness.core.errors import UserError
 from harness.data.cleaning.functions import call
+from harness.data.cleaning.hashing import hashes_of
 from harness.data.cleaning.notes import Notes
 from harness.data.cleaning.steps import Deidentify, Drop, Function, Map, Rename, Step
 from harness.data.tables import RawTable
@@ -27,18 +25,21 @@ def named(table: RawTable, steps: Sequence[Step], notes: Notes) -> RawTable:
         UnknownNameError: no such column.
         UserError: the key of a keyed hash is not set.
     """
+    secret = sum(isinstance(step, Deidentify) for step in steps)
     for step in steps:
-        before = table
+        before, hidden = table, secret > 0
         if isinstance(step, Rename):
             table = _renamed(table, step)
             notes.words(step.name, [(None, old, new, "column") for old, new in step.columns])
-            notes.step(step, before.frame, table.frame, len(step.columns))
+            touched = len(step.columns)
         elif isinstance(step, Map):
             table, touched = _mapped(table, step.column, dict(step.values), step.name, notes)
-            notes.step(step, before.frame, table.frame, touched)
         elif isinstance(step, Deidentify):
             table, touched = _hashed(table, step, notes)
-            notes.step(step, before.frame, table.frame, touched, secret=True)
+            secret -= 1
+        else:
+            continue
+        notes.step(step, before.frame, table.frame, touched, hide_before=hidden, hide_after=secret > 0)
     return table
 
 
@@ -65,37 +66,16 @@ def lined(table: RawTable, steps: Sequence[Step], folder: Path, notes: Notes) ->
     return table
 
 
-def key_of(variable: str) -> bytes:
-    """The key of a keyed hash.
-
-    Raises:
-        UserError: the environment variable is not set.
-    """
-    key = os.environ.get(variable, "")
-    if not key:
-        raise UserError(
-            "the key to de-identify names is not set",
-            value=variable,
-            rule="names are never taken in as they are where a step de-identifies them",
-            fix=f"set the environment variable {variable}; keep it: another key makes other names",
-        )
-    return key.encode()
-
-
-def key_print(variable: str) -> str:
-    """What tells one key from another, and nothing else about it."""
-    return hmac.new(key_of(variable), b"harness: which key", hashlib.sha256).hexdigest()[:8]
-
-
 def _renamed(table: RawTable, step: Rename) -> RawTable:
     for old, _ in step.columns:
         table.column(old)
     renamed = dict(step.columns)
+    hashed = tuple((renamed.get(name, name), key) for name, key in table.hashed)
     names = [renamed.get(name, name) for name in table.frame.columns]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UserError(f"{step.name}: two columns would have one name", value=", ".join(twice))
-    return replace(table, frame=table.frame.rename(renamed))
+    return replace(table, frame=table.frame.rename(renamed), hashed=hashed)
 
 
 def _mapped(
@@ -114,10 +94,9 @@ def _mapped(
 
 
 def _hashed(table: RawTable, step: Deidentify, notes: Notes) -> tuple[RawTable, int]:
-    key, touched = key_of(step.key_env), 0
+    touched = 0
     for column in step.columns:
-        names = table.column(column).cast(pl.String).drop_nulls().unique().to_list()
-        hashes = {one: hmac.new(key, one.encode(), hashlib.sha256).hexdigest()[: step.length] for one in names}
+        hashes = hashes_of(table, column, step)
         table, some = _mapped(table, column, hashes, step.name, notes, withheld=True)
         touched += some
     return table, touched

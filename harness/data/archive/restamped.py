@@ -1,0 +1,64 @@
+"""Values that a file gives under another publication stamp than it did before: stamps corrected after an ingest.
+
+The archive is append-only: the old row stays, and the corrected one comes to stand beside it.
+"""
+
+from __future__ import annotations
+
+import duckdb
+import polars as pl
+
+from harness.data.archive import questions
+from harness.data.archive.store import offered, query
+from harness.data.declaration import Catalogue
+from harness.data.derive import ORDER, with_decimals
+
+STATED = """
+SELECT s.code, s.period, s.published, s.value
+FROM (SELECT * FROM changes WHERE availability <> 2 UNION ALL SELECT * FROM restatements) s
+JOIN batches b ON b.batch = s.batch AND starts_with(b.source, ?)
+SEMI JOIN wanted w ON w.code = s.code
+"""
+VALUE = ("code", "period", "rounded")
+
+
+def restamped(
+    connection: duckdb.DuckDBPyConnection, statements: pl.DataFrame, source: str, catalogue: Catalogue
+) -> int:
+    """Rows whose value the same dataset stated before, for the same series and period, under a stamp now gone.
+
+    A row counts when the file no longer has the stamp under which the archive has its value, and either this stamp is
+    one the file reaches back to, or the new one is not later than what was known. A file that brings only later stamps
+    brings new publications; one that has the old stamps, too, repeats a value: neither is a correction.
+
+    Args:
+        connection: an open archive, the batch not yet entered.
+        statements: what the batch says, with `implied`.
+        source: what the batch is called; up to the first ": " it names the dataset.
+        catalogue: the declared series.
+    """
+    dataset, colon, _ = source.partition(": ")
+    given = statements.filter(~pl.col("implied") & pl.col("value").is_not_null()).select(*ORDER, "value")
+    if not colon or not given.height:
+        return 0
+    with offered(connection, "wanted", given.select("code").unique()):
+        old = query(connection, STATED, f"{dataset}: ").drop_nulls("value")
+    if not old.height:
+        return 0
+    new, lost = (
+        with_decimals(one.join(other, on=list(ORDER), how="anti"), catalogue.decimals())
+        for one, other in ((given, old), (old, given))
+    )
+    reach = statements.group_by("code").agg(reach=pl.col("published").min())
+    known = pl.DataFrame(
+        list(questions.known(connection).items()), schema={"code": pl.Int32, "known": pl.Int64}, orient="row"
+    )
+    pairs = (
+        new.join(lost.select(*VALUE, lost="published"), on=list(VALUE))
+        .join(reach, on="code")
+        .join(known, on="code")
+        .filter((pl.col("lost") >= pl.col("reach")) | (pl.col("published") <= pl.col("known")))
+    )
+    # a stamp that is gone was corrected once, however often the value was repeated since
+    counted = pairs.group_by(VALUE).agg(least=pl.min_horizontal(pl.col("published", "lost").n_unique()))
+    return int(counted["least"].sum())

@@ -1,0 +1,125 @@
+"""Asking of lists (external forecasts, price events, members) what their dataset asserts of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import polars as pl
+
+from harness.core.errors import DataError
+from harness.core.identity import digest
+from harness.core.series import Series
+from harness.core.time import micros
+from harness.data.assertions.asking import ask_lines, ask_list, enforce
+from harness.data.assertions.rules import Assertion
+from harness.data.cleaning.notes import Notes
+from harness.data.declared import TextForm
+from harness.data.tables import RawTable
+
+ROW = "row"
+"""Column of a list: place of the row in its table."""
+OPEN = 1e9
+"""Day number of an end that is open: no row is missing there, and it is no day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Which columns of a list mean what to an assertion.
+
+    Attributes:
+        day: the day a row is about.
+        stamp: when it was issued or announced.
+        value: its number; a day is one, too.
+        group: columns that tell rows apart which neither follow nor repeat each other.
+    """
+
+    day: str
+    stamp: str
+    value: str
+    group: tuple[str, ...]
+
+
+FORMS: Mapping[str, Form] = {
+    "forecasts": Form("period", "issued_at", "value", ("source", "series_id", "quantile")),
+    "events": Form("ex_date", "announced_at", "value", ("series_id", "kind")),
+    "members": Form("from", "announced_at", "to", ("universe", "series_id")),
+}
+
+
+def asked_lines(
+    table: RawTable, assertions: Sequence[Assertion], text: TextForm, notes: Notes, *, refusing: bool
+) -> RawTable:
+    """A table without the lines that its schema sets aside; asked before a word of it is read.
+
+    Raises:
+        DataError: the schema refuses.
+    """
+    if not assertions:
+        return table
+    kept = ask_lines(table, assertions, text, notes)
+    if refusing:
+        enforce(table.label, [one for one in assertions if one.kind == "schema"], notes)
+    return kept
+
+
+def asked_rows(
+    section: str,
+    rows: pl.DataFrame,
+    table: RawTable,
+    assertions: Sequence[Assertion],
+    series: Mapping[str, Series],
+    notes: Notes,
+    *,
+    refusing: bool,
+) -> pl.DataFrame:
+    """Rows of a list without those that its assertions set aside.
+
+    Args:
+        section: `forecasts`, `events` or `members`.
+        rows: as read from the table, with the column `row`.
+        table: the table.
+        assertions: those of the list.
+        series: declarations by stored id.
+        notes: where the record is kept.
+        refusing: whether assertions may refuse; in an archive made of noise they only note.
+
+    Raises:
+        DataError: an assertion refuses, or a row has no date to be asked of.
+    """
+    if not assertions:
+        return rows
+    form, lines = FORMS[section], table.line_numbers()
+    for column in (form.day, form.stamp):
+        if rows[column].null_count():
+            row = int(rows[ROW].filter(rows[column].is_null())[0])
+            raise DataError(f"{table.place(row, column)}: no date", rule="every row needs its dates")
+    value = rows[form.value] if form.value in rows.columns else pl.Series([None] * rows.height, dtype=pl.Date)
+    number = value.cast(pl.Date).cast(pl.Float64) if section == "members" else value.cast(pl.Float64)
+    groups = [pl.col(name).cast(pl.String).fill_null("") for name in form.group if name in rows.columns]
+    told = rows.select(
+        "series_id",
+        pl.concat_str(groups, separator="|").alias("group"),
+        pl.Series("line", lines.gather(rows[ROW])),
+        pl.col(form.day).cast(pl.Date).alias("period"),
+        pl.col(form.stamp).dt.epoch("us").alias("published"),
+        (number.fill_null(OPEN) if section == "members" else number).alias("value"),
+        value.cast(pl.String).fill_null("").alias("shown"),
+        pl.int_range(pl.len()).alias(ROW),
+    )
+    kept = ask_list(told, assertions, series, micros(datetime.now(UTC)), notes)
+    if refusing:
+        enforce(table.label, assertions, notes)
+    return rows if kept.height == rows.height else rows[kept[ROW].to_list()]
+
+
+def list_tag(label: str, assertions: Sequence[Assertion], content: str) -> str:
+    """What a batch of a list is called: by its content and by what was asserted of it, where anything was.
+
+    Args:
+        label: dataset and file.
+        assertions: those of the list.
+        content: hash of the file.
+    """
+    return f"{label} [{digest([(one.kind, one) for one in assertions], content)[:16]}]" if assertions else label
