@@ -4,6 +4,7 @@ EXPERIMENT ?= uk_inflation
 VENV := .venv
 BIN := $(VENV)/bin
 HARNESS = $(BIN)/harness
+unexport PYTHONDONTWRITEBYTECODE # else every worker and child process compiles the whole house again
 
 # ---- what a target cannot do without: one line and exit code 2, before anything else happens
 
@@ -45,10 +46,10 @@ check: $(VENV)/ready ## format, lint, strict types, import walls, doctests
 	$(BIN)/pytest -q --doctest-modules harness
 
 test: $(VENV)/ready ## the tests, without those marked slow
-	$(BIN)/pytest -q -n 2
+	$(BIN)/pytest -q -n 2 --dist loadfile
 
 test-slow: $(VENV)/ready ## the tests marked slow
-	$(BIN)/pytest -q -n 2 -m slow
+	$(BIN)/pytest -q -n 2 --dist loadfile -m slow
 
 mutants: $(VENV)/ready ## break one law at a time in a copy of the tree; the tests must notice each (some minutes)
 	@$(BIN)/python -m tests.mutants.run
@@ -86,10 +87,11 @@ audit: $(VENV)/ready ## prove that nothing reaches EXPERIMENT='s forecasts befor
 	@$(HARNESS) audit "$(EXPERIMENT)" $(if $(ORIGINS),--origins "$(ORIGINS)") $(if $(WORKERS),--workers "$(WORKERS)") \
 	  $(if $(PREMIUM),--premium) $(if $(STRESS),--stress "$(STRESS)") $(if $(PLACEBO),--placebo)
 
-bench: $(VENV)/ready ## time the replay against one query per origin, training rows over more and more origins, and the search record
+bench: $(VENV)/ready ## time the replay against one query per origin, training rows over more and more origins, the search record, and a seal over 20 million changes
 	$(BIN)/python experiments/benchmarks/replay.py
 	$(BIN)/python experiments/benchmarks/rows.py
 	$(BIN)/python experiments/benchmarks/search_record.py
+	$(BIN)/python experiments/benchmarks/seal.py
 
 runs: $(VENV)/ready ## list the runs so far
 	@$(HARNESS) runs

@@ -157,7 +157,7 @@ def reproduce(
     workers: int | None = None,
     home: str | Path | None = None,
 ) -> Reproduction:
-    """Derive a recorded run again, without any stored cell or fit, and compare it with the record bit for bit.
+    """Derive a recorded run again, without any stored cell, fit or search, and compare it with the record bit for bit.
 
     Args:
         run_id: the run, or the beginning of its id.
@@ -216,7 +216,7 @@ def export_archive(file: str | Path, *, runs: bool = False, home: str | Path | N
 
     Args:
         file: the file; an older one is replaced at the end.
-        runs: also all finished runs, with their cells, fits and audits.
+        runs: also all finished runs, with their cells, fits, searches and audits.
         home: the home folder; None = `HARNESS_HOME`, else `.harness` in the working folder.
 
     Raises:

@@ -95,7 +95,7 @@ def _add_archive(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=["export", "import"], help="write the file, or read it into the home folder")
     parser.add_argument("file", metavar="FILE", type=Path, help="the file")
     parser.add_argument(
-        "--runs", action="store_true", help="export also all finished runs, with cells, fits and audits"
+        "--runs", action="store_true", help="export also all finished runs, with cells, fits, searches and audits"
     )
 
 

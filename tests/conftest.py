@@ -1,10 +1,13 @@
 """What the tests of every room share: home folders, and one archive of real vintages per worker."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_limits
 
+from harness.backtest.engine import ONE_THREAD
 from harness.data.archive import Archive
 from harness.data.ingest import ingest
 from harness.record.home import Home
@@ -12,11 +15,31 @@ from harness.record.home import Home
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_configure() -> None:
+    """Libraries loaded later, worker processes and children have one thread, as a cell of a run has."""
+    os.environ.update({name: number for name, number in ONE_THREAD.items() if not name.startswith("POLARS")})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Libraries loaded already: threads of BLAS that wait for work take the processor from the other worker."""
+    with threadpool_limits(1):
+        yield
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_stray_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A test that names no home folder writes into a temporary one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HARNESS_HOME", str(tmp_path_factory.mktemp("stray")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """Tests kill processes, none cuts the power: what is written is seen by everyone without being on the disk yet."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
         yield
 
 

@@ -18,6 +18,7 @@ from harness.backtest.effort import effort_of, narrowed_spaces
 from harness.backtest.engine import Engine, InProcess, Workers
 from harness.backtest.keys import RecipeIdentity, cell_keys, recipe_identity, run_id
 from harness.backtest.liberty import Liberty
+from harness.backtest.searched import on_record, study_keys, vouched
 from harness.backtest.splits import Plan, build_plan
 from harness.backtest.work import Context, Spent, Task
 from harness.core.errors import UserError
@@ -37,7 +38,7 @@ from harness.record.platform import (
 )
 from harness.record.registry import note
 from harness.record.runs import start_run, write_run
-from harness.record.studies import finished_study
+from harness.record.studies import VOUCHED
 
 Progress = Callable[[int, int], None]
 Board = Sequence[tuple[Recipe, RecipeIdentity]]
@@ -48,7 +49,7 @@ TASKS_PER_WORKER = 6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Place:
-    """What cells are computed from and where they are stored; the last three are for studies alone.
+    """What cells are computed from and where they are stored; the last four are for studies alone.
 
     A key knows the change file, the plan and the recipe, not what a study altered besides: cells of an altered world
     belong into a home of their own.
@@ -60,6 +61,7 @@ class Place:
         liberty: how models are fitted unfaithfully.
         labels: change folder in which labels under `latest` are read; None = `changes`.
         amended: what is made of the frozen feature rows before anyone sees them.
+        clocks: key of a search limited by seconds -> trials after which these were over; its clock is not read.
     """
 
     changes: Path
@@ -68,6 +70,7 @@ class Place:
     liberty: Liberty | None = None
     labels: Path | None = None
     amended: Amend | None = None
+    clocks: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -149,6 +152,7 @@ def execute(
         name: {plan.instants[origin].isoformat(): key for origin, key in mine.items()}
         for name, mine in searches.items()
     }
+    manifest[VOUCHED] = vouched(searches, home)
     manifest["effort"] = effort.record()
     manifest["narrowed"] = list(map(list, narrowed_spaces(experiment, effort, files.run_id, home)))
     write_run(files, manifest, results.frames, stages.record, code_diff=code_diff())
@@ -188,13 +192,13 @@ def cells_of(
     cells = {name: [read_cell(place.home.cells, key) for key in mine] for name, mine in keys.items()}
     for recipe, identity in board:
         if recipe.name in searches:
-            cells[recipe.name] = _on_record(plan, identity, place.home, searches[recipe.name], cells[recipe.name])
+            cells[recipe.name] = on_record(plan, identity, place.home, searches[recipe.name], cells[recipe.name])
     stages.done("look up cells")
     tasks = _tasks(plan, changes, board, keys, cells, searches)
     if tasks:
         design = _design_file(plan, changes, place, tasks)
         stages.done("features")
-        context = Context(plan, place.changes, design, place.home, place.liberty, place.labels)
+        context = Context(plan, place.changes, design, place.home, place.liberty, place.labels, place.clocks)
         _run(engine, context, tasks, stages, progress)
         stages.done("cells")
     whole = _complete(place.home, keys, cells)
@@ -205,28 +209,6 @@ def cells_of(
 def board_of(experiment: Experiment) -> Board:
     """The recipes of a resolved experiment, with their identities."""
     return [(recipe, recipe_identity(recipe, experiment)) for recipe in experiment.models]
-
-
-def study_keys(plan: Plan, changes: ChangeFile, board: Board) -> dict[str, dict[int, str]]:
-    """Model -> (index of the origin of a search -> key of its record), of the models that are tuned."""
-    found: dict[str, dict[int, str]] = {}
-    for recipe, identity in board:
-        if identity.retune:
-            origins = sorted({plan.refit_origin(origin, identity.retune) for origin in plan.issued})
-            keys = cell_keys(identity, plan, changes, origins, "study")
-            found[recipe.name] = dict(zip(origins, keys, strict=True))
-    return found
-
-
-def _on_record(
-    plan: Plan, identity: RecipeIdentity, home: Home, keys: Mapping[int, str], cells: list[Cell | None]
-) -> list[Cell | None]:
-    """The cells whose search is on record; nothing that was tuned off the record is used (law 9)."""
-    there = {origin for origin, key in keys.items() if finished_study(home.studies, key) is not None}
-    return [
-        cell if plan.refit_origin(origin, identity.retune) in there else None
-        for origin, cell in zip(plan.issued, cells, strict=True)
-    ]
 
 
 def with_rivals(experiment: Experiment) -> Experiment:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -65,6 +65,8 @@ class World:
         liberty: how a study has models fitted unfaithfully; None in every run.
         labels: the changes labels under `latest` are read in, where a study walks through altered ones; None = those
             walked through.
+        clocks: key of a search limited by seconds -> trials after which they are taken to be over; where one is missing
+            the clock is read.
     """
 
     plan: Plan
@@ -74,3 +76,4 @@ class World:
     liberty: Liberty | None = None
     labels: ChangeFile | None = None
     studies: Path | None = None
+    clocks: Mapping[str, int] = field(default_factory=dict)

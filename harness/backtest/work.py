@@ -49,7 +49,7 @@ class Context:
         changes: folder of the change file (memory-mapped by each worker).
         design: file of the frozen feature rows (memory-mapped), "" when no model needs rows.
         home: where cells and fits are stored.
-        liberty, labels: as in `World`; a run has neither.
+        liberty, labels, clocks: as in `World`; a run has none.
     """
 
     plan: Plan
@@ -58,6 +58,7 @@ class Context:
     home: Home
     liberty: Liberty | None = None
     labels: Path | None = None
+    clocks: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +124,14 @@ def run_task(context: Context, task: Task) -> Spent:
     design = np.load(context.design, mmap_mode="r") if context.design else None
     changes = ChangeFile.open(context.changes, verify=False)
     labels = None if context.labels is None else ChangeFile.open(context.labels, verify=False)
-    world = World(context.plan, changes, design, context.home.fits, context.liberty, labels, context.home.studies)
+    home = context.home
+    world = World(context.plan, changes, design, home.fits, context.liberty, labels, home.studies, context.clocks)
     stored = Stored(task.fit_keys, task.study_keys)
     place = {origin: number for number, origin in enumerate(task.origins)}
     try:
         with threadpoolctl.threadpool_limits(1):
             for index, origin, cell in walk(world, task.recipes, task.origins, spent=spent, stored=stored):
-                write_cell(context.home.cells, task.keys[index][place[origin]], cell)
+                write_cell(home.cells, task.keys[index][place[origin]], cell)
                 spent.cells += 1
     except MemoryError as error:
         raise UserError(
@@ -220,6 +222,7 @@ class _Walk:
     ) -> None:
         self.identity, self.spent, self.witness = identity, spent, witness
         self.plan, self.fits, self.liberty, self.studies = world.plan, world.fits, world.liberty, world.studies
+        self.clocks = world.clocks
         self.fitted = entry_for(recipe.kind).fitted or recipe.search is not None
         experiment = self.plan.experiment
         empty = (len(self.plan.instants), len(experiment.target.series), len(experiment.horizons), 0)
@@ -250,7 +253,7 @@ class _Walk:
         start = time.perf_counter()
         key = keys.get(origin, "")
         store = (self.studies, key) if self.studies is not None and key else None
-        self.studied = study(self.ground, self.declared, self.identity, origin, store=store)
+        self.studied = study(self.ground, self.declared, self.identity, origin, store=store, clock=self.clocks.get(key))
         self.tuned_at = origin
         self._take(self.studied.recipe)
         self.spent.add(self.declared.name, "tune", start)

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from harness.core.errors import DamagedError
 from harness.core.identity import canonical
+from harness.core.recipe import Recipe
 
 T = TypeVar("T")
 ISO = {date: date.fromisoformat, datetime: datetime.fromisoformat, time: time.fromisoformat}
@@ -104,5 +105,5 @@ def _plain(value: Any) -> Any:
 
 @lru_cache(maxsize=256)
 def _hints(kind: type) -> dict[str, Any]:
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, localns={Recipe.__name__: Recipe})  # a search names recipes, which name searches
     return {field.name: hints[field.name] for field in fields(kind) if field.compare}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 
 from harness.forecast.protocol import Forecaster, Storable
-from harness.forecast.regressors import Sklearn
 from harness.forecast.steps.foreign import as_json
 from harness.forecast.steps.stepped import Stepped
 from harness.forecast.user_class import is_user_class
@@ -23,7 +23,10 @@ def fitted_state(forecaster: Forecaster) -> object:
         except ValueError:  # a user's own form of text
             saved = text
         return saved
-    return as_json(forecaster.fitted_models()) if isinstance(forecaster, Sklearn) else {}
+    regressors = sys.modules.get("harness.forecast.regressors")  # heavy; loaded if a forecaster was made by it
+    if regressors is not None and isinstance(forecaster, regressors.Sklearn):
+        return as_json(forecaster.fitted_models())
+    return {}
 
 
 def _steps_state(forecaster: Stepped) -> dict[str, list[object]]:

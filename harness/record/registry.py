@@ -83,6 +83,14 @@ def note(home: Home, effort: Effort, source: str) -> None:
         _insert(registry, [(effort, source)])
 
 
+def forget(home: Home) -> None:
+    """Drop what was counted, where runs came in from elsewhere: it is made again from all of them when next asked."""
+    if home.registry.exists():
+        with home.registry.with_suffix(".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            home.registry.unlink(missing_ok=True)
+
+
 def counts(home: Home, fingerprints: Iterable[str]) -> Counts:
     """The effort on the target that these source series make up.
 

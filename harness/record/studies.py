@@ -16,7 +16,9 @@ from harness.core.identity import digest
 from harness.record.files import json_bytes, read_json, sync_folder, write_file
 
 STUDY, TRIALS, JOURNAL = "study.json", "trials.jsonl", "journal.log"
-CHAIN, END = "chain", "end"
+CHAIN, END, SECONDS = "chain", "end", "seconds"
+VOUCHED = "study_records"
+"""Section of a manifest: key of a search -> what the run keeps of it."""
 Line = dict[str, object]
 
 
@@ -30,6 +32,7 @@ class StudyRecord:
         trials: one line per trial that ended, in order.
         end: why no further trial was made, and the number of the best; {} = the search is not over.
         chain: hash over head and lines; it differs when any of them does.
+        problem: what is wrong with its files; "" = they are as written.
     """
 
     key: str
@@ -37,6 +40,22 @@ class StudyRecord:
     trials: tuple[Mapping[str, object], ...]
     end: Mapping[str, object]
     chain: str
+    problem: str = ""
+
+    @property
+    def content(self) -> str:
+        """Hash over all but the durations: a search that is made again has the same."""
+        timeless = [{name: value for name, value in line.items() if name != SECONDS} for line in self.trials]
+        return digest(self.head, timeless, self.end)
+
+    def vouched(self) -> dict[str, object]:
+        """What a run keeps of it, so that no line of it can be taken away unnoticed."""
+        return {
+            "trials": len(self.trials),
+            END: self.end.get(END, ""),
+            CHAIN: self.chain,
+            "content": self.content,
+        }
 
 
 class StudyLog:
@@ -48,7 +67,7 @@ class StudyLog:
 
     def append(self, line: Mapping[str, object]) -> None:
         """Write one line so that it outlives a crash: a crash loses the running trial at most."""
-        self._chain, text = _chained(self._chain, line)
+        self._chain, text = chained(self._chain, line)
         self._stream.write(text)
         self._stream.flush()
         os.fsync(self._stream.fileno())
@@ -85,29 +104,49 @@ def read_study(folder: Path, key: str) -> StudyRecord:
     """The record of a search, whether it is over or not.
 
     Raises:
-        DamagedError: there is none, or a line is not what was written.
+        DamagedError: a line is not what was written, or the head cannot be read.
+        OSError: there are no trials.
+    """
+    record = study_told(folder, key)
+    if record.problem:
+        raise DamagedError(
+            "the record of a search is damaged",
+            value=f"{key}/{TRIALS}, {record.problem}",
+            rule="every line carries a hash of all before it, and the last says how many there are",
+            fix="delete the folder and run the experiment again",
+        )
+    return record
+
+
+def study_told(folder: Path, key: str) -> StudyRecord:
+    """What the files of a search say, whether or not they are as written.
+
+    Raises:
+        DamagedError: the head cannot be read.
+        OSError: there are no trials.
     """
     head = read_json(folder / key / STUDY)
-    chain, trials, end = digest(head), list[Line](), dict[str, object]()
+    chain, trials, end, problem = digest(head), list[Line](), dict[str, object](), ""
     with (folder / key / TRIALS).open("rb") as stream:
-        for number, text in enumerate(stream):
+        for number, text in enumerate(stream, start=1):
             if not text.endswith(b"\n"):  # the line a crash interrupted
                 break
             line = _parsed(text)
-            found = line.pop(CHAIN, None)
-            chain, _ = _chained(chain, line)
-            if found != chain or end:
-                raise DamagedError(
-                    "the record of a search is damaged",
-                    value=f"{key}/{TRIALS}, line {number + 1}",
-                    rule="every line carries a hash of all before it",
-                    fix="delete the folder and run the experiment again",
+            line.pop(CHAIN, None)
+            chain, written = chained(chain, line)
+            if written != text:
+                problem = (
+                    problem or f"line {number} is not what was written, or the head or a line before it was changed"
                 )
+            elif end:
+                problem = problem or f"line {number} follows the end"
             if END in line:
                 end = line
             else:
                 trials.append(line)
-    return StudyRecord(key, head, tuple(trials), end, chain)
+    if end and end.get("trials") != len(trials):
+        problem = problem or f"{len(trials)} trials, its end says {end.get('trials')}"
+    return StudyRecord(key, head, tuple(trials), end, chain, problem)
 
 
 def finished_study(folder: Path, key: str) -> StudyRecord | None:
@@ -119,7 +158,13 @@ def finished_study(folder: Path, key: str) -> StudyRecord | None:
     return record if record.end else None
 
 
-def _chained(chain: str, line: Mapping[str, object]) -> tuple[str, bytes]:
+def chained(chain: str, line: Mapping[str, object]) -> tuple[str, bytes]:
+    """The chain after a line, and the line as it is written.
+
+    Args:
+        chain: hash over the head and the lines before; `digest(head)` before the first.
+        line: what the line says, without its own hash.
+    """
     text = json.dumps(line, sort_keys=True, ensure_ascii=False, separators=(", ", ": "))
     chain = digest(chain, text)
     return chain, f'{text[:-1]}, "{CHAIN}": "{chain}"}}\n'.encode()

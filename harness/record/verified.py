@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.errors import DamagedError
-from harness.core.identity import digest
 from harness.record import audits
 from harness.record.cells import stored_checksum
 from harness.record.files import json_bytes, read_json, seal_holds, sha256_of
 from harness.record.home import Home
 from harness.record.runs import CODE_DIFF, MANIFEST, identity_told
+from harness.record.studies import CHAIN, STUDY, TRIALS, VOUCHED, StudyRecord, study_told
 
 HASH_LENGTH = 64
-STUDY, TRIALS, CHAIN = "study.json", "trials.jsonl", "chain"
 UNSEALED = "carries no digest of its own: written by an earlier version, or the digest was taken out"
 NOT_OWN = ("report.html",)
 """Files of a run that are made from it and may be written at any time."""
@@ -84,6 +82,7 @@ def runs(home: Home) -> Iterator[Checked]:
         if manifest.get("status") == "complete":
             yield from _listed(path, manifest, place)
             yield from _cells_of(home, manifest, place)
+            yield from _searches_of(home, manifest, place)
 
 
 def _manifest(path: Path, manifest: Mapping[str, object], place: str) -> Iterator[Checked]:
@@ -142,6 +141,34 @@ def _cells_of(home: Home, manifest: Mapping[str, object], place: str) -> Iterato
         yield Checked(place, note=f"{gone} of its cells are gone (they come back with harness backtest)")
 
 
+def _searches_of(home: Home, manifest: Mapping[str, object], place: str) -> Iterator[Checked]:
+    """Searches a run rests on against what it kept of them: none may be shorter, or another, than it was."""
+    used, vouched = manifest.get("studies"), manifest.get(VOUCHED)
+    keys = sorted({key for mine in used.values() for key in mine.values()}) if isinstance(used, dict) else []
+    if keys and not isinstance(vouched, dict):
+        yield Checked(place, note="it kept no number of trials of its searches: written by an earlier version")
+        return
+    for key in keys:
+        kept = vouched.get(key) if isinstance(vouched, dict) else None
+        promised = kept if isinstance(kept, dict) else {}
+        try:
+            record = study_told(home.studies, key)
+        except (DamagedError, OSError):
+            said = f"the search that run {place[5:]} rests on is gone, {promised.get('trials')} trials"
+            yield Checked(f"studies/{key}", problem=said)
+            continue
+        if record.content != promised.get("content"):
+            said = f"not the search that run {place[5:]} rests on: {_length(record)}, recorded {promised.get('trials')}"
+            yield Checked(f"studies/{key}", problem=said)
+        elif record.chain != promised.get(CHAIN):
+            said = f"the search of run {place[5:]} with other durations: it was made again since"
+            yield Checked(f"studies/{key}", note=said)
+
+
+def _length(record: StudyRecord) -> str:
+    return f"{len(record.trials)} trials" + ("" if record.end else " and no end")
+
+
 def audit_records(home: Home) -> Iterator[Checked]:
     """Audits: the record against its digest, its tables against the record."""
     for path in _inside(home.audits):
@@ -156,17 +183,21 @@ def audit_records(home: Home) -> Iterator[Checked]:
 
 
 def studies(home: Home) -> Iterator[Checked]:
-    """Searches: every trial is a line that carries a hash of the head and of all lines before it."""
-    for path in _inside(home.root / "studies"):
+    """Searches, used by a run or not: every trial is a line that carries a hash of the head and of all before it."""
+    for path in _inside(home.studies):
         place = f"studies/{path.name}"
         try:
             head = read_json(path / STUDY)
+            record = study_told(home.studies, path.name)
         except DamagedError as error:
             yield Checked(f"{place}/{STUDY}", problem=error.what)
             continue
+        except OSError:
+            yield Checked(f"{place}/{TRIALS}", problem="it is gone")
+            continue
         if (path / STUDY).read_bytes() != json_bytes(head):
             yield Checked(f"{place}/{STUDY}", problem="it was changed after it was written")
-        yield _chain(path, head, place)
+        yield _chain(path, record, place)
 
 
 def _sealed(place: str, path: Path, record: Mapping[str, object]) -> Checked:
@@ -178,34 +209,17 @@ def _sealed(place: str, path: Path, record: Mapping[str, object]) -> Checked:
     return Checked(place, 1)
 
 
-def chained(chain: str, line: Mapping[str, object]) -> tuple[str, bytes]:
-    """The chain after a line, and the line as it is written.
-
-    Args:
-        chain: hash over the head and the lines before; `digest(head)` before the first.
-        line: what the line says, without its own hash.
-    """
-    text = json.dumps(line, sort_keys=True, ensure_ascii=False, separators=(", ", ": "))
-    chain = digest(chain, text)
-    return chain, f'{text[:-1]}, "{CHAIN}": "{chain}"}}\n'.encode()
-
-
-def _chain(path: Path, head: Mapping[str, object], place: str) -> Checked:
-    """The trials of a study; the first line also holds the head."""
-    content = (path / TRIALS).read_bytes() if (path / TRIALS).is_file() else b""
-    chain, lines = digest(head), content.splitlines(keepends=True)
-    for number, text in enumerate(lines, start=1):
-        if not text.endswith(b"\n"):
-            return Checked(f"{place}/{TRIALS}", 1, note="its last line was cut off by a crash, and is not used")
-        try:
-            line = {name: value for name, value in json.loads(text).items() if name != CHAIN}
-        except (ValueError, AttributeError):
-            line = {}
-        chain, written = chained(chain, line)
-        if written != text:
-            said = f"line {number} is not what was written, or the head or a line before it was changed"
-            return Checked(f"{place}/{TRIALS}", problem=said)
-    return Checked(place, 2, note="" if lines else "no trial yet, so nothing vouches for its head")
+def _chain(path: Path, record: StudyRecord, place: str) -> Checked:
+    """The trials of a search; the first line also holds the head, the end the number of trials."""
+    content = (path / TRIALS).read_bytes()
+    if record.problem:
+        return Checked(f"{place}/{TRIALS}", problem=record.problem)
+    if content and not content.endswith(b"\n"):
+        return Checked(f"{place}/{TRIALS}", 1, note="its last line was cut off by a crash, and is not used")
+    if not record.end:
+        lacking = "nothing says how many trials it had" if content else "nothing vouches for its head"
+        return Checked(place, 2, note=f"a search that is not over, so {lacking}")
+    return Checked(place, 2)
 
 
 def _inside(folder: Path) -> Iterator[Path]:

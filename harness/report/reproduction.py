@@ -14,7 +14,11 @@ def reproduction_text(done: Reproduction) -> str:
     lines = [f"{done.name}, run {done.run_id}: {verdict(done)}", f"  compared, in rows: {rows}"]
     if done.cells:
         lines.append(f"  and {done.cells} cells by key and checksum")
-    lines.append(f"  run again, without any stored cell or fit: {', '.join(done.models)}; {seconds(done.seconds)}")
+    if done.searches:
+        lines.append(f"  and {done.searches} searches with {done.trials} trials, all but their durations")
+    lines.append(
+        f"  run again, without any stored cell, fit or search: {', '.join(done.models)}; {seconds(done.seconds)}"
+    )
     if not done.exact:
         relative, absolute = done.tolerance
         lines.append(f"  another numeric platform: numbers within {relative:g} (relative) or {absolute:g} (absolute)")
@@ -28,7 +32,7 @@ def reproduction_text(done: Reproduction) -> str:
         ]
         lines.append(table(head, shown, left=3, indent="  "))
         if len(done.differences) > SHOWN:
-            lines.append(f"  and {len(done.differences) - SHOWN} more columns")
+            lines.append(f"  and {len(done.differences) - SHOWN} more")
     return "\n".join(lines)
 
 

@@ -8,7 +8,6 @@ from typing import Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtr
 
 from harness.core.errors import DataError, UserError
 from harness.score.dependence import (
@@ -222,6 +221,8 @@ def _variance(autocovariances: Floats, n: int, horizon: int, kernel: Kernel) -> 
 
 
 def _p_value(statistic: float, degrees: int, alternative: Alternative) -> float:
+    from scipy.special import stdtr  # noqa: PLC0415 - heavy, and worker processes do without
+
     if alternative == "two-sided":
         return float(2.0 * stdtr(degrees, -abs(statistic)))
     return float(stdtr(degrees, statistic if alternative == "less" else -statistic))

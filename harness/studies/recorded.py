@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.backtest.under_seal import refuse_sealed_run
 from harness.core.errors import DamagedError, UserError
-from harness.core.recipe import Experiment
+from harness.core.recipe import Experiment, Recipe
 from harness.core.restore import restored
 from harness.data.archive import Archive
 from harness.data.changes import MANIFEST, ChangeFile
@@ -31,12 +31,14 @@ class Recorded:
         manifest: its record.
         experiment: resolved, with its rivals.
         changes: its change file.
+        home: where it and its searches are recorded.
     """
 
     files: RunFiles
     manifest: Mapping[str, object]
     experiment: Experiment
     changes: ChangeFile
+    home: Home
 
     def part(self, name: str) -> Mapping[str, object]:
         """One section of the manifest; empty when there is none."""
@@ -69,7 +71,7 @@ def recorded_run(files: RunFiles, home: Home, archive: Archive | None = None, *,
     with refusals(home, f"go back into run {files.run_id}"):
         refuse_sealed_run(manifest, experiment, home)
     experiment = replace(experiment, folder=folder or str(manifest.get("folder") or ""))
-    return Recorded(files, manifest, experiment, change_file(part(manifest, "archive"), home, archive))
+    return Recorded(files, manifest, experiment, change_file(part(manifest, "archive"), home, archive), home)
 
 
 def change_file(recorded: Mapping[str, object], home: Home, archive: Archive | None = None) -> ChangeFile:
@@ -137,7 +139,7 @@ def _packages(run: Recorded) -> Iterator[str]:
 def _user_files(run: Recorded, user_code: UserCode) -> Iterator[str]:
     folder = Path(run.experiment.folder)
     for model in run.experiment.models:
-        for kind, code in ((model.kind, model.code), *((step.kind, step.code) for step in model.steps)):
+        for kind, code in _named(model):
             if not code:
                 continue
             try:
@@ -147,6 +149,16 @@ def _user_files(run: Recorded, user_code: UserCode) -> Iterator[str]:
                 continue
             if not same:
                 yield f"{kind} (model {model.name}): its files in {folder} have changed"
+
+
+def _named(model: Recipe) -> Iterator[tuple[str, str]]:
+    """(`module:name`, hash of its files; "" = none of the user's) of all that a model may run."""
+    yield model.kind, model.code
+    yield from ((step.kind, step.code) for step in model.steps)
+    if model.search is not None:
+        yield model.search.function, model.search.code
+        for candidate in model.search.candidates:
+            yield from _named(candidate)
 
 
 def part(table: Mapping[str, object], name: str) -> Mapping[str, object]:

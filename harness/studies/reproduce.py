@@ -13,7 +13,8 @@ import polars as pl
 from harness.backtest.assemble import assemble
 from harness.backtest.keys import run_id
 from harness.backtest.runner import Place, Progress, board_of, cells_of, checksums, engine_for, with_rivals
-from harness.backtest.splits import build_plan
+from harness.backtest.searched import Board, study_keys
+from harness.backtest.splits import Plan, build_plan
 from harness.core.errors import UnknownNameError
 from harness.core.recipe import Experiment, Recipe
 from harness.record.home import Home
@@ -21,6 +22,7 @@ from harness.record.platform import platform_differences
 from harness.record.runs import read_table
 from harness.studies.compare import ABSOLUTE, RELATIVE, TableDifference, farthest, table_differences
 from harness.studies.recorded import Recorded, UserCode, refuse_other_code
+from harness.studies.searches_again import SearchesAgain, clocks, compared
 
 OF_MODELS = ("forecasts", "errors", "scores", "against_rivals")
 """Tables whose rows of one model do not depend on which other models were run."""
@@ -36,6 +38,7 @@ class Reproduction:
         platform: in what the numeric platform differs from the recorded one; () = every bit was compared.
         compared: rows per table that were compared.
         cells: cells whose checksums were compared; 0 on another platform.
+        searches, trials: searches that were made again, and trials in them.
         differences: where record and derivation differ.
         farthest: largest relative distance of any two numbers.
         seconds: what it took.
@@ -47,6 +50,8 @@ class Reproduction:
     platform: tuple[str, ...]
     compared: Mapping[str, int]
     cells: int
+    searches: int
+    trials: int
     differences: tuple[TableDifference, ...]
     farthest: float
     seconds: float
@@ -75,7 +80,9 @@ def reproduce(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Reproduction:
-    """Derive a run again in a home of its own, so that no stored cell and no stored fit is used.
+    """Derive a run again in a home of its own, so that no stored cell, fit or search is used.
+
+    Only where the seconds of a search were over is taken from its record.
 
     Args:
         run: the record.
@@ -93,17 +100,20 @@ def reproduce(
     refuse_other_code(run, user_code)
     chosen = _chosen(run.experiment, models)
     plan = build_plan(with_rivals(replace(run.experiment, models=chosen)), run.changes)
+    platform = tuple(platform_differences(run.part("platform")))
     with tempfile.TemporaryDirectory(prefix="harness-reproduce-") as folder:
-        place = Place(run.changes.folder, Home(Path(folder)), Path(folder) / "work")
+        home = Home(Path(folder))
+        place = Place(run.changes.folder, home, home.root / "work", clocks=clocks(run.manifest, run.home, chosen))
         board = board_of(plan.experiment)
         keys, cells = cells_of(plan, board, place, engine_for(plan.experiment, workers), progress=progress)
+        searches = _searches(run, plan, board, home, exact=not platform)
     found = assemble(plan, run.changes, cells, run.files.run_id).frames
-    platform = tuple(platform_differences(run.part("platform")))
     names = tuple(recipe.name for recipe in plan.experiment.models)
     pairs = _pairs(run, found, None if models is None else names)
     wrong = [one for name, (old, new) in pairs.items() for one in table_differences(name, old, new, exact=not platform)]
     if models is None and run_id(plan.experiment, run.changes) != run.files.run_id:
         wrong.append(TableDifference("run", "", "id", run.files.run_id, run_id(plan.experiment, run.changes), 1))
+    wrong += searches.differences
     if not platform:
         wrong += [*_cells(run, "cells", keys), *_cells(run, "cell_checksums", checksums(cells))]
     alike = [pair for pair in pairs.values() if pair[0].schema == pair[1].schema and pair[0].height == pair[1].height]
@@ -114,10 +124,21 @@ def reproduce(
         platform,
         {name: old.height for name, (old, _) in pairs.items()},
         0 if platform else sum(len(mine) for mine in keys.values()),
+        searches.searches,
+        searches.trials,
         tuple(wrong),
         max((farthest(*pair) for pair in alike), default=0.0),
         time.perf_counter() - began,
     )
+
+
+def _searches(run: Recorded, plan: Plan, board: Board, home: Home, *, exact: bool) -> SearchesAgain:
+    """The searches just made in a home of their own against those recorded."""
+    keys = {
+        name: {plan.instants[origin].isoformat(): key for origin, key in mine.items()}
+        for name, mine in study_keys(plan, run.changes, board).items()
+    }
+    return compared(run.manifest, run.home, (home, keys), exact=exact)
 
 
 def _chosen(experiment: Experiment, names: Iterable[str] | None) -> tuple[Recipe, ...]:

@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from harness.backtest.tuning.replay import replayed
 
 from harness.backtest.runner import board_of, study_keys, with_rivals
 from harness.backtest.splits import build_plan
 from harness.backtest.tuning import study as study_module
-from harness.backtest.tuning.replay import replayed
 from harness.core.recipe import Experiment
 from harness.core.search import Domain, Search
 from harness.data.changes import ChangeFile

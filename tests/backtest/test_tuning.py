@@ -17,13 +17,10 @@ from typing import Any
 import optuna
 import pytest
 
-from harness.backtest.runner import board_of, study_keys, with_rivals
-from harness.backtest.splits import build_plan
 from harness.backtest.tuning import study as study_module
 from harness.core.errors import DamagedError
 from harness.core.recipe import Experiment, Recipe
 from harness.core.search import Domain, Search
-from harness.data.changes import ChangeFile
 from harness.record import studies
 from harness.record.home import Home
 from harness.record.runs import list_runs, read_manifest
@@ -283,24 +280,7 @@ def test_a_lost_record_is_made_again_before_its_cells_are_used(
     assert_same_searches(again, whole)
 
 
-def test_a_search_replayed_from_its_record_is_the_same(whole: Ran, asked: Experiment, changes: Path) -> None:
-    file = ChangeFile.open(changes)
-    plan = build_plan(with_rivals(asked), file)
-    board = board_of(plan.experiment)
-    from harness.backtest.tuning.replay import replayed
-
-    for name, keys in study_keys(plan, file, board).items():
-        recipe, identity = next(one for one in board if one[0].name == name)
-        for origin, key in keys.items():
-            record = read_study(home_of(whole) / "studies", key)
-            assert replayed(plan, file, (recipe, identity), origin, record) == []
-    changed = replace(record, trials=({**record.trials[0], "value": 1.0}, *record.trials[1:]))
-    assert replayed(plan, file, (recipe, identity), origin, changed) == [
-        f"trial 0: value is {record.trials[0]['value']!r}, recorded 1.0"
-    ]
-
-
-def test_a_budget_of_seconds_records_where_it_stopped_and_is_replayed_to_there(
+def test_a_budget_of_seconds_records_where_it_stopped_and_stays_there(
     place: Path, changes: Path, tmp_path: Path
 ) -> None:
     model = replace(TUNED, search=replace(SEARCH, trials=None, seconds=0.2, retune_every=6))
@@ -309,12 +289,6 @@ def test_a_budget_of_seconds_records_where_it_stopped_and_is_replayed_to_there(
     (record,) = searches(ran).values()
     assert record.end["end"] == "0.2 seconds"
     assert sum(line["seconds"] for line in record.trials) >= 0.2  # type: ignore[misc]
-    file = ChangeFile.open(changes)
-    plan = build_plan(with_rivals(asked), file)
-    one = next(one for one in board_of(plan.experiment) if one[0].name == "tuned")
-    from harness.backtest.tuning.replay import replayed
-
-    assert replayed(plan, file, one, plan.first_issued, record) == []
     shutil.rmtree(tmp_path / "cells")
     again = run(asked, changes, tmp_path)
     assert_same(again, ran)

@@ -66,6 +66,19 @@ params = { n_estimators = 5, num_leaves = 4, min_data_in_leaf = 5 }
 [models.mpr]
 kind = "external"
 source = "mpr"
+
+[models.tuned]
+kind = "lightgbm"
+features = ["own"]
+params = { n_estimators = 5, num_leaves = 4, min_data_in_leaf = 5 }
+
+[models.tuned.search]
+trials = 4
+folds = 2
+retune_every = 8
+
+[models.tuned.search.space]
+num_leaves = { int = [2, 8] }
 """
 )
 

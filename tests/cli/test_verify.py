@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from harness.core.identity import digest
 from harness.record.cells import Cell, read_cell, write_cell
 from harness.record.files import json_bytes, sealed
 from harness.record.home import Home
-from harness.record.verified import chained
+from harness.record.studies import chained
 from harness.report.verify import verify
 
 Kept = tuple[Home, str]
@@ -40,6 +41,8 @@ FILES: dict[str, Callable[[Home], Path]] = {
     "table": lambda home: run_folder(home) / "scores.parquet",
     "audit": lambda home: first(home.audits, "*/audit.json"),
     "table of an audit": lambda home: first(home.audits, "*/findings.parquet"),
+    "trials of a search": lambda home: first(home.studies, "*/trials.jsonl"),
+    "head of a search": lambda home: first(home.studies, "*/study.json"),
     "change file": lambda home: first(home.changes, "*/changes.arrow"),
     "manifest of a change file": lambda home: first(home.changes, "*/manifest.json"),
 }
@@ -60,7 +63,7 @@ def test_an_untouched_home_is_intact(kept: Kept, capsys: Capture) -> None:
     assert main(["verify", "--home", str(home.root)]) == 0
     printed = capsys.readouterr().out
     assert "everything recorded is as it was written" in printed
-    for kind in ("raw", "archive", "changes", "cells", "fits", "runs", "audits"):
+    for kind in ("raw", "archive", "changes", "cells", "fits", "runs", "audits", "studies"):
         assert f"{kind:<8} 0 files" not in printed
 
 
@@ -153,6 +156,109 @@ def test_deleted_cells_are_noted_and_are_no_problem(kept: Kept) -> None:
     done = verify(home)
     assert done.intact
     assert any("1 of its cells are gone" in one.note for one in done.found["runs"] if one.place == f"runs/{run_id}")
+
+
+def written(head: dict[str, object], lines: list[dict[str, object]]) -> bytes:
+    """Lines of trials with a chain that holds."""
+    chain, texts = digest(head), []
+    for line in lines:
+        chain, text = chained(chain, {name: value for name, value in line.items() if name != "chain"})
+        texts.append(text)
+    return b"".join(texts)
+
+
+def shorter(path: Path) -> bytes:
+    """Trials without the last one, whose end and whole chain were made anew."""
+    lines = [json.loads(text) for text in path.read_text().splitlines()]
+    head = json.loads((path.parent / "study.json").read_text())
+    return written(head, [*lines[:-2], {**lines[-1], "trials": len(lines) - 2}])
+
+
+def cut(count: int) -> Callable[[Path], bytes]:
+    return lambda path: b"".join(path.read_bytes().splitlines(keepends=True)[:-count])
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (cut(1), "4 trials and no end, recorded 4"),
+        (cut(2), "3 trials and no end, recorded 4"),
+        (lambda _: b"", "0 trials and no end, recorded 4"),
+        (shorter, "3 trials, recorded 4"),
+        (lambda path: path.read_bytes().replace(b'"complete"', b'"pruned"', 1), "line 1 is not what was written"),
+    ],
+    ids=["last line", "last two lines", "all lines", "a shorter chain that holds", "a changed line"],
+)
+def test_a_search_of_a_run_that_lost_lines_is_noticed(
+    kept: Kept, change: Callable[[Path], bytes], found: str, capsys: Capture
+) -> None:
+    home, run_id = kept
+    path = FILES["trials of a search"](home)
+    path.write_bytes(change(path))
+    assert main(["verify", "--home", str(home.root)]) == 1
+    printed = capsys.readouterr().out
+    assert f"studies/{path.parent.name}: not the search that run {run_id} rests on" in printed
+    assert found in printed
+
+
+@pytest.mark.parametrize("gone", ["trials.jsonl", "study.json", "both"])
+def test_a_search_of_a_run_that_is_gone_is_noticed(kept: Kept, gone: str) -> None:
+    home, run_id = kept
+    folder = FILES["trials of a search"](home).parent
+    for path in [*folder.iterdir()]:
+        if gone in (path.name, "both"):
+            path.unlink()
+    if gone == "both":
+        folder.rmdir()
+    found = problems(home)
+    assert found.pop(f"studies/{folder.name}") == f"the search that run {run_id} rests on is gone, 4 trials"
+    assert set(found) == (set() if gone == "both" else {f"studies/{folder.name}/{gone}"})
+
+
+def test_a_search_made_again_with_other_durations_is_noted_and_is_no_problem(kept: Kept) -> None:
+    home, run_id = kept
+    path = FILES["trials of a search"](home)
+    lines = [json.loads(text) for text in path.read_text().splitlines()]
+    slower = [{**line, "seconds": 9.0} if "seconds" in line else line for line in lines]
+    path.write_bytes(written(json.loads((path.parent / "study.json").read_text()), slower))
+    done = verify(home)
+    assert done.intact
+    assert any(f"search of run {run_id} with other durations" in one.note for one in done.found["runs"])
+
+
+def test_what_a_run_says_of_its_searches_cannot_be_taken_out_unnoticed(kept: Kept) -> None:
+    home, run_id = kept
+    path = run_folder(home) / "manifest.json"
+    manifest = json.loads(path.read_text())
+    bare = {name: value for name, value in manifest.items() if name != "study_records"}
+    path.write_bytes(json_bytes(bare))
+    assert "digest does not hold" in problems(home)[f"runs/{run_id}/manifest.json"]
+    path.write_bytes(json_bytes(sealed(bare)))
+    done = verify(home)
+    assert any("no number of trials of its searches" in one.note for one in done.found["runs"])
+
+
+def test_the_chain_of_a_search_that_no_run_used_is_checked_and_its_open_end_noted(kept: Kept) -> None:
+    home, _ = kept
+    made = FILES["trials of a search"](home).parent
+    folder = home.studies / "interrupted"
+    shutil.copytree(made, folder)
+    path = folder / "trials.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:3]))
+    done = verify(home)
+    assert done.intact
+    assert [one.note for one in done.found["studies"] if one.place == "studies/interrupted"] == [
+        "a search that is not over, so nothing says how many trials it had"
+    ]
+    path.write_bytes(b"".join([lines[0], lines[2]]))
+    assert "line 2" in problems(home)["studies/interrupted/trials.jsonl"]
+    head = json.loads((folder / "study.json").read_text())
+    whole = [json.loads(text) for text in lines]
+    path.write_bytes(written(head, [*whole, whole[1]]))
+    assert "follows the end" in problems(home)["studies/interrupted/trials.jsonl"]
+    path.write_bytes(written(head, [*whole[:2], whole[-1]]))
+    assert "2 trials, its end says 4" in problems(home)["studies/interrupted/trials.jsonl"]
 
 
 def test_a_chain_of_trials_shows_a_changed_head_and_a_changed_lost_or_swapped_line(home: Home) -> None:

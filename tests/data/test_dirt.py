@@ -10,6 +10,7 @@ import pytest
 
 from harness.core.errors import UserError
 from harness.data.archive import Archive
+from harness.data.archive.engine import connected
 from harness.data.ingest import IngestReport, ingest
 from tests.data.dirt import DAILY_HEAD, HEAD, KINDS, REFUSED, Dirt, clean, daily, text
 
@@ -34,9 +35,7 @@ def dirty(dirt: Dirt) -> str:
 
 def stated(archive: Archive) -> Counter[tuple[str, str, float]]:
     """Every value the archive was told, whether it changed anything or not."""
-    import duckdb
-
-    with duckdb.connect(str(archive.path), read_only=True) as connection:
+    with connected(archive.path, read_only=True) as connection:
         rows = connection.execute(
             "SELECT s.id, c.value FROM (SELECT * FROM changes WHERE availability <> 2 UNION ALL SELECT * FROM "
             "restatements) c JOIN series s USING (code)"

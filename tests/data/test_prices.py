@@ -158,16 +158,15 @@ def plainly(
     }
 
 
+History = tuple[list[float | None], list[tuple[str, str, int, float, int]]]
+
+
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("histories")
 
 
-@settings(max_examples=25, deadline=None)
-@given(made=histories(), kind=st.sampled_from(["price", "total"]), copy=st.booleans())
-def test_the_replay_agrees_with_the_plain_definition_at_every_instant(
-    scratch: Path, made: tuple[list[float | None], list[tuple[str, str, int, float, int]]], kind: str, copy: bool
-) -> None:
+def check_adjusted(scratch: Path, made: History, kind: str, *, copy: bool) -> None:
     prices, found = made
     folder = Path(mkdtemp(dir=scratch))
     archive = market(folder, {"acme": prices, "other": [1.0] * len(prices)}, known_through=len(prices) + 1)
@@ -181,6 +180,23 @@ def test_the_replay_agrees_with_the_plain_definition_at_every_instant(
         got = {(period - day(0)).days: value for period, value in mine.select("period", "value").rows()}
         assert got == pytest.approx(plainly(prices, found, number, kind), rel=1e-12)
         assert snapshot.frame().filter(series_id="other")["value"].unique().to_list() == [1.0]
+
+
+@settings(max_examples=12, deadline=None)
+@given(made=histories(), kind=st.sampled_from(["price", "total"]), copy=st.booleans())
+def test_the_replay_agrees_with_the_plain_definition_at_every_instant(
+    scratch: Path, made: History, kind: str, copy: bool
+) -> None:
+    check_adjusted(scratch, made, kind, copy=copy)
+
+
+@pytest.mark.slow
+@settings(max_examples=100, deadline=None)
+@given(made=histories(), kind=st.sampled_from(["price", "total"]), copy=st.booleans())
+def test_the_replay_agrees_with_the_plain_definition_at_length(
+    scratch: Path, made: History, kind: str, copy: bool
+) -> None:
+    check_adjusted(scratch, made, kind, copy=copy)
 
 
 def test_the_plain_definition_would_notice_an_event_applied_too_early(tmp_path: Path) -> None:

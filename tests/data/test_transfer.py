@@ -17,9 +17,26 @@ from harness.data.archive import Archive
 from harness.data.archive.transfer import export_archive, import_archive
 from harness.record.files import json_bytes, sealed
 from harness.record.home import Home
+from harness.record.registry import counts, effort_from
 from harness.report.verify import verify
-from tests.data.test_sql import EXPERIMENT
+from tests.data.test_sql import EXPERIMENT as PLAIN
 
+EXPERIMENT = (
+    PLAIN
+    + """
+[features.own]
+latest = [1, 2]
+[models.tuned]
+kind = "lightgbm"
+params = { n_estimators = 5, num_leaves = 4, min_data_in_leaf = 5 }
+[models.tuned.search]
+trials = 3
+folds = 2
+retune_every = 4
+[models.tuned.search.space]
+num_leaves = { int = [2, 8] }
+"""
+)
 TABLES = ("forecasts", "errors", "scores", "leaderboard", "against_rivals", "inputs", "origins", "common_sample")
 
 
@@ -71,8 +88,63 @@ def test_runs_travel_with_their_cells_and_can_be_derived_again_there(
     assert verify(there).intact
     assert verify(there).found["cells"]
     assert verify(there).found["fits"]
-    assert hs.Run(origin[1], there.root).leaderboard().equals(hs.Run(origin[1], origin[0].root).leaderboard())
-    assert hs.reproduce(origin[1], home=there.root, workers=1).reproduced
+    assert verify(there).found["studies"]
+    one, other = (hs.Run(origin[1], home.root) for home in (origin[0], there))
+    assert other.leaderboard().equals(one.leaderboard())
+    assert one.trials().height
+    assert other.trials().equals(one.trials())
+    assert other.search_spaces().equals(one.search_spaces())
+    again = hs.reproduce(origin[1], home=there.root, workers=1)
+    assert again.reproduced
+    assert again.trials == one.trials().height
+    assert main(["trials", origin[1], "--all", "--home", str(there.root)]) == 0
+
+
+def test_the_effort_of_runs_that_are_brought_in_is_counted(
+    origin: tuple[Home, str, Path], exported: Path, tmp_path: Path
+) -> None:
+    there = Home(tmp_path / "there")
+    export_archive(origin[0], tmp_path / "bare.zip")
+    import_archive(there, tmp_path / "bare.zip")
+    effort = effort_from(hs.Run(origin[1], origin[0].root).manifest)
+    assert effort is not None
+    assert counts(there, effort.fingerprints.values()).searched == 0
+    import_archive(there, exported)
+    here = counts(origin[0], effort.fingerprints.values())
+    assert here.searched
+    assert counts(there, effort.fingerprints.values()) == here
+
+
+def test_a_search_interrupted_there_gives_way_to_the_whole_one(
+    origin: tuple[Home, str, Path], exported: Path, tmp_path: Path
+) -> None:
+    there = Home(tmp_path / "there")
+    shutil.copytree(origin[0].studies, there.studies)
+    short, slower = sorted(there.studies.glob("*/trials.jsonl"))[:2]
+    short.write_bytes(short.read_bytes().splitlines(keepends=True)[0])
+    kept = slower.read_bytes()
+    (slower.parent / "journal.log").write_text("mine")
+    import_archive(there, exported)
+    assert short.read_bytes() == (origin[0].studies / short.parent.name / "trials.jsonl").read_bytes()
+    assert slower.read_bytes() == kept
+    assert (slower.parent / "journal.log").read_text() == "mine"
+    assert verify(there).intact
+
+
+def test_a_search_cut_short_before_the_export_is_still_noticed_after_the_import(
+    origin: tuple[Home, str, Path], tmp_path: Path
+) -> None:
+    home, there = Home(tmp_path / "copy"), Home(tmp_path / "there")
+    shutil.copytree(origin[0].root, home.root)
+    path = min(home.studies.glob("*/trials.jsonl"))
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-2]))
+    export_archive(home, tmp_path / "short.zip", runs=True)
+    import_archive(there, tmp_path / "short.zip")
+    assert [one.place for one in verify(there).problems] == [f"studies/{path.parent.name}"]
+    path.write_bytes(b"".join(lines[1:]))
+    with pytest.raises(DamagedError, match="record of a search is damaged"):
+        export_archive(home, tmp_path / "damaged.zip", runs=True)
 
 
 def test_a_run_on_an_earlier_state_travels_with_its_change_file(origin: tuple[Home, str, Path], tmp_path: Path) -> None:
@@ -173,6 +245,8 @@ def test_a_table_replaced_with_all_hashes_made_anew_does_not_give_the_promised_c
         "raw/0.csv",
         "tables/series.parquet/x",
         "cells/.hidden/x",
+        "studies/key/other.py",
+        "studies/key",
     ],
 )
 def test_an_entry_that_belongs_elsewhere_is_refused(exported: Path, tmp_path: Path, name: str) -> None:

@@ -1,12 +1,16 @@
+import json
 import tomllib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import date, time, timedelta
 from pathlib import Path
 
 import pytest
 
 from harness.core.errors import ExperimentError, UserError
+from harness.core.identity import canonical
 from harness.core.recipe import Experiment, Kpi, OutcomeRule, Training
+from harness.core.restore import restored
 from harness.core.transform import Transform
 from harness.experiment import KEYS, load_experiment
 
@@ -314,9 +318,34 @@ def test_the_folder_is_not_part_of_what_an_experiment_is(load: Callable[..., Exp
     assert Path(experiment.folder) == (tmp_path / "experiments").resolve()
 
 
-@pytest.mark.parametrize("name", ["uk_inflation", "brazil_gdp", "sp500_volatility"])
+SHIPPED = sorted(file.stem for file in EXPERIMENTS.glob("*.toml"))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
 def test_the_shipped_experiments_load_and_state_a_question(name: str) -> None:
     experiment = load_experiment(EXPERIMENTS / f"{name}.toml")
     assert experiment.name == name
     assert experiment.question.endswith("?")
     assert experiment.models
+    assert experiment.name in (EXPERIMENTS / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_shipped_experiments_are_read_back_from_their_records(name: str) -> None:
+    experiment = load_experiment(EXPERIMENTS / f"{name}.toml")
+    record = json.loads(json.dumps(canonical(experiment)))
+    assert replace(restored(Experiment, record), folder=experiment.folder) == experiment
+
+
+@pytest.mark.parametrize(("name", "per_year"), [("uk_inflation_tuned", 4), ("sp500_volatility_tuned", 52)])
+def test_two_shipped_experiments_search_yearly_eight_parameters_of_trees_and_orders_of_classical_models(
+    name: str, per_year: int
+) -> None:
+    models = {model.name: model for model in load_experiment(EXPERIMENTS / f"{name}.toml").models}
+    trees, orders = models["gbm_tuned"].search, models["orders"].search
+    assert trees is not None
+    assert orders is not None
+    assert (models["gbm_tuned"].kind, len(trees.space), trees.trials) == ("lightgbm", 8, 40)
+    assert {models["orders"].kind, *(one.kind for one in orders.candidates)} == {"autoregression", "ets"}
+    assert {"max_lags", "ets.trend"} <= {one.name for one in orders.space}
+    assert {model.search.retune_every for model in models.values() if model.search} == {per_year}

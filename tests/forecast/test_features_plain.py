@@ -134,13 +134,29 @@ def end_of(timeline: Timeline, position: int) -> date | None:
         return None
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
-@given(snapshots(), blocks(), st.lists(st.integers(-3, 40), min_size=1, max_size=3, unique=True).map(tuple))
+HORIZONS = st.lists(st.integers(-3, 40), min_size=1, max_size=3, unique=True).map(tuple)
+
+
+def agree(known: Snapshot, asked_blocks: list[FeatureBlock], horizons: tuple[int, ...]) -> None:
+    targets = targets_of(known, horizons)
+    assert bits(feature_rows(known, asked_blocks, targets)) == bits(plain_feature_rows(known, asked_blocks, targets))
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(snapshots(), blocks(), HORIZONS)
 def test_fast_features_are_the_plain_ones_bit_for_bit(
     known: Snapshot, asked_blocks: list[FeatureBlock], horizons: tuple[int, ...]
 ) -> None:
-    targets = targets_of(known, horizons)
-    assert bits(feature_rows(known, asked_blocks, targets)) == bits(plain_feature_rows(known, asked_blocks, targets))
+    agree(known, asked_blocks, horizons)
+
+
+@pytest.mark.slow
+@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(snapshots(), blocks(), HORIZONS)
+def test_fast_features_are_the_plain_ones_bit_for_bit_at_length(
+    known: Snapshot, asked_blocks: list[FeatureBlock], horizons: tuple[int, ...]
+) -> None:
+    agree(known, asked_blocks, horizons)
 
 
 def growing() -> Snapshot:

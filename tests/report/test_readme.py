@@ -6,6 +6,7 @@ import pytest
 
 import harness as hs
 from harness import cli
+from harness.record.home import Home
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -67,15 +68,37 @@ def test_no_verb_is_promised_that_does_not_exist() -> None:
     ) <= {*verbs()}
 
 
-@pytest.mark.parametrize("number", range(len(python_blocks(README))))
-def test_the_python_examples_run(
-    number: int, uk_home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HARNESS_HOME", str(uk_home.root))
-    monkeypatch.setenv("HARNESS_WORKER", "1")  # in this process: the suite has one pool of workers
-    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+def run_example(number: int, folder: Path, experiments: Path, home: Home, patch: pytest.MonkeyPatch) -> None:
+    """Execute a block of the README in a folder that has these experiments."""
+    patch.chdir(folder)
+    patch.setenv("HARNESS_HOME", str(home.root))
+    patch.setenv("HARNESS_WORKER", "1")  # in this process: the suite has one pool of workers
+    patch.setattr("harness.studies.audit.available_cores", lambda: 1)
+    (folder / "datasets").symlink_to(ROOT / "datasets")
+    if experiments != folder / "experiments":
+        (folder / "experiments").symlink_to(experiments)
     exec(compile(python_blocks(README)[number], "README.md", "exec"), {})
+
+
+@pytest.mark.parametrize("number", range(len(python_blocks(README))))
+def test_the_python_examples_run_on_a_short_history(
+    number: int, uk_home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shipped = (ROOT / "experiments" / "uk_inflation.toml").read_text(encoding="utf-8")
+    shorter = re.sub(r"^first = .*$", "first = 2019-03-31\nlast = 2021-12-31", shipped, flags=re.MULTILINE)
+    assert shorter != shipped
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "uk_inflation.toml").write_text(shorter, encoding="utf-8")
+    run_example(number, tmp_path, tmp_path / "experiments", uk_home, monkeypatch)
+    assert capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [n for n, block in enumerate(python_blocks(README)) if "experiments/" in block])
+def test_the_python_examples_run_on_the_shipped_experiments(
+    number: int, uk_home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_example(number, tmp_path, ROOT / "experiments", uk_home, monkeypatch)
     assert capsys.readouterr().out
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,10 @@ from harness.core.recipe import Recipe
 from harness.core.snapshot import Snapshot, newest_periods
 from harness.data.changes import ChangeFile
 from harness.data.replay import Replay
-from harness.forecast.boosting import Bins
 from harness.forecast.catalog import entry_for
+
+if TYPE_CHECKING:  # importing LightGBM takes longer than all the rest of a worker's start
+    from harness.forecast.boosting import Bins
 
 Floats = NDArray[np.float64]
 

@@ -16,7 +16,6 @@ from harness.core.frames import Rows
 from harness.core.identity import derive_seed
 from harness.core.recipe import Recipe
 from harness.core.snapshot import Snapshot
-from harness.forecast.boosting import LightGBM
 from harness.forecast.catalog import build
 from harness.forecast.protocol import Forecaster
 from harness.score import losses
@@ -150,8 +149,8 @@ def _fold(inner: Inner, number: int, recipe: Recipe, judge: Judge, pools: tuple[
     plan = inner.plan
     fold, rows = inner.folds[number], inner.training(number, recipe)
     forecaster = build(recipe, folder=plan.experiment.folder)
-    if isinstance(forecaster, LightGBM):
-        forecaster.bins = inner.bins(number, recipe)
+    if recipe.kind == "lightgbm":
+        _share_bins(forecaster, inner, number, recipe)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         forecaster.fit(rows, inner.fitted_on(fold), seed=seed)
@@ -167,6 +166,13 @@ def _fold(inner: Inner, number: int, recipe: Recipe, judge: Judge, pools: tuple[
         for pool in pools:
             pool.add(int(str(horizon)), loss)
     return silent
+
+
+def _share_bins(forecaster: Forecaster, inner: Inner, number: int, recipe: Recipe) -> None:
+    from harness.forecast.boosting import LightGBM  # noqa: PLC0415 - heavy, and only this kind needs it
+
+    if isinstance(forecaster, LightGBM):  # and not behind steps, which make rows of their own
+        forecaster.bins = inner.bins(number, recipe)
 
 
 def _answered(forecaster: Forecaster, asked: Rows, known: Snapshot) -> pl.DataFrame:

@@ -61,7 +61,7 @@ def study(
     origin: int,
     *,
     store: tuple[Path, str] | None = None,
-    count: int | None = None,
+    clock: int | None = None,
 ) -> Studied:
     """Search at an outer origin, or go on where the record ends, or read what was found.
 
@@ -71,7 +71,8 @@ def study(
         identity: its identity.
         origin: index of the outer origin.
         store: folder of all studies and the key of this one; None = nothing is read or written.
-        count: trials to make instead of the budget's: those of the record that is replayed.
+        clock: trials after which the seconds of the budget are taken to be over, as they were in the record that is
+            made again; None = the clock is read.
 
     Raises:
         DamagedError: the record holds another trial than this search draws.
@@ -90,29 +91,32 @@ def study(
     with opened as log, quiet():
         if log is not None and log.record.end:  # another process made it while this one waited
             return _read(recipe, search, log.record)
-        running = _Search(inner, recipe, search, seed, log)
-        return running.to_the_end(count or (UNTIMED_TRIALS if search.seconds and log is None else None))
+        untimed = UNTIMED_TRIALS if log is None and clock is None else clock
+        return _Search(inner, recipe, search, seed, log, untimed if search.seconds else None).to_the_end()
 
 
 class _Search:
     """A search under way."""
 
-    def __init__(self, inner: Inner, recipe: Recipe, search: Search, seed: int, log: StudyLog | None) -> None:
+    def __init__(
+        self, inner: Inner, recipe: Recipe, search: Search, seed: int, log: StudyLog | None, clock: int | None
+    ) -> None:
         self.inner, self.recipe, self.search, self.seed, self.log = inner, recipe, search, seed, log
+        self.clock = clock
         self.judge = judge_of(inner, search.objective)
         recorded = () if log is None else log.record.trials
         self.recorded = {int(str(line["number"])): line for line in recorded}
         self.lines: list[Line] = []
         self.earlier: list[tuple[float, ...]] = []
 
-    def to_the_end(self, count: int | None) -> Studied:
-        """Make batch after batch until the budget is spent; `count` overrides it."""
+    def to_the_end(self) -> Studied:
+        """Make batch after batch until the budget is spent."""
         end = "too few matured inner origins" if not self.inner.folds else ""
         drawer = Drawer(self.search, self.seed, self.inner.plan.experiment.folder)
         journal = Journal(None if self.log is None else self.log.folder / JOURNAL, self.log.key if self.log else "")
         number = 0
         while not end:
-            batch = self._draw(drawer, number, count)
+            batch = self._draw(drawer, number)
             if not batch:
                 end = "every setting was tried"
                 break
@@ -122,15 +126,14 @@ class _Search:
             journal.add(drawn.frozen(outcome) for drawn, outcome in zip(batch, outcomes, strict=True))
             self.earlier += [outcome.running for outcome in outcomes]
             number += len(batch)
-            end = self._over(number, count)
+            end = self._over(number)
         return self._ended(end)
 
-    def _draw(self, drawer: Drawer, number: int, count: int | None) -> list[Drawn]:
+    def _draw(self, drawer: Drawer, number: int) -> list[Drawn]:
         if number == 0:
             return [drawer.defaults(declared(self.search))]
-        limit = count or self.search.trials
-        size = self.search.batch if limit is None else min(self.search.batch, limit - number)
-        return drawer.batch(number, size)
+        limits = [limit - number for limit in (self.search.trials, self.clock) if limit]
+        return drawer.batch(number, min([self.search.batch, *limits]))
 
     def _made(self, drawn: Drawn) -> Outcome:
         """The outcome of a trial: from the record, else made now and recorded."""
@@ -168,18 +171,21 @@ class _Search:
             self.inner, setting, self.judge, self.seed, lambda running: hopeless(self.search.pruner, earlier, running)
         )
 
-    def _over(self, number: int, count: int | None) -> str:
+    def _over(self, number: int) -> str:
         """Why the search ends after the last batch; "" = it goes on."""
-        if count is not None:
-            return f"{count} trials, as recorded" if number >= count else ""
         search = self.search
         if search.trials is not None and number >= search.trials:
             return f"{search.trials} trials"
-        if search.seconds is not None and sum(float(str(line["seconds"])) for line in self.lines) >= search.seconds:
-            return f"{search.seconds:g} seconds"
+        if search.seconds is not None and self._time_is_up(number, search.seconds):
+            return seconds_told(search)
         if search.patience and number - 1 - best_of(self.lines) >= search.patience:
             return f"{search.patience} trials without an improvement"
         return ""
+
+    def _time_is_up(self, number: int, seconds: float) -> bool:
+        if self.clock is None:
+            return sum(float(str(line["seconds"])) for line in self.lines) >= seconds
+        return number >= self.clock
 
     def _ended(self, end: str) -> Studied:
         best = best_of(self.lines)
@@ -195,6 +201,11 @@ class _Search:
             made.warnings,
             fold_table(self.inner.plan, self.inner.folds),
         )
+
+
+def seconds_told(search: Search) -> str:
+    """How a record says that the seconds of a budget were over."""
+    return f"{search.seconds:g} seconds"
 
 
 def best_of(lines: list[Line]) -> int:

@@ -50,8 +50,8 @@ from harness.data.cleaning.notes import RECORDS, Treated
 from harness.data.declaration import Catalogue, series_to_text
 from harness.data.external import FORECAST, FORECAST_KEY, no_forecasts, read_forecasts
 from harness.data.sealed import Sealed
+from harness.record import ledger
 from harness.record.home import Home
-from harness.record.ledger import refusals as entered_refusals
 
 __all__ = ["Archive", "BatchReport"]
 
@@ -368,7 +368,7 @@ class Archive:
             codes = sorted(known) if asked is None else [catalogue.codes[name] for name in asked]
             if self.path.is_file():  # one that was opened for a claim is in memory, and has no home
                 home = Home(self.path.parent)
-                with entered_refusals(home, "as_of"):
+                with ledger.refusals(home, "as_of"):
                     refuse_sealed_instant(home, (catalogue.series[code].id for code in codes), origin)
             refuse_beyond(codes, known, catalogue, at)
             return questions.as_of(connection, catalogue, codes, origin, whole=asked is not None)

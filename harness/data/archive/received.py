@@ -103,8 +103,9 @@ class Received:
         """Append it to an archive, at the instant it was received."""
         clocked = archive.at(self.at)
         if self.kind == FORECASTS:
-            more = {"label": self.label, "treated": self.treated}
-            return clocked.append_forecasts(self.frame, source=self.source, raw=self.raw, **more)  # type: ignore[arg-type]
+            return clocked.append_forecasts(
+                self.frame, source=self.source, raw=self.raw, label=self.label, treated=self.treated
+            )
         if self.kind == EVENTS:
             return clocked.append_events(self.frame, source=self.source or "", raw=self.raw, treated=self.treated)
         if self.kind == MEMBERS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ import duckdb
 import polars as pl
 
 from harness.core.errors import ArchiveBusyError, DamagedError, UserError
+from harness.data.archive.engine import connected
 
 FORMAT = 1
 TABLES = """
@@ -86,13 +88,14 @@ class Store:
 
     def __init__(self, path: Path, *, wait: float) -> None:
         self.path, self.wait = path, wait
-        self._held: duckdb.DuckDBPyConnection | None = None
+        self._held: tuple[int, duckdb.DuckDBPyConnection] | None = None
 
     @contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A read-only connection for the length of the block; inside `writing`, its own."""
-        if self._held is not None:
-            yield self._held
+        mine = self._mine()
+        if mine is not None:
+            yield mine
             return
         with _locked(self.path, self.wait, shared=True), _connected(self.path, read_only=True) as connection:
             yield connection
@@ -100,13 +103,14 @@ class Store:
     @contextmanager
     def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection inside one transaction: all that the block, and blocks within it, write is kept, or nothing."""
-        if self._held is not None:
-            yield self._held
+        mine = self._mine()
+        if mine is not None:
+            yield mine
             return
         _require(self.path)
         with _locked(self.path, self.wait, shared=False), _connected(self.path, read_only=False) as connection:
             connection.begin()
-            self._held = connection
+            self._held = (threading.get_ident(), connection)
             try:
                 for name, columns in LATER_TABLES.items():
                     connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
@@ -117,6 +121,11 @@ class Store:
             finally:
                 self._held = None
             connection.commit()
+
+    def _mine(self) -> duckdb.DuckDBPyConnection | None:
+        """The connection of the `writing` block this thread is in; another thread waits for the lock as everyone."""
+        held = self._held
+        return held[1] if held is not None and held[0] == threading.get_ident() else None
 
     @contextmanager
     def attached(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
@@ -192,7 +201,7 @@ class MemoryStore(Store):
     """An archive that is held in memory alone: nothing of it touches the disk, not even a spill of a large sort."""
 
     def __init__(self) -> None:
-        super().__init__(Path(":memory:"), wait=0.0)
+        super().__init__(Path("memory:/archive"), wait=0.0)  # no place on the disk, so no home beside it
         self.connection = memory_connection()
         self.connection.execute(TABLES)
         self.connection.execute("INSERT INTO meta VALUES (?)", [FORMAT])
@@ -206,13 +215,19 @@ class MemoryStore(Store):
 
     @contextmanager
     def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """The connection inside one transaction: everything in the block is kept, or nothing."""
+        """The connection inside one transaction: all that the block, and blocks in it, write is kept, or nothing."""
+        if self._mine() is not None:
+            yield self.connection
+            return
         self.connection.begin()
+        self._held = (threading.get_ident(), self.connection)
         try:
             yield self.connection
         except BaseException:
             self.connection.rollback()
             raise
+        finally:
+            self._held = None
         self.connection.commit()
 
     @contextmanager
@@ -279,11 +294,8 @@ def _connected(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnec
     if read_only:
         _require(path)
     try:
-        connection = duckdb.connect(str(path), read_only=read_only)
-        try:
+        with connected(path, read_only=read_only) as connection:
             yield connection
-        finally:
-            connection.close()
     except duckdb.Error as error:
         raise _explained(error, path) from error
 

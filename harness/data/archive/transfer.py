@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,19 +15,31 @@ import polars as pl
 from harness.core.errors import DamagedError, SealedError, UserError
 from harness.data.archive import Archive, questions
 from harness.data.archive.provenance import table_names
+from harness.data.archive.run_entries import (
+    AUDITS,
+    CELLS,
+    CHANGES,
+    FITS,
+    RUNS,
+    STUDIES,
+    STUDY_FILES,
+    mapping,
+    run_entries,
+)
 from harness.data.archive.store import FORMAT, Store, insert, query
 from harness.data.changes import MANIFEST as LISTED
 from harness.data.changes import ChangeFile, manifest_hash
-from harness.record import audits, bundle
-from harness.record.cells import stored_checksum
+from harness.record import bundle
 from harness.record.files import seal_holds, sha256_of, sync_folder, unused_name, write_file, write_folder
 from harness.record.home import Home
 from harness.record.ledger import refusals, under_seal
-from harness.record.runs import MANIFEST, RunFiles, finished, identity_told, list_runs
+from harness.record.registry import forget
+from harness.record.runs import MANIFEST, identity_told, list_runs
+from harness.record.studies import finished_study
 from harness.record.verified import HASH_LENGTH
 
-TABLES, RAW, CHANGES, CELLS, FITS, AUDITS, RUNS = "tables", "raw", "changes", "cells", "fits", "audits", "runs"
-DEPTH = {TABLES: 1, RAW: 1, CHANGES: 2, CELLS: 2, FITS: 2, AUDITS: 2, RUNS: 2}
+TABLES, RAW = "tables", "raw"
+DEPTH = {TABLES: 1, RAW: 1, CHANGES: 2, CELLS: 2, FITS: 2, STUDIES: 2, AUDITS: 2, RUNS: 2}
 """Folders of a file, and how deep its entries lie in them."""
 
 
@@ -58,7 +70,7 @@ def export_archive(home: Home, path: Path, *, runs: bool = False) -> Transferred
     Args:
         home: the home folder.
         path: the file; whole or absent, an older one is replaced at the end.
-        runs: also all finished runs, with their change files, cells, fits and audits.
+        runs: also all finished runs, with their change files, cells, fits, searches and audits.
 
     Raises:
         UserError: there is no archive.
@@ -82,8 +94,7 @@ def export_archive(home: Home, path: Path, *, runs: bool = False) -> Transferred
             yield f"{TABLES}/{name}.parquet", _parquet(frame)
         for file in raw:
             yield f"{RAW}/{file.name}", file.read_bytes()
-        yield from _change_entries(home, sorted(chosen), change.name)
-        yield from _run_entries(home, sorted(chosen))
+        yield from run_entries(home, sorted(chosen), change.name)
 
     bundle.write_bundle(path, {**facts, "rows": rows}, entries())
     return Transferred(state, change.name, rows, len(raw), tuple(sorted(chosen)))
@@ -112,41 +123,6 @@ def _raw(home: Home) -> list[Path]:
                 fix="bring it back from a copy, or ingest its dataset again",
             )
     return files
-
-
-def _change_entries(home: Home, runs: Sequence[str], present: str) -> Iterator[tuple[str, bytes]]:
-    """Change files of runs on earlier states, which the archive no longer gives; those that are gone are left out."""
-    told = [_mapping(finished(RunFiles(run_id, home.runs / run_id))["archive"]) for run_id in runs]
-    for name in sorted({str(archive["change_file"]) for archive in told} - {present}):
-        if (home.changes / name).is_dir():
-            folder = ChangeFile.open(home.changes / name).folder
-            yield from ((f"{CHANGES}/{name}/{file.name}", file.read_bytes()) for file in sorted(folder.iterdir()))
-
-
-def _run_entries(home: Home, runs: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    """Files of some runs, of their audits, and of the cells and fits they share."""
-    keys, fits = set[str](), set[str]()
-    for run_id in runs:
-        manifest = finished(RunFiles(run_id, home.runs / run_id))
-        for name in sorted([*_mapping(manifest["files"]), MANIFEST]):
-            yield f"{RUNS}/{run_id}/{name}", (home.runs / run_id / name).read_bytes()
-        audit = home.audits / run_id
-        if (audit / audits.RECORD).is_file():
-            yield from ((f"{AUDITS}/{run_id}/{file.name}", file.read_bytes()) for file in sorted(audit.iterdir()))
-        for mine in _mapping(manifest["cells"]).values():
-            keys |= set(mine) if isinstance(mine, list) else set()
-    for key in sorted(keys):
-        if stored_checksum(home.cells, key) is not None:
-            yield from (
-                (f"{CELLS}/{key}/{file.name}", file.read_bytes()) for file in sorted((home.cells / key).iterdir())
-            )
-            told = json.loads((home.cells / key / "cell.json").read_text(encoding="utf-8"))["facts"]
-            fits |= {str(told["fit_key"])} if told.get("fit_key") else set()
-    for key in sorted(fits):
-        if stored_checksum(home.fits, key, fit=True) is not None:
-            yield from (
-                (f"{FITS}/{key}/{file.name}", file.read_bytes()) for file in sorted((home.fits / key).iterdir())
-            )
 
 
 def import_archive(home: Home, path: Path) -> Transferred:
@@ -179,7 +155,8 @@ def import_archive(home: Home, path: Path) -> Transferred:
         for name in source.below(RAW):
             _put(home.root / name, source.read(name))
         runs = _bring_runs(home, source)
-        rows = {name: int(str(count)) for name, count in _mapping(facts["rows"]).items()}
+        forget(home)
+        rows = {name: int(str(count)) for name, count in mapping(facts["rows"]).items()}
         return Transferred(
             str(facts["state"]), str(facts["change_file"]), rows, len(source.below(RAW)), tuple(runs), already
         )
@@ -197,6 +174,8 @@ def _check_entry(path: Path, name: str, content: bytes) -> None:
     elif fits and kind == RUNS and file == MANIFEST:
         manifest = json.loads(content)
         fits = seal_holds(manifest) is True and identity_told(manifest) == key
+    elif fits and kind == STUDIES:
+        fits = file in STUDY_FILES
     if not fits or any(part.startswith(".") for part in rest.split("/")):
         raise DamagedError("this entry belongs to no archive", value=f"{path}: {name}", fix="export it again")
 
@@ -277,14 +256,16 @@ def _fill(connection: duckdb.DuckDBPyConnection, path: Path, name: str, content:
 
 
 def _bring_runs(home: Home, source: bundle.Bundle) -> list[str]:
-    """Put cells, fits, audits and, last, runs where they belong; what is there already is left alone."""
+    """Put cells, fits, searches, audits and, last, runs where they belong; what is whole there is left alone."""
     folders: dict[str, dict[str, bytes]] = {}
-    for kind in (CHANGES, CELLS, FITS, AUDITS, RUNS):
+    for kind in (CHANGES, CELLS, FITS, STUDIES, AUDITS, RUNS):
         for name in source.below(kind):
             folder, _, file = name.rpartition("/")
             folders.setdefault(folder, {})[file] = source.read(name)
     for folder, files in folders.items():
-        if not (home.root / folder).exists():
+        kind, _, key = folder.partition("/")
+        unfinished = kind == STUDIES and finished_study(home.studies, key) is None
+        if unfinished or not (home.root / folder).exists():
             write_folder(home.root / folder, files)
     return sorted(folder.partition("/")[2] for folder in folders if folder.startswith(f"{RUNS}/"))
 
@@ -298,7 +279,3 @@ def _remove(folder: Path) -> None:
     for path in sorted(folder.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     folder.rmdir()
-
-
-def _mapping(value: object) -> dict[str, object]:
-    return value if isinstance(value, dict) else {}

@@ -29,7 +29,7 @@ from harness.record.seals import Seal
 
 Part = tuple[str, bytes]
 """Kind and content of a file of a vault, in the clear."""
-RECORDS = ("batches", "cleaning", "touched", "assertions", "failures", "raw_files", "set_aside")
+RECORDS = ("batches", "cleaning", "touched", "assertions", "failures", "raw_files", "originals", "set_aside")
 """Tables of what a batch was, beside the values."""
 STATED = {"forecasts_in": ISSUED, "events": MINE, "members": NAMED}
 """Tables whose rows are kept as they are given, and what of them a seal covers."""

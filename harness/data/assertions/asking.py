@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
@@ -10,7 +11,7 @@ import polars as pl
 
 from harness.core.errors import DataError
 from harness.core.series import Series
-from harness.data.assertions import identity, moves, rowwise, sequence
+from harness.data.assertions import identity, moves, sequence
 from harness.data.assertions.judged import KEY, Asked, Judged, judged
 from harness.data.assertions.rules import Assertion, Declared, Schema
 from harness.data.cleaning.notes import FAILURES, Notes, frame_hash, instants, number, parameters, where
@@ -18,12 +19,22 @@ from harness.data.cleaning.values import Setting
 from harness.data.declared import TextForm
 from harness.data.tables import RawTable
 
+
+def _rowwise(name: str) -> Callable[..., Any]:
+    """A check of `rowwise`, whose heavy library is imported only when something is asserted."""
+
+    def check(*given: Any) -> Any:
+        return getattr(import_module("harness.data.assertions.rowwise"), name)(*given)
+
+    return check
+
+
 _HOW: Mapping[str, Callable[[Any, pl.DataFrame, pl.Series, Asked], Judged]] = MappingProxyType(
     {
-        "range": rowwise.in_range,
-        "unique": rowwise.unique,
-        "published": rowwise.published,
-        "sessions": rowwise.sessions,
+        "range": _rowwise("in_range"),
+        "unique": _rowwise("unique"),
+        "published": _rowwise("published"),
+        "sessions": _rowwise("sessions"),
         "monotone": sequence.monotone,
         "gap": sequence.gap,
         "stale": sequence.stale,
@@ -43,7 +54,7 @@ def ask_lines(table: RawTable, assertions: Sequence[Assertion], text: TextForm, 
     for one in assertions:
         if not isinstance(one.check, Schema):
             continue
-        found, missing = rowwise.schema(one.check, table, text)
+        found, missing = _rowwise("schema")(one.check, table, text)
         _note(one, found, table.frame, notes, missing=len(missing))
         lines = table.line_numbers()
         failing = found.failed.arg_true().to_list()

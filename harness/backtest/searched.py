@@ -1,0 +1,48 @@
+"""Which searches a run rests on, whether they are on record, and what its manifest keeps of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from harness.backtest.keys import RecipeIdentity, cell_keys
+from harness.backtest.splits import Plan
+from harness.core.recipe import Recipe
+from harness.data.changes import ChangeFile
+from harness.record.cells import Cell
+from harness.record.home import Home
+from harness.record.studies import finished_study, read_study
+
+Board = Sequence[tuple[Recipe, RecipeIdentity]]
+
+
+def study_keys(plan: Plan, changes: ChangeFile, board: Board) -> dict[str, dict[int, str]]:
+    """Model -> (index of the origin of a search -> key of its record), of the models that are tuned."""
+    found: dict[str, dict[int, str]] = {}
+    for recipe, identity in board:
+        if identity.retune:
+            origins = sorted({plan.refit_origin(origin, identity.retune) for origin in plan.issued})
+            keys = cell_keys(identity, plan, changes, origins, "study")
+            found[recipe.name] = dict(zip(origins, keys, strict=True))
+    return found
+
+
+def on_record(
+    plan: Plan, identity: RecipeIdentity, home: Home, keys: Mapping[int, str], cells: list[Cell | None]
+) -> list[Cell | None]:
+    """The cells whose search is on record; nothing that was tuned off the record is used (law 9)."""
+    there = {origin for origin, key in keys.items() if finished_study(home.studies, key) is not None}
+    return [
+        cell if plan.refit_origin(origin, identity.retune) in there else None
+        for origin, cell in zip(plan.issued, cells, strict=True)
+    ]
+
+
+def vouched(searches: Mapping[str, Mapping[int, str]], home: Home) -> dict[str, dict[str, object]]:
+    """Key of a search -> its number of trials, why it ended, and hashes over all of it.
+
+    Args:
+        searches: model -> (index of the origin of a search -> key).
+        home: where they are recorded.
+    """
+    keys = sorted({key for mine in searches.values() for key in mine.values()})
+    return {key: read_study(home.studies, key).vouched() for key in keys}
