@@ -468,10 +468,10 @@ def _print_ingest(report: IngestReport) -> None:
     from harness.report.cleaning import RESTAMPED
 
     for one in report.sources:
-        if one.restamped:
-            print(f"  {one.label}: {one.restamped} {RESTAMPED}")
         if one.sealed:
             print(f"  {one.label}: {one.sealed} rows sealed")
+        if one.restamped:
+            print(f"  {one.label}: {one.restamped} {RESTAMPED}")
         if one.set_aside:
             print(f"  {one.label}: {one.set_aside} rows set aside")
         for name, touched in one.steps:

@@ -50,8 +50,8 @@ from harness.data.cleaning.notes import RECORDS, Treated
 from harness.data.declaration import Catalogue, series_to_text
 from harness.data.external import FORECAST, FORECAST_KEY, no_forecasts, read_forecasts
 from harness.data.sealed import Sealed
+from harness.record import ledger
 from harness.record.home import Home
-from harness.record.ledger import refusals as entering
 
 __all__ = ["Archive", "BatchReport"]
 
@@ -167,8 +167,8 @@ class Archive:
             advanced = advance_known(connection, known)
             unseen_aside = batch.set_aside.height and not is_recorded(connection, batch.sha256)
             unseen_part = sealed is not None and not is_recorded(connection, sealed.key)
-            new_record = unseen_record(connection, treated, source)
-            if not (entered.anything or advanced or unseen_aside or new_record or unseen_part):
+            unseen = unseen_aside or unseen_part or unseen_record(connection, treated, source)
+            if not (entered.anything or advanced or unseen):
                 number = 0
             aside = with_asserted(batch.set_aside, treated)
             report = BatchReport(
@@ -226,8 +226,8 @@ class Archive:
             new = given.unseen(old, catalogue)
             unseen_part = sealed is not None and not is_recorded(connection, sealed.key)
             names = label or ", ".join(given.rows["source"].unique().sort().to_list()) or str(source or "")
-            anything = new.height or unseen_part or unseen_record(connection, treated, names)
-            number = next_batch(connection) if anything else 0
+            unseen = new.height or unseen_part or unseen_record(connection, treated, names)
+            number = next_batch(connection) if unseen else 0
             aside = with_asserted(given.set_aside, treated)
             report = BatchReport(
                 number,
@@ -275,9 +275,7 @@ class Archive:
         empty = sealed is not None and not len(frame)
         given = nothing_announced(EVENT) if empty else read_events(frame, self._catalogue(), now=self.now())
         with self._writing() as connection:
-            report = add_announced(
-                connection, "events", EVENT, unseen_events, given, source, treated=treated, sealed=sealed
-            )
+            report = add_announced(connection, "events", EVENT, unseen_events, given, source, treated, sealed)
             if report.batch:
                 provenance.note_raw(connection, report.batch, raw or {})
             if sealed is not None:
@@ -310,9 +308,7 @@ class Archive:
         empty = sealed is not None and not len(frame)
         given = nothing_announced(MEMBER) if empty else read_members(frame, self._catalogue(), now=self.now())
         with self._writing() as connection:
-            report = add_announced(
-                connection, "members", MEMBER, unseen_members, given, source, treated=treated, sealed=sealed
-            )
+            report = add_announced(connection, "members", MEMBER, unseen_members, given, source, treated, sealed)
             if report.batch:
                 provenance.note_raw(connection, report.batch, raw or {})
             if sealed is not None:
@@ -372,7 +368,7 @@ class Archive:
             codes = sorted(known) if asked is None else [catalogue.codes[name] for name in asked]
             if self.path.is_file():  # one that was opened for a claim is in memory, and has no home
                 home = Home(self.path.parent)
-                with entering(home, "as_of"):
+                with ledger.refusals(home, "as_of"):
                     refuse_sealed_instant(home, (catalogue.series[code].id for code in codes), origin)
             refuse_beyond(codes, known, catalogue, at)
             return questions.as_of(connection, catalogue, codes, origin, whole=asked is not None)

@@ -32,14 +32,13 @@ NEXT_SESSION = timedelta(days=30)
 Unseen = Callable[[pl.DataFrame, pl.DataFrame, Catalogue], pl.DataFrame]
 
 
-def add_announced(  # noqa: PLR0913 - the last two by keyword
+def add_announced(  # noqa: PLR0913, PLR0917 - which of two tables, and what of it
     connection: duckdb.DuckDBPyConnection,
     table: str,
     schema: pl.Schema,
     unseen: Unseen,
     given: Announced,
     source: str,
-    *,
     treated: Treated | None = None,
     sealed: Sealed | None = None,
 ) -> BatchReport:

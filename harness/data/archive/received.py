@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, Self
+from typing import Self
 
 import polars as pl
 
@@ -102,18 +102,20 @@ class Received:
     def enter(self, archive: Archive) -> BatchReport:
         """Append it to an archive, at the instant it was received."""
         clocked = archive.at(self.at)
-        source = self.source or ""
-        more: Mapping[str, Any] = {"raw": self.raw, "treated": self.treated}
         if self.kind == FORECASTS:
-            return clocked.append_forecasts(self.frame, source=self.source, label=self.label, **more)
-        if self.kind in (EVENTS, MEMBERS):
-            add = clocked.append_events if self.kind == EVENTS else clocked.append_members
-            return add(self.frame, source=source, **more)
+            return clocked.append_forecasts(
+                self.frame, source=self.source, raw=self.raw, label=self.label, treated=self.treated
+            )
+        if self.kind == EVENTS:
+            return clocked.append_events(self.frame, source=self.source or "", raw=self.raw, treated=self.treated)
+        if self.kind == MEMBERS:
+            return clocked.append_members(self.frame, source=self.source or "", raw=self.raw, treated=self.treated)
         return clocked.append(
             self.frame,
-            source=source,
+            source=self.source or "",
             coverage=self.coverage,
             known_through=self.known_through,
             publications=self.publications,
-            **more,
+            treated=self.treated,
+            raw=self.raw,
         )

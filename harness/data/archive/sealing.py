@@ -250,12 +250,12 @@ def _count(connection: duckdb.DuckDBPyConnection, source: str, table: str, seal:
 
 def _hand_over(connection: duckdb.DuckDBPyConnection, rows: str, kind: str, sink: Sink) -> None:
     """Give the sink the rows of a table in parts, streaming."""
-    reader = connection.sql(f"SELECT * FROM {rows}").to_arrow_reader(BLOCK)  # noqa: S608 - tables of ours
-    for block in reader:
-        if block.num_rows:
-            buffer = io.BytesIO()
-            pq.write_table(pa.Table.from_batches([block]), buffer, compression="zstd")
-            sink(kind, buffer.getvalue(), {"rows": block.num_rows})
+    with connection.sql(f"SELECT * FROM {rows}").to_arrow_reader(BLOCK) as reader:  # noqa: S608 - tables of ours
+        for block in reader:
+            if block.num_rows:
+                buffer = io.BytesIO()
+                pq.write_table(pa.Table.from_batches([block]), buffer, compression="zstd")
+                sink(kind, buffer.getvalue(), {"rows": block.num_rows})
 
 
 def _cap(connection: duckdb.DuckDBPyConnection, seal: Seal) -> None:

@@ -53,14 +53,14 @@ LATER_TABLES = {
     "failures": "batch INTEGER, assertion VARCHAR, severity VARCHAR, line BIGINT, series VARCHAR, period VARCHAR,"
     " published VARCHAR, before VARCHAR, after VARCHAR, reason VARCHAR, decided VARCHAR",
     "raw_files": "batch INTEGER, name VARCHAR, sha256 VARCHAR",
+    # which series are sealed from when, and the last batch that was there when they were
+    "seals": "seal VARCHAR, cut BIGINT, last INTEGER, code INTEGER",
     "originals": "batch INTEGER, name VARCHAR, sha256 VARCHAR",
     "refusals": "refusal INTEGER, dataset VARCHAR, source VARCHAR, sha256 VARCHAR, reason VARCHAR, refused BIGINT",
     "refused_assertions": "refusal INTEGER, place BIGINT, assertion VARCHAR, kind VARCHAR, parameters VARCHAR,"
     " severity VARCHAR, verdict VARCHAR, rows BIGINT, failed BIGINT, unknown BIGINT, hash VARCHAR",
     "refused_failures": "refusal INTEGER, assertion VARCHAR, severity VARCHAR, line BIGINT, series VARCHAR,"
     " period VARCHAR, published VARCHAR, before VARCHAR, after VARCHAR, reason VARCHAR, decided VARCHAR",
-    # which series are sealed from when, and the last batch that was there when they were
-    "seals": "seal VARCHAR, cut BIGINT, last INTEGER, code INTEGER",
 }
 HOLDER = re.compile(r"PID (\d+)")
 LOCK_TABLE = Path("/proc/locks")
@@ -216,7 +216,7 @@ class MemoryStore(Store):
     """An archive that is held in memory alone: nothing of it touches the disk, not even a spill of a large sort."""
 
     def __init__(self) -> None:
-        super().__init__(Path(":memory:"), wait=0.0)
+        super().__init__(Path("memory:/archive"), wait=0.0)  # no place on the disk, so no home beside it
         self.connection = memory_connection()
         self.connection.execute(TABLES)
         self.connection.execute("INSERT INTO meta VALUES (?)", [FORMAT])

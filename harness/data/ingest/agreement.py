@@ -13,7 +13,7 @@ from harness.data.vault.manifest import MANIFEST, VaultFile, read_manifest
 from harness.record.chain import Entry
 from harness.record.home import Home
 from harness.record.ledger import enter, entries, promised_manifest
-from harness.record.seals import Seal, sealed_from, seals_of
+from harness.record.seals import Seal, refuse_unfinished, sealed_from, seals_of
 
 COPY = "bring the home folder back from a copy"
 
@@ -31,6 +31,7 @@ def agreed_seals(home: Home, archive: Archive) -> tuple[Seal, ...]:
     if not (home.vault.is_dir() or home.ledger.exists()):
         return ()
     found = entries(home)
+    refuse_unfinished(home)
     rolled = _named(found, "roll", "seal")
     seals = tuple(one for one in seals_of(home) if one.id not in rolled)
     _refuse_other_seals(seals, found, rolled)

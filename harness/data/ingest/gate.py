@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import date, datetime
 from functools import partial
@@ -103,7 +103,7 @@ class Gate:
             if publications is not None:
                 told = part_listed(publications, PUBLICATIONS, "published_at", catalogue, self.seals)
             covered = {*parted.covered, *(told.covered if told else ())}
-            places = sorted(covered | self._named(source, treated))
+            places = sorted(covered)
             if not places:
                 return into(frame, publications=publications, treated=treated, raw=raw)
             with self.hiding(source, places[0]):
@@ -111,7 +111,7 @@ class Gate:
                 whole = read_batch(parted.rows, catalogue, coverage=coverage, publications=given, now=now)
             if known_through is None and treated is None and self._has(whole.sha256):
                 return _known_before(source, whole.rows_in, whole.sha256)
-            known = self._known(whole, known_through, catalogue, now)
+            known, cuts = self._known(whole, known_through, catalogue, now), self._cuts(catalogue)
             arguments = {"source": source, "coverage": coverage, "known_through": known_through, "treated": treated}
 
             def received(place: int) -> Received:
@@ -124,7 +124,7 @@ class Gate:
             return into(
                 parted.open,
                 publications=told.open if told is not None and told.open.height else None,
-                treated=self._clear_part(treated, places[0], self._cuts(catalogue)),
+                treated=self._clear_part(treated, places[0], cuts, free=catalogue.codes.keys() - cuts.keys()),
                 sealed=sealed,
             )
 
@@ -169,10 +169,9 @@ class Gate:
         form, stamp = LISTED[kind]
         with refusals(self.home, f"append {kind} {label}".rstrip()):
             parted = part_listed(frame, form, stamp, catalogue, self.seals, source=source)
-            places = sorted({*parted.covered, *self._named(label, treated)})
-            if not places:
+            if not parted.covered:
                 return into(frame, source=source, raw=raw, treated=treated)
-            with self.hiding(label or kind, places[0]):
+            with self.hiding(label or kind, parted.covered[0]):
                 more = {"source": source} if kind == kinds.FORECASTS else {}
                 whole = READERS[kind](parted.rows, catalogue, now=now, **more)
             asserted = label if treated is not None else ""
@@ -185,14 +184,14 @@ class Gate:
                 return Received(kind, mine, now, source, treated=treated, raw=dict(raw or {}), label=named)
 
             # a row of a record does not say of whom a forecast is: the earliest cut is that of all of them
-            cut = min(micros(self.seals[place].instant) for place in places)
+            cut = min(micros(self.seals[place].instant) for place in parted.covered)
             return into(
                 parted.open,
                 source=source,
-                treated=self._clear_part(treated, places[0], dict.fromkeys(catalogue.codes, cut)),
+                treated=self._clear_part(treated, parted.covered[0], dict.fromkeys(catalogue.codes, cut)),
                 sealed=self._sealed(
                     received,
-                    {place: parted.count(place) for place in places},
+                    {place: parted.count(place) for place in parted.covered},
                     (kind, whole.sha256, *([asserted] if asserted else [])),
                 ),
             )
@@ -239,8 +238,7 @@ class Gate:
 
     def original(self, place: int, sha256: str) -> str:
         """What stands in the clear for the hash of a file with names in it; "" without the key."""
-        signing = get_key(key_folder(self.home), f"{self.seals[place].id}.{SIGNING}")
-        return "" if signing is None else _keyed(signing, (ORIGINAL, sha256))
+        return self._hash(place, (ORIGINAL, sha256))
 
     def keep_raw(self, place: int, content: bytes, suffix: str) -> None:
         """Put a raw file into the vault of a seal, once; an archive that is thrown away keeps none."""
@@ -304,27 +302,25 @@ class Gate:
         self._told.add(refused.reason)
         return replace(
             refused,
-            sha256=self._key(place, (RAW, refused.sha256)) if self.keeps else "",
+            sha256=self._hash(place, (RAW, refused.sha256)),
             reason=str(_without_values(error) if isinstance(error, DataError) else error),
             tables={name: without_rows(frame) for name, frame in refused.tables.items()},
         )
 
     def _tell(self, place: int, told: str) -> None:
-        """Put into the vault why something was refused, once."""
+        """Put into the vault why something was refused, once; without the key the refusal stands all the same."""
         if self.keeps:
-            self._keep(place, REFUSED, told.encode, self._key(place, (REFUSED, told)), {})
+            with suppress(SealedError):
+                self._keep(place, REFUSED, told.encode, self._key(place, (REFUSED, told)), {})
 
-    def _named(self, source: str, treated: Treated | None) -> set[int]:
-        """Places of the seals of the dataset a cleaning record belongs to: it may tell of rows that are no more."""
-        dataset = source.partition(": ")[0]
-        return {place for place, seal in enumerate(self.seals) if treated is not None and dataset in seal.datasets}
-
-    def _clear_part(self, treated: Treated | None, place: int, cuts: Mapping[str, int]) -> Treated | None:
-        """What may stand in the clear of a cleaning record."""
+    def _clear_part(
+        self, treated: Treated | None, place: int, cuts: Mapping[str, int], free: Collection[str] = ()
+    ) -> Treated | None:
+        """What may stand in the clear of a cleaning record; `cuts` and `free` as `part_treated` takes them."""
         if treated is None:
             return None
-        originals = {name: self.original(place, sha256) for name, sha256 in treated.originals.items() if self.keeps}
-        return replace(part_treated(treated, cuts), originals=originals)
+        originals = {name: self.original(place, sha256) for name, sha256 in treated.originals.items()}
+        return replace(part_treated(treated, cuts, free), originals=originals)
 
     def _originals(self, seal: Seal) -> set[str]:
         """What stands for the files with names in them that a seal's datasets were read from."""
@@ -388,6 +384,11 @@ class Gate:
 
     def _key(self, place: int, words: Sequence[str]) -> str:
         return _keyed(self._signing(self.seals[place]), words)
+
+    def _hash(self, place: int, words: Sequence[str]) -> str:
+        """A keyed hash that may stand in the clear; "" without the key."""
+        signing = get_key(key_folder(self.home), f"{self.seals[place].id}.{SIGNING}")
+        return "" if signing is None else _keyed(signing, words)
 
     def _signing(self, seal: Seal) -> str:
         return needed_key(key_folder(self.home), f"{seal.id}.{SIGNING}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -113,21 +113,23 @@ def part_listed(
     return Parted(rows, place, _at_or_after(place, at, seals))
 
 
-def part_treated(treated: Treated, cuts: Mapping[str, int]) -> Treated:
+def part_treated(treated: Treated, cuts: Mapping[str, int], free: Collection[str]) -> Treated:
     """The cleaning record without what it says of rows that are sealed, or whose publication nobody knows.
 
     Counts stay; hashes go, from which single values could be guessed.
 
     Args:
         treated: the record of one source.
-        cuts: stored id of a sealed series -> microseconds UTC of its cut; the others have none.
+        cuts: stored id of a sealed series -> microseconds UTC of its cut.
+        free: stored ids of series that are not sealed; other names are taken for sealed from the earliest cut on.
     """
     earliest = min(cuts.values(), default=NEVER)
 
     def before(series: str | None, published: str | None) -> bool:
         if not published:
             return False
-        return micros(datetime.fromisoformat(published)) < cuts.get(series or "", earliest if not series else NEVER)
+        cut = NEVER if series in free else cuts.get(series or "", earliest)
+        return micros(datetime.fromisoformat(published)) < cut
 
     def kept(frame: pl.DataFrame, series: str) -> pl.DataFrame:
         pairs = frame.select(series, "published").rows()

@@ -74,9 +74,6 @@ def scope_of(experiments: Sequence[Experiment], day: date, archive: Archive, cha
         day: the first sealed day: it begins at midnight in the zone of the target (the earliest of several).
         archive: the archive.
         changes: its change file.
-
-    Raises:
-        UserError: nothing was published from that day on, or nothing before.
     """
     used, sources, universes, targets = set[str](), set[str](), set[str](), set[str]()
     for one in experiments:
@@ -91,7 +88,6 @@ def scope_of(experiments: Sequence[Experiment], day: date, archive: Archive, cha
     series = sorted(name for name in changes.ids if name in used or name.rpartition("/")[0] in datasets)
     universes |= {name for name, members in archive.universes().items() if set(members) & set(series)}
     cut = min(end_of_day(day - timedelta(days=1), changes.series[name].zone) for name in sorted(targets))
-    _refuse_empty(changes, series, targets, cut)
     early = _before(changes, micros(cut))
     prints = {name: found for one in experiments for name, found in fingerprints(early, one).items()}
     known = {n: instant(changes.known_through[n]).isoformat() for n in series if n in changes.known_through}
@@ -128,22 +124,27 @@ def _before(changes: ChangeFile, cut: int) -> ChangeFile:
     return replace(changes, **{name: getattr(changes, name)[kept] for name in columns})
 
 
-def _refuse_empty(changes: ChangeFile, series: Iterable[str], targets: Iterable[str], cut: datetime) -> None:
-    at = micros(cut)
-    mine = np.isin(changes.code, [changes.codes[name] for name in series])
+def refuse_empty(scope: Scope, changes: ChangeFile) -> None:
+    """Refuse a day that leaves nothing to seal, or nothing to develop on.
+
+    Raises:
+        UserError: nothing of what is covered was published from that day on, or nothing of the targets before.
+    """
+    at, told = micros(scope.cut), scope.cut.isoformat()
+    mine = np.isin(changes.code, [changes.codes[name] for name in scope.series])
     if not (changes.published[mine] >= at).any():
-        newest = changes.published[mine].max() if mine.any() else None
+        newest = instant(changes.published[mine].max()).isoformat() if mine.any() else "none"
         raise UserError(
             "there is nothing to seal",
-            value=f"from {cut.isoformat()}, newest publication {'none' if newest is None else instant(newest)}",
+            value=f"from {told}, newest publication {newest}",
             rule="a holdout holds what was published from its first day on",
             fix="name an earlier day",
         )
-    early = np.isin(changes.code, [changes.codes[name] for name in targets]) & (changes.published < at)
+    early = np.isin(changes.code, [changes.codes[name] for name in scope.targets]) & (changes.published < at)
     if not early.any():
         raise UserError(
             "nothing would be left to develop on",
-            value=cut.isoformat(),
+            value=told,
             rule="the target has values published before the first sealed day",
             fix="name a later day",
         )

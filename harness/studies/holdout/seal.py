@@ -39,7 +39,7 @@ from harness.record.home import Home
 from harness.record.ledger import enter, entries, refusals
 from harness.record.seals import CUSTODIAN, HONOUR, LEAVING, SEAL_FILE, Seal, seals_of, unfinished
 from harness.studies.holdout.leaving import Leaving, leaving, others, refuse_busy, remove, remove_scratch
-from harness.studies.holdout.scope import Scope, refuse_twice, scope_of
+from harness.studies.holdout.scope import Scope, refuse_empty, refuse_twice, scope_of
 
 ROWS = "rows "
 """Begins the name of a count of rows of a table, among the counts of files."""
@@ -114,11 +114,12 @@ def seal(
     with refusals(home, f"holdout seal --from {day}"):
         scope = scope_of(experiments, day, archive, changes)
         refuse_twice(scope, seals_of(home))
+        refuse_empty(scope, changes)
     public = all(name.rpartition("/")[0] in lock.public for name in scope.series)
     bare = replace(scope.seal(""), public=public, grade=CUSTODIAN if lock.custodian else HONOUR)
     left = leaving(home, archive, bare)
     if dry_run or told:
-        ahead = Sealing(bare, sealed_rows(archive, bare), left.counts, others(home))
+        ahead = Sealing(bare, _some(sealed_rows(archive, bare)), left.counts, others(home))
         if dry_run:
             return ahead
         if told:
@@ -233,8 +234,12 @@ def _publish(home: Home, vault: Vault, left: Leaving, rows: Mapping[str, int], w
     effort = _renamed(left, vault.seal)
     recount = effort != left.effort
     write_file(vault.folder / LEAVING, json_bytes({"paths": list(left.every), "recount": recount}))
-    counts = {f"{ROWS}{table}": count for table, count in rows.items() if count} | left.counts
+    counts = {f"{ROWS}{table}": count for table, count in _some(rows).items()} | left.counts
     vault.finish(home, replace(vault.seal, raw=left.raw, runs=left.runs, effort=effort, counts=counts))
+
+
+def _some(rows: Mapping[str, int]) -> dict[str, int]:
+    return {table: count for table, count in rows.items() if count}
 
 
 def _renamed(left: Leaving, made: Seal) -> tuple[Mapping[str, object], ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,11 @@ import pytest
 import harness as hs
 from harness.core.errors import DamagedError, SealedError
 from harness.core.series import Series
+from harness.core.time import micros
 from harness.data.archive import Archive
 from harness.data.dataset import load_dataset
 from harness.data.ingest import ingest, lacks
+from harness.data.ingest.agreement import refuse_foreign
 from harness.data.vault.files import FILES
 from harness.record.home import Home
 from harness.record.ledger import entries
@@ -142,3 +144,20 @@ def test_another_series_is_no_copy(tmp_path: Path, under_seal: Sealed) -> None:
         value=pl.col("value") + pl.Series(np.random.default_rng(1).normal(0, 0.5, VALUES.height))
     )
     taken(dataset(tmp_path, noisy, name="noisy"), under_seal.home)
+
+
+def test_another_archive_with_a_sealed_series_is_no_way_around(tmp_path: Path, under_seal: Sealed) -> None:
+    other = Archive.open(tmp_path / "other.duckdb")
+    refuse_foreign(under_seal.home, other, ["own/x"])
+    refuse_foreign(under_seal.home, under_seal.archive, ["made/cpi"])
+    with pytest.raises(SealedError, match="another archive has a series that is sealed in this home: made/cpi"):
+        refuse_foreign(under_seal.home, other, ["own/x", "made/cpi"])
+
+
+def test_a_set_clock_does_not_lead_around_the_gate(under_seal: Sealed) -> None:
+    archive = hs.Archive.open(under_seal.home.archive).at(micros(datetime(2020, 1, 1, tzinfo=UTC)))
+    late = VALUES.filter((pl.col("series") == "cpi") & pl.col("published").is_between(EARLY, date(2019, 12, 1)))
+    frame = late.select(
+        pl.lit("made/cpi").alias("series_id"), "period", pl.col("published").alias("published_at"), "value"
+    )
+    assert archive.append(frame, source="desk").sealed == frame.height

@@ -198,6 +198,9 @@ def test_an_assertion_that_refuses_sealed_rows_tells_counts_and_the_vault_the_re
     assert f"in range: failed on {rows} row(s)" in str(caught.value)
     assert "987654" not in str(caught.value)
     assert any(b"987654.25" in one for one in under_seal.read("refused"))
+    assert any(f"in range: failed on {rows} row(s)" in one for one in under_seal.archive.refusals()["reason"])
+    assert under_seal.archive.refused_assertions()["failed"].to_list() == [rows]
+    assert under_seal.archive.refused_failures().is_empty()
     assert under_seal.archive.state() == state
     assert list(under_seal.home.raw.iterdir()) == []
 
@@ -220,6 +223,35 @@ def test_cleaning_records_of_sealed_rows_lie_in_the_vault(tmp_path: Path, monkey
     whole = content(Archive.open(never.archive))
     assert set(late) <= {row[4] for row in whole["set_aside"]}
     assert content(made.opened()) == whole
+
+
+def test_assertions_on_lists_are_parted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    declared = """
+[[events]]
+file = "events.csv"
+[[events.assert]]
+name = "small"
+kind = "range"
+most = 5.0
+severity = "set aside"
+"""
+    folder = dataset(tmp_path, before(VALUES, EARLY), more=declared)
+    head = "series,kind,ex_date,value,announced_at\n"
+    first = "cpi,dividend,2018-06-01,7.125,2018-05-01\nrate,dividend,2018-06-01,1.5,2018-05-01\n"
+    (folder / "events.csv").write_text(head + first)
+    home, never = Home(tmp_path / "home"), Home(tmp_path / "never")
+    for one in (home, never):
+        taken(folder, one)
+    made = sealed_home(home, tmp_path / "keys", monkeypatch)
+    assert not lacks(made.archive, load_dataset(folder))
+    later = "cpi,dividend,2019-06-01,8.375,2019-05-01\nrate,dividend,2019-07-01,2.5,2019-06-01\n"
+    (folder / "events.csv").write_text(head + first + later)
+    assert lacks(made.archive, load_dataset(folder))
+    for one in (home, never):
+        taken(folder, one)
+    assert not lacks(made.archive, load_dataset(folder))
+    assert set(made.archive.set_aside()["value"]) == {7.125}
+    assert content(made.opened()) == content(Archive.open(never.archive))
 
 
 def test_a_home_without_a_vault_is_filled_as_ever(tmp_path: Path) -> None:
