@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from harness.core.errors import DamagedError, DataError
+from harness.core.errors import DamagedError, DataError, SealedError
 from harness.core.series import LagRule, Series
 from harness.core.time import end_of_day, instant, micros, period_containing, period_end
 from harness.data.archive import Archive, unsealing
@@ -280,7 +280,7 @@ ROW = tuple((SERIES[0], number, INSTANTS[step], float(step), "observed") for num
 LATE = Given(VALUES, ((SERIES[0], 0, INSTANTS[2], 2.5, "observed"),))
 
 
-@settings(max_examples=25, deadline=None, report_multiple_bugs=False, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=6, deadline=None, report_multiple_bugs=False, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(a_batch(), max_size=4), st.lists(a_batch(later=True), max_size=3), st.sampled_from(CUTS))
 @example([Given(VALUES, ROW)], [LATE], INSTANTS[3])
 def test_opened_is_never_sealed(before: list[Given], after: list[Given], cut: int) -> None:
@@ -288,10 +288,47 @@ def test_opened_is_never_sealed(before: list[Given], after: list[Given], cut: in
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None, report_multiple_bugs=False, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, report_multiple_bugs=False, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(a_batch(), max_size=4), st.lists(a_batch(later=True), max_size=4), st.sampled_from(CUTS))
 def test_opened_is_never_sealed_at_length(before: list[Given], after: list[Given], cut: int) -> None:
     check(before, after, cut)
+
+
+def test_what_is_published_at_the_cut_itself_is_sealed() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        two = Two(Path(folder))
+        two.accepted(received(Given(VALUES, ROW)))
+        two.seal(INSTANTS[3])
+        kept = two.clear.revisions("x/monthly")["published_at"].dt.epoch("us").to_list()
+        assert kept == [INSTANTS[1]]
+        assert two.clear.known_through("x/monthly") == instant(INSTANTS[3] - 1)
+
+
+def test_history_that_a_sealed_vintage_put_before_the_cut_is_sealed_too() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        two = Two(Path(folder))
+        two.accepted(received(Given(VALUES, ((SERIES[0], 0, INSTANTS[4], 2.0, "observed"),))))
+        assert two.truth.revisions("x/monthly")["availability"].to_list() == ["assumed", "observed"]
+        two.seal(INSTANTS[3])
+        assert two.clear.revisions("x/monthly").height == 0
+
+
+def test_two_seals_of_a_home_open_together() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        two = Two(Path(folder))
+        for one in (Given(VALUES, ROW), Given(VALUES, tuple((SERIES[3], *row[1:]) for row in ROW))):
+            two.accepted(received(one))
+        state, was = two.truth.state(), stored(two.truth)
+        first, parts = two.seal(INSTANTS[3]), list(two.parts)
+        second = replace(first, id="s2", series=("y/monthly",), datasets=("y",), cut=instant(INSTANTS[2]).isoformat())
+        second, more = replace(second, created_at="2"), list[tuple[str, bytes]]()
+        split(two.clear, two.folder / "both.duckdb", second, lambda kind, content, _: more.append((kind, content)))
+        both = Archive.open(two.folder / "both.duckdb")
+        with pytest.raises(SealedError, match="sealed already"):
+            split(both, two.folder / "again.duckdb", replace(second, id="s3"), lambda *_: None)
+        whole = opened(both, [(first, parts), (second, more)])
+        assert whole.state() == state
+        assert stored(whole) == was
 
 
 def test_every_table_of_an_archive_is_sealed_capped_or_left_on_purpose() -> None:

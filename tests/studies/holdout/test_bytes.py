@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -16,7 +22,7 @@ from harness.data.changes import ChangeFile
 from harness.data.vault.files import Vault
 from harness.record.ledger import entries, verify_ledger
 from harness.record.seals import unfinished
-from tests.studies.holdout.marked import Marked, Marks, Stopped, StoppedAt, marks_in_bytes, marks_read_out
+from tests.studies.holdout.marked import CUT, Marked, Marks, Stopped, StoppedAt, marks_in_bytes, marks_read_out
 
 
 @pytest.fixture
@@ -146,3 +152,44 @@ def test_a_seal_that_is_stopped_anywhere_is_finished_by_the_same_command(
         assert told(one) == told(reference)
         assert in_the_clear(one) == in_the_clear(reference)
     assert halfway >= 5
+
+
+def filling(one: Marked) -> bool:
+    return any(one.home.vault.glob(".making-*/files/*.age"))
+
+
+def in_place(one: Marked) -> bool:
+    return any(one.home.vault.glob("[!.]*/seal.json"))
+
+
+def leaving(one: Marked) -> bool:
+    return in_place(one) and not any(one.home.runs.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", [filling, in_place, leaving], ids=lambda one: one.__name__)
+def test_a_seal_that_is_killed_is_finished_by_the_same_command(
+    whole: Marked, tmp_path: Path, moment: Callable[[Marked], bool]
+) -> None:
+    one = whole.copied(tmp_path / "killed")
+    asked = [
+        "holdout",
+        "seal",
+        "--from",
+        CUT,
+        str(one.experiment),
+        "--home",
+        str(one.home.root),
+        "--keys",
+        str(one.keys),
+    ]
+    here = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "TMPDIR": str(one.folder / "tmp")}
+    child = subprocess.Popen([sys.executable, "-m", "harness", *asked], env=here, stdout=subprocess.DEVNULL)
+    while child.poll() is None and not moment(one):
+        time.sleep(0.001)
+    child.kill()
+    assert child.wait() == -signal.SIGKILL
+    assert [entry.kind for entry in entries(one.home)] == ["sealing"]
+    one.seal()
+    nothing_is_found(one)
+    assert verify_ledger(one.home).reasons == ()
