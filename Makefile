@@ -22,13 +22,14 @@ $(call need,reproduce,RUN,id (make runs lists them))
 $(call need,model-card,RUN,id (make runs lists them))
 $(call need,archive,DO,export or import)
 $(call need,archive,FILE,archive.zip)
+$(call need,holdout,DO,"keys --out FILE" (harness holdout --help lists the rest))
 $(call need,trials,RUN,id (make runs lists them))
 $(call need,spaces,RUN,id (make runs lists them))
 
 # ---- targets
 
 .PHONY: help setup check test test-slow mutants lock new datasets ingest data data-failures lags plan backtest audit bench \
-  runs show trials spaces effort report lineage reproduce verify sql archive model-card clean
+  runs show trials spaces effort report lineage reproduce verify ledger holdout sql archive model-card clean
 
 help: ## explain every target (this list)
 	@echo "make TARGET [EXPERIMENT=$(EXPERIMENT)] [DATASET=name] [RUN=id]"
@@ -86,10 +87,11 @@ audit: $(VENV)/ready ## prove that nothing reaches EXPERIMENT='s forecasts befor
 	@$(HARNESS) audit "$(EXPERIMENT)" $(if $(ORIGINS),--origins "$(ORIGINS)") $(if $(WORKERS),--workers "$(WORKERS)") \
 	  $(if $(PREMIUM),--premium) $(if $(STRESS),--stress "$(STRESS)") $(if $(PLACEBO),--placebo)
 
-bench: $(VENV)/ready ## time the replay against one query per origin, training rows over more and more origins, and the search record
+bench: $(VENV)/ready ## time the replay against one query per origin, training rows over more and more origins, the search record, and a seal over 20 million changes
 	$(BIN)/python experiments/benchmarks/replay.py
 	$(BIN)/python experiments/benchmarks/rows.py
 	$(BIN)/python experiments/benchmarks/search_record.py
+	$(BIN)/python experiments/benchmarks/seal.py
 
 runs: $(VENV)/ready ## list the runs so far
 	@$(HARNESS) runs
@@ -117,6 +119,12 @@ reproduce: $(VENV)/ready ## derive RUN= again and compare every bit with the rec
 
 verify: $(VENV)/ready ## check every recorded file against its hash
 	@$(HARNESS) verify
+
+ledger: $(VENV)/ready ## check the record of seals, plans, openings and refusals (HEAD=hash noted earlier)
+	@$(HARNESS) ledger verify $(if $(HEAD),--head "$(HEAD)")
+
+holdout: $(VENV)/ready ## sealed holdouts: DO="request --plan ID --out FILE" and the like (harness holdout --help lists them)
+	@$(HARNESS) holdout $(DO)
 
 export SQL
 sql: $(VENV)/ready ## answer SQL="select ..." over archive and runs; without it, list the views

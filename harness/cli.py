@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
+from harness.cli_holdout import add_holdout_verbs
 from harness.cli_records import add_record_verbs
-from harness.core.errors import UserError
+from harness.core.errors import SealedError, UserError
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from harness.record.home import Home
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+UNHINDERED = ("holdout seal", "holdout status", "ledger verify", "new", "datasets")
+"""Verbs that can be used while a sealing is unfinished."""
 EXPERIMENT_HELP = "name of experiments/NAME.toml, or the path of an experiment file"
 DATASET_HELP = "name of a dataset folder (see `harness datasets`), or its path"
 RUN_HELP = "run id, or its unambiguous beginning (see `harness runs`)"
@@ -57,9 +60,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(end.code or DONE)
     verb: Callable[[argparse.Namespace], int | None] = args.verb
     try:
+        if args.command not in UNHINDERED:
+            _refuse_unfinished(args)
         code = verb(args)
         sys.stdout.flush()
     except UserError as error:
+        if isinstance(error, SealedError):
+            _enter(error, args)
         print(f"harness: {error}", file=sys.stderr)
         return REFUSED
     except KeyboardInterrupt:
@@ -76,6 +83,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code or DONE
 
 
+def _refuse_unfinished(args: argparse.Namespace) -> None:
+    """Say of a sealing that was interrupted that it comes first."""
+    from harness.record.seals import refuse_unfinished
+
+    refuse_unfinished(_home(args))
+
+
+def _enter(error: SealedError, args: argparse.Namespace) -> None:
+    """Enter a refusal in the ledger of the home it is about."""
+    from harness.record.ledger import refuse
+
+    refuse(_home(args), error, args.command)
+
+
 def _parser() -> argparse.ArgumentParser:
     home = argparse.ArgumentParser(add_help=False)
     home.add_argument("--home", metavar="DIR", help="home folder (default: HARNESS_HOME, else .harness)")
@@ -88,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def add(name: str, verb: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
         parser = verbs.add_parser(name, parents=[home], help=text, description=f"{text[0].upper()}{text[1:]}.")
-        parser.set_defaults(verb=verb)
+        parser.set_defaults(verb=verb, command=name)
         return parser
 
     new = add("new", _new, "describe your own data: writes datasets/NAME/ and experiments/NAME.toml")
@@ -118,6 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("run", metavar="RUN", help=RUN_HELP)
     report.add_argument("--out", metavar="FILE", type=Path, help="the page (default: report.html in the run's folder)")
     add_record_verbs(add)
+    add_holdout_verbs(add)
     _add_searches(add)
     return top
 
@@ -282,7 +304,7 @@ def _audit(args: argparse.Namespace) -> int:
     done = audited(_experiment_file(args.experiment), home, asked=asked, say=None if args.quiet else _say)
     record = read_audit(home, done.run_id)
     if record is not None:
-        print(audit_text(record))
+        print(audit_text(record, home))
     return DONE if done.passed else FAILED
 
 
@@ -446,6 +468,8 @@ def _print_ingest(report: IngestReport) -> None:
     from harness.report.cleaning import RESTAMPED
 
     for one in report.sources:
+        if one.sealed:
+            print(f"  {one.label}: {one.sealed} rows sealed")
         if one.restamped:
             print(f"  {one.label}: {one.restamped} {RESTAMPED}")
         if one.set_aside:

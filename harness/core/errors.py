@@ -54,7 +54,13 @@ class UnknownNameError(UserError):
 
 
 class DataError(UserError):
-    """Wrong data: rows that cannot be taken as they are."""
+    """Wrong data: rows that cannot be taken as they are.
+
+    Attributes:
+        counts: what is wrong in counts alone, for data whose values may not be shown; "" when nobody counted.
+    """
+
+    counts = ""
 
 
 class ArchiveBusyError(UserError):
@@ -70,7 +76,13 @@ class BeyondKnownError(UserError):
 
 
 class SealedError(UserError):
-    """Something that lies beyond the seal of a holdout; whoever refuses it also enters it in the ledger."""
+    """Something that lies beyond the seal of a holdout; whoever refuses it also enters it in the ledger.
+
+    Attributes:
+        entered: whether the ledger tells of it already.
+    """
+
+    entered: bool = False
 
 
 class ExperimentError(UserError):

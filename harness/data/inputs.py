@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -127,19 +127,23 @@ def keep_raw(table: RawTable, raw_dir: Path) -> None:
         write_file(path, table.content)
 
 
-def refuse_reread(inputs: Sequence[Input], recorded: Mapping[str, Collection[str]]) -> None:
+def refuse_reread(
+    inputs: Sequence[Input], recorded: Mapping[str, Collection[str]], keyed: Callable[[str], str] = str
+) -> None:
     """Refuse to read the very same file in another way (columns, stamp, null texts): the old values would stay.
 
     Args:
         inputs: what is to be taken in.
         recorded: batches by name, each with the hashes its files had before their names were hashed.
+        keyed: what may stand there for such a hash.
     """
     for one in inputs:
+        mine = {one.given, keyed(one.given)} if one.given else set()
         readings = {other.reading for other in inputs if other.label == one.label}
-        mine = [tag for tag in recorded if tag.startswith(f"{one.label} [") and tag.count("-", len(one.label)) == 2]
+        tags = [tag for tag in recorded if tag.startswith(f"{one.label} [") and tag.count("-", len(one.label)) == 2]
         if any(
-            (file == one.file or one.given in recorded[tag]) and reading not in readings
-            for tag in mine
+            (file == one.file or not mine.isdisjoint(recorded[tag])) and reading not in readings
+            for tag in tags
             for reading, file, _ in [tag.removeprefix(f"{one.label} [").split("-")]
         ):
             raise UserError(

@@ -11,12 +11,11 @@ import polars as pl
 
 from harness.core.errors import UnknownNameError
 from harness.core.time import Frequency, micros
-from harness.data.archive import Archive
 from harness.data.asserted import ROW, asked_lines, asked_rows, list_tag
 from harness.data.cleaning.notes import Notes, Treated
 from harness.data.declaration import Catalogue
 from harness.data.declared import Dataset, Forecasts
-from harness.data.external import read_forecasts
+from harness.data.external import Given, read_forecasts
 from harness.data.inputs import Alteration
 from harness.data.listings import Refused
 from harness.data.stamps import as_instants, mapped, moments, period_of
@@ -39,17 +38,19 @@ class Issued:
     tag: str
     treated: Treated | None
 
-    def unrecorded(self, archive: Archive, catalogue: Catalogue) -> bool:
-        """Whether an archive has no batch of this very content.
+    @property
+    def section(self) -> str:
+        """What its batch is."""
+        return "forecasts"
 
-        Args:
-            archive: the archive.
-            catalogue: the series it has.
-        """
-        given = read_forecasts(self.rows, catalogue, source=None, now=micros(datetime.now(UTC)))
-        batches = archive.batches()
-        unasked = self.treated is not None and self.tag not in batches["source"].to_list()
-        return unasked or given.sha256 not in batches["sha256"].to_list()
+    @property
+    def asserted(self) -> str:
+        """What its batch is called where anything is asserted of it, else ""."""
+        return self.tag if self.treated is not None else ""
+
+    def given(self, catalogue: Catalogue) -> Given:
+        """The rows as an archive with some series would read them."""
+        return read_forecasts(self.rows, catalogue, source=None, now=micros(datetime.now(UTC)))
 
 
 def read_forecast_list(

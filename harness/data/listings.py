@@ -11,8 +11,7 @@ import polars as pl
 
 from harness.core.errors import DataError, UnknownNameError
 from harness.core.time import micros
-from harness.data.announced import read_events, read_members, unseen_events, unseen_members
-from harness.data.archive import Archive
+from harness.data.announced import Announced, read_events, read_members, unseen_events, unseen_members
 from harness.data.asserted import ROW, asked_lines, asked_rows, list_tag
 from harness.data.cleaning.notes import Notes, Treated
 from harness.data.declaration import Catalogue
@@ -42,18 +41,15 @@ class Listing:
     tag: str
     treated: Treated | None = None
 
-    def unrecorded(self, archive: Archive, catalogue: Catalogue) -> bool:
-        """Whether an archive has no batch of this very content.
+    @property
+    def asserted(self) -> str:
+        """What its batch is called where anything is asserted of it, else ""."""
+        return self.tag if self.treated is not None else ""
 
-        Args:
-            archive: the archive.
-            catalogue: the series it has.
-        """
+    def given(self, catalogue: Catalogue) -> Announced:
+        """The rows as an archive with some series would read them."""
         read = read_events if self.section == "events" else read_members
-        given = read(self.rows, catalogue, now=micros(datetime.now(UTC)))
-        batches = archive.batches()
-        unasked = self.treated is not None and self.tag not in batches["source"].to_list()
-        return unasked or given.sha256 not in batches["sha256"].to_list()
+        return read(self.rows, catalogue, now=micros(datetime.now(UTC)))
 
 
 def read_listings(dataset: Dataset, alter: Alter | None = None, refused: Refused | None = None) -> list[Listing]:

@@ -18,6 +18,7 @@ from harness.report.facts import (
     facts_of,
     horizon_text,
 )
+from harness.report.holdout import run_line
 from harness.report.run import Run
 from harness.report.search_text import effort_line, narrowed_of
 from harness.report.text import megabytes, seconds, share, table
@@ -46,6 +47,7 @@ def summary(run: Run) -> str:
         "\n".join(_footnotes(facts, notes, substituted=bool(board["n_reference"].sum()))),
         _gaps(forecasts),
         "\n".join(_effort(run)),
+        run_line(run.home, run.manifest, facts.zone),
         audit_line(audit_beside(run), facts.name),
         "\n".join(f"{name:<6} {text}" for name, text in cost(facts))
         + f"\nrun    {run.id}\nfiles  {run.files.folder}\npage   harness report {run.id}",

@@ -15,7 +15,15 @@ from harness.core.errors import UserError
 from harness.core.series import Series
 from harness.core.snapshot import Snapshot
 from harness.core.time import instant, micros
-from harness.data.announced import EVENT, MEMBER, read_events, read_members, unseen_events, unseen_members
+from harness.data.announced import (
+    EVENT,
+    MEMBER,
+    nothing_announced,
+    read_events,
+    read_members,
+    unseen_events,
+    unseen_members,
+)
 from harness.data.archive import provenance, questions
 from harness.data.archive.announcing import add_announced
 from harness.data.archive.appending import enter
@@ -34,12 +42,16 @@ from harness.data.archive.books import (
 )
 from harness.data.archive.exporting import export_changes
 from harness.data.archive.refusals import Refusal, note_refusal, refusals
+from harness.data.archive.refused import refuse_sealed_instant
 from harness.data.archive.restamped import restamped
 from harness.data.archive.store import Store, insert, later_table, query
-from harness.data.batch import Coverage, read_batch
+from harness.data.batch import Coverage, no_rows, read_batch
 from harness.data.cleaning.notes import RECORDS, Treated
 from harness.data.declaration import Catalogue, series_to_text
-from harness.data.external import FORECAST, FORECAST_KEY, read_forecasts
+from harness.data.external import FORECAST, FORECAST_KEY, no_forecasts, read_forecasts
+from harness.data.sealed import Sealed
+from harness.record import ledger
+from harness.record.home import Home
 
 __all__ = ["Archive", "BatchReport"]
 
@@ -47,8 +59,8 @@ __all__ = ["Archive", "BatchReport"]
 class Archive:
     """Values by series, period and the instant they became public; DuckDB is open only for the length of a call."""
 
-    def __init__(self, store: Store, *, read_only: bool) -> None:
-        self._store, self._read_only = store, read_only
+    def __init__(self, store: Store, *, read_only: bool, at: int | None = None) -> None:
+        self._store, self._read_only, self._at = store, read_only, at
 
     @classmethod
     def open(cls, path: str | Path, *, read_only: bool = False, wait: float = 10.0) -> Self:
@@ -67,6 +79,15 @@ class Archive:
         store = Store(Path(path), wait=wait)
         store.prepare(read_only=read_only)
         return cls(store, read_only=read_only)
+
+    def at(self, now: int) -> Self:
+        """The same archive, to which batches are entered as of an instant (microseconds UTC) instead of now."""
+        return type(self)(self._store, read_only=self._read_only, at=now)
+
+    @property
+    def store(self) -> Store:
+        """The file behind it."""
+        return self._store
 
     @property
     def path(self) -> Path:
@@ -97,7 +118,7 @@ class Archive:
             if new:
                 insert(connection, "series", pl.DataFrame(new, infer_schema_length=None))
 
-    def append(
+    def append(  # noqa: PLR0913 - all but the frame by keyword
         self,
         frame: Any,
         *,
@@ -107,6 +128,7 @@ class Archive:
         publications: Any = None,
         treated: Treated | None = None,
         raw: Mapping[str, str] | None = None,
+        sealed: Sealed | None = None,
     ) -> BatchReport:
         """Add published values; all of the batch or nothing.
 
@@ -122,25 +144,31 @@ class Archive:
                 happened whose values are not at hand.
             treated: the cleaning record of the batch, kept with it: all of both or nothing.
             raw: content hash of the files it was read from, by name; noted for lineage.
+            sealed: the other part of the batch, which lies in a vault; `frame` may then be empty.
 
         Raises:
             DataError: a rule of the frame is broken, or a value contradicts what the archive has.
             UnknownNameError: a series that is not defined.
             ArchiveBusyError: another process holds the archive.
         """
-        now = micros(datetime.now(UTC))
+        now = self.now()
         with self._store.reading() as connection:
             catalogue = catalogue_of(connection)
-        batch = read_batch(frame, catalogue, coverage=coverage, publications=publications, now=now)
+        if sealed is not None and not len(frame):
+            batch = no_rows()
+        else:
+            batch = read_batch(frame, catalogue, coverage=coverage, publications=publications, now=now)
         codes = pl.concat([batch.statements["code"], batch.publications["code"]]).unique().sort().to_list()
         with self._writing() as connection:
-            known = known_by(batch.newest, known_through, catalogue, codes, now)
+            known = {**known_by(batch.newest, known_through, catalogue, codes, now), **(sealed.known if sealed else {})}
             number = next_batch(connection)
             again = restamped(connection, batch.statements, source, catalogue)
             entered = enter(connection, batch, catalogue, number)
             advanced = advance_known(connection, known)
             unseen_aside = batch.set_aside.height and not is_recorded(connection, batch.sha256)
-            if not (entered.anything or advanced or unseen_aside or unseen_record(connection, treated, source)):
+            unseen_part = sealed is not None and not is_recorded(connection, sealed.key)
+            unseen = unseen_aside or unseen_part or unseen_record(connection, treated, source)
+            if not (entered.anything or advanced or unseen):
                 number = 0
             aside = with_asserted(batch.set_aside, treated)
             report = BatchReport(
@@ -152,12 +180,15 @@ class Archive:
                 batch.duplicates + entered.duplicates,
                 aside.height,
                 instant(min(known.values())) if known else None,
-                batch.sha256,
+                batch.sha256 if sealed is None else sealed.key,
                 again,
+                0 if sealed is None else sealed.rows,
             )
             if number:
                 record(connection, report, kind="values", coverage=coverage, aside=aside, now=now, treated=treated)
                 provenance.note_raw(connection, number, raw or {})
+            if sealed is not None:
+                self._store.at_last(sealed.keep)
         return report
 
     def append_forecasts(
@@ -168,6 +199,7 @@ class Archive:
         raw: Mapping[str, str] | None = None,
         label: str = "",
         treated: Treated | None = None,
+        sealed: Sealed | None = None,
     ) -> BatchReport:
         """Add external forecasts, each known only from the instant it was issued.
 
@@ -178,20 +210,24 @@ class Archive:
             raw: content hash of the files they were read from, by name; noted for lineage.
             label: what the batch is called; "" = by its sources.
             treated: what was asserted of them, kept with the batch.
+            sealed: those that lie in a vault instead; `frame` may then be empty.
 
         Raises:
             DataError: a rule of the frame is broken, or a forecast contradicts one the archive has.
             UnknownNameError: a series that is not defined.
         """
-        now = micros(datetime.now(UTC))
+        now = self.now()
         with self._store.reading() as connection:
             catalogue = catalogue_of(connection)
-        given = read_forecasts(frame, catalogue, source=source, now=now)
+        empty = sealed is not None and not len(frame)
+        given = no_forecasts() if empty else read_forecasts(frame, catalogue, source=source, now=now)
         with self._writing() as connection:
             old = query(connection, "SELECT * FROM forecasts_in").select(FORECAST.names())
             new = given.unseen(old, catalogue)
-            names = label or ", ".join(given.rows["source"].unique().sort().to_list())
-            number = next_batch(connection) if new.height or unseen_record(connection, treated, names) else 0
+            unseen_part = sealed is not None and not is_recorded(connection, sealed.key)
+            names = label or ", ".join(given.rows["source"].unique().sort().to_list()) or str(source or "")
+            unseen = new.height or unseen_part or unseen_record(connection, treated, names)
+            number = next_batch(connection) if unseen else 0
             aside = with_asserted(given.set_aside, treated)
             report = BatchReport(
                 number,
@@ -202,16 +238,25 @@ class Archive:
                 given.rows_in - given.set_aside.height - new.height,
                 aside.height,
                 None,
-                given.sha256,
+                given.sha256 if sealed is None else sealed.key,
+                sealed=0 if sealed is None else sealed.rows,
             )
             if number:
                 insert(connection, "forecasts_in", new.with_columns(batch=pl.lit(number, pl.Int32)).sort(FORECAST_KEY))
                 record(connection, report, kind="forecasts", coverage="", aside=aside, now=now, treated=treated)
                 provenance.note_raw(connection, number, raw or {})
+            if sealed is not None:
+                self._store.at_last(sealed.keep)
         return report
 
     def append_events(
-        self, frame: Any, *, source: str, raw: Mapping[str, str] | None = None, treated: Treated | None = None
+        self,
+        frame: Any,
+        *,
+        source: str,
+        raw: Mapping[str, str] | None = None,
+        treated: Treated | None = None,
+        sealed: Sealed | None = None,
     ) -> BatchReport:
         """Add price events; each is known from its announcement and moves prices from its ex-date on.
 
@@ -221,20 +266,30 @@ class Archive:
             source: where they come from.
             raw: content hash of the files they were read from, by name; noted for lineage.
             treated: what was asserted of them, kept with the batch.
+            sealed: those that lie in a vault instead; `frame` may then be empty.
 
         Raises:
             DataError: a rule of the frame is broken, or an event contradicts one the archive has.
             UnknownNameError: a series that is not defined.
         """
-        given = read_events(frame, self._catalogue(), now=micros(datetime.now(UTC)))
+        empty = sealed is not None and not len(frame)
+        given = nothing_announced(EVENT) if empty else read_events(frame, self._catalogue(), now=self.now())
         with self._writing() as connection:
-            report = add_announced(connection, "events", EVENT, unseen_events, given, source, treated)
+            report = add_announced(connection, "events", EVENT, unseen_events, given, source, treated, sealed)
             if report.batch:
                 provenance.note_raw(connection, report.batch, raw or {})
+            if sealed is not None:
+                self._store.at_last(sealed.keep)
         return report
 
     def append_members(
-        self, frame: Any, *, source: str, raw: Mapping[str, str] | None = None, treated: Treated | None = None
+        self,
+        frame: Any,
+        *,
+        source: str,
+        raw: Mapping[str, str] | None = None,
+        treated: Treated | None = None,
+        sealed: Sealed | None = None,
     ) -> BatchReport:
         """Add memberships of universes; each is known from its announcement.
 
@@ -244,16 +299,20 @@ class Archive:
             source: where they come from.
             raw: content hash of the files they were read from, by name; noted for lineage.
             treated: what was asserted of them, kept with the batch.
+            sealed: those that lie in a vault instead; `frame` may then be empty.
 
         Raises:
             DataError: a rule of the frame is broken, or a row contradicts one the archive has.
             UnknownNameError: a series that is not defined.
         """
-        given = read_members(frame, self._catalogue(), now=micros(datetime.now(UTC)))
+        empty = sealed is not None and not len(frame)
+        given = nothing_announced(MEMBER) if empty else read_members(frame, self._catalogue(), now=self.now())
         with self._writing() as connection:
-            report = add_announced(connection, "members", MEMBER, unseen_members, given, source, treated)
+            report = add_announced(connection, "members", MEMBER, unseen_members, given, source, treated, sealed)
             if report.batch:
                 provenance.note_raw(connection, report.batch, raw or {})
+            if sealed is not None:
+                self._store.at_last(sealed.keep)
         return report
 
     def universes(self) -> dict[str, tuple[str, ...]]:
@@ -296,6 +355,7 @@ class Archive:
         Raises:
             UserError: the instant has no zone.
             BeyondKnownError: it is later than what the archive knows of an asked series.
+            SealedError: it lies past the seal of an asked series; the home's ledger tells of it.
         """
         if not isinstance(origin, datetime):
             raise UserError(
@@ -306,6 +366,10 @@ class Archive:
             catalogue, known = catalogue_of(connection), questions.known(connection)
             asked = None if series is None else sorted({catalogue.resolve(name) for name in _listed(series)})
             codes = sorted(known) if asked is None else [catalogue.codes[name] for name in asked]
+            if self.path.is_file():  # one that was opened for a claim is in memory, and has no home
+                home = Home(self.path.parent)
+                with ledger.refusals(home, "as_of"):
+                    refuse_sealed_instant(home, (catalogue.series[code].id for code in codes), origin)
             refuse_beyond(codes, known, catalogue, at)
             return questions.as_of(connection, catalogue, codes, origin, whole=asked is not None)
 
@@ -322,12 +386,31 @@ class Archive:
             code = catalogue.codes[catalogue.resolve(series_id)]
             return questions.revisions(connection, code, catalogue.series[code])
 
+    def histories(self, before: Mapping[str, int]) -> dict[str, pl.DataFrame]:
+        """What some series said of each period.
+
+        Args:
+            before: stored id -> microseconds UTC; only what was published before counts. Ids nobody defined are
+                left out.
+
+        Returns:
+            By stored id: period (ordinal, ascending), first and latest value (withdrawals do not count).
+        """
+        with self._store.reading() as connection:
+            return questions.histories(connection, catalogue_of(connection), before)
+
     def batches(self) -> pl.DataFrame:
         """One row per recorded batch: source, content hash, rows in, kept, duplicates and set aside, known through."""
         with self._store.reading() as connection:
             found = query(connection, "SELECT * FROM batches ORDER BY batch")
         stamps = [pl.col(name).cast(pl.Datetime("us", "UTC")) for name in ("known_through", "ingested")]
         return found.with_columns(stamps)
+
+    def has_batch(self, kind: str, sha256: str, source: str = "") -> bool:
+        """Whether a batch of a kind and content is recorded, and one that is called so ("" = whatever it is called)."""
+        batches = self.batches()
+        mine = batches.filter(pl.col("kind") == kind)["sha256"].to_list()
+        return sha256 in mine and (not source or source in batches["source"].to_list())
 
     def originals(self) -> dict[str, set[str]]:
         """Batches by what they are called, each with the hashes its files had before their names were hashed."""
@@ -449,6 +532,10 @@ class Archive:
         table = name if number == "batch" else f"refused_{name}"
         with self._store.reading() as connection:
             return later_table(connection, table, schema, order=order)
+
+    def now(self) -> int:
+        """Microseconds UTC at which a batch would be entered."""
+        return micros(datetime.now(UTC)) if self._at is None else self._at
 
     def _catalogue(self) -> Catalogue:
         with self._store.reading() as connection:

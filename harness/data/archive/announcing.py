@@ -14,6 +14,7 @@ from harness.data.announced import DELISTING, EVENT, EVENT_KINDS, MEMBER, Announ
 from harness.data.archive.books import (
     BatchReport,
     catalogue_of,
+    is_recorded,
     next_batch,
     record,
     unseen_record,
@@ -24,13 +25,14 @@ from harness.data.calendars import sessions_between
 from harness.data.cleaning.notes import Treated
 from harness.data.declaration import Catalogue
 from harness.data.derive import OBSERVED
+from harness.data.sealed import Sealed
 
 NEXT_SESSION = timedelta(days=30)
 """How far after an ex-date that is no session the next one is looked for."""
 Unseen = Callable[[pl.DataFrame, pl.DataFrame, Catalogue], pl.DataFrame]
 
 
-def add_announced(
+def add_announced(  # noqa: PLR0913, PLR0917 - which of two tables, and what of it
     connection: duckdb.DuckDBPyConnection,
     table: str,
     schema: pl.Schema,
@@ -38,6 +40,7 @@ def add_announced(
     given: Announced,
     source: str,
     treated: Treated | None = None,
+    sealed: Sealed | None = None,
 ) -> BatchReport:
     """Add announcements to their table as one batch; the caller holds the transaction.
 
@@ -49,16 +52,20 @@ def add_announced(
         given: the announcements as read.
         source: where they come from.
         treated: what was asserted of them, kept with the batch.
+        sealed: those that lie in a vault instead.
 
     Raises:
         DataError: one contradicts another.
     """
     new = unseen(given.rows, later_table(connection, table, schema), catalogue_of(connection))
-    number = next_batch(connection) if new.height or unseen_record(connection, treated, source) else 0
+    unseen_part = sealed is not None and not is_recorded(connection, sealed.key)
+    anything = new.height or unseen_part or unseen_record(connection, treated, source)
+    number = next_batch(connection) if anything else 0
     duplicates = given.rows_in - given.set_aside.height - new.height
     aside = with_asserted(given.set_aside, treated)
     rows_in = given.rows_in + aside.height - given.set_aside.height
-    report = BatchReport(number, source, rows_in, new.height, 0, duplicates, aside.height, None, given.sha256)
+    sha256, rows = (given.sha256, 0) if sealed is None else (sealed.key, sealed.rows)
+    report = BatchReport(number, source, rows_in, new.height, 0, duplicates, aside.height, None, sha256, sealed=rows)
     if number:
         insert(connection, table, new.with_columns(batch=pl.lit(number, pl.Int32)).sort(schema.names()))
         now = micros(datetime.now(UTC))

@@ -34,8 +34,9 @@ class BatchReport:
         duplicates: rows given twice, or known before.
         set_aside: rows not taken; `Archive.set_aside()` has them with the reason.
         known_through: instant up to which its series are known by it.
-        sha256: content hash of what was given.
+        sha256: content hash of what was given; of a batch with a sealed part a keyed one.
         restamped: rows whose value was there under a stamp that the file no longer has (`archive.restamped`).
+        sealed: rows that went into a vault instead.
     """
 
     batch: int
@@ -48,6 +49,7 @@ class BatchReport:
     known_through: datetime | None
     sha256: str
     restamped: int = 0
+    sealed: int = 0
 
 
 def catalogue_of(connection: duckdb.DuckDBPyConnection) -> Catalogue:
@@ -191,6 +193,7 @@ def record(
         "cleaning": json.dumps(
             {"duplicates": report.duplicates, "set_aside": reasons}
             | ({"restamped": report.restamped} if report.restamped else {})
+            | ({"sealed": report.sealed} if report.sealed else {})
         ),
         "ingested": now,
     }

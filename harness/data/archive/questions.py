@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import duckdb
@@ -19,6 +20,7 @@ from harness.data.external import issues_from
 from harness.data.panels import filled, grouped, session_places, timeline
 
 SERIES_COLUMNS = ("id", "frequency", "zone", "calendar", "unit", "decimals", "scale", "licence")
+SEALS = pl.Schema({"seal": pl.String(), "cut": pl.Int64(), "last": pl.Int32(), "code": pl.Int32()})
 STANDING = """
 SELECT code, period, max(published) AS published, arg_max_null(value, published) AS value,
        arg_max_null(vintage, published) AS vintage
@@ -39,6 +41,11 @@ LEFT JOIN publications p
 WHERE c.code = ?
 GROUP BY ALL ORDER BY c.period, c.published
 """
+HISTORIES = """
+SELECT code, period, arg_min(value, published) AS first, arg_max(value, published) AS latest
+FROM changes JOIN asked USING (code) WHERE value IS NOT NULL AND published < before
+GROUP BY code, period ORDER BY code, period
+"""
 
 
 def known(connection: duckdb.DuckDBPyConnection) -> dict[int, int]:
@@ -47,12 +54,13 @@ def known(connection: duckdb.DuckDBPyConnection) -> dict[int, int]:
 
 
 def state(connection: duckdb.DuckDBPyConnection) -> str:
-    """Identity of the content: the declarations and the recorded batches in order."""
+    """Identity of the content: the declarations, the recorded batches in order, and what is sealed."""
     series = connection.execute("SELECT code, spec FROM series ORDER BY code").fetchall()
     batches = connection.execute(
         "SELECT kind, source, coverage, sha256, known_through FROM batches ORDER BY batch"
     ).fetchall()
-    return digest("archive", series, batches)
+    sealed = later_table(connection, "seals", SEALS, order="ALL").rows()
+    return digest("archive", series, batches, *([sealed] if sealed else []))
 
 
 def universes(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> dict[str, tuple[str, ...]]:
@@ -125,6 +133,19 @@ def _issues(forecasts: pl.DataFrame, levels: pl.DataFrame, catalogue: Catalogue)
 
     names = {code: one.id for code, one in catalogue.series.items()}
     return tuple(issues_from(forecasts, names, known_then))
+
+
+def histories(
+    connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, before: Mapping[str, int]
+) -> dict[str, pl.DataFrame]:
+    """Period (ordinal), first and latest value of some series, by stored id, published before an instant each."""
+    there = {catalogue.codes[name]: at for name, at in before.items() if name in catalogue.codes}
+    asked = pl.DataFrame(
+        {"code": list(there), "before": list(there.values())}, schema={"code": pl.Int32, "before": pl.Int64}
+    )
+    with offered(connection, "asked", asked):
+        found = query(connection, HISTORIES)
+    return {catalogue.series[part["code"][0]].id: part.drop("code") for part in found.partition_by("code")}
 
 
 def revisions(connection: duckdb.DuckDBPyConnection, code: int, series: Series) -> pl.DataFrame:

@@ -7,7 +7,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -53,6 +53,8 @@ LATER_TABLES = {
     "failures": "batch INTEGER, assertion VARCHAR, severity VARCHAR, line BIGINT, series VARCHAR, period VARCHAR,"
     " published VARCHAR, before VARCHAR, after VARCHAR, reason VARCHAR, decided VARCHAR",
     "raw_files": "batch INTEGER, name VARCHAR, sha256 VARCHAR",
+    # which series are sealed from when, and the last batch that was there when they were
+    "seals": "seal VARCHAR, cut BIGINT, last INTEGER, code INTEGER",
     "originals": "batch INTEGER, name VARCHAR, sha256 VARCHAR",
     "refusals": "refusal INTEGER, dataset VARCHAR, source VARCHAR, sha256 VARCHAR, reason VARCHAR, refused BIGINT",
     "refused_assertions": "refusal INTEGER, place BIGINT, assertion VARCHAR, kind VARCHAR, parameters VARCHAR,"
@@ -71,6 +73,8 @@ DAMAGE = (
     "serialization",
     "Serialization",
 )
+ATTACHED = "source"
+"""Name under which an archive is attached to a connection of its own."""
 FIX_DAMAGE = "restore the file from a copy, or move it away and ingest again"
 
 
@@ -85,6 +89,7 @@ class Store:
     def __init__(self, path: Path, *, wait: float) -> None:
         self.path, self.wait = path, wait
         self._held: tuple[int, duckdb.DuckDBPyConnection] | None = None
+        self._last: list[Callable[[], None]] = []
 
     @contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -104,24 +109,64 @@ class Store:
             yield mine
             return
         _require(self.path)
-        with _locked(self.path, self.wait, shared=False), _connected(self.path, read_only=False) as connection:
-            connection.begin()
-            self._held = (threading.get_ident(), connection)
-            try:
-                for name, columns in LATER_TABLES.items():
-                    connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
-                yield connection
-            except BaseException:
-                connection.rollback()
-                raise
-            finally:
-                self._held = None
-            connection.commit()
+        with (
+            _locked(self.path, self.wait, shared=False),
+            _connected(self.path, read_only=False) as connection,
+            self._transaction(connection),
+        ):
+            for name, columns in LATER_TABLES.items():
+                connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
+            yield connection
+
+    def at_last(self, call: Callable[[], None]) -> None:
+        """Have something done right before the open transaction commits, when nothing in it can be refused any more."""
+        self._last.append(call)
+
+    @contextmanager
+    def _transaction(self, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        connection.begin()
+        self._held, self._last = (threading.get_ident(), connection), []
+        try:
+            yield
+            for call in self._last:
+                call()
+        except BaseException:
+            connection.rollback()
+            raise
+        finally:
+            self._held, self._last = None, []
+        connection.commit()
 
     def _mine(self) -> duckdb.DuckDBPyConnection | None:
         """The connection of the `writing` block this thread is in; another thread waits for the lock as everyone."""
         held = self._held
         return held[1] if held is not None and held[0] == threading.get_ident() else None
+
+    @contextmanager
+    def attached(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
+        """A connection to memory alone with the archive attached for reading, and the name it is attached under."""
+        with _closing(memory_connection()) as connection, self.attached_to(connection) as name:
+            yield connection, name
+
+    @contextmanager
+    def attached_to(self, connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
+        """Attach the archive to a connection for reading; yields the name it is attached under."""
+        with _locked(self.path, self.wait, shared=True):
+            _attach(self.path, connection)
+            try:
+                yield ATTACHED
+            finally:
+                connection.execute(f"DETACH {ATTACHED}")
+
+    @contextmanager
+    def rewriting(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
+        """As `attached`, but with the lock of a writer, and with nothing left in the write-ahead log."""
+        with _locked(self.path, self.wait, shared=False):
+            with _connected(self.path, read_only=False) as connection:
+                connection.execute("CHECKPOINT")
+            with _closing(memory_connection()) as connection:
+                _attach(self.path, connection)
+                yield connection, ATTACHED
 
     @contextmanager
     def replacing(self) -> Iterator[None]:
@@ -165,6 +210,45 @@ class Store:
                 connection.execute(TABLES)
                 connection.execute("INSERT INTO meta VALUES (?)", [FORMAT])
                 connection.commit()
+
+
+class MemoryStore(Store):
+    """An archive that is held in memory alone: nothing of it touches the disk, not even a spill of a large sort."""
+
+    def __init__(self) -> None:
+        super().__init__(Path("memory:/archive"), wait=0.0)  # no place on the disk, so no home beside it
+        self.connection = memory_connection()
+        self.connection.execute(TABLES)
+        self.connection.execute("INSERT INTO meta VALUES (?)", [FORMAT])
+        for name, columns in LATER_TABLES.items():
+            self.connection.execute(f"CREATE TABLE {name} ({columns})")
+
+    @contextmanager
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The connection."""
+        yield self.connection
+
+    @contextmanager
+    def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The connection inside one transaction, as that of a file."""
+        if self._mine() is not None:
+            yield self.connection
+            return
+        with self._transaction(self.connection):
+            yield self.connection
+
+    @contextmanager
+    def attached(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
+        """The connection, and the name of its database."""
+        yield self.connection, "memory"
+
+    def prepare(self, *, read_only: bool) -> None:
+        """Nothing: the tables are there."""
+
+
+def memory_connection() -> duckdb.DuckDBPyConnection:
+    """A connection to a database in memory that writes no temporary files."""
+    return duckdb.connect(":memory:", config={"temp_directory": ""})
 
 
 def later_table(
@@ -221,6 +305,27 @@ def _connected(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnec
             yield connection
     except duckdb.Error as error:
         raise _explained(error, path) from error
+
+
+@contextmanager
+def _closing(connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def _attach(path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+    _require(path)
+    try:
+        connection.execute(f"ATTACH '{quoted(path)}' AS {ATTACHED} (READ_ONLY)")
+    except duckdb.Error as error:
+        raise _explained(error, path) from error
+
+
+def quoted(path: Path) -> str:
+    """A path inside the single quotes of a statement."""
+    return str(path).replace("'", "''")
 
 
 def _require(path: Path) -> None:

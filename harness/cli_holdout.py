@@ -1,0 +1,172 @@
+"""The verbs of the command `harness` for sealed holdouts, and for the ledger that tells of them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.record.home import Home
+
+FAILED = 1
+Verb = Callable[[argparse.Namespace], int | None]
+Add = Callable[[str, Verb, str], argparse.ArgumentParser]
+
+
+def add_holdout_verbs(add: Add) -> None:
+    """Add the verbs to a parser.
+
+    Args:
+        add: makes the parser of a verb from its name, what it calls, and its help.
+    """
+    holdout = add("holdout", _nothing, "seal the last stretch of the data, and open it once, for a claim made before")
+    _add_parts(holdout, "holdout", HOLDOUT)
+    ledger = add("ledger", _nothing, "check the record of seals, plans, openings and refusals")
+    _add_parts(ledger, "ledger", LEDGER)
+
+
+def _add_parts(parser: argparse.ArgumentParser, name: str, parts: dict[str, tuple[Verb, str, Options]]) -> None:
+    """Add the sub-verbs of a verb; `--home` may stand before or after them."""
+    verbs = parser.add_subparsers(title="what", metavar="WHAT", required=True)
+    for part, (verb, text, options) in parts.items():
+        one = verbs.add_parser(part, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        one.add_argument("--home", metavar="DIR", default=argparse.SUPPRESS, help="home folder")
+        one.set_defaults(verb=verb, command=f"{name} {part}")
+        options(one)
+
+
+def _seal_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("experiments", metavar="EXPERIMENT", nargs="+", help="experiments whose targets are sealed")
+    parser.add_argument(
+        "--from", dest="day", metavar="DATE", required=True, help="first sealed day (2019-01-01), in the target's zone"
+    )
+    who = parser.add_mutually_exclusive_group()
+    who.add_argument("--custodian", metavar="FILE", type=Path, help="public part of the keys of who keeps the seal")
+    who.add_argument(
+        "--passphrase", action="store_true", help="a passphrase opens it (HARNESS_PASSPHRASE, or asked for)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only list what would be sealed")
+    _add_keys(parser)
+
+
+def _seal(args: argparse.Namespace) -> None:
+    from harness.experiment.sealing import seal_experiments
+    from harness.report.sealing import sealing_text
+    from harness.studies.holdout.seal import Lock, custodian_from
+
+    done = seal_experiments(
+        args.experiments,
+        args.day,
+        _home(args),
+        lock=Lock(custodian_from(args.custodian) if args.custodian else None, args.passphrase, keys=args.keys),
+        dry_run=args.dry_run,
+        told=lambda ahead: print(sealing_text(ahead), flush=True),
+    )
+    print(sealing_text(done))
+
+
+def _status_options(parser: argparse.ArgumentParser) -> None:
+    _add_keys(parser)
+
+
+def _status(args: argparse.Namespace) -> int | None:
+    from harness.report.sealing import status_text
+    from harness.studies.holdout.status import status
+
+    found = status(_home(args), keys=args.keys)
+    print(status_text(found))
+    return FAILED if found.problems else None
+
+
+def _keys_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", metavar="FILE", required=True, type=Path, help="the public part, for who seals")
+    _add_keys(parser)
+
+
+def _keys(args: argparse.Namespace) -> None:
+    from harness.studies.holdout.custodian import write_public_part
+
+    place = write_public_part(_home(args), args.out, keys=args.keys)
+    print(f"wrote {args.out}: give it to whoever seals (harness holdout seal ... --custodian {args.out})")
+    print(f"the private keys stay in {place}: keep a copy, nothing sealed for you opens without them")
+
+
+def _request_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--plan", metavar="ID", required=True, help="the plan that is to be opened")
+    parser.add_argument("--out", metavar="FILE", required=True, type=Path, help="the request, for the custodian")
+    _add_keys(parser)
+
+
+def _request(args: argparse.Namespace) -> None:
+    from harness.studies.holdout.custodian import write_request
+
+    head = write_request(_home(args), args.plan, args.out, keys=args.keys)
+    print(f"wrote {args.out}: send it to the custodian (harness holdout grant {args.out} --out grant.json)")
+    print(f"ledger head {head}")
+
+
+def _grant_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("request", metavar="REQUEST", type=Path, help="what `harness holdout request` wrote")
+    parser.add_argument("--out", metavar="FILE", required=True, type=Path, help="the grant, for who asked")
+    parser.add_argument("--head", metavar="HASH", default="", help="a ledger head noted earlier that must be in it")
+    parser.add_argument("--again", action="store_true", help="although the seal was opened, or granted, before")
+    _add_keys(parser)
+
+
+def _grant(args: argparse.Namespace) -> None:
+    from harness.studies.holdout.granting import write_grant
+
+    done = write_grant(_home(args), args.request, args.out, head=args.head, again=args.again, keys=args.keys)
+    print(f"plan {done.plan}: {done.claim}")
+    print(f"ledger: {done.checked}")
+    print(f"opened before: {done.openings}; granted here before: {done.earlier}")
+    print(f"wrote {args.out}: whoever asked opens with harness holdout open --plan {done.plan} --grant {args.out}")
+
+
+def _verify_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--head", metavar="HASH", default="", help="a head noted earlier, from a report or this command"
+    )
+
+
+def _verify(args: argparse.Namespace) -> int | None:
+    from harness.record.ledger import verify_ledger
+    from harness.report.holdout import check_text
+
+    done = verify_ledger(_home(args), args.head)
+    print(check_text(done, args.head))
+    return FAILED if done.broken else None
+
+
+def _add_keys(parser: argparse.ArgumentParser) -> None:
+    where = "folder of keys, outside the home (default: HARNESS_KEYS, else ~/.config/harness/keys)"
+    parser.add_argument("--keys", metavar="DIR", type=Path, help=where)
+
+
+def _nothing(args: argparse.Namespace) -> None:
+    """Never reached: a sub-verb is required."""
+
+
+def _home(args: argparse.Namespace) -> Home:
+    from harness.record.home import open_home
+
+    return open_home(args.home)
+
+
+Options = Callable[[argparse.ArgumentParser], None]
+HOLDOUT: dict[str, tuple[Verb, str, Options]] = {
+    "seal": (_seal, "seal what the targets of experiments use, from a day on", _seal_options),
+    "status": (
+        _status,
+        "tell what is sealed, and whether vault, ledger and keys are as they should be",
+        _status_options,
+    ),
+    "keys": (_keys, "make a custodian's keys, and write their public part (on the custodian's machine)", _keys_options),
+    "request": (_request, "ask the custodian of a seal to let a plan open it", _request_options),
+    "grant": (_grant, "check a request and grant it (on the custodian's machine)", _grant_options),
+}
+LEDGER: dict[str, tuple[Verb, str, Options]] = {
+    "verify": (_verify, "check every line of the ledger, and the vault against it", _verify_options),
+}

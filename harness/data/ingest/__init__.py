@@ -1,0 +1,262 @@
+"""Ingest a dataset folder into the archive: read everything, check everything, then append."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from harness.core.errors import ArchiveBusyError, UserError
+from harness.data.archive import Archive
+from harness.data.archive.books import refuse_other
+from harness.data.archive.refusals import Refusal
+from harness.data.cleaning.notes import Notes
+from harness.data.dataset import load_dataset
+from harness.data.declaration import Catalogue
+from harness.data.declared import Dataset
+from harness.data.ingest.gate import Gate
+from harness.data.ingest.reports import IngestReport, SourceReport, reported
+from harness.data.ingest.rules import late_rules, uncaptured
+from harness.data.inputs import GO_ON, Alteration, Input, keep_raw, raw_hashes, read_input, refuse_reread
+from harness.data.issued import Issued, read_forecast_list
+from harness.data.lags import RuleCheck
+from harness.data.listings import Listing, Refused, read_listings
+from harness.data.observations import Observations, observe
+from harness.data.tables import RawTable, sha256_of
+from harness.record.ledger import refusals
+from harness.record.seals import Seal
+
+__all__ = ["IngestReport", "ingest", "lacks"]
+
+
+def ingest(
+    folder: Path,
+    archive: Archive,
+    *,
+    raw_dir: Path,
+    alter: Alteration | None = None,
+    seals: Sequence[Seal] | None = None,
+) -> IngestReport:
+    """Bring a dataset into the archive, all of it or nothing; the same input a second time changes nothing.
+
+    Nothing is appended before every table of the dataset was read and checked. What was read and is refused is put on
+    record (`Archive.refusals`), which changes neither values nor the archive's identity. In a home under seal rows from
+    a cut on, the files they come in, and what a refusal says of them, go into the vault instead.
+
+    Args:
+        folder: a folder with a `dataset.toml`.
+        archive: where to.
+        raw_dir: where the files are kept as they were (with hashes in place of names that a step de-identifies), under
+            their content hash.
+        alter: changes the tables first, for an archive of an audit's own.
+        seals: what is left out of an archive that is thrown away; None = go by the seals of the archive's home.
+
+    Raises:
+        ExperimentError: problems of the `dataset.toml`, all of them.
+        DataError: data that cannot be taken, or a lag rule that is too early (S7).
+        UnknownNameError: a column or a series that is not in the file.
+        UserError: a series that the archive has under another declaration, or a file it has read in another way.
+        SealedError: the dataset repeats a sealed one, or vault, ledger and archive do not tell the same.
+    """
+    dataset = load_dataset(folder)
+    gate = Gate.of(archive, seals)
+    found: list[Refusal] = []
+    refused = partial(_refused, found, dataset, gate)
+    try:
+        if gate is None:
+            return _ingested(dataset, archive, raw_dir, alter, refused, None)
+        with refusals(gate.home, f"ingest {dataset.name}"):
+            return _ingested(dataset, archive, raw_dir, alter, refused, gate)
+    except UserError:
+        if alter is None:
+            with suppress(ArchiveBusyError):  # what was refused matters more than its record
+                for one in found:
+                    archive.note_refusal(one)
+        raise
+
+
+@contextmanager
+def _refused(
+    found: list[Refusal], dataset: Dataset, gate: Gate | None, tag: str, table: RawTable, notes: Notes
+) -> Iterator[None]:
+    """Note what is refused inside the block, to be put on record when nothing of the dataset is open any more."""
+    try:
+        yield
+    except UserError as error:
+        tables = notes.done().tables
+        kept = {name: tables[name] for name in ("assertions", "failures")}
+        one = Refusal(dataset.name, tag, sha256_of(table), str(error), kept)
+        place = -1 if gate is None else gate.covering(dataset.series)
+        found.append(one if gate is None or place < 0 else gate.hidden(place, one, error))
+        raise
+
+
+def _ingested(
+    dataset: Dataset,
+    archive: Archive,
+    raw_dir: Path,
+    alter: Alteration | None,
+    refused: Refused,
+    gate: Gate | None,
+) -> IngestReport:
+    _refuse_redeclared(dataset, archive)
+    with _hiding(dataset, gate):
+        inputs = [read_input(dataset, source, alter) for source in dataset.sources]
+        listings = read_listings(dataset, None if alter is None else alter.announcements, refused)
+        issued = read_forecast_list(dataset, alter, refused)
+        recorded = archive.originals()
+        refuse_reread(inputs, recorded, _keyed(dataset, gate))
+        fresh = [one for one in inputs if one.tag not in recorded]
+        observed, rules = _observed(dataset, fresh, refused, alter, gate)
+    lists = [one.table for one in (*listings, issued) if one is not None]
+    if gate is not None:
+        _refuse_sealed_files(dataset, inputs, lists, gate)
+        gate.clear(dataset.series, {tag: one.rows for tag, one in observed.items()})
+    # before the archive names them: a file that it names is always there
+    _keep_all_raw(dataset, [*_files(inputs), *lists], raw_dir, gate)
+    into = gate or archive
+    with archive.together():
+        archive.define(*dataset.series)
+        # what was announced goes first, as it may contradict older announcements
+        announced = [_announce(into, one, refused) for one in listings]
+        reports = [_append(into, one, observed.get(one.tag), refused) for one in inputs]
+        if issued is not None:
+            reports.append(_issue(into, issued, refused))
+    return IngestReport(dataset.name, tuple(one.id for one in dataset.series), (*reports, *announced), tuple(rules))
+
+
+def _observed(
+    dataset: Dataset, inputs: Sequence[Input], refused: Refused, alter: Alteration | None, gate: Gate | None
+) -> tuple[dict[str, Observations], list[tuple[str, RuleCheck]]]:
+    """What new inputs hold, cleaned and asserted, by their names; and how the lag rules fare."""
+    observed: dict[str, Observations] = {}
+    rules: list[tuple[str, RuleCheck]] = []
+    cuts = {} if gate is None else gate.cuts(dataset.series)
+    for one in inputs:
+        with refused(one.tag, one.kept, one.notes):
+            found = observe(dataset, one.source, one.table, one.listed, one.notes, refusing=alter is None)
+            rules += late_rules(dataset, one.source, found, cuts)
+        observed[one.tag] = found
+    return observed, rules
+
+
+@contextmanager
+def _hiding(dataset: Dataset, gate: Gate | None, *, note: bool = True) -> Iterator[None]:
+    """What is wrong with a dataset under seal is told without telling what is sealed."""
+    place = -1 if gate is None else gate.covering(dataset.series)
+    if gate is None or place < 0:
+        yield
+    else:
+        with gate.hiding(dataset.name, place, note=note):
+            yield
+
+
+def _keyed(dataset: Dataset, gate: Gate | None) -> Callable[[str], str]:
+    """What stands for the hash of a file with names in it, in batches of a dataset under seal."""
+    place = -1 if gate is None else gate.covering(dataset.series)
+    return str if gate is None or place < 0 else partial(gate.original, place)
+
+
+def _files(inputs: Sequence[Input]) -> list[RawTable]:
+    """The tables of values and publications as they are kept."""
+    return [table for one in inputs for table in (one.kept, one.listed) if table is not None]
+
+
+def _refuse_sealed_files(dataset: Dataset, inputs: Sequence[Input], lists: Sequence[RawTable], gate: Gate) -> None:
+    """Refuse files of a sealed dataset under another one's name, with or without their names hashed."""
+    if gate.covering(dataset.series) < 0:
+        given = [(one.kept.label, one.given) for one in inputs if one.given]
+        for label, sha256 in [*given, *((table.label, sha256_of(table)) for table in [*_files(inputs), *lists])]:
+            gate.refuse_raw(sha256, f"{dataset.name}: {label}")
+
+
+def _keep_all_raw(dataset: Dataset, tables: Sequence[RawTable], raw_dir: Path, gate: Gate | None) -> None:
+    """Keep the files as they were, or their de-identified copies; those of a dataset under seal in the vault alone."""
+    place = -1 if gate is None else gate.covering(dataset.series)
+    for table in tables:
+        if gate is None or place < 0:
+            keep_raw(table, raw_dir)
+        else:
+            gate.keep_raw(place, table.content, table.suffix)
+
+
+def _refuse_redeclared(dataset: Dataset, archive: Archive) -> None:
+    """Ask about every changed declaration before anything is written."""
+    known = {one.id: one for one in archive.series()}
+    for series in dataset.series:
+        try:
+            refuse_other(known.get(series.id, series), series)
+        except UserError as error:
+            raise UserError(error.what, value=error.value, rule=error.rule, fix=GO_ON) from None
+
+
+def lacks(archive: Archive, dataset: Dataset) -> bool:
+    """Whether an archive lacks something of a dataset as its files are now; an interrupted ingest counts as lacking.
+
+    Raises:
+        UserError: it has a series under another declaration, or read a file in another way.
+        DataError: a file of values that cannot be read.
+        SealedError: vault, ledger and archive of its home do not tell the same.
+    """
+    gate = Gate.of(archive)
+    with _hiding(dataset, gate, note=False):
+        return _lacks(archive, dataset, gate)
+
+
+def _lacks(archive: Archive, dataset: Dataset, gate: Gate | None) -> bool:
+    _refuse_redeclared(dataset, archive)
+    defined = archive.series()
+    known = {one.id for one in defined}
+    recorded = archive.originals()
+    if any(one.id not in known or archive.known_through(one.id) is None for one in dataset.series):
+        return True
+    if any(tag.startswith(f"{dataset.name}: ") for tag in recorded):  # else its values were appended by other means
+        inputs = [read_input(dataset, source) for source in dataset.sources]
+        refuse_reread(inputs, recorded, _keyed(dataset, gate))
+        if any(one.tag not in recorded for one in inputs):
+            return True
+    catalogue = Catalogue({one.id: code for code, one in enumerate(defined)}, dict(enumerate(defined)))
+    has = archive.has_batch if gate is None else gate.recorded
+    try:
+        lists = (*read_listings(dataset), read_forecast_list(dataset))
+        given = [(one, one.given(catalogue).sha256) for one in lists if one is not None]
+    except UserError:
+        return True  # ingest refuses it, and puts it on record
+    return any(not has(one.section, sha256, one.asserted) for one, sha256 in given)
+
+
+def _append(into: Archive | Gate, one: Input, found: Observations | None, refused: Refused) -> SourceReport:
+    """Append what a source holds; None = the archive has had this very input."""
+    if found is None:
+        return SourceReport(one.source.label, already=True)
+    through = None
+    if found.publications is not None:
+        through = max(found.publications["published_at"].max(), found.rows["published_at"].max())  # type: ignore[type-var]
+    with refused(one.tag, one.kept, one.notes):
+        report = into.append(
+            found.rows,
+            source=one.tag,
+            coverage=one.source.coverage,
+            known_through=through,  # type: ignore[arg-type]
+            publications=uncaptured(found) if found.publications is None else found.publications,
+            treated=None if found.treated is None else replace(found.treated, originals=one.originals),
+            raw=raw_hashes(one.kept, one.listed),
+        )
+    shown = reported(one.source.label, report, found.treated)
+    return replace(shown, empty=found.empty, undeclared=found.undeclared)
+
+
+def _announce(into: Archive | Gate, one: Listing, refused: Refused) -> SourceReport:
+    add = into.append_events if one.section == "events" else into.append_members
+    with refused(one.tag, one.table, Notes()):
+        done = add(one.rows, source=one.tag, raw=raw_hashes(one.table), treated=one.treated)
+    return reported(one.table.label, done, one.treated)
+
+
+def _issue(into: Archive | Gate, one: Issued, refused: Refused) -> SourceReport:
+    with refused(one.tag, one.table, Notes()):
+        # unasserted ones are called by their issuers, as they always were
+        done = into.append_forecasts(one.rows, raw=raw_hashes(one.table), label=one.asserted, treated=one.treated)
+    return reported(one.table.label, done, one.treated)
