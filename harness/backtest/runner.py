@@ -23,7 +23,7 @@ from harness.backtest.work import Context, Spent, Task
 from harness.core.errors import UserError
 from harness.core.identity import canonical
 from harness.core.recipe import Experiment, Recipe
-from harness.data.changes import ChangeFile
+from harness.data.changes import ChangeFile, open_changes
 from harness.forecast.catalog import always_on, entry_for
 from harness.record.cells import Cell, read_cell
 from harness.record.home import Home
@@ -37,6 +37,7 @@ from harness.record.platform import (
 )
 from harness.record.registry import note
 from harness.record.runs import start_run, write_run
+from harness.record.shelves import Shelves
 from harness.record.studies import finished_study
 
 Progress = Callable[[int, int], None]
@@ -54,17 +55,17 @@ class Place:
     belong into a home of their own.
 
     Attributes:
-        changes: folder of the change file.
-        home: where cells and fits are stored.
-        work: folder for scratch files.
+        changes: folder of the change file; or the open change file, for tasks that run in this process.
+        shelves: where cells, fits and searches are stored: a home folder, or shelves that encrypt.
+        work: folder for scratch files; None = nothing but cells, fits and searches is written.
         liberty: how models are fitted unfaithfully.
         labels: change folder in which labels under `latest` are read; None = `changes`.
         amended: what is made of the frozen feature rows before anyone sees them.
     """
 
-    changes: Path
-    home: Home
-    work: Path
+    changes: Path | ChangeFile
+    shelves: Shelves
+    work: Path | None
     liberty: Liberty | None = None
     labels: Path | None = None
     amended: Amend | None = None
@@ -182,22 +183,22 @@ def cells_of(
         UserError: a worker was killed, or a cell vanished meanwhile.
     """
     stages = Stages() if stages is None else stages
-    changes = ChangeFile.open(place.changes)
+    changes = open_changes(place.changes)
     keys = {recipe.name: cell_keys(identity, plan, changes, plan.issued, "cell") for recipe, identity in board}
     searches = {name: mine for name, mine in study_keys(plan, changes, board).items() if mine}
-    cells = {name: [read_cell(place.home.cells, key) for key in mine] for name, mine in keys.items()}
+    cells = {name: [read_cell(place.shelves.cells, key) for key in mine] for name, mine in keys.items()}
     for recipe, identity in board:
         if recipe.name in searches:
-            cells[recipe.name] = _on_record(plan, identity, place.home, searches[recipe.name], cells[recipe.name])
+            cells[recipe.name] = _on_record(plan, identity, place.shelves, searches[recipe.name], cells[recipe.name])
     stages.done("look up cells")
     tasks = _tasks(plan, changes, board, keys, cells, searches)
     if tasks:
-        design = _design_file(plan, changes, place, tasks)
+        design = _design(plan, changes, place, tasks)
         stages.done("features")
-        context = Context(plan, place.changes, design, place.home, place.liberty, place.labels)
+        context = Context(plan, place.changes, design, place.shelves, place.liberty, place.labels)
         _run(engine, context, tasks, stages, progress)
         stages.done("cells")
-    whole = _complete(place.home, keys, cells)
+    whole = _complete(place.shelves, keys, cells)
     stages.done("read cells")
     return keys, whole
 
@@ -219,10 +220,10 @@ def study_keys(plan: Plan, changes: ChangeFile, board: Board) -> dict[str, dict[
 
 
 def _on_record(
-    plan: Plan, identity: RecipeIdentity, home: Home, keys: Mapping[int, str], cells: list[Cell | None]
+    plan: Plan, identity: RecipeIdentity, shelves: Shelves, keys: Mapping[int, str], cells: list[Cell | None]
 ) -> list[Cell | None]:
     """The cells whose search is on record; nothing that was tuned off the record is used (law 9)."""
-    there = {origin for origin, key in keys.items() if finished_study(home.studies, key) is not None}
+    there = {origin for origin, key in keys.items() if finished_study(shelves.studies, key) is not None}
     return [
         cell if plan.refit_origin(origin, identity.retune) in there else None
         for origin, cell in zip(plan.issued, cells, strict=True)
@@ -324,14 +325,19 @@ def _stretches(origins: Sequence[int], cadence: int, first: int = 0) -> Iterator
         yield [origin for block in groups[start : start + per] for origin in block]
 
 
-def _design_file(plan: Plan, changes: ChangeFile, place: Place, tasks: Sequence[Task]) -> str:
+def _design(plan: Plan, changes: ChangeFile, place: Place, tasks: Sequence[Task]) -> Path | Floats | None:
+    """The file of the frozen feature rows, or the rows themselves where no file may be written; None = none needed."""
     if not any(recipe.seen_blocks for task in tasks for recipe, _ in task.recipes):
-        return ""
+        return None
+    design = build_design(plan, changes)
+    if place.amended is not None:
+        design = place.amended(plan, changes, design)
+    if place.work is None:
+        return design
     path = place.work / "design.npy"
     path.parent.mkdir(parents=True, exist_ok=True)
-    design = build_design(plan, changes)
-    np.save(path, design if place.amended is None else place.amended(plan, changes, design))
-    return str(path)
+    np.save(path, design)
+    return path
 
 
 def _run(engine: Engine, context: Context, tasks: Sequence[Task], stages: Stages, progress: Progress | None) -> None:
@@ -344,12 +350,14 @@ def _run(engine: Engine, context: Context, tasks: Sequence[Task], stages: Stages
             progress(done, total)
 
 
-def _complete(home: Home, keys: dict[str, list[str]], cells: dict[str, list[Cell | None]]) -> dict[str, list[Cell]]:
+def _complete(
+    shelves: Shelves, keys: dict[str, list[str]], cells: dict[str, list[Cell | None]]
+) -> dict[str, list[Cell]]:
     whole: dict[str, list[Cell]] = {}
     for name, mine in keys.items():
         whole[name] = []
         for key, cell in zip(mine, cells[name], strict=True):
-            there = cell if cell is not None else read_cell(home.cells, key)
+            there = cell if cell is not None else read_cell(shelves.cells, key)
             if there is None:
                 raise UserError("a cell vanished while the run was read", value=key, fix="run the same command again")
             whole[name].append(there)

@@ -32,9 +32,10 @@ from harness.data.archive.books import (
     refuse_beyond,
     refuse_other,
 )
-from harness.data.archive.exporting import export_changes
+from harness.data.archive.exporting import export_changes, hold_changes_of
 from harness.data.archive.store import Store, insert, later_table, query
 from harness.data.batch import Coverage, read_batch
+from harness.data.changes import ChangeFile
 from harness.data.cleaning.notes import RECORDS, Treated
 from harness.data.declaration import Catalogue, series_to_text
 from harness.data.external import FORECAST, FORECAST_KEY, read_forecasts
@@ -395,6 +396,11 @@ class Archive:
         """
         with self._store.reading() as connection:
             return export_changes(connection, catalogue_of(connection), Path(changes_dir))
+
+    def changes(self) -> ChangeFile:
+        """The change file of the present state, held in memory: what `export` would write, and nothing on the disk."""
+        with self._store.reading() as connection:
+            return hold_changes_of(connection, catalogue_of(connection))
 
     def _record(self, name: str, order: str) -> pl.DataFrame:
         schema = pl.Schema({"batch": pl.Int32(), **RECORDS[name]})
