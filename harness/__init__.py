@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from harness.core.claim import Claim
     from harness.core.errors import UserError
     from harness.core.recipe import (
         Experiment,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Archive",
     "Audit",
+    "Claim",
     "Domain",
     "Experiment",
     "FeatureBlock",
@@ -79,6 +81,7 @@ _WHERE: Final = MappingProxyType(
     {
         "Archive": "harness.data.archive",
         "Audit": "harness.studies.audit",
+        "Claim": "harness.core.claim",
         "Domain": "harness.core.search",
         "Experiment": "harness.core.recipe",
         "FeatureBlock": "harness.core.recipe",
