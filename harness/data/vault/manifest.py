@@ -1,0 +1,93 @@
+"""The list of a vault's files, signed: age says who can read a file, not who wrote it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Self
+
+from harness.core.errors import DamagedError
+from harness.data.vault.keys import signature_holds, signed
+from harness.record.files import json_bytes
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class VaultFile:
+    """One file of a vault.
+
+    Attributes:
+        name: of the file.
+        kind: what it holds.
+        sha256: of its encrypted bytes.
+        size: of its encrypted bytes.
+        facts: counts and the like, readable by everyone.
+    """
+
+    name: str
+    kind: str
+    sha256: str
+    size: int
+    facts: Mapping[str, int | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a vault holds.
+
+    Attributes:
+        seal: id of the seal it belongs to.
+        files: in the order they were added.
+        previous: hash of the manifest before this one; "" for the first.
+    """
+
+    seal: str
+    files: tuple[VaultFile, ...] = ()
+    previous: str = ""
+
+    def after(self, present: str, *added: VaultFile) -> Self:
+        """The manifest with more files; `present` is the hash of this one."""
+        return replace(self, files=(*self.files, *added), previous=present)
+
+    def text(self, signing: str) -> bytes:
+        """The signed manifest as it is written."""
+        content = asdict(self)
+        return json_bytes({"manifest": content, "signature": signed(signing, _canonical(content))})
+
+
+def manifest_hash(text: bytes) -> str:
+    """Hash of a manifest as it is written, by which a ledger remembers it."""
+    return hashlib.sha256(text).hexdigest()
+
+
+def read_manifest(text: bytes, signer: str) -> tuple[Manifest, bool]:
+    """A manifest, and whether the signer of the vault signed it.
+
+    Args:
+        text: as it is written.
+        signer: Ed25519 public key (hex).
+
+    Raises:
+        DamagedError: it is no manifest.
+    """
+    try:
+        told = json.loads(text)
+        content, signature = told["manifest"], told["signature"]
+        files = tuple(VaultFile(**one) for one in content["files"])
+        manifest = Manifest(str(content["seal"]), files, str(content["previous"]))
+        holds = signature_holds(signer, _canonical(content), str(signature))
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedError(
+            "the list of a vault's files is damaged",
+            value=MANIFEST,
+            rule="a signed JSON object",
+            fix="bring the vault's folder back from a copy",
+        ) from error
+    return manifest, holds
+
+
+def _canonical(content: object) -> bytes:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
