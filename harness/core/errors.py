@@ -70,7 +70,13 @@ class BeyondKnownError(UserError):
 
 
 class SealedError(UserError):
-    """Something that lies beyond the seal of a holdout; whoever refuses it also enters it in the ledger."""
+    """Something that lies beyond the seal of a holdout; whoever refuses it also enters it in the ledger.
+
+    Attributes:
+        entered: whether the ledger tells of it already.
+    """
+
+    entered: bool = False
 
 
 class ExperimentError(UserError):
