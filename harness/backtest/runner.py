@@ -144,7 +144,7 @@ def execute(
     files.drop_work()
     searches = study_keys(plan, changes, board)
     effort = effort_of(plan, changes, board, home, searches)
-    manifest = {**_manifest(plan, changes, board, keys, results), "cell_checksums": checksums(cells)}
+    manifest = {**run_manifest(plan, changes, board, results), "cells": keys, "cell_checksums": checksums(cells)}
     manifest["batches"] = [one for one in batches if _says_something_of(one, plan)]
     manifest["studies"] = {
         name: {plan.instants[origin].isoformat(): key for origin, key in mine.items()}
@@ -375,13 +375,8 @@ def _says_something_of(batch: Mapping[str, object], plan: Plan) -> bool:
     return isinstance(named, list) and bool(used & set(named))
 
 
-def _manifest(
-    plan: Plan,
-    changes: ChangeFile,
-    board: Board,
-    keys: dict[str, list[str]],
-    results: Results,
-) -> dict[str, object]:
+def run_manifest(plan: Plan, changes: ChangeFile, board: Board, results: Results) -> dict[str, object]:
+    """What was run, on what and by what; without its cells, its searches and its effort."""
     experiment = plan.experiment
     return {
         "experiment": canonical(experiment),
@@ -394,7 +389,6 @@ def _manifest(
         "code": {"hash": code_hash(), "version": code_version()},
         "packages": installed_packages(),
         "platform": numeric_platform(),
-        "cells": keys,
         "recipes": {recipe.name: identity.text for recipe, identity in board},
         "datasets": dataset_facts(experiment),
         "facts": results.facts,

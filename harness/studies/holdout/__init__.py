@@ -1,0 +1,1 @@
+"""The sealed holdout: sealed, planned, opened once, rolled on."""
