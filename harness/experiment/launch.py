@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.backtest.effort import fingerprint, fingerprints
 from harness.backtest.runner import Batches, Progress, execute, with_rivals
 from harness.backtest.splits import resolved
+from harness.backtest.under_seal import refuse_past_seal
 from harness.core.errors import UnknownNameError, UserError
 from harness.core.recipe import Experiment
 from harness.core.time import default_season
@@ -21,7 +22,9 @@ from harness.experiment.load import load_experiment, validate
 from harness.experiment.models import completed
 from harness.experiment.usercode import code_of
 from harness.record.home import Home
+from harness.record.ledger import refusals
 from harness.record.runs import find_run
+from harness.record.seals import seals_of
 from harness.studies.audit import Asked, Audit, audit
 from harness.studies.checks import Say
 from harness.studies.recorded import recorded_run
@@ -59,6 +62,7 @@ def prepare(experiment: Experiment | str | Path, home: Home, archive: Archive | 
     Raises:
         UserError: the experiment or a dataset is wrong, a dataset declares otherwise what the archive has, or the
             archive is busy or damaged.
+        SealedError: it asks for origins past a seal, or the archive knows what is sealed; the ledger tells of it.
     """
     asked = experiment if isinstance(experiment, Experiment) else load_experiment(experiment)
     folder = Path(asked.folder) if asked.folder else None
@@ -72,6 +76,10 @@ def prepare(experiment: Experiment | str | Path, home: Home, archive: Archive | 
         own = [one for one in archive.series() if one.id.partition("/")[0] not in asked.datasets]
         validate(asked, datasets, series=own)
     changes, batches = _state_of(archive, home)
+    if seals_of(home):
+        opened = ChangeFile.open(changes)
+        with refusals(home, f"prepare {asked.name}"):
+            refuse_past_seal(resolved(asked, opened), opened, home)
     return Prepared(with_rivals(asked), changes, ingested, batches)
 
 
@@ -159,7 +167,8 @@ def reproduced(
     Raises:
         UserError: code, packages or archive state are not those recorded; the message names what differs.
     """
-    run = recorded_run(find_run(home, run_id), home, archive, folder=folder)
+    with refusals(home, f"reproduce {run_id}"):
+        run = recorded_run(find_run(home, run_id), home, archive, folder=folder)
     return reproduce(run, code_of, models=models, workers=workers, progress=progress)
 
 

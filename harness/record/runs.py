@@ -12,11 +12,12 @@ from pathlib import Path
 
 import polars as pl
 
-from harness.core.errors import DamagedError, UnknownNameError, UserError
+from harness.core.errors import DamagedError, SealedError, UnknownNameError, UserError
 from harness.core.identity import canonical, digest
 from harness.core.recipe import Experiment
 from harness.record.files import json_bytes, read_json, seal_holds, sealed, sha256_of, write_file
 from harness.record.home import Home
+from harness.record.seals import seals_of
 
 MANIFEST = "manifest.json"
 CODE_DIFF = "code.diff"
@@ -136,16 +137,30 @@ def find_run(home: Home, run_id: str) -> RunFiles:
     Raises:
         UnknownNameError: no such run.
         UserError: several runs begin so.
+        SealedError: it lies in a vault.
     """
     names = [path.name for path in home.runs.iterdir() if path.is_dir()] if home.runs.is_dir() else []
     hits = [name for name in names if name.startswith(run_id)] if run_id else []
     if run_id in names:
         hits = [run_id]
     if not hits:
+        _refuse_sealed(home, run_id)
         raise UnknownNameError("run", run_id, names)
     if len(hits) > 1:
         raise UserError("several runs begin so", value=run_id, fix=f"one of {', '.join(sorted(hits))}")
     return RunFiles(hits[0], home.runs / hits[0])
+
+
+def _refuse_sealed(home: Home, run_id: str) -> None:
+    """Say of a run that saw a sealed period where it is now."""
+    for seal in seals_of(home):
+        if run_id and any(one.startswith(run_id) for one in seal.runs):
+            raise SealedError(
+                "this run saw the sealed period and lies in the vault",
+                value=run_id,
+                rule=f"what was published from {seal.cut} on is sealed ({seal.told} {seal.id}), and what saw it too",
+                fix="run its experiment again: harness backtest EXPERIMENT ends before the seal",
+            )
 
 
 def read_manifest(files: RunFiles) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
@@ -12,18 +13,21 @@ import polars as pl
 from harness.backtest.design import build_design, columns_of
 from harness.backtest.keys import blocks_of, recipe_identity
 from harness.backtest.splits import Plan, build_plan, training_set
+from harness.backtest.under_seal import past_seal, seal_over
 from harness.core.errors import UnknownNameError, UserError
 from harness.core.frames import UTC_INSTANT
 from harness.core.recipe import Recipe
-from harness.core.time import NEVER, instant, local_day, micros, period_end
+from harness.core.time import NEVER, end_of_day, instant, local_day, micros, period_end
 from harness.data.archive import Archive
 from harness.data.replay import Replay
 from harness.forecast.catalog import entry_for
 from harness.forecast.features import feature_names
 from harness.record.cells import read_cell
 from harness.record.home import Home
+from harness.record.ledger import refusals
 from harness.record.platform import code_hash
 from harness.record.runs import read_table
+from harness.record.seals import seals_of
 from harness.studies.made_of import Published, feature_sources, history_sources, outcome_sources
 from harness.studies.plain_cells import plain_series
 from harness.studies.plain_rows import plain_rows
@@ -131,11 +135,12 @@ def forecast_lineage(run: Recorded, home: Home, asked: AskedForecast, archive: A
     Raises:
         UnknownNameError: the run has no such series, origin, horizon or model.
         UserError: a name that fits several.
+        SealedError: the origin lies past a seal; the home's ledger tells of it.
     """
     forecasts = read_table(run.files, "forecasts")
     plan = build_plan(run.experiment, run.changes)
     series = _named("series of this run", asked.series, plan.experiment.target.series)
-    moment = _origin(asked.origin, forecasts["origin"].unique().sort().to_list(), plan.experiment.origins.zone)
+    moment = _unsealed_origin(plan, home, asked, forecasts["origin"].unique().sort().to_list())
     if asked.horizon not in plan.experiment.horizons:
         raise UnknownNameError("horizon", str(asked.horizon), [str(step) for step in plan.experiment.horizons])
     recipe = _recipe(run, plan, asked)
@@ -345,6 +350,33 @@ def _origin(asked: str | date | datetime, known: Sequence[datetime], zone: str) 
             listed = ", ".join(forms[moment][0] for moment in fits[:12])
             raise UserError("several origins fit", value=repr(text), fix=f"one of {listed}")
     raise UnknownNameError("origin", text, [names[1] for names in forms.values()])
+
+
+def _unsealed_origin(plan: Plan, home: Home, asked: AskedForecast, known: Sequence[datetime]) -> datetime:
+    """An origin of the run; one past the seal of what the experiment uses is refused, not just unknown."""
+    zone = plan.experiment.origins.zone
+    try:
+        return _origin(asked.origin, known, zone)
+    except UnknownNameError:
+        found = seal_over(seals_of(home), plan.experiment)
+        if found is not None and _reach(asked.origin, zone) >= found[0].instant:
+            with refusals(home, f"lineage {asked.series} {asked.origin}"):
+                raise past_seal(*found, f"origin {asked.origin}", "name an origin of the run") from None
+        raise
+
+
+def _reach(asked: str | date | datetime, zone: str) -> datetime:
+    """The latest instant that an origin as a user names it can mean; the beginning of time where it is no date."""
+    text = str(asked).strip().replace("Z", "+00:00")
+    for rest in ("", "-12-31", "-31", "-30", "-29", "-28"):
+        try:
+            found = datetime.fromisoformat(f"{text}{rest}")
+        except ValueError:
+            continue
+        if len(text) <= len("2019-12-31"):
+            return end_of_day(found.date(), zone)
+        return found if found.tzinfo else found.replace(tzinfo=ZoneInfo(zone))
+    return instant(0)
 
 
 def _here(home: Home, archive: Archive | None) -> Archive | None:

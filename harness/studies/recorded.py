@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.backtest.under_seal import refuse_sealed_run
 from harness.core.errors import DamagedError, UserError
 from harness.core.recipe import Experiment
 from harness.core.restore import restored
 from harness.data.archive import Archive
 from harness.data.changes import MANIFEST, ChangeFile
 from harness.record.home import Home
+from harness.record.ledger import refusals
 from harness.record.platform import code_hash, installed_packages
 from harness.record.runs import CODE_DIFF, RunFiles, finished, identity_told
 
@@ -53,6 +55,7 @@ def recorded_run(files: RunFiles, home: Home, archive: Archive | None = None, *,
     Raises:
         UserError: the run is not finished, or its archive state is gone.
         DamagedError: a record is damaged, or belongs to another run.
+        SealedError: the run walked through a period that is sealed; the home's ledger tells of it.
     """
     manifest = finished(files)
     if identity_told(manifest) != files.run_id:
@@ -63,6 +66,8 @@ def recorded_run(files: RunFiles, home: Home, archive: Archive | None = None, *,
             fix="delete the run and repeat its backtest: the cells are still there",
         )
     experiment = restored(Experiment, manifest.get("experiment"))
+    with refusals(home, f"go back into run {files.run_id}"):
+        refuse_sealed_run(manifest, experiment, home)
     experiment = replace(experiment, folder=folder or str(manifest.get("folder") or ""))
     return Recorded(files, manifest, experiment, change_file(part(manifest, "archive"), home, archive))
 

@@ -33,12 +33,15 @@ from harness.data.archive.books import (
     refuse_other,
 )
 from harness.data.archive.exporting import export_changes, hold_changes_of
+from harness.data.archive.refused import refuse_sealed_instant
 from harness.data.archive.store import Store, insert, later_table, query
 from harness.data.batch import Coverage, read_batch
 from harness.data.changes import ChangeFile
 from harness.data.cleaning.notes import RECORDS, Treated
 from harness.data.declaration import Catalogue, series_to_text
 from harness.data.external import FORECAST, FORECAST_KEY, read_forecasts
+from harness.record.home import Home
+from harness.record.ledger import refusals
 
 __all__ = ["Archive", "BatchReport"]
 
@@ -277,6 +280,7 @@ class Archive:
         Raises:
             UserError: the instant has no zone.
             BeyondKnownError: it is later than what the archive knows of an asked series.
+            SealedError: it lies past the seal of an asked series; the home's ledger tells of it.
         """
         if not isinstance(origin, datetime):
             raise UserError(
@@ -287,6 +291,9 @@ class Archive:
             catalogue, known = catalogue_of(connection), questions.known(connection)
             asked = None if series is None else sorted({catalogue.resolve(name) for name in _listed(series)})
             codes = sorted(known) if asked is None else [catalogue.codes[name] for name in asked]
+            home = Home(self.path.parent)
+            with refusals(home, "as_of"):
+                refuse_sealed_instant(home, (catalogue.series[code].id for code in codes), origin)
             refuse_beyond(codes, known, catalogue, at)
             return questions.as_of(connection, catalogue, codes, origin, whole=asked is not None)
 

@@ -11,9 +11,11 @@ import duckdb
 import polars as pl
 
 from harness.core.errors import UnknownNameError, UserError
+from harness.data.archive.refused import refuse_sealed_question, sealed_note
 from harness.data.archive.store import Store, query
 from harness.data.archive.views import archive_views
 from harness.record.home import Home
+from harness.record.ledger import refusals
 from harness.record.tables import run_views
 
 ROWS = 200
@@ -40,10 +42,12 @@ class Answer:
     Attributes:
         frame: the rows, at most as many as were asked for.
         cut: whether there are more.
+        note: what is sealed and therefore in no answer; "" = nothing.
     """
 
     frame: pl.DataFrame
     cut: bool
+    note: str = ""
 
 
 def ask(home: Home, text: str, *, rows: int | None = ROWS) -> Answer:
@@ -56,12 +60,15 @@ def ask(home: Home, text: str, *, rows: int | None = ROWS) -> Answer:
 
     Raises:
         UserError: it is not one question, names no such view, or cannot be answered; the message is DuckDB's.
+        SealedError: it names an instant past a seal of the home, its vault, or a file; the ledger tells of it.
         DamagedError: a table of a run that it names is not what was written.
     """
     with duckdb.connect(":memory:") as connection, _sources(home) as views:
+        named = [name for name in views if _named(name, text)]
+        with refusals(home, "sql"):
+            refuse_sealed_question(home, text, named)
         try:
             _refuse_all_but_questions(text)
-            named = [name for name in views if _named(name, text)]
             for name in named:
                 connection.register("incoming", views[name]().to_arrow())
                 connection.execute(f"CREATE TABLE {name} AS SELECT * FROM incoming")  # noqa: S608 - a view of ours
@@ -74,7 +81,7 @@ def ask(home: Home, text: str, *, rows: int | None = ROWS) -> Answer:
         except duckdb.Error as error:
             raise UserError("the question cannot be answered", value=str(error).strip()[:600]) from error
     cut = rows is not None and found.height > rows
-    return Answer(found.head(rows) if rows is not None else found, cut)
+    return Answer(found.head(rows) if rows is not None else found, cut, sealed_note(home))
 
 
 def view_columns(home: Home) -> dict[str, list[str]]:

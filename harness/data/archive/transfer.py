@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from harness.core.errors import DamagedError, UserError
+from harness.core.errors import DamagedError, SealedError, UserError
 from harness.data.archive import Archive, questions
 from harness.data.archive.provenance import table_names
 from harness.data.archive.store import FORMAT, Store, insert, query
@@ -22,6 +22,7 @@ from harness.record import audits, bundle
 from harness.record.cells import stored_checksum
 from harness.record.files import seal_holds, sha256_of, sync_folder, unused_name, write_file, write_folder
 from harness.record.home import Home
+from harness.record.ledger import refusals, under_seal
 from harness.record.runs import MANIFEST, RunFiles, finished, identity_told, list_runs
 from harness.record.verified import HASH_LENGTH
 
@@ -161,7 +162,10 @@ def import_archive(home: Home, path: Path) -> Transferred:
     Raises:
         UserError: the home has an archive with other content.
         DamagedError: the file is damaged, something else, or does not give the archive it promises.
+        SealedError: the home is under seal; its ledger tells of it.
     """
+    with refusals(home, "archive import"):
+        _refuse_under_seal(home, path)
     with bundle.opened(path) as source:
         facts = source.facts
         if facts.get("archive_format") != FORMAT:
@@ -195,6 +199,17 @@ def _check_entry(path: Path, name: str, content: bytes) -> None:
         fits = seal_holds(manifest) is True and identity_told(manifest) == key
     if not fits or any(part.startswith(".") for part in rest.split("/")):
         raise DamagedError("this entry belongs to no archive", value=f"{path}: {name}", fix="export it again")
+
+
+def _refuse_under_seal(home: Home, path: Path) -> None:
+    """A file may bring runs and raw input that saw what is sealed, so a home under seal takes none."""
+    if under_seal(home):
+        raise SealedError(
+            "nothing is imported into a home under seal",
+            value=path,
+            rule="what is sealed comes back by an opening, never in a file",
+            fix="import into another home folder (--home DIR, or HARNESS_HOME=DIR)",
+        )
 
 
 def _refuse_other_content(home: Home, state: str) -> bool:
