@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
+from harness.cli_holdout import add_holdout_verbs
 from harness.cli_records import add_record_verbs
-from harness.core.errors import UserError
+from harness.core.errors import SealedError, UserError
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -60,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = verb(args)
         sys.stdout.flush()
     except UserError as error:
+        if isinstance(error, SealedError):
+            _enter(error, args)
         print(f"harness: {error}", file=sys.stderr)
         return REFUSED
     except KeyboardInterrupt:
@@ -76,6 +79,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code or DONE
 
 
+def _enter(error: SealedError, args: argparse.Namespace) -> None:
+    """Enter a refusal in the ledger of the home it is about."""
+    from harness.record.ledger import refuse
+
+    refuse(_home(args), error, args.command)
+
+
 def _parser() -> argparse.ArgumentParser:
     home = argparse.ArgumentParser(add_help=False)
     home.add_argument("--home", metavar="DIR", help="home folder (default: HARNESS_HOME, else .harness)")
@@ -88,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def add(name: str, verb: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
         parser = verbs.add_parser(name, parents=[home], help=text, description=f"{text[0].upper()}{text[1:]}.")
-        parser.set_defaults(verb=verb)
+        parser.set_defaults(verb=verb, command=name)
         return parser
 
     new = add("new", _new, "describe your own data: writes datasets/NAME/ and experiments/NAME.toml")
@@ -114,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("run", metavar="RUN", help=RUN_HELP)
     report.add_argument("--out", metavar="FILE", type=Path, help="the page (default: report.html in the run's folder)")
     add_record_verbs(add)
+    add_holdout_verbs(add)
     _add_searches(add)
     return top
 
@@ -278,7 +289,7 @@ def _audit(args: argparse.Namespace) -> int:
     done = audited(_experiment_file(args.experiment), home, asked=asked, say=None if args.quiet else _say)
     record = read_audit(home, done.run_id)
     if record is not None:
-        print(audit_text(record))
+        print(audit_text(record, home))
     return DONE if done.passed else FAILED
 
 

@@ -83,6 +83,8 @@ def _sql(args: argparse.Namespace) -> None:
         print(table(found.frame.columns, [[_shown(value) for value in row] for row in found.frame.iter_rows()]))
     if found.cut:
         print(f"harness: cut after {args.rows} rows; --rows 0 gives all", file=sys.stderr)
+    if found.note:
+        print(f"harness: {found.note}", file=sys.stderr)
 
 
 def _shown(value: object) -> str:

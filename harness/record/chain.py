@@ -86,11 +86,12 @@ def _entry(line: bytes, number: int, previous: str) -> tuple[Entry | None, str]:
     try:
         told = json.loads(line)
         entry = Entry(**told)
-    except (ValueError, TypeError):
+        again = written(entry)
+    except (ValueError, TypeError, RecursionError):
         return None, "is not an entry"
     if not isinstance(entry.facts, dict):
         return None, "is not an entry"
-    if written(entry) != line + b"\n":
+    if again != line + b"\n":
         return None, "is not what was written: it was edited"
     if (entry.number, entry.previous) != (number, previous):
         return None, f"does not follow line {number - 1}: a line was deleted, inserted or moved"

@@ -160,8 +160,9 @@ def refuse(home: Home, error: SealedError, command: str) -> None:
     """
     if error.entered or not (home.ledger.exists() or seal_folders(home)):
         return
+    told = {"what": error.what, "value": error.value[:LONGEST], "command": command}
     try:
-        enter(home, "refusal", {"what": error.what, "value": error.value[:LONGEST], "command": command})
+        enter(home, "refusal", {name: text.encode(errors="replace").decode() for name, text in told.items()})
     except (DamagedError, OSError) as fault:
         error.fix = "; ".join(part for part in (error.fix, f"and see to the ledger, it cannot be written: {fault}"))
     error.entered = True

@@ -8,7 +8,10 @@ import polars as pl
 
 from harness.core.errors import DamagedError
 from harness.record.audits import AuditRecord
+from harness.record.home import Home
+from harness.record.registry import effort_from
 from harness.report import markup
+from harness.report.holdout import holdout_line
 from harness.report.run import Run
 from harness.report.text import seconds, table
 
@@ -41,9 +44,14 @@ def audit_line(record: AuditRecord | None, name: str) -> str:
     return f"leakage audit: {_overall(record)} ({', '.join(verdicts)})"
 
 
-def audit_text(record: AuditRecord) -> str:
-    """The audit: verdict, every check in a sentence, the evidence, the figures, the price, and what no audit shows."""
-    parts = [f"{record.facts.get('name')}: {audit_line(record, '')}"]
+def audit_text(record: AuditRecord, home: Home | None = None) -> str:
+    """The audit: verdict, every check in a sentence, the evidence, the figures, the price, and what no audit shows.
+
+    Args:
+        record: of the audit.
+        home: whose ledger tells how often the target's holdout was opened; None = it is not asked.
+    """
+    parts = [f"{record.facts.get('name')}: {audit_line(record, '')}", _holdout(record, home)]
     for name, check in _checks(record):
         lines = [f"{name}: {'measured' if name in MEASURES else _verdict(check)}", f"  {check.get('said', '')}"]
         found = _findings(record, name)
@@ -64,6 +72,11 @@ def audit_text(record: AuditRecord) -> str:
     parts.append(_price(record))
     parts.append("Not provable here\n" + "\n".join(f"  - {text}" for text in _limits(record)))
     return "\n\n".join(part for part in parts if part)
+
+
+def _holdout(record: AuditRecord, home: Home | None) -> str:
+    effort = effort_from(record.facts)
+    return "" if effort is None or home is None else holdout_line(home, effort.fingerprints.values())
 
 
 def audit_section(record: AuditRecord | None, name: str) -> Iterator[str]:

@@ -10,6 +10,7 @@ import polars as pl
 from harness.core.errors import UnknownNameError, UserError
 from harness.report.audit import audit_line
 from harness.report.facts import ON_LATEST_ROWS, ON_REVISED_DATA, PSEUDO_REAL_TIME, Facts, facts_of
+from harness.report.holdout import run_line
 from harness.report.run import Run
 from harness.report.text import megabytes, number, p_value, share, skill
 from harness.studies.verdict import NOT_PROVABLE
@@ -52,6 +53,7 @@ def model_card(run: Run, model: str = "") -> str:
         _section("Scores", _scores(board, facts, name)),
         _section("Uncertainty", _uncertainty(run, board, name)),
         _section("Leakage audit", [text(audit_line(run.audit(), facts.name))]),
+        *_holdout(run, facts),
         _section("Limits", _limits(facts, board, name)),
         _section("How to reproduce", _again(run, facts)),
     ]
@@ -263,6 +265,11 @@ def _limits(facts: Facts, board: pl.DataFrame, name: str) -> Iterator[str]:
     )
     yield "Not provable by anything in this run:"
     yield bullets(*NOT_PROVABLE)
+
+
+def _holdout(run: Run, facts: Facts) -> list[str]:
+    line = run_line(run.home, run.manifest, facts.zone)
+    return [_section("Holdout", [text(line.removeprefix("Holdout: "))])] if line else []
 
 
 def _again(run: Run, facts: Facts) -> Iterator[str]:

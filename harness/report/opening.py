@@ -68,6 +68,15 @@ def opening_text(manifest: Mapping[str, object]) -> str:
     return "\n".join(_opening(facts))
 
 
+def opening_rows(manifest: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
+    """The same for a table of facts: claim, verdict and decision by name; () = the run is no opening."""
+    facts = manifest.get("holdout")
+    if not isinstance(facts, Mapping):
+        return ()
+    decision = str(facts["decision"] or NO_DECISION)
+    return ("claim", str(facts["told"])), ("verdict", answer_text(facts)), ("decision", decision)
+
+
 def answer_text(facts: Mapping[str, object]) -> str:
     """The verdict in one line.
 

@@ -10,8 +10,10 @@ import polars as pl
 
 from harness.record.audits import AuditRecord, read_audit
 from harness.record.home import Home, open_home
+from harness.record.ledger import refusals
 from harness.record.registry import Counts, counts, effort_from
 from harness.record.runs import RunFiles, find_run, read_manifest, read_table
+from harness.report.holdout import openings_of_run
 
 if TYPE_CHECKING:
     from datetime import date, datetime
@@ -25,6 +27,7 @@ class Run:
 
     Raises:
         UnknownNameError: there is no such run.
+        SealedError: it lies in a vault; the home's ledger tells of it.
     """
 
     def __init__(self, run_id: str, home: Home | str | Path | None = None) -> None:
@@ -35,7 +38,8 @@ class Run:
             home: the home folder; None = `HARNESS_HOME`, else `.harness` in the working folder.
         """
         self._home = home if isinstance(home, Home) else open_home(home)
-        self._files = find_run(self._home, run_id)
+        with refusals(self._home, f"run {run_id}"):
+            self._files = find_run(self._home, run_id)
 
     def __repr__(self) -> str:
         return f"Run({self.id!r})"
@@ -75,12 +79,15 @@ class Run:
         """Who is best at each horizon, by how much, and whether that is more than luck; and the effort so far.
 
         `n_searched` and `n_looked` count what was done on the target up to now, in whatever run of this home; they are
-        null for runs of versions that did not count.
+        null for runs of versions that did not count. `n_opened` counts how often its holdout was opened (null: nothing
+        of it was ever sealed, or the ledger is damaged).
         """
         effort = self.effort()
         searched, looked = (None, None) if effort is None else (effort.searched, effort.looked)
         return read_table(self._files, "leaderboard").with_columns(
-            pl.lit(searched, dtype=pl.Int64).alias("n_searched"), pl.lit(looked, dtype=pl.Int64).alias("n_looked")
+            pl.lit(searched, dtype=pl.Int64).alias("n_searched"),
+            pl.lit(looked, dtype=pl.Int64).alias("n_looked"),
+            pl.lit(openings_of_run(self._home, self.manifest), dtype=pl.Int64).alias("n_opened"),
         )
 
     def effort(self) -> Counts | None:
@@ -158,6 +165,7 @@ class Run:
         Raises:
             UnknownNameError: the run has no such series, origin, horizon or model.
             UserError: a name that fits several, or the run's archive state is gone.
+            SealedError: run or origin lie past a seal; the home's ledger tells of it.
         """
         from harness.studies.lineage import AskedForecast, forecast_lineage, run_lineage  # noqa: PLC0415
         from harness.studies.recorded import recorded_run  # noqa: PLC0415

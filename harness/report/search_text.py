@@ -10,6 +10,7 @@ from harness.core.errors import UnknownNameError
 from harness.record.home import Home
 from harness.record.registry import Counts, counts, details
 from harness.report.facts import facts_of, moment_text
+from harness.report.holdout import holdout_line
 from harness.report.run import Run
 from harness.report.text import number, seconds, share, table
 
@@ -132,12 +133,14 @@ def effort_text(home: Home, target: str, fingerprints: Mapping[str, str]) -> str
     """
     found = counts(home, fingerprints.values())
     looks, searches = details(home, fingerprints.values())
+    holdout = holdout_line(home, fingerprints.values())
     lines = [
         f"{target}: {', '.join(f'{name} ({mark[:12]})' for name, mark in fingerprints.items())}",
         f"searched  {found.searched:,} trials inside training windows",
         f"looked    {found.looked} distinct recipes whose scores were computed"
         + (f" ({', '.join(f'{number} {how}' for how, number in found.looks.items())})" if found.looks else ""),
     ]
+    lines += [holdout] if holdout else []
     if set(found.series) - set(fingerprints):
         lines.append(f"also met as {', '.join(sorted(set(found.series) - set(fingerprints)))}")
     if looks:

@@ -18,6 +18,8 @@ from harness.report.facts import (
     facts_of,
     horizon_text,
 )
+from harness.report.holdout import run_line
+from harness.report.opening import opening_text
 from harness.report.run import Run
 from harness.report.search_text import effort_line, narrowed_of
 from harness.report.text import megabytes, seconds, share, table
@@ -41,11 +43,13 @@ def summary(run: Run) -> str:
     notes = Notes()
     parts = [
         "\n".join(_head(facts)),
+        opening_text(run.manifest),
         "\n".join(["Data", data_table(inputs), *adjusted_notes(inputs)]),
         *_boards(board, forecasts, facts, notes),
         "\n".join(_footnotes(facts, notes, substituted=bool(board["n_reference"].sum()))),
         _gaps(forecasts),
         "\n".join(_effort(run)),
+        run_line(run.home, run.manifest, facts.zone),
         audit_line(audit_beside(run), facts.name),
         "\n".join(f"{name:<6} {text}" for name, text in cost(facts))
         + f"\nrun    {run.id}\nfiles  {run.files.folder}\npage   harness report {run.id}",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness.data.archive import verified as data
 from harness.record import verified as record
+from harness.record import verified_holdout as holdout
 from harness.record.home import Home
 from harness.record.verified import Checked
 
@@ -20,6 +21,9 @@ VERIFIERS: Mapping[str, Verifier] = {
     "runs": record.runs,
     "audits": record.audit_records,
     "studies": record.studies,
+    "ledger": holdout.ledger,
+    "plans": holdout.plans,
+    "vaults": holdout.vaults,
 }
 """What is verified, in order; a new kind of record is one line here."""
 LIMIT = (

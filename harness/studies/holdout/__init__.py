@@ -1,1 +1,1 @@
-"""The sealed holdout: sealed, planned, opened once, rolled on."""
+"""The sealed holdout: sealed before, opened once for a claim made beforehand, with a record that shows for ever."""

@@ -1,0 +1,178 @@
+"""The verbs of the command `harness` for sealed holdouts, and for the ledger that tells of them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.record.home import Home
+
+FAILED = 1
+Verb = Callable[[argparse.Namespace], int | None]
+Add = Callable[[str, Verb, str], argparse.ArgumentParser]
+
+
+def add_holdout_verbs(add: Add) -> None:
+    """Add the verbs to a parser.
+
+    Args:
+        add: makes the parser of a verb from its name, what it calls, and its help.
+    """
+    holdout = add("holdout", _nothing, "seal the last stretch of the data, and open it once, for a claim made before")
+    _add_parts(holdout, "holdout", HOLDOUT)
+    ledger = add("ledger", _nothing, "check the record of seals, plans, openings and refusals")
+    _add_parts(ledger, "ledger", LEDGER)
+
+
+def _add_parts(parser: argparse.ArgumentParser, name: str, parts: dict[str, tuple[Verb, str, Options]]) -> None:
+    """Add the sub-verbs of a verb; `--home` may stand before or after them."""
+    verbs = parser.add_subparsers(title="what", metavar="WHAT", required=True)
+    for part, (verb, text, options) in parts.items():
+        one = verbs.add_parser(part, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        one.add_argument("--home", metavar="DIR", default=argparse.SUPPRESS, help="home folder")
+        one.set_defaults(verb=verb, command=f"{name} {part}")
+        options(one)
+
+
+def _keys_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", metavar="FILE", required=True, type=Path, help="the public part, for who seals")
+    _add_keys(parser)
+
+
+def _keys(args: argparse.Namespace) -> None:
+    from harness.studies.holdout.custodian import write_public_part
+
+    place = write_public_part(_home(args), args.out, keys=args.keys)
+    print(f"wrote {args.out}: give it to whoever seals (harness holdout seal ... --custodian {args.out})")
+    print(f"the private keys stay in {place}: keep a copy, nothing sealed for you opens without them")
+
+
+def _request_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--plan", metavar="ID", required=True, help="the plan that is to be opened")
+    parser.add_argument("--out", metavar="FILE", required=True, type=Path, help="the request, for the custodian")
+    _add_keys(parser)
+
+
+def _request(args: argparse.Namespace) -> None:
+    from harness.studies.holdout.custodian import write_request
+
+    head = write_request(_home(args), args.plan, args.out, keys=args.keys)
+    print(f"wrote {args.out}: send it to the custodian (harness holdout grant {args.out} --out grant.json)")
+    print(f"ledger head {head}")
+
+
+def _grant_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("request", metavar="REQUEST", type=Path, help="what `harness holdout request` wrote")
+    parser.add_argument("--out", metavar="FILE", required=True, type=Path, help="the grant, for who asked")
+    parser.add_argument("--head", metavar="HASH", default="", help="a ledger head noted earlier that must be in it")
+    parser.add_argument("--again", action="store_true", help="although the seal was opened, or granted, before")
+    _add_keys(parser)
+
+
+def _grant(args: argparse.Namespace) -> None:
+    from harness.studies.holdout.granting import write_grant
+
+    done = write_grant(_home(args), args.request, args.out, head=args.head, again=args.again, keys=args.keys)
+    print(f"plan {done.plan}: {done.claim}")
+    print(f"ledger: {done.checked}")
+    print(f"opened before: {done.openings}; granted here before: {done.earlier}")
+    print(f"wrote {args.out}: whoever asked opens with harness holdout open --plan {done.plan} --grant {args.out}")
+
+
+def _plan_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("experiment", metavar="EXPERIMENT", help="name of experiments/NAME.toml, or a file")
+
+
+def _plan(args: argparse.Namespace) -> None:
+    from harness.experiment.holdouts import planned
+    from harness.report.opening import plan_text
+
+    path = Path(args.experiment)
+    named = path.suffix == ".toml" or path.parent != Path()
+    print(plan_text(planned(path if named else Path("experiments") / f"{path}.toml", _home(args))))
+
+
+def _open_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--plan", metavar="ID", required=True, help="the plan, or the beginning of its id")
+    parser.add_argument("--grant", metavar="FILE", type=Path, help="what the custodian sent, where the seal has one")
+    parser.add_argument("--again", action="store_true", help="although it was opened before: counted, exploratory")
+    parser.add_argument("--reason", metavar="TEXT", default="", help="why it is opened again")
+    _add_keys(parser)
+
+
+def _open(args: argparse.Namespace) -> None:
+    from harness.experiment.holdouts import opened
+    from harness.report.run import Run
+    from harness.report.summary import summary
+
+    home = _home(args)
+    run_id = opened(args.plan, home, grant=args.grant, keys=args.keys, again=args.again, reason=args.reason)
+    print(summary(Run(run_id, home)))
+
+
+def _roll_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--to", metavar="DATE", required=True, help="newer data stay sealed from this day on")
+    parser.add_argument("--seal", metavar="ID", default="", help="the seal, where the home has several")
+    parser.add_argument("--grant", metavar="FILE", type=Path, help="what the custodian sent, where the seal has one")
+    _add_keys(parser)
+
+
+def _roll(args: argparse.Namespace) -> None:
+    from harness.experiment.holdouts import rolled
+
+    done = rolled(args.to, _home(args), seal=args.seal, grant=args.grant, keys=args.keys)
+    print(f"seal {done.old} is over: what was published before {done.to} is open for development")
+    print(f"seal {done.new}: everything from {done.to} on stays sealed, {done.rows} rows, under a new key")
+
+
+def _verify_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--head", metavar="HASH", default="", help="a head noted earlier, from a report or this command"
+    )
+
+
+def _verify(args: argparse.Namespace) -> int | None:
+    from harness.record.ledger import verify_ledger
+    from harness.report.holdout import check_text
+
+    done = verify_ledger(_home(args), args.head)
+    print(check_text(done, args.head))
+    return FAILED if done.broken else None
+
+
+def _add_keys(parser: argparse.ArgumentParser) -> None:
+    where = "folder of keys, outside the home (default: HARNESS_KEYS, else ~/.config/harness/keys)"
+    parser.add_argument("--keys", metavar="DIR", type=Path, help=where)
+
+
+def _nothing(args: argparse.Namespace) -> None:
+    """Never reached: a sub-verb is required."""
+
+
+def _home(args: argparse.Namespace) -> Home:
+    from harness.record.home import open_home
+
+    return open_home(args.home)
+
+
+Options = Callable[[argparse.ArgumentParser], None]
+HOLDOUT: dict[str, tuple[Verb, str, Options]] = {
+    "keys": (_keys, "make a custodian's keys, and write their public part (on the custodian's machine)", _keys_options),
+    "request": (_request, "ask the custodian of a seal to let a plan open it", _request_options),
+    "grant": (_grant, "check a request and grant it (on the custodian's machine)", _grant_options),
+}
+HOLDOUT |= {
+    "plan": (_plan, "freeze what is claimed of an experiment's holdout, and say what it can show", _plan_options),
+    "open": (_open, "open a holdout by its plan, once, and print the verdict", _open_options),
+    "roll": (
+        _roll,
+        "release the spent stretch into development; newer data stay sealed under a new key",
+        _roll_options,
+    ),
+}
+LEDGER: dict[str, tuple[Verb, str, Options]] = {
+    "verify": (_verify, "check every line of the ledger, and the vault against it", _verify_options),
+}

@@ -1,0 +1,89 @@
+"""Ledger, plans and vaults of a home against what was entered and listed of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from harness.core.errors import DamagedError
+from harness.record.files import json_bytes, read_json, seal_holds, sha256_of
+from harness.record.home import Home
+from harness.record.ledger import MANIFEST_FILE, read_chain, seal_folders, under_seal, verify_ledger
+from harness.record.seals import SEAL_FILE, Seal
+from harness.record.verified import Checked
+
+FILES = "files"
+
+
+def ledger(home: Home) -> Iterator[Checked]:
+    """The ledger: its chain, and the vault against what it last said of it."""
+    if not home.ledger.exists() and not seal_folders(home):
+        return
+    done, place = verify_ledger(home), home.ledger.name
+    yield from (Checked(place, problem=reason) for reason in done.reasons)
+    yield from (Checked(place, note=note) for note in done.notes)
+    if not done.broken:
+        yield Checked(place, 1)
+
+
+def plans(home: Home) -> Iterator[Checked]:
+    """Plans: each against its digest and its name, and entered in the ledger; none that was entered is gone."""
+    entered = {str(one.facts.get("plan")) for one in read_chain(home).entries if one.kind == "plan"}
+    files = sorted(home.plans.glob("*.json")) if home.plans.is_dir() else []
+    for path in files:
+        place = f"plans/{path.name}"
+        try:
+            record = read_json(path)
+        except DamagedError as error:
+            yield Checked(place, problem=error.what)
+            continue
+        if seal_holds(record) is not True or path.read_bytes() != json_bytes(record):
+            yield Checked(place, problem="its digest does not hold: it was changed after it was written")
+        elif path.stem not in entered:
+            yield Checked(place, problem="it was never entered in the ledger")
+        else:
+            yield Checked(place, 1)
+    yield from (Checked(f"plans/{one}.json", problem="it is gone") for one in sorted(entered - {p.stem for p in files}))
+
+
+def vaults(home: Home) -> Iterator[Checked]:
+    """Vaults: the description against its digest, every file against the list (which the ledger entry vouches for)."""
+    for folder in seal_folders(home):
+        place = f"{home.vault.name}/{folder.name}"
+        try:
+            Seal.read(folder / SEAL_FILE)
+        except DamagedError as error:
+            yield Checked(f"{place}/{SEAL_FILE}", problem=error.what)
+        else:
+            yield Checked(f"{place}/{SEAL_FILE}", 1)
+        listed = _listed(folder / MANIFEST_FILE)
+        if listed is None:
+            yield Checked(f"{place}/{MANIFEST_FILE}", problem="it is gone, or lists no files")
+            continue
+        yield from _files(folder, listed, place)
+    if not seal_folders(home) and under_seal(home):
+        yield Checked(home.vault.name, note="the seals that the ledger tells of have no vault here")
+
+
+def _files(folder: Path, listed: Mapping[str, str], place: str) -> Iterator[Checked]:
+    there = {path.name for path in (folder / FILES).iterdir()} if (folder / FILES).is_dir() else set()
+    for name, promised in sorted(listed.items()):
+        at = f"{place}/{FILES}/{name}"
+        if name not in there:
+            yield Checked(at, problem="it is gone")
+        elif sha256_of(folder / FILES / name) != promised:
+            yield Checked(at, problem="it is not the file that was listed")
+        else:
+            yield Checked(at, 1)
+    strays = sorted(name for name in there - listed.keys() if not name.startswith("."))
+    yield from (Checked(f"{place}/{FILES}/{name}", problem="the list does not name it") for name in strays)
+
+
+def _listed(path: Path) -> dict[str, str] | None:
+    """Name -> SHA-256 of the files of a vault; None = there is no such list."""
+    try:
+        files = json.loads(path.read_bytes())["manifest"]["files"]
+        return {str(one["name"]): str(one["sha256"]) for one in files}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

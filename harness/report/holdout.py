@@ -1,0 +1,102 @@
+"""What is sealed of a target, in which grade, and how often it was opened: one line wherever its results are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC
+from zoneinfo import ZoneInfo
+
+from harness.core.errors import DamagedError
+from harness.record.chain import GENESIS, Entry
+from harness.record.home import Home
+from harness.record.ledger import LedgerCheck, entries, openings_of, seals_in
+from harness.record.registry import effort_from
+from harness.record.seals import Seal, seals_of
+
+HEAD_ONLY = (
+    "Without a hash noted earlier nobody can tell a whole ledger from one that was cut short or chained anew: note the "
+    "head elsewhere, and pass it as --head."
+)
+
+
+def holdout_line(home: Home, fingerprints: Iterable[str], zone: str = "UTC") -> str:
+    """The holdout of a target in one line; "" where nothing of it was ever sealed.
+
+    Args:
+        home: the home folder.
+        fingerprints: of the target's source series.
+        zone: the target's time zone, in which the cut is a day.
+    """
+    mine = set(fingerprints)
+    try:
+        found, here = entries(home), [seal for seal in seals_of(home) if mine & set(seal.targets.values())]
+    except DamagedError as error:
+        return f"Holdout: not known, as a record of it cannot be used ({error})"
+    named = dict.fromkeys([*seals_in(found, mine), *(seal.id for seal in here)])
+    if not named:
+        return ""
+    head = found[-1].hash if found else GENESIS
+    parts = [*(_sealed(seal, zone) for seal in here), *_absent(found, [one for one in named if one not in _ids(here)])]
+    return f"Holdout: {', '.join([*parts, _opened(found, named)])}; ledger head {head}"
+
+
+def run_line(home: Home, manifest: Mapping[str, object], zone: str = "UTC") -> str:
+    """The holdout of a run's target in one line; "" where nothing of it was ever sealed.
+
+    Args:
+        home: the home folder.
+        manifest: of the run.
+        zone: the target's time zone.
+    """
+    effort = effort_from(manifest)
+    return "" if effort is None else holdout_line(home, effort.fingerprints.values(), zone)
+
+
+def openings_of_run(home: Home, manifest: Mapping[str, object]) -> int | None:
+    """How often the holdout of a run's target was opened; None = it is not known, or nothing of it was ever sealed."""
+    effort = effort_from(manifest)
+    if effort is None:
+        return None
+    try:
+        found = entries(home)
+    except DamagedError:
+        return None
+    named = seals_in(found, effort.fingerprints.values())
+    return openings_of(found, named).total if named else None
+
+
+def check_text(done: LedgerCheck, head: str = "") -> str:
+    """The verdict on a ledger, why, and the head to be noted."""
+    lines = [f"ledger: {done.verdict}", *(f"  {reason}" for reason in done.reasons)]
+    if head and not done.broken:
+        later = f"{done.since} later entr{'y' if done.since == 1 else 'ies'}"
+        lines.append(f"  nothing up to it was edited, deleted, inserted or moved; an unbroken chain of {later}")
+    lines += [f"  note: {note}" for note in done.notes]
+    lines += [f"entries {done.entries}", f"head    {done.head if done.head != GENESIS else 'none yet'}"]
+    return "\n".join([*lines, *([] if head else [HEAD_ONLY])])
+
+
+def _ids(seals: Iterable[Seal]) -> set[str]:
+    return {one.id for one in seals}
+
+
+def _sealed(seal: Seal, zone: str) -> str:
+    """From when, and in which grade: a day where the cut is the start of one in the target's zone."""
+    local = seal.instant.astimezone(ZoneInfo(zone))
+    plain = (local.hour, local.minute, local.second) == (0, 0, 0)
+    cut = f"{local:%Y-%m-%d}" if plain else f"{seal.instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return f"sealed from {cut} ({seal.told})"
+
+
+def _absent(found: Sequence[Entry], gone: Sequence[str]) -> list[str]:
+    """Seals the ledger tells of that are not in the vault: rolled on to a later one, or taken away."""
+    rolled = {str(one.facts.get("seal")) for one in found if one.kind == "roll"}
+    return [f"THE VAULT OF SEAL {one} IS GONE (harness ledger verify)" for one in gone if one not in rolled]
+
+
+def _opened(found: Sequence[Entry], named: Iterable[str]) -> str:
+    count = openings_of(found, named)
+    if not count.total:
+        return "never opened"
+    times = f"{count.total} time{'s' * (count.total > 1)}"
+    return f"opened {times} ({count.confirmatory} confirming, {count.exploratory} exploratory)"
