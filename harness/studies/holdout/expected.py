@@ -9,12 +9,14 @@ from datetime import datetime
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from harness.backtest.schedule import local_instant, origin_instants
 from harness.backtest.splits import Plan
+from harness.backtest.target_windows import target_windows
 from harness.core.claim import Claim
 from harness.core.errors import SealedError
-from harness.core.time import NEVER, instant, micros
+from harness.core.time import NEVER, instant, micros, period_ends
 from harness.data.changes import ChangeFile
 from harness.record.plans import Expected
 from harness.record.seals import Seal
@@ -28,10 +30,12 @@ class HoldoutOrigins:
 
     Attributes:
         instants: ascending.
+        end_days: [origin, horizon] last day of the target period.
         until: microseconds UTC up to which every input is known, sealed part included.
     """
 
     instants: tuple[datetime, ...]
+    end_days: NDArray[np.datetime64]
     until: int
 
 
@@ -60,7 +64,8 @@ def holdout_origins(plan: Plan, changes: ChangeFile, seals: Sequence[Seal]) -> H
             rule="a claim is judged at origins at or after the seal",
             fix="leave [origins] last out, or wait for newer data",
         )
-    return HoldoutOrigins(found, until)
+    _, ends, _ = target_windows(plan.experiment, series, list(found))
+    return HoldoutOrigins(found, period_ends(series.parsed, ends), until)
 
 
 def expected_of(
@@ -132,15 +137,18 @@ def _expected(seen: SeenDifference, matured: int, level: float, metric: str) -> 
 
 
 def _matured(plan: Plan, origins: HoldoutOrigins) -> list[int]:
-    """[horizon] origins whose outcome will be public, if none comes later than the latest of development."""
+    """[horizon] origins whose outcome will be public, if none waits longer after its period than in development."""
     latest = plan.experiment.target.outcome.kind == "latest"
     public = plan.outcomes.first_public if latest else plan.outcomes.matured_at
-    at = np.array([micros(moment) for moment in plan.instants], dtype=np.int64)
-    issued = np.array([micros(moment) for moment in origins.instants], dtype=np.int64)
     counted = []
     for place in range(len(plan.experiment.horizons)):
         when = public[:, plan.request[plan.first_scored :, place]].max(axis=0)  # [scored origin]
-        known = when != NEVER
-        waits = (when - at[plan.first_scored :])[known]
-        counted.append(int((issued + waits.max() <= origins.until).sum()) if waits.size else 0)
+        ended = _micros(plan.end_days[plan.first_scored :, place])
+        waits = (when - ended)[when != NEVER]
+        to_come = _micros(origins.end_days[:, place])
+        counted.append(int((to_come + waits.max() <= origins.until).sum()) if waits.size else 0)
     return counted
+
+
+def _micros(days: NDArray[np.datetime64]) -> NDArray[np.int64]:
+    return days.astype("datetime64[us]").astype(np.int64)

@@ -1,0 +1,41 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness.record.plans import HoldoutPlan
+from tests.backtest.made_runs import Ran
+from tests.studies.holdout.made_holdouts import Made, opened, planned, sealed
+
+
+@pytest.fixture(scope="session")
+def _first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Made, HoldoutPlan]:
+    made = sealed(tmp_path_factory.mktemp("holdout"))
+    made.run()
+    return made, planned(made)
+
+
+def copied(made: Made, folder: Path) -> Made:
+    """The same home and keys in another place."""
+    mine = Made(type(made.home)(folder / "home"), folder / "keys")
+    shutil.copytree(made.home.root, mine.home.root)
+    shutil.copytree(made.keys, mine.keys)
+    return mine
+
+
+@pytest.fixture
+def made(_first: tuple[Made, HoldoutPlan], tmp_path: Path) -> Made:
+    """A home of the test's own: sealed, developed and planned, never opened."""
+    return copied(_first[0], tmp_path)
+
+
+@pytest.fixture(scope="session")
+def closed(_first: tuple[Made, HoldoutPlan], tmp_path_factory: pytest.TempPathFactory) -> tuple[Made, Ran]:
+    """A home whose holdout was opened, and the run that holds the answer; tests copy it before they change it."""
+    mine = copied(_first[0], tmp_path_factory.mktemp("closed"))
+    return mine, opened(mine, _first[1])
+
+
+@pytest.fixture
+def plan(_first: tuple[Made, HoldoutPlan]) -> HoldoutPlan:
+    return _first[1]
