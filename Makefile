@@ -21,13 +21,14 @@ $(call need,reproduce,RUN,id (make runs lists them))
 $(call need,model-card,RUN,id (make runs lists them))
 $(call need,archive,DO,export or import)
 $(call need,archive,FILE,archive.zip)
+$(call need,holdout,DO,"keys --out FILE" (harness holdout --help lists the rest))
 $(call need,trials,RUN,id (make runs lists them))
 $(call need,spaces,RUN,id (make runs lists them))
 
 # ---- targets
 
 .PHONY: help setup check test test-slow mutants lock new datasets ingest data data-failures lags plan backtest audit bench \
-  runs show trials spaces effort report lineage reproduce verify sql archive model-card clean
+  runs show trials spaces effort report lineage reproduce verify ledger holdout sql archive model-card clean
 
 help: ## explain every target (this list)
 	@echo "make TARGET [EXPERIMENT=$(EXPERIMENT)] [DATASET=name] [RUN=id]"
@@ -116,6 +117,12 @@ reproduce: $(VENV)/ready ## derive RUN= again and compare every bit with the rec
 
 verify: $(VENV)/ready ## check every recorded file against its hash
 	@$(HARNESS) verify
+
+ledger: $(VENV)/ready ## check the record of seals, plans, openings and refusals (HEAD=hash noted earlier)
+	@$(HARNESS) ledger verify $(if $(HEAD),--head "$(HEAD)")
+
+holdout: $(VENV)/ready ## sealed holdouts: DO="request --plan ID --out FILE" and the like (harness holdout --help lists them)
+	@$(HARNESS) holdout $(DO)
 
 export SQL
 sql: $(VENV)/ready ## answer SQL="select ..." over archive and runs; without it, list the views

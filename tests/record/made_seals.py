@@ -39,7 +39,10 @@ def write_vault(home: Home, seal: Seal = SEAL, *, files: Mapping[str, bytes] | N
     for name, content in (files or {"000001-rows.age": b"not really encrypted"}).items():
         write_file(folder / "files" / name, content)
         listed.append({"name": name, "sha256": sha256_of(folder / "files" / name), "size": len(content)})
-    write_file(folder / "manifest.json", json_bytes({"files": listed}))
+    write_file(
+        folder / "manifest.json",
+        json_bytes({"manifest": {"seal": seal.id, "files": listed, "previous": ""}, "signature": ""}),
+    )
     return sha256_of(folder / "manifest.json")
 
 

@@ -49,8 +49,8 @@ __all__ = ["Archive", "BatchReport"]
 class Archive:
     """Values by series, period and the instant they became public; DuckDB is open only for the length of a call."""
 
-    def __init__(self, store: Store, *, read_only: bool) -> None:
-        self._store, self._read_only = store, read_only
+    def __init__(self, store: Store, *, read_only: bool, at: int | None = None) -> None:
+        self._store, self._read_only, self._at = store, read_only, at
 
     @classmethod
     def open(cls, path: str | Path, *, read_only: bool = False, wait: float = 10.0) -> Self:
@@ -69,6 +69,15 @@ class Archive:
         store = Store(Path(path), wait=wait)
         store.prepare(read_only=read_only)
         return cls(store, read_only=read_only)
+
+    def at(self, now: int) -> Archive:
+        """The same archive, to which batches are entered as of an instant (microseconds UTC) instead of now."""
+        return Archive(self._store, read_only=self._read_only, at=now)
+
+    @property
+    def store(self) -> Store:
+        """The file behind it."""
+        return self._store
 
     @property
     def path(self) -> Path:
@@ -126,7 +135,7 @@ class Archive:
             UnknownNameError: a series that is not defined.
             ArchiveBusyError: another process holds the archive.
         """
-        now = micros(datetime.now(UTC))
+        now = self._now()
         with self._store.reading() as connection:
             catalogue = catalogue_of(connection)
         batch = read_batch(frame, catalogue, coverage=coverage, publications=publications, now=now)
@@ -174,7 +183,7 @@ class Archive:
             DataError: a rule of the frame is broken, or a forecast contradicts one the archive has.
             UnknownNameError: a series that is not defined.
         """
-        now = micros(datetime.now(UTC))
+        now = self._now()
         with self._store.reading() as connection:
             catalogue = catalogue_of(connection)
         given = read_forecasts(frame, catalogue, source=source, now=now)
@@ -213,7 +222,7 @@ class Archive:
             DataError: a rule of the frame is broken, or an event contradicts one the archive has.
             UnknownNameError: a series that is not defined.
         """
-        given = read_events(frame, self._catalogue(), now=micros(datetime.now(UTC)))
+        given = read_events(frame, self._catalogue(), now=self._now())
         with self._writing() as connection:
             report = add_announced(connection, "events", EVENT, unseen_events, given, source)
             if report.batch:
@@ -233,7 +242,7 @@ class Archive:
             DataError: a rule of the frame is broken, or a row contradicts one the archive has.
             UnknownNameError: a series that is not defined.
         """
-        given = read_members(frame, self._catalogue(), now=micros(datetime.now(UTC)))
+        given = read_members(frame, self._catalogue(), now=self._now())
         with self._writing() as connection:
             report = add_announced(connection, "members", MEMBER, unseen_members, given, source)
             if report.batch:
@@ -413,6 +422,9 @@ class Archive:
         schema = pl.Schema({"batch": pl.Int32(), **RECORDS[name]})
         with self._store.reading() as connection:
             return later_table(connection, name, schema, order=order)
+
+    def _now(self) -> int:
+        return micros(datetime.now(UTC)) if self._at is None else self._at
 
     def _catalogue(self) -> Catalogue:
         with self._store.reading() as connection:

@@ -19,6 +19,7 @@ from harness.data.external import issues_from
 from harness.data.panels import filled, grouped, session_places, timeline
 
 SERIES_COLUMNS = ("id", "frequency", "zone", "calendar", "unit", "decimals", "scale", "licence")
+SEALS = pl.Schema({"seal": pl.String(), "cut": pl.Int64(), "last": pl.Int32(), "code": pl.Int32()})
 STANDING = """
 SELECT code, period, max(published) AS published, arg_max_null(value, published) AS value,
        arg_max_null(vintage, published) AS vintage
@@ -47,12 +48,13 @@ def known(connection: duckdb.DuckDBPyConnection) -> dict[int, int]:
 
 
 def state(connection: duckdb.DuckDBPyConnection) -> str:
-    """Identity of the content: the declarations and the recorded batches in order."""
+    """Identity of the content: the declarations, the recorded batches in order, and what is sealed."""
     series = connection.execute("SELECT code, spec FROM series ORDER BY code").fetchall()
     batches = connection.execute(
         "SELECT kind, source, coverage, sha256, known_through FROM batches ORDER BY batch"
     ).fetchall()
-    return digest("archive", series, batches)
+    sealed = later_table(connection, "seals", SEALS, order="ALL").rows()
+    return digest("archive", series, batches, *([sealed] if sealed else []))
 
 
 def universes(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> dict[str, tuple[str, ...]]:

@@ -51,6 +51,8 @@ LATER_TABLES = {
     "failures": "batch INTEGER, assertion VARCHAR, severity VARCHAR, line BIGINT, series VARCHAR, period VARCHAR,"
     " published VARCHAR, before VARCHAR, after VARCHAR, reason VARCHAR, decided VARCHAR",
     "raw_files": "batch INTEGER, name VARCHAR, sha256 VARCHAR",
+    # which series are sealed from when, and the last batch that was there when they were
+    "seals": "seal VARCHAR, cut BIGINT, last INTEGER, code INTEGER",
 }
 HOLDER = re.compile(r"PID (\d+)")
 LOCK_TABLE = Path("/proc/locks")
@@ -63,6 +65,8 @@ DAMAGE = (
     "serialization",
     "Serialization",
 )
+ATTACHED = "source"
+"""Name under which an archive is attached to a connection of its own."""
 FIX_DAMAGE = "restore the file from a copy, or move it away and ingest again"
 
 
@@ -97,6 +101,32 @@ class Store:
                 connection.rollback()
                 raise
             connection.commit()
+
+    @contextmanager
+    def attached(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
+        """A connection to memory alone with the archive attached for reading, and the name it is attached under."""
+        with _closing(memory_connection()) as connection, self.attached_to(connection) as name:
+            yield connection, name
+
+    @contextmanager
+    def attached_to(self, connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
+        """Attach the archive to a connection for reading; yields the name it is attached under."""
+        with _locked(self.path, self.wait, shared=True):
+            _attach(self.path, connection)
+            try:
+                yield ATTACHED
+            finally:
+                connection.execute(f"DETACH {ATTACHED}")
+
+    @contextmanager
+    def rewriting(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
+        """As `attached`, but with the lock of a writer, and with nothing left in the write-ahead log."""
+        with _locked(self.path, self.wait, shared=False):
+            with _connected(self.path, read_only=False) as connection:
+                connection.execute("CHECKPOINT")
+            with _closing(memory_connection()) as connection:
+                _attach(self.path, connection)
+                yield connection, ATTACHED
 
     @contextmanager
     def replacing(self) -> Iterator[None]:
@@ -140,6 +170,47 @@ class Store:
                 connection.execute(TABLES)
                 connection.execute("INSERT INTO meta VALUES (?)", [FORMAT])
                 connection.commit()
+
+
+class MemoryStore(Store):
+    """An archive that is held in memory alone: nothing of it touches the disk, not even a spill of a large sort."""
+
+    def __init__(self) -> None:
+        super().__init__(Path(":memory:"), wait=0.0)
+        self.connection = memory_connection()
+        self.connection.execute(TABLES)
+        self.connection.execute("INSERT INTO meta VALUES (?)", [FORMAT])
+        for name, columns in LATER_TABLES.items():
+            self.connection.execute(f"CREATE TABLE {name} ({columns})")
+
+    @contextmanager
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The connection."""
+        yield self.connection
+
+    @contextmanager
+    def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The connection inside one transaction: everything in the block is kept, or nothing."""
+        self.connection.begin()
+        try:
+            yield self.connection
+        except BaseException:
+            self.connection.rollback()
+            raise
+        self.connection.commit()
+
+    @contextmanager
+    def attached(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
+        """The connection, and the name of its database."""
+        yield self.connection, "memory"
+
+    def prepare(self, *, read_only: bool) -> None:
+        """Nothing: the tables are there."""
+
+
+def memory_connection() -> duckdb.DuckDBPyConnection:
+    """A connection to a database in memory that writes no temporary files."""
+    return duckdb.connect(":memory:", config={"temp_directory": ""})
 
 
 def later_table(
@@ -199,6 +270,27 @@ def _connected(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnec
             connection.close()
     except duckdb.Error as error:
         raise _explained(error, path) from error
+
+
+@contextmanager
+def _closing(connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def _attach(path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+    _require(path)
+    try:
+        connection.execute(f"ATTACH '{quoted(path)}' AS {ATTACHED} (READ_ONLY)")
+    except duckdb.Error as error:
+        raise _explained(error, path) from error
+
+
+def quoted(path: Path) -> str:
+    """A path inside the single quotes of a statement."""
+    return str(path).replace("'", "''")
 
 
 def _require(path: Path) -> None:

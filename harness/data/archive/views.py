@@ -18,6 +18,7 @@ from harness.data.declaration import Catalogue
 INSTANTS = {
     "published": "published_at", "vintage": "value_known_at", "issued": "issued_at", "cutoff": "data_cutoff",
     "known_through": "known_through", "ingested": "ingested_at", "announced": "announced_at",
+    "cut": "sealed_from",
 }  # fmt: skip
 """Columns of microseconds UTC, and what they are called as instants."""
 DAYS = {"ex": "ex_date"}

@@ -84,7 +84,7 @@ def write_request(home: Home, plan: str, out: Path, *, keys: Path | None = None)
         UnknownNameError: there is no such plan.
         UserError: none of its seals has a custodian, or they have several.
         DamagedError: the ledger is broken, or the plan is not what was written.
-        SealedError: the plan was opened and closed already.
+        SealedError: the plan was opened and closed already; entered.
     """
     with refusals(home, f"holdout request {plan}"):
         content = plan_record(home, plan)
@@ -92,7 +92,7 @@ def write_request(home: Home, plan: str, out: Path, *, keys: Path | None = None)
         if checked.broken:
             raise DamagedError("the ledger is broken", value=checked.reasons[0], fix="harness ledger verify")
         found = entries(home)
-        seals = _kept_by_custodian(home, _plan_entry(found, plan))
+        seals = _kept_by_custodian(home, _plan_entry(found, plan, content))
         _refuse_spent(found, plan)
         folder = key_folder(home, keys)
         once = get_key(folder, f"{plan}.{ONCE}") or new_identity()
@@ -156,7 +156,7 @@ def identities_from_grant(home: Home, plan: str, grant: Path, *, keys: Path | No
     with refusals(home, "holdout open --grant"):
         record = read_exchange(grant, GRANT)
         content, found = plan_record(home, plan), entries(home)
-        granted, seals = seals_in(record), _kept_by_custodian(home, _plan_entry(found, plan))
+        granted, seals = seals_in(record), _kept_by_custodian(home, _plan_entry(found, plan, content))
         _refuse_forged(record, seals, grant)
         _refuse_other(record, plan, content, found)
         _refuse_spent(found, plan)
@@ -207,22 +207,23 @@ def _refused(why: str, value: object) -> SealedError:
     return SealedError("the grant does not open this seal", value=value, rule=why, fix=AGAIN)
 
 
-def _plan_entry(found: tuple[Entry, ...], plan: str) -> Entry:
-    for one in found:
-        if one.kind == "plan" and one.facts.get("plan") == plan:
-            return one
+def _plan_entry(found: tuple[Entry, ...], plan: str, content: Mapping[str, object]) -> Entry:
+    entered = [one for one in found if one.kind == "plan" and one.facts.get("plan") == plan]
+    if entered and entered[0].facts.get(SEAL) == content[SEAL]:
+        return entered[0]
     raise SealedError(
-        "this plan was never entered in the ledger",
+        "the plan is not the one that was entered in the ledger" if entered else "this plan was never entered",
         value=plan,
-        rule="a plan is entered when it is made, before anything is seen",
-        fix="make it: harness holdout plan EXPERIMENT",
+        rule="a plan is entered when it is made, before anything is seen, and never changed",
+        fix="make another: harness holdout plan EXPERIMENT",
     )
 
 
 def _refuse_spent(found: tuple[Entry, ...], plan: str) -> None:
-    if any(one.kind == "result" and one.facts.get("plan") == plan for one in found):
+    over = [one.kind for one in found if one.kind in ("result", "void") and one.facts.get("plan") == plan]
+    if over:
         raise SealedError(
-            "this plan was opened, and its result stands",
+            "this plan was opened, and its result stands" if "result" in over else "this plan came to nothing",
             value=plan,
             rule="a plan opens once, and a grant serves one opening",
             fix="another plan: harness holdout plan EXPERIMENT, then open it with --again --reason TEXT",

@@ -1,0 +1,264 @@
+"""Sealing: an archive without what was published from a cut on, and all of that, block by block, for a vault.
+
+Deleted values stay in a database file and in its write-ahead log; so what is allowed is copied to a new file, which
+then takes the place of the old one.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from harness.core.errors import SealedError
+from harness.core.time import micros
+from harness.data.archive import Archive
+from harness.data.archive.questions import SEALS
+from harness.data.archive.store import LATER_TABLES, TABLES, insert, offered, query, quoted
+from harness.data.declaration import Catalogue, series_from_text
+from harness.record.files import sync_folder, unused_name
+from harness.record.seals import Seal
+
+Sink = Callable[[str, bytes, Mapping[str, int | str]], object]
+"""Takes a part of the vault: its kind, its content, counts that everyone may know."""
+BLOCK = 1 << 20
+"""Rows of one part at most."""
+STATEMENTS = ("changes", "restatements", "publications")
+"""Tables of which the vault also gets what stands before the cut: a batch that comes later may change it."""
+# frames that a statement can name while an archive is split
+CODES, SOURCES, UNIVERSES, OPEN, OF_SEAL = (
+    "sealed_codes", "sealed_sources", "sealed_universes", "open_series", "sealed_batches",
+)  # fmt: skip
+MINE = f"code IN (FROM {CODES})"
+ISSUED = f"(source IN (FROM {SOURCES}) OR {MINE})"
+NAMED = f"(universe IN (FROM {UNIVERSES}) OR {MINE})"
+STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00"
+UNPROVEN = (
+    f"batch IN (FROM {OF_SEAL}) AND coalesce(SERIES, '') NOT IN (FROM {OPEN}) AND NOT"
+    f" (regexp_full_match(coalesce(published, ''), '{STAMP}') AND left(published, 19) < 'DAY')"
+)
+SEALED = {
+    "changes": f"{MINE} AND (published >= CUT OR (availability = 2 AND coalesce(vintage >= CUT, false)))",
+    "restatements": f"{MINE} AND published >= CUT",
+    "publications": f"{MINE} AND published >= CUT",
+    "forecasts_in": f"issued >= CUT AND {ISSUED}",
+    "events": f"announced >= CUT AND {MINE}",
+    "members": f"announced >= CUT AND {NAMED}",
+    "set_aside": UNPROVEN.replace("SERIES", "series_id"),
+    "touched": UNPROVEN.replace("SERIES", "series"),
+    "failures": UNPROVEN.replace("SERIES", "series"),
+}
+"""What of each table is sealed; of cleaning records, what was not provably published before the cut."""
+CAPPED = {"batches": f"batch IN (FROM {OF_SEAL})", "known": MINE}
+"""Tables whose `known_through` ends before the cut; the vault keeps what they said."""
+
+
+def sealed_codes(catalogue: Catalogue, seal: Seal) -> list[int]:
+    """Codes of the series that a seal covers, ascending."""
+    return sorted(code for name, code in catalogue.codes.items() if seal.covers(name))
+
+
+def split(archive: Archive, out: Path, seal: Seal, sink: Sink) -> dict[str, int]:
+    """Write an archive without what a seal covers, and hand over what it lacks.
+
+    Args:
+        archive: in a file or in memory; it is left as it is.
+        out: the new archive's file.
+        seal: what is sealed, and from when.
+        sink: takes the parts, each a table's rows as Parquet of at most `BLOCK` rows; memory stays bounded by them.
+
+    Returns:
+        Sealed rows by table.
+
+    Raises:
+        SealedError: some of it is sealed already.
+    """
+    with archive.store.attached() as (connection, source):
+        return _split(connection, source, out, seal, sink)
+
+
+def seal_archive(archive: Archive, seal: Seal, sink: Sink, ready: Callable[[Mapping[str, int]], None]) -> None:
+    """Put an archive without what a seal covers in the place of the archive.
+
+    The lock of a writer is held throughout. Once `ready` has returned, everything sealed must be safe elsewhere.
+
+    Args:
+        archive: in a file.
+        seal: what is sealed, and from when.
+        sink: takes the parts.
+        ready: called with the sealed rows by table, right before the new file takes the place of the old one.
+
+    Raises:
+        SealedError: some of it is sealed already.
+    """
+    path = archive.path
+    out = unused_name(path.parent)
+    try:
+        with archive.store.rewriting() as (connection, source):
+            counts = _split(connection, source, out, seal, sink)
+            connection.execute(f"DETACH {source}")
+            ready(counts)
+            out.replace(path)
+            sync_folder(path.parent)
+    finally:
+        for left in (out, out.with_name(f"{out.name}.wal")):
+            left.unlink(missing_ok=True)
+
+
+def seals_within(archive: Archive) -> set[str]:
+    """Ids of the seals that an archive was split by."""
+    with archive.store.attached() as (connection, source):
+        there = "seals" in columns_of(connection, source)
+        found = connection.execute(f"SELECT DISTINCT seal FROM {source}.seals").fetchall() if there else []  # noqa: S608
+    return {str(seal) for (seal,) in found}
+
+
+def sealed_rows(archive: Archive, seal: Seal) -> dict[str, int]:
+    """How many rows of each table a seal would take out of an archive."""
+    with archive.store.attached() as (connection, source), chosen(connection, source, seal):
+        there = columns_of(connection, source)
+        return {table: _count(connection, source, table, seal) for table in SEALED if table in there}
+
+
+def sealed_where(table: str, seal: Seal) -> str:
+    """The condition of the rows of a table that a seal covers; valid within `chosen`."""
+    return SEALED[table].replace("CUT", str(micros(seal.instant))).replace("DAY", seal.instant.isoformat()[:19])
+
+
+@contextmanager
+def chosen(connection: duckdb.DuckDBPyConnection, source: str, seal: Seal) -> Iterator[list[int]]:
+    """What a seal covers, under the names that conditions use; yields the codes of its series."""
+    rows = connection.execute(f"SELECT code, id FROM {source}.series ORDER BY code").fetchall()  # noqa: S608
+    codes = [int(code) for code, name in rows if seal.covers(name)]
+    frames = {
+        CODES: pl.DataFrame({"code": codes}, schema={"code": pl.Int32}),
+        OPEN: pl.DataFrame({"id": [name for code, name in rows if code not in set(codes)]}, schema={"id": pl.String}),
+        SOURCES: pl.DataFrame({"source": list(seal.sources)}, schema={"source": pl.String}),
+        UNIVERSES: pl.DataFrame({"universe": list(seal.universes)}, schema={"universe": pl.String}),
+    }
+    with ExitStack() as stack:
+        for name, frame in frames.items():
+            stack.enter_context(offered(connection, name, frame))
+        stack.enter_context(offered(connection, OF_SEAL, _batches(connection, source, seal)))
+        yield codes
+
+
+def _batches(connection: duckdb.DuckDBPyConnection, source: str, seal: Seal) -> pl.DataFrame:
+    """Batches that say something of what is sealed, also when every row of theirs was set aside."""
+    there = columns_of(connection, source)
+    told = dict.fromkeys(("changes", "restatements", "publications", "events"), MINE)
+    told |= {"forecasts_in": ISSUED, "members": NAMED}
+    parts = [f"SELECT batch FROM {source}.{name} WHERE {test}" for name, test in told.items() if name in there]  # noqa: S608
+    found = {int(batch) for (batch,) in connection.execute(" UNION ".join(parts)).fetchall()}
+    tagged = connection.execute(f"SELECT batch, source FROM {source}.batches").fetchall()  # noqa: S608
+    found |= {int(batch) for batch, tag in tagged if tag.partition(": ")[0] in seal.datasets}
+    return pl.DataFrame({"batch": sorted(found)}, schema={"batch": pl.Int32})
+
+
+def columns_of(connection: duckdb.DuckDBPyConnection, database: str) -> dict[str, list[str]]:
+    """Columns of every table of a database, by table."""
+    rows = connection.execute(
+        "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = ? AND NOT internal"
+        " ORDER BY table_name, column_index",
+        [database],
+    ).fetchall()
+    tables: dict[str, list[str]] = {}
+    for table, column in rows:
+        tables.setdefault(table, []).append(column)
+    return tables
+
+
+def _split(connection: duckdb.DuckDBPyConnection, source: str, out: Path, seal: Seal, sink: Sink) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    with chosen(connection, source, seal) as codes:
+        there = columns_of(connection, source)
+        _refuse_twice(connection, source, there)
+        connection.execute(f"ATTACH '{quoted(out)}' AS target")
+        _make_tables(connection, "target")
+        for table, columns in there.items():
+            _copy(connection, source, table, columns, seal)
+        for table in SEALED:
+            if table in there:
+                counts[table] = _count(connection, source, table, seal)
+                kept = MINE if table in STATEMENTS else sealed_where(table, seal)
+                _hand_over(connection, f"{source}.{table} WHERE {kept}", table, sink)
+        for table, mine in CAPPED.items():
+            _hand_over(connection, f"{source}.{table} WHERE {mine}", table, sink)
+        _cap(connection, seal)
+        _note_seal(connection, codes, seal)
+        connection.execute("CHECKPOINT target")
+        connection.execute("DETACH target")
+    return counts
+
+
+def _make_tables(connection: duckdb.DuckDBPyConnection, database: str) -> None:
+    connection.execute(f"USE {database}")
+    connection.execute(TABLES)
+    for name, columns in LATER_TABLES.items():
+        connection.execute(f"CREATE TABLE {name} ({columns})")
+    connection.execute("USE memory")
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, source: str, table: str, columns: list[str], seal: Seal) -> None:
+    allowed = f"WHERE NOT coalesce({sealed_where(table, seal)}, false)" if table in SEALED else ""
+    names = ", ".join(columns)
+    connection.execute(f"INSERT INTO target.{table} ({names}) SELECT {names} FROM {source}.{table} {allowed}")  # noqa: S608
+
+
+def _count(connection: duckdb.DuckDBPyConnection, source: str, table: str, seal: Seal) -> int:
+    where = sealed_where(table, seal)
+    return int(connection.execute(f"SELECT count(*) FROM {source}.{table} WHERE {where}").fetchall()[0][0])  # noqa: S608
+
+
+def _hand_over(connection: duckdb.DuckDBPyConnection, rows: str, kind: str, sink: Sink) -> None:
+    """Give the sink the rows of a table in parts, streaming."""
+    reader = connection.sql(f"SELECT * FROM {rows}").to_arrow_reader(BLOCK)  # noqa: S608 - tables of ours
+    for block in reader:
+        if block.num_rows:
+            buffer = io.BytesIO()
+            pq.write_table(pa.Table.from_batches([block]), buffer, compression="zstd")
+            sink(kind, buffer.getvalue(), {"rows": block.num_rows})
+
+
+def _cap(connection: duckdb.DuckDBPyConnection, seal: Seal) -> None:
+    """End what is known right before the cut, and leave of a cleaning summary what is in the clear elsewhere."""
+    last = micros(seal.instant) - 1
+    for table, mine in CAPPED.items():
+        connection.execute(f"UPDATE target.{table} SET known_through = {last} WHERE {mine} AND known_through > {last}")  # noqa: S608
+    batches = query(connection, f"SELECT batch, cleaning FROM target.batches WHERE batch IN (FROM {OF_SEAL})")  # noqa: S608
+    aside = query(connection, "SELECT batch, reason, count(*) AS rows FROM target.set_aside GROUP BY ALL ORDER BY ALL")
+    for batch, text in batches.rows():
+        told = json.loads(text) if text else {}
+        clear = {reason: rows for _, reason, rows in aside.filter(pl.col("batch") == batch).rows()}
+        hidden = sum(told.get("set_aside", {}).values()) - sum(clear.values())
+        told["set_aside"] = clear | ({"sealed": hidden} if hidden else {})
+        connection.execute("UPDATE target.batches SET cleaning = ? WHERE batch = ?", [json.dumps(told), batch])
+
+
+def _note_seal(connection: duckdb.DuckDBPyConnection, codes: list[int], seal: Seal) -> None:
+    last = connection.execute("SELECT coalesce(max(batch), 0) FROM target.batches").fetchall()[0][0]
+    rows = [(seal.id, micros(seal.instant), last, code) for code in codes]
+    connection.execute("USE target")
+    insert(connection, "seals", pl.DataFrame(rows, schema=SEALS, orient="row"))
+    connection.execute("USE memory")
+
+
+def _refuse_twice(connection: duckdb.DuckDBPyConnection, source: str, there: Mapping[str, object]) -> None:
+    if "seals" not in there:
+        return
+    text = f"SELECT s.seal, e.spec FROM {source}.seals s JOIN {source}.series e USING (code) WHERE {MINE} LIMIT 1"  # noqa: S608
+    twice = connection.execute(text).fetchall()
+    if twice:
+        raise SealedError(
+            "this series is sealed already",
+            value=f"{series_from_text(twice[0][1]).id}, by {twice[0][0]}",
+            rule="a seal is not replaced by another, which could begin later",
+            fix="harness holdout status tells from when; harness holdout roll releases a spent stretch",
+        )
