@@ -31,34 +31,40 @@ class Standing:
     """How a plan stands in the ledger.
 
     Attributes:
-        begun: its opening was entered, and is not over.
+        begun: its opening was entered.
+        run: that holds its answer; "" = it is not closed.
+        exploratory: whether its opening was entered as such.
         earlier: openings of its seals by other plans.
     """
 
     begun: bool
+    run: str
+    exploratory: bool
     earlier: int
 
 
 def standing_of(plan: HoldoutPlan, found: Sequence[Entry]) -> Standing:
-    """Whether a plan may open.
+    """How a plan stands.
 
     Raises:
-        SealedError: it was opened and closed, or came to nothing.
+        SealedError: its opening came to nothing.
     """
-    mine = [one for one in found if one.facts.get("plan") == plan.id]
-    kinds = [one.kind for one in mine]
-    for kind, said in (("result", "this plan was opened and closed, its answer stands"), ("void", "this plan is void")):
-        if kind in kinds:
-            told = mine[kinds.index(kind)].facts
-            raise SealedError(
-                said,
-                value=f"{plan.id}: {told.get('verdict') or told.get('why')}",
-                rule="a plan opens once",
-                fix=f"harness show {told['run']}" if "run" in told else NEW_PLAN.format(name=plan.name),
-            )
+    mine = {one.kind: one.facts for one in found if one.facts.get("plan") == plan.id}
+    if "void" in mine:
+        raise SealedError(
+            "this plan is void",
+            value=f"{plan.id}: {mine['void'].get('why')}",
+            rule="a plan opens once",
+            fix=NEW_PLAN.format(name=plan.name),
+        )
     seals = set(plan.seal_ids)
     others = [one for one in found if one.kind == "opening" and seals & set(named_seals(one))]
-    return Standing("opening" in kinds, sum(one.facts.get("plan") != plan.id for one in others))
+    return Standing(
+        "opening" in mine,
+        str(mine.get("result", {}).get("run", "")),
+        bool(mine.get("opening", {}).get("exploratory")),
+        sum(one.facts.get("plan") != plan.id for one in others),
+    )
 
 
 def checked_ledger(home: Home, plan: HoldoutPlan) -> tuple[Entry, ...]:

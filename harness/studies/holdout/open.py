@@ -33,13 +33,12 @@ from harness.data.archive.unsealing import opened
 from harness.data.changes import ChangeFile
 from harness.data.vault.files import OPENINGS, Vault
 from harness.record.cells import Cell
-from harness.record.chain import Entry
 from harness.record.home import Home
 from harness.record.ledger import enter, refusals
 from harness.record.plans import HoldoutPlan
 from harness.record.platform import code_diff
 from harness.record.registry import note
-from harness.record.runs import start_run, write_run
+from harness.record.runs import MANIFEST, start_run, write_run
 from harness.record.seals import Seal
 from harness.record.shelves import Shelves, sealed_shelves
 from harness.studies.holdout.checking import Granted, check_plan, checked_ledger, identities_of, standing_of
@@ -73,7 +72,7 @@ def open_holdout(  # noqa: PLR0913 - what an opening is asked for, by keyword
         progress: called with (cells done, cells in all).
 
     Returns:
-        Id of the run that holds the answer.
+        Id of the run that holds the answer; that of a plan which was closed before, as it stands.
 
     Raises:
         SealedError: something differs from the plan, the key is wrong, another opening is under way, or the holdout
@@ -83,14 +82,14 @@ def open_holdout(  # noqa: PLR0913 - what an opening is asked for, by keyword
     with refusals(home, f"holdout open --plan {plan.id}"), _alone(home, plan):
         found = checked_ledger(home, plan)
         standing = standing_of(plan, found)
+        if standing.run:
+            return _closed(home, plan, standing.run, again=again)
         if not standing.begun:
             _refuse_second(plan, standing.earlier, again=again, reason=reason)
         seals = check_plan(home, plan, experiment, found)
         identities = identities_of(home, seals, granted, keys)
-        exploratory = bool(standing.earlier)
-        if standing.begun:
-            exploratory = _begun(found, plan)
-        else:
+        exploratory = standing.exploratory if standing.begun else bool(standing.earlier)
+        if not standing.begun:
             told = {"plan": plan.id, "seals": list(plan.seal_ids), "again": again, "reason": reason}
             enter(home, "opening", {**told, "exploratory": exploratory})
         return _walked(home, plan, seals, identities, exploratory=exploratory, progress=progress)
@@ -130,10 +129,16 @@ def _refuse_second(plan: HoldoutPlan, earlier: int, *, again: bool, reason: str)
         raise UserError("an opening again needs a reason", value=plan.id, fix='add --reason "..."')
 
 
-def _begun(found: Sequence[Entry], plan: HoldoutPlan) -> bool:
-    """Whether the opening that is resumed was entered as exploratory."""
-    mine = next(one for one in found if one.kind == "opening" and one.facts.get("plan") == plan.id)
-    return bool(mine.facts.get("exploratory"))
+def _closed(home: Home, plan: HoldoutPlan, run: str, *, again: bool) -> str:
+    """The run with the answer that a plan has already; nothing is decrypted and nothing counted."""
+    if again or not (home.runs / run / MANIFEST).is_file():
+        raise SealedError(
+            "this plan was opened and closed, its answer stands",
+            value=f"{plan.id}, run {run}",
+            rule="a plan opens once",
+            fix=f"harness show {run}, or another plan: harness holdout plan {plan.name}",
+        )
+    return run
 
 
 def opened_archive(home: Home, seals: Sequence[Seal], identities: Mapping[str, str]) -> Archive:

@@ -255,9 +255,12 @@ def test_an_edited_ledger_opens_nothing(made: Made, plan: HoldoutPlan) -> None:
 def test_a_second_opening_needs_a_reason_and_is_exploratory(made: Made, plan: HoldoutPlan) -> None:
     asked = experiment(claim=replace(CLAIM, level=0.1))
     early = planned(made, asked)
-    opened(made, plan)
+    first = opened(made, plan)
+    told = made.home.ledger.read_bytes()
+    assert opened(made, plan) == first  # the answer as it stands; nothing is opened
+    assert made.home.ledger.read_bytes() == told
     with pytest.raises(SealedError, match="opened and closed"):
-        opened(made, plan)
+        opened(made, plan, again=True, reason="once more")
     with pytest.raises(SealedError, match="opened before: 1 times"):
         opened(made, early, asked)
     with pytest.raises(UserError, match="needs a reason"):

@@ -13,9 +13,10 @@ from harness.core.recipe import Recipe
 from harness.record.cells import Cell, read_cell, write_cell
 from harness.record.files import json_bytes
 from harness.record.ledger import entries
-from harness.record.plans import HoldoutPlan, list_plans, read_plan
+from harness.record.plans import Expected, HoldoutPlan, list_plans, read_plan
 from harness.record.runs import find_run, read_manifest
 from harness.report.opening import plan_text
+from harness.studies.holdout.expected import warnings_of
 from tests.studies.holdout.made_holdouts import CLAIM, Made, experiment, kinds, planned, sealed
 
 
@@ -35,7 +36,8 @@ def test_a_plan_names_everything_and_says_what_can_be_shown(made: Made, plan: Ho
     assert now.smallest is not None
     assert 0 < now.smallest < now.rival_value
     assert now.per_cent == pytest.approx(100 * now.smallest / now.rival_value)
-    assert plan.warnings == ()
+    (warning,) = plan.warnings
+    assert "can hardly be decided" in warning
     text = plan_text(plan)
     for said in (plan.id, "ar beats every naive rival on rmse at h = 0", "if confirmed: use it", "16 origins"):
         assert said in text
@@ -64,9 +66,28 @@ def test_without_a_claim_the_best_model_of_development_is_claimed(made: Made) ->
 def test_a_claim_that_cannot_be_decided_is_warned_of(made: Made) -> None:
     hopeless = planned(made, experiment(claim=Claim(model="ar", horizon=1)))
     (warning,) = hopeless.warnings
-    assert "the claim can" in warning
-    assert "be decided" in warning
+    assert "the claim cannot be decided" in warning
     assert f"warning: {warning}" in plan_text(hopeless)
+
+
+SEEN = Expected(0, 40, 10, 0, 40.0, "drift", 0.5, 1.0, 0.3, 30.0)
+
+
+@pytest.mark.parametrize(
+    ("expected", "openings", "told"),
+    [
+        ([SEEN], 0, []),
+        ([replace(SEEN, smallest=0.6)], 0, ["the claim can hardly be decided: in development the difference to drift"]),
+        ([replace(SEEN, smallest=None)], 0, ["the claim cannot be decided: so few origins"]),
+        ([replace(SEEN, matured=9)], 0, ["the claim cannot be decided: 9 matured origins are expected, 10 are needed"]),
+        ([replace(SEEN, horizon=1)], 0, ["the claim cannot be decided: ar has no scored cell at h = 0"]),
+        ([SEEN], 2, ["the holdout was opened 2 times: this plan can be exploratory only"]),
+    ],
+)
+def test_warnings_say_why_a_claim_may_not_be_decided(expected: list[Expected], openings: int, told: list[str]) -> None:
+    found = list(warnings_of(expected, CLAIM, openings))
+    assert len(found) == len(told)
+    assert all(one.startswith(start) for one, start in zip(found, told, strict=True))
 
 
 def test_a_plan_needs_a_finished_run_of_this_very_experiment(made: Made) -> None:
