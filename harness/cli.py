@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from harness.record.home import Home
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+UNHINDERED = ("holdout seal", "holdout status", "ledger verify", "new", "datasets")
+"""Verbs that can be used while a sealing is unfinished."""
 EXPERIMENT_HELP = "name of experiments/NAME.toml, or the path of an experiment file"
 DATASET_HELP = "name of a dataset folder (see `harness datasets`), or its path"
 RUN_HELP = "run id, or its unambiguous beginning (see `harness runs`)"
@@ -58,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(end.code or DONE)
     verb: Callable[[argparse.Namespace], int | None] = args.verb
     try:
+        if args.command not in UNHINDERED:
+            _refuse_unfinished(args)
         code = verb(args)
         sys.stdout.flush()
     except UserError as error:
@@ -77,6 +81,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"harness: cannot write or read {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
         return REFUSED
     return code or DONE
+
+
+def _refuse_unfinished(args: argparse.Namespace) -> None:
+    """Say of a sealing that was interrupted that it comes first."""
+    from harness.record.seals import refuse_unfinished
+
+    refuse_unfinished(_home(args))
 
 
 def _enter(error: SealedError, args: argparse.Namespace) -> None:

@@ -37,6 +37,49 @@ def _add_parts(parser: argparse.ArgumentParser, name: str, parts: dict[str, tupl
         options(one)
 
 
+def _seal_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("experiments", metavar="EXPERIMENT", nargs="+", help="experiments whose targets are sealed")
+    parser.add_argument(
+        "--from", dest="day", metavar="DATE", required=True, help="first sealed day (2019-01-01), in the target's zone"
+    )
+    who = parser.add_mutually_exclusive_group()
+    who.add_argument("--custodian", metavar="FILE", type=Path, help="public part of the keys of who keeps the seal")
+    who.add_argument(
+        "--passphrase", action="store_true", help="a passphrase opens it (HARNESS_PASSPHRASE, or asked for)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only list what would be sealed")
+    _add_keys(parser)
+
+
+def _seal(args: argparse.Namespace) -> None:
+    from harness.experiment.sealing import seal_experiments
+    from harness.report.sealing import sealing_text
+    from harness.studies.holdout.seal import Lock, custodian_from
+
+    done = seal_experiments(
+        args.experiments,
+        args.day,
+        _home(args),
+        lock=Lock(custodian_from(args.custodian) if args.custodian else None, args.passphrase, keys=args.keys),
+        dry_run=args.dry_run,
+        told=lambda ahead: print(sealing_text(ahead), flush=True),
+    )
+    print(sealing_text(done))
+
+
+def _status_options(parser: argparse.ArgumentParser) -> None:
+    _add_keys(parser)
+
+
+def _status(args: argparse.Namespace) -> int | None:
+    from harness.report.sealing import status_text
+    from harness.studies.holdout.status import status
+
+    found = status(_home(args), keys=args.keys)
+    print(status_text(found))
+    return FAILED if found.problems else None
+
+
 def _keys_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="FILE", required=True, type=Path, help="the public part, for who seals")
     _add_keys(parser)
@@ -160,6 +203,12 @@ def _home(args: argparse.Namespace) -> Home:
 
 Options = Callable[[argparse.ArgumentParser], None]
 HOLDOUT: dict[str, tuple[Verb, str, Options]] = {
+    "seal": (_seal, "seal what the targets of experiments use, from a day on", _seal_options),
+    "status": (
+        _status,
+        "tell what is sealed, and whether vault, ledger and keys are as they should be",
+        _status_options,
+    ),
     "keys": (_keys, "make a custodian's keys, and write their public part (on the custodian's machine)", _keys_options),
     "request": (_request, "ask the custodian of a seal to let a plan open it", _request_options),
     "grant": (_grant, "check a request and grant it (on the custodian's machine)", _grant_options),

@@ -108,6 +108,7 @@ def parse_dataset(values: Mapping[str, object], folder: Path) -> Dataset:
         origin=top.text("origin"),
         licence=top.text("licence"),
         attribution=top.text("attribution"),
+        public=top.flag("public"),
         title=top.text("title"),
         description=top.text("description"),
         folder=folder,

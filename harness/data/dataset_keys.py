@@ -17,7 +17,7 @@ _SERIES_KEYS = (
 )  # fmt: skip
 KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "": (
-        "schema", "name", "title", "description", "origin", "licence", "attribution",
+        "schema", "name", "title", "description", "origin", "licence", "attribution", "public",
         "defaults", "series", "source", "clean", "assert", "forecasts", "events", "members",
     ),
     "defaults": _SERIES_KEYS,

@@ -154,6 +154,7 @@ class Dataset:
         events, members: where price events and memberships of universes are.
         origin, licence, attribution: free text, shown with every result.
         title, description: free text.
+        public: whether anyone can get the data elsewhere, so that sealing them prevents accidents only.
         folder: where it was read from; not part of the dataset's identity.
     """
 
@@ -169,6 +170,7 @@ class Dataset:
     attribution: str = ""
     title: str = ""
     description: str = ""
+    public: bool = False
     folder: Path = field(default=Path(), compare=False)
 
     def declared(self, bare: str) -> Series:

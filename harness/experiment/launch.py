@@ -24,7 +24,7 @@ from harness.experiment.usercode import code_of
 from harness.record.home import Home
 from harness.record.ledger import refusals
 from harness.record.runs import find_run
-from harness.record.seals import seals_of
+from harness.record.seals import refuse_unfinished, seals_of
 from harness.studies.audit import Asked, Audit, audit
 from harness.studies.checks import Say
 from harness.studies.recorded import recorded_run
@@ -64,6 +64,8 @@ def prepare(experiment: Experiment | str | Path, home: Home, archive: Archive | 
             archive is busy or damaged.
         SealedError: it asks for origins past a seal, or the archive knows what is sealed; the ledger tells of it.
     """
+    with refusals(home, "prepare"):
+        refuse_unfinished(home)
     asked = experiment if isinstance(experiment, Experiment) else load_experiment(experiment)
     folder = Path(asked.folder) if asked.folder else None
     datasets = [load_dataset(find_dataset(name, folder)) for name in asked.datasets]

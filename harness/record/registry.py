@@ -16,6 +16,7 @@ from harness.record.audits import RECORD
 from harness.record.files import read_json
 from harness.record.home import Home
 from harness.record.runs import MANIFEST
+from harness.record.seals import seals_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -171,7 +172,13 @@ def _connected(home: Home) -> duckdb.DuckDBPyConnection:
 
 
 def _recorded(home: Home) -> Iterator[tuple[Effort, str]]:
-    """What runs and audits of this home say they did."""
+    """What runs and audits of this home say they did, those that went into a vault included."""
+    with suppress(DamagedError):
+        for seal in seals_of(home):
+            for told in seal.effort:
+                effort = effort_from(told)
+                if effort is not None:
+                    yield effort, str(told.get("source"))
     for folder, name in ((home.runs, MANIFEST), (home.audits, RECORD)):
         for path in sorted(folder.glob(f"*/{name}")) if folder.is_dir() else ():
             with suppress(DamagedError):

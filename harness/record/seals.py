@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from harness.core.errors import DamagedError
+from harness.core.errors import DamagedError, SealedError
 from harness.record.files import read_json, seal_holds, sealed
 from harness.record.home import Home
 
 SEAL_FILE = "seal.json"
+LEAVING = "leaving.json"
+"""Lists, in a vault, what still has to leave the home; gone when a sealing is finished."""
 HONOUR, CUSTODIAN = "honour", "custodian"
 
 
@@ -114,6 +116,27 @@ def seals_of(home: Home) -> tuple[Seal, ...]:
     folders = sorted(home.vault.iterdir()) if home.vault.is_dir() else []
     found = [Seal.read(one / SEAL_FILE) for one in folders if one.is_dir() and not one.name.startswith(".")]
     return tuple(sorted(found, key=lambda one: (one.created_at, one.id)))
+
+
+def unfinished(home: Home) -> str:
+    """Id of a seal whose sealing was interrupted while some of what is sealed still stands in the clear; "" = none."""
+    return next((path.parent.name for path in sorted(home.vault.glob(f"[!.]*/{LEAVING}"))), "")
+
+
+def refuse_unfinished(home: Home) -> None:
+    """Refuse to do anything else before a sealing that was interrupted is finished.
+
+    Raises:
+        SealedError: there is one.
+    """
+    found = unfinished(home)
+    if found:
+        raise SealedError(
+            "a sealing was interrupted",
+            value=found,
+            rule="until it is finished, some of what is sealed still stands in the clear",
+            fix="run the same harness holdout seal command again",
+        )
 
 
 def sealed_from(seals: Iterable[Seal], series_id: str) -> Seal | None:

@@ -168,19 +168,14 @@ def in_the_clear(one: Received, cut: int) -> list[Received]:
     told = one.publications
     parts = []
     for chosen, rows in ((mine & early, True), (~mine, False)):
-        frame = one.frame.filter(chosen)
-        if frame.height:
+        frame, spans = one.frame.filter(chosen), None
+        if told is not None:
             own = pl.col("series_id").str.starts_with("x/") == rows
-            spans = None
-            if told is not None:
-                spans = told.filter(own & ((pl.col("published_at").dt.epoch("us") < cut) | pl.lit(not rows)))
+            spans = told.filter(own & ((pl.col("published_at").dt.epoch("us") < cut) | pl.lit(not rows)))
+        if frame.height or (spans is not None and spans.height):
             through = min(AFTER, cut - 1) if rows else AFTER
-            parts.append(
-                replace(
-                    one, frame=frame, publications=spans, treated=None,
-                    known_through=instant(through) if one.kind == VALUES else None,
-                )
-            )  # fmt: skip
+            known = instant(through) if one.kind == VALUES else None
+            parts.append(replace(one, frame=frame, publications=spans, treated=None, known_through=known))
     return parts
 
 

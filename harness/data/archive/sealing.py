@@ -22,7 +22,7 @@ from harness.core.time import micros
 from harness.data.archive import Archive
 from harness.data.archive.questions import SEALS
 from harness.data.archive.store import LATER_TABLES, TABLES, insert, offered, query, quoted
-from harness.data.declaration import Catalogue, series_from_text
+from harness.data.declaration import series_from_text
 from harness.record.files import sync_folder, unused_name
 from harness.record.seals import Seal
 
@@ -33,8 +33,8 @@ BLOCK = 1 << 20
 STATEMENTS = ("changes", "restatements", "publications")
 """Tables of which the vault also gets what stands before the cut: a batch that comes later may change it."""
 # frames that a statement can name while an archive is split
-CODES, SOURCES, UNIVERSES, OPEN, OF_SEAL = (
-    "sealed_codes", "sealed_sources", "sealed_universes", "open_series", "sealed_batches",
+CODES, SOURCES, UNIVERSES, OPEN, OF_SEAL, REFUSED = (
+    "sealed_codes", "sealed_sources", "sealed_universes", "open_series", "sealed_batches", "sealed_refusals",
 )  # fmt: skip
 MINE = f"code IN (FROM {CODES})"
 ISSUED = f"(source IN (FROM {SOURCES}) OR {MINE})"
@@ -54,15 +54,15 @@ SEALED = {
     "set_aside": UNPROVEN.replace("SERIES", "series_id"),
     "touched": UNPROVEN.replace("SERIES", "series"),
     "failures": UNPROVEN.replace("SERIES", "series"),
+    "refusals": f"refusal IN (FROM {REFUSED})",
+    "refused_assertions": f"refusal IN (FROM {REFUSED})",
+    "refused_failures": f"refusal IN (FROM {REFUSED})",
 }
 """What of each table is sealed; of cleaning records, what was not provably published before the cut."""
+CLEAR = ("meta", "series", "cleaning", "assertions", "raw_files", "originals", "seals")
+"""Tables that stay as they are: declarations, counts and hashes. Every table is here, in `SEALED` or in `CAPPED`."""
 CAPPED = {"batches": f"batch IN (FROM {OF_SEAL})", "known": MINE}
 """Tables whose `known_through` ends before the cut; the vault keeps what they said."""
-
-
-def sealed_codes(catalogue: Catalogue, seal: Seal) -> list[int]:
-    """Codes of the series that a seal covers, ascending."""
-    return sorted(code for name, code in catalogue.codes.items() if seal.covers(name))
 
 
 def split(archive: Archive, out: Path, seal: Seal, sink: Sink) -> dict[str, int]:
@@ -127,6 +127,23 @@ def sealed_rows(archive: Archive, seal: Seal) -> dict[str, int]:
         return {table: _count(connection, source, table, seal) for table in SEALED if table in there}
 
 
+def reaches_back(archive: Archive, seal: Seal) -> bool:
+    """Whether some of what is sealed is dated before the cut: history that a later vintage put there."""
+    with archive.store.attached() as (connection, source), chosen(connection, source, seal):
+        where = f"{sealed_where('changes', seal)} AND published < {micros(seal.instant)}"
+        return bool(connection.execute(f"SELECT 1 FROM {source}.changes WHERE {where} LIMIT 1").fetchall())  # noqa: S608
+
+
+def raw_of(archive: Archive, seal: Seal) -> tuple[set[str], set[str]]:
+    """Hashes of the raw files of batches that say something of what is sealed, and of all other batches."""
+    with archive.store.attached() as (connection, source), chosen(connection, source, seal):
+        if "raw_files" not in columns_of(connection, source):
+            return set(), set()
+        text = f"SELECT sha256, batch IN (FROM {OF_SEAL}) FROM {source}.raw_files"  # noqa: S608
+        rows = connection.execute(text).fetchall()
+    return {str(one) for one, mine in rows if mine}, {str(one) for one, mine in rows if not mine}
+
+
 def sealed_where(table: str, seal: Seal) -> str:
     """The condition of the rows of a table that a seal covers; valid within `chosen`."""
     return SEALED[table].replace("CUT", str(micros(seal.instant))).replace("DAY", seal.instant.isoformat()[:19])
@@ -147,6 +164,7 @@ def chosen(connection: duckdb.DuckDBPyConnection, source: str, seal: Seal) -> It
         for name, frame in frames.items():
             stack.enter_context(offered(connection, name, frame))
         stack.enter_context(offered(connection, OF_SEAL, _batches(connection, source, seal)))
+        stack.enter_context(offered(connection, REFUSED, _refusals(connection, source, seal)))
         yield codes
 
 
@@ -160,6 +178,15 @@ def _batches(connection: duckdb.DuckDBPyConnection, source: str, seal: Seal) -> 
     tagged = connection.execute(f"SELECT batch, source FROM {source}.batches").fetchall()  # noqa: S608
     found |= {int(batch) for batch, tag in tagged if tag.partition(": ")[0] in seal.datasets}
     return pl.DataFrame({"batch": sorted(found)}, schema={"batch": pl.Int32})
+
+
+def _refusals(connection: duckdb.DuckDBPyConnection, source: str, seal: Seal) -> pl.DataFrame:
+    """Ingests of sealed datasets that were refused, with the reason, which may tell values."""
+    there = "refusals" in columns_of(connection, source)
+    rows = connection.execute(f"SELECT refusal, dataset FROM {source}.refusals").fetchall() if there else []  # noqa: S608
+    return pl.DataFrame(
+        {"refusal": [one for one, dataset in rows if dataset in seal.datasets]}, schema={"refusal": pl.Int32}
+    )
 
 
 def columns_of(connection: duckdb.DuckDBPyConnection, database: str) -> dict[str, list[str]]:

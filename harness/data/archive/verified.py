@@ -16,6 +16,7 @@ from harness.data.archive.store import Store, later_table
 from harness.data.changes import FORMAT, MANIFEST, manifest_hash
 from harness.record.files import sha256_of
 from harness.record.home import Home
+from harness.record.seals import seals_of
 from harness.record.verified import Checked
 
 NAME = "archive.duckdb"
@@ -65,6 +66,7 @@ def archive_file(home: Home) -> Iterator[Checked]:
 
 def _raw_there(home: Home, rows: list[tuple[int, str, str]]) -> Iterator[Checked]:
     kept = {path.name.partition(".")[0] for path in home.raw.iterdir()} if home.raw.is_dir() else set()
+    kept |= {sha256 for seal in seals_of(home) for sha256 in seal.raw}  # encrypted, in its vault
     for batch, name, sha256 in rows:
         if sha256 not in kept:
             yield Checked(f"raw/{sha256}", problem=f"the raw input {name} of batch {batch} is gone")

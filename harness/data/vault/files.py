@@ -18,7 +18,7 @@ from harness.record.files import json_bytes, sha256_of, sync_folder, write_file
 from harness.record.home import Home
 from harness.record.seals import SEAL_FILE, Seal
 
-FILES, OPENINGS, WRAPPED, LEAVING, LOCK = "files", "openings", "identity.age", "leaving.json", ".lock"
+FILES, OPENINGS, WRAPPED, LOCK = "files", "openings", "identity.age", ".lock"
 MAKING = ".making-"
 """Begins the name of a vault that is being filled; it is no seal before it has its own name."""
 KIND = re.compile(r"[a-z_]+")
@@ -51,7 +51,8 @@ class Vault:
         if (home.vault / seal.id).exists():
             raise UserError("this seal exists", value=seal.id, rule="a vault is never replaced")
         folder = home.vault / f"{MAKING}{seal.id}"
-        shutil.rmtree(folder, ignore_errors=True)
+        for left in home.vault.glob(f"{MAKING}*"):
+            shutil.rmtree(left)
         (folder / FILES).mkdir(parents=True)
         return cls(folder, seal, signing)
 
@@ -127,6 +128,11 @@ class Vault:
         self.folder.rename(home.vault / seal.id)
         sync_folder(home.vault)
         self.folder, self.seal = home.vault / seal.id, seal
+
+    def withdraw(self, home: Home) -> None:
+        """Undo `finish`, for a seal that was never in force: nothing was taken from the home yet."""
+        self.folder.rename(home.vault / f"{MAKING}{self.seal.id}")
+        sync_folder(home.vault)
 
     def files(self, kind: str = "") -> tuple[VaultFile, ...]:
         """The listed files, oldest first; of one kind, or all."""

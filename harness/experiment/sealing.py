@@ -1,0 +1,73 @@
+"""From the names of experiments to a sealed home: read them, ingest what the archive lacks, seal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+from harness.core.errors import UnknownNameError, UserError
+from harness.core.recipe import Experiment
+from harness.data.changes import ChangeFile
+from harness.data.dataset import find_dataset, load_dataset
+from harness.experiment.launch import prepare
+from harness.experiment.load import load_experiment
+from harness.record.home import Home
+from harness.studies.holdout.seal import Lock, Sealing, resume, seal
+
+
+def seal_experiments(
+    experiments: Sequence[Experiment | str | Path],
+    day: date | str,
+    home: Home,
+    *,
+    lock: Lock | None = None,
+    dry_run: bool = False,
+    told: Callable[[Sealing], None] | None = None,
+) -> Sealing:
+    """Seal what the targets of experiments use, from a day on; finish a sealing that was interrupted.
+
+    Args:
+        experiments: files, or experiments built in Python.
+        day: first sealed day, in the zone of the (earliest) target.
+        home: the home folder.
+        lock: who can open it; datasets that say they are public are added.
+        dry_run: tell what would be sealed, and do nothing.
+        told: called with what will be sealed, before it is.
+
+    Raises:
+        UserError: as `prepare` and `studies.holdout.seal.seal`.
+        SealedError: some of it is sealed already; entered in the ledger.
+    """
+    first, lock = _day(day), lock or Lock()
+    asked = [one if isinstance(one, Experiment) else load_experiment(one) for one in experiments]
+    if not dry_run:
+        done = resume(home, keys=lock.keys)
+        if done is not None and set(done.seal.experiments) == {one.name for one in asked}:
+            return done
+    ready = [prepare(one, home) for one in experiments]
+    lock = replace(lock, public=lock.public | _public(asked))
+    resolved = [one.experiment for one in ready]
+    return seal(home, resolved, first, ChangeFile.open(ready[-1].changes), lock=lock, dry_run=dry_run, told=told)
+
+
+def _day(day: date | str) -> date:
+    try:
+        return day if isinstance(day, date) else date.fromisoformat(day)
+    except ValueError as error:
+        raise UserError(
+            "this is no day", value=repr(day), rule="like 2019-01-01", fix="name the first sealed day"
+        ) from error
+
+
+def _public(experiments: Sequence[Experiment]) -> frozenset[str]:
+    """Datasets that say of themselves that they can be had elsewhere."""
+    found = set()
+    for one in experiments:
+        for name in one.datasets:
+            with suppress(UnknownNameError):
+                if load_dataset(find_dataset(name, Path(one.folder) if one.folder else None)).public:
+                    found.add(name)
+    return frozenset(found)

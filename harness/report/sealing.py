@@ -1,0 +1,66 @@
+"""What a sealing takes out of a home, and what is sealed, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from harness.record.seals import Seal
+from harness.studies.holdout.seal import Sealing
+from harness.studies.holdout.status import SealStatus, Status
+
+SHOWN = 12
+"""Series listed at most."""
+
+
+def sealing_text(done: Sealing) -> str:
+    """What is, or will be, sealed: series, rows and files that leave."""
+    seal = done.seal
+    head = f"sealed as {seal.id}" if done.done else "to be sealed"
+    lines = [f"{head}: everything published from {seal.cut} on ({seal.told})", *_covered(seal)]
+    if done.finished:
+        lines.insert(0, "an earlier sealing had been interrupted and is finished now")
+    lines += [f"  rows of the archive: {_counted(done.rows)}", f"  files: {_counted(done.leaves)}"]
+    if done.others:
+        lines.append(f"  not looked at, as the harness did not write them: {', '.join(done.others)}")
+    if done.done:
+        lines.append("the archive now ends before the cut; run experiments again: their cells are still there")
+        lines.append("note the ledger's head elsewhere (harness ledger verify prints it)")
+    return "\n".join(lines)
+
+
+def status_text(found: Status) -> str:
+    """Every seal, what opens it, how often it was opened, and what is wrong."""
+    lines = [line for one in found.seals for line in _status(one)] or ["nothing is sealed"]
+    if found.unfinished:
+        lines.append(f"sealing {found.unfinished} was interrupted: run the same harness holdout seal command again")
+    lines += [f"PROBLEM: {problem}" for problem in found.problems]
+    return "\n".join([*lines, f"ledger head {found.head or 'none yet'}"])
+
+
+def _status(one: SealStatus) -> list[str]:
+    seal, opened = one.seal, one.opened
+    times = f"opened {opened.total} time{'s' * (opened.total != 1)}" if opened.total else "never opened"
+    more = f" ({opened.confirmatory} confirming, {opened.exploratory} exploratory)" if opened.total else ""
+    return [
+        f"seal {seal.id}: sealed from {seal.cut} ({seal.told}), {times}{more}",
+        f"  for {', '.join(seal.experiments)}; opened by {one.opens}; {one.files} encrypted files",
+        *_covered(seal),
+    ]
+
+
+def _covered(seal: Seal) -> list[str]:
+    names = ", ".join(seal.series[:SHOWN])
+    more = f" and {len(seal.series) - SHOWN} more" if len(seal.series) > SHOWN else ""
+    lines = [f"  series: {names}{more}"]
+    for what, found in (
+        ("whole datasets", seal.datasets),
+        ("forecasts of", seal.sources),
+        ("universes", seal.universes),
+    ):
+        if found:
+            lines.append(f"  {what}: {', '.join(found)}")
+    return lines
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "none"

@@ -1,0 +1,226 @@
+"""What leaves the home when it is sealed, besides the archive's rows: files that saw the sealed period."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.core.errors import DamagedError, UserError
+from harness.core.time import micros
+from harness.data.archive import Archive
+from harness.data.archive.sealing import raw_of, reaches_back
+from harness.data.changes import ChangeFile
+from harness.record.audits import RECORD
+from harness.record.cells import read_cell
+from harness.record.files import read_json
+from harness.record.home import Home
+from harness.record.registry import effort_from
+from harness.record.runs import MANIFEST
+from harness.record.seals import Seal
+from harness.record.studies import STUDY
+
+SCRATCH = (".tmp-*", ".work-*")
+"""Names of files that were being written when a process ended."""
+
+OWN = (
+    "archive.duckdb", "archive.duckdb.lock", "archive.duckdb.wal", "registry.duckdb", "registry.lock", "ledger.jsonl",
+    "vault", "plans", "custodian", "raw", "changes", "cells", "fits", "studies", "runs", "audits",
+)  # fmt: skip
+"""What the harness keeps in a home folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """Files that leave the home.
+
+    Attributes:
+        paths: what kind -> paths relative to the home, ascending.
+        raw: hashes of the raw files among them.
+        runs: ids of the runs among them.
+        effort: what those runs and audits did, as they recorded it.
+    """
+
+    paths: Mapping[str, tuple[str, ...]]
+    raw: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+    effort: tuple[Mapping[str, object], ...] = field(default=())
+
+    @property
+    def every(self) -> tuple[str, ...]:
+        """All paths, in the order of their kinds."""
+        return tuple(path for paths in self.paths.values() for path in paths)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many of each kind."""
+        return {kind: len(paths) for kind, paths in self.paths.items() if paths}
+
+
+def leaving(home: Home, archive: Archive, seal: Seal) -> Leaving:
+    """What of a home saw what a seal covers; what did not, stays.
+
+    Runs (and their audits) leave when the archive they ran on knew a sealed series beyond the cut; change files
+    likewise; cells and searches when their origin lies at or past the cut and no run that stays names them; fits when
+    no cell that stays names them. What cannot be read leaves too.
+
+    Args:
+        home: the home folder.
+        archive: its archive.
+        seal: what is sealed.
+    """
+    runs = {one.name: _manifest(one) for one in _folders(home.runs)}
+    stay = {name for name, told in runs.items() if told is not None and not _saw(told, seal)}
+    named = {key for name in stay for key in _named(runs[name] or {}, "cells")}
+    searched = {key for name in stay for key in _named(runs[name] or {}, "studies")}
+    # history that a sealed vintage put before the cut was seen by earlier origins too
+    hindsight = reaches_back(archive, seal)
+    cells, fits = _cells(home, seal, named, hindsight=hindsight)
+    mine, others = raw_of(archive, seal)
+    raw = [one for one in _files(home.raw) if one.name.partition(".")[0] not in others - mine]
+    paths = {
+        "runs": [home.runs / name for name in runs if name not in stay],
+        "audits": [one for one in _folders(home.audits) if one.name not in stay],
+        "changes": [one for one in _folders(home.changes) if _knows(one, seal)],
+        "cells": cells,
+        "fits": [one for one in _folders(home.fits) if one.name not in fits],
+        "searches": [
+            one
+            for one in _folders(home.studies)
+            if one.name not in searched and (hindsight or not _searched_before(one, seal))
+        ],
+        "raw": raw,
+    }
+    efforts = [*_efforts(paths["runs"], MANIFEST), *_efforts(paths["audits"], RECORD)]
+    return Leaving(
+        {kind: tuple(str(one.relative_to(home.root)) for one in found) for kind, found in paths.items()},
+        tuple(one.name.partition(".")[0] for one in raw),
+        tuple(one.name for one in paths["runs"]),
+        tuple(efforts),
+    )
+
+
+def refuse_busy(home: Home) -> None:
+    """Refuse to seal under the feet of a run.
+
+    Raises:
+        UserError: a process is working on one.
+    """
+    for work in home.runs.glob("*/.work-*") if home.runs.is_dir() else ():
+        owner = work.name.removeprefix(".work-")
+        if owner.isdigit() and Path(f"/proc/{owner}").exists() and int(owner) != os.getpid():
+            raise UserError(
+                "a run is under way",
+                value=f"{work.parent.name}, process {owner}",
+                rule="what it writes could hold what is being sealed",
+                fix="wait for it to end",
+            )
+
+
+def others(home: Home) -> tuple[str, ...]:
+    """What lies in the home folder and was not put there by the harness; it may hold anything."""
+    found = sorted(home.root.iterdir()) if home.root.is_dir() else []
+    return tuple(one.name for one in found if one.name not in OWN and not one.name.startswith("."))
+
+
+def remove(home: Home, paths: tuple[str, ...]) -> None:
+    """Remove files and folders of a home; those that are gone already are passed over."""
+    for name in paths:
+        path = home.root / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def remove_scratch(home: Home) -> None:
+    """Remove what interrupted processes left, outside the vault."""
+    for pattern in SCRATCH:
+        for path in [*home.root.glob(pattern), *home.root.glob(f"*/{pattern}"), *home.root.glob(f"*/*/{pattern}")]:
+            if not path.is_relative_to(home.vault):
+                remove(home, (str(path.relative_to(home.root)),))
+
+
+def _folders(folder: Path) -> list[Path]:
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [one for one in found if one.is_dir() and not one.name.startswith(".")]
+
+
+def _files(folder: Path) -> list[Path]:
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [one for one in found if one.is_file() and not one.name.startswith(".")]
+
+
+def _manifest(folder: Path) -> dict[str, object] | None:
+    try:
+        return read_json(folder / MANIFEST)
+    except DamagedError:
+        return None
+
+
+def _saw(manifest: Mapping[str, object], seal: Seal) -> bool:
+    """Whether a run was made on an archive that knew a sealed series past the cut; also when it does not say."""
+    told = manifest.get("archive")
+    known = told.get("known_through") if isinstance(told, dict) else None
+    if not isinstance(known, dict):
+        return True
+    sealed = [at for name, at in known.items() if seal.covers(name)]
+    uses = bool(sealed) or _uses_source(manifest, seal)
+    return uses and max(known.values(), default=0) >= micros(seal.instant)
+
+
+def _uses_source(manifest: Mapping[str, object], seal: Seal) -> bool:
+    experiment = manifest.get("experiment")
+    if not isinstance(experiment, dict):
+        return True
+    sources = {one.get("source") for one in experiment.get("models", []) if isinstance(one, dict)}
+    target = experiment.get("target")
+    universe = target.get("universe") if isinstance(target, dict) else ""
+    return bool(sources & set(seal.sources)) or universe in seal.universes
+
+
+def _named(manifest: Mapping[str, object], what: str) -> Iterator[str]:
+    """Keys of the cells, or of the searches, that a run names."""
+    told = manifest.get(what)
+    for keys in told.values() if isinstance(told, dict) else ():
+        yield from keys.values() if isinstance(keys, dict) else keys if isinstance(keys, list) else ()
+
+
+def _cells(home: Home, seal: Seal, named: set[str], *, hindsight: bool) -> tuple[list[Path], set[str]]:
+    """Cells that leave, and keys of the fits that those which stay name."""
+    leave, fits = list[Path](), set[str]()
+    for folder in _folders(home.cells):
+        cell = read_cell(home.cells, folder.name)
+        origin = None if cell is None or not cell.frame.height else cell.frame["origin"].max()
+        before = origin is not None and origin < seal.instant and not hindsight  # type: ignore[operator]
+        if cell is not None and (folder.name in named or before):
+            fits |= {str(cell.facts.get("fit_key"))}
+        else:
+            leave.append(folder)
+    return leave, fits
+
+
+def _searched_before(folder: Path, seal: Seal) -> bool:
+    with suppress(DamagedError, ValueError):
+        return str(read_json(folder / STUDY).get("origin")) < seal.instant.isoformat()
+    return False
+
+
+def _knows(folder: Path, seal: Seal) -> bool:
+    """Whether a change file holds anything that is sealed; also when it cannot be read."""
+    try:
+        known = ChangeFile.open(folder, verify=False).known_through
+    except (DamagedError, KeyError, ValueError):
+        return True
+    return any(at >= micros(seal.instant) for name, at in known.items() if seal.covers(name))
+
+
+def _efforts(folders: list[Path], name: str) -> Iterator[dict[str, object]]:
+    for folder in folders:
+        with suppress(DamagedError):
+            effort = effort_from(read_json(folder / name))
+            if effort is not None:
+                yield {"source": folder.name, "effort": effort.record()}

@@ -1,0 +1,149 @@
+"""What a seal covers: everything that the named experiments' targets use, from one instant on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+
+import numpy as np
+
+from harness.backtest.effort import fingerprints
+from harness.backtest.keys import recipe_identity
+from harness.backtest.splits import target_inputs
+from harness.core.errors import SealedError, UserError
+from harness.core.identity import digest
+from harness.core.recipe import Experiment
+from harness.core.time import end_of_day, instant, micros
+from harness.data.archive import Archive
+from harness.data.changes import ChangeFile
+from harness.data.derive import ASSUMED
+from harness.forecast.features import declared_inputs
+from harness.record.seals import Seal, sealed_from
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a seal covers.
+
+    Attributes:
+        cut: from when.
+        experiments: names.
+        series: stored ids, ascending: of the datasets of everything used, and what is used and has no dataset.
+        datasets: their datasets.
+        sources: sources of external forecasts that are used.
+        universes: universes that are used, or name a sealed series.
+        targets: source series of the targets -> fingerprint.
+        known_through: series -> ISO instant.
+    """
+
+    cut: datetime
+    experiments: tuple[str, ...]
+    series: tuple[str, ...]
+    datasets: tuple[str, ...]
+    sources: tuple[str, ...]
+    universes: tuple[str, ...]
+    targets: Mapping[str, str] = field(default_factory=dict)
+    known_through: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> str:
+        """The same for the same question, by which a sealing that was interrupted is found again."""
+        return digest("scope", self.cut.isoformat(), self.experiments, self.series, self.sources, self.universes)
+
+    def seal(self, seal_id: str) -> Seal:
+        """The seal that covers it, without its keys and counts."""
+        return Seal(
+            seal_id,
+            self.cut.isoformat(),
+            self.series,
+            self.datasets,
+            self.sources,
+            self.universes,
+            dict(self.targets),
+            self.experiments,
+            known_through=dict(self.known_through),
+        )
+
+
+def scope_of(experiments: Sequence[Experiment], day: date, archive: Archive, changes: ChangeFile) -> Scope:
+    """What the experiments' targets use: target, inputs, external forecasts, memberships; whole datasets of them.
+
+    Args:
+        experiments: resolved.
+        day: the first sealed day: it begins at midnight in the zone of the target (the earliest of several).
+        archive: the archive.
+        changes: its change file.
+
+    Raises:
+        UserError: nothing was published from that day on, or nothing before.
+    """
+    used, sources, universes, targets = set[str](), set[str](), set[str](), set[str]()
+    for one in experiments:
+        targets |= target_inputs(one.target)
+        used |= target_inputs(one.target) | declared_inputs(one.features, one.target)
+        for recipe in one.models:
+            identity = recipe_identity(recipe, one)
+            used |= set(identity.series)
+            sources |= set(identity.sources)
+        universes |= {one.target.universe} - {""}
+    datasets = {name.rpartition("/")[0] for name in used} - {""}
+    series = sorted(name for name in changes.ids if name in used or name.rpartition("/")[0] in datasets)
+    universes |= {name for name, members in archive.universes().items() if set(members) & set(series)}
+    cut = min(end_of_day(day - timedelta(days=1), changes.series[name].zone) for name in sorted(targets))
+    _refuse_empty(changes, series, targets, cut)
+    early = _before(changes, micros(cut))
+    prints = {name: found for one in experiments for name, found in fingerprints(early, one).items()}
+    known = {n: instant(changes.known_through[n]).isoformat() for n in series if n in changes.known_through}
+    names = tuple(sorted({one.name for one in experiments}))
+    return Scope(
+        cut, names, tuple(series), tuple(sorted(datasets)), tuple(sorted(sources)), tuple(sorted(universes)),
+        prints, known,
+    )  # fmt: skip
+
+
+def refuse_twice(scope: Scope, seals: Iterable[Seal]) -> None:
+    """Refuse to seal again what is sealed, whatever the day.
+
+    Raises:
+        SealedError: a series is sealed already.
+    """
+    seals = tuple(seals)
+    for name in scope.series:
+        there = sealed_from(seals, name)
+        if there is not None:
+            earlier = scope.cut < there.instant
+            raise SealedError(
+                "an earlier seal date would peel a sealed period off" if earlier else "this is sealed already",
+                value=f"{name}, sealed from {there.cut} by {there.id}; asked for {scope.cut.isoformat()}",
+                rule="a series has one seal, and its date does not move while it is closed",
+                fix="harness holdout status tells what is sealed; harness holdout roll releases a spent stretch",
+            )
+
+
+def _before(changes: ChangeFile, cut: int) -> ChangeFile:
+    """The changes that stay in the clear, by which a target is recognised from then on."""
+    kept = (changes.published < cut) & ~((changes.availability == ASSUMED) & (changes.vintage >= cut))
+    columns = ("code", "period", "published", "value", "vintage", "availability")
+    return replace(changes, **{name: getattr(changes, name)[kept] for name in columns})
+
+
+def _refuse_empty(changes: ChangeFile, series: Iterable[str], targets: Iterable[str], cut: datetime) -> None:
+    at = micros(cut)
+    mine = np.isin(changes.code, [changes.codes[name] for name in series])
+    if not (changes.published[mine] >= at).any():
+        newest = changes.published[mine].max() if mine.any() else None
+        raise UserError(
+            "there is nothing to seal",
+            value=f"from {cut.isoformat()}, newest publication {'none' if newest is None else instant(newest)}",
+            rule="a holdout holds what was published from its first day on",
+            fix="name an earlier day",
+        )
+    early = np.isin(changes.code, [changes.codes[name] for name in targets]) & (changes.published < at)
+    if not early.any():
+        raise UserError(
+            "nothing would be left to develop on",
+            value=cut.isoformat(),
+            rule="the target has values published before the first sealed day",
+            fix="name a later day",
+        )

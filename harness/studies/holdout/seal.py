@@ -1,0 +1,292 @@
+"""Sealing a home: one cut, everything that lies past it into a vault, and nothing of it left in the clear.
+
+The order of steps makes a stop at any point harmless. Until the archive is replaced nothing has been taken away, and
+the same command begins anew; from then on everything is in the vault, and the same command removes what is left.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from harness.core.errors import DamagedError, UserError
+from harness.core.recipe import Experiment
+from harness.data.archive import Archive
+from harness.data.archive.sealing import seal_archive, sealed_rows, seals_within
+from harness.data.changes import ChangeFile
+from harness.data.vault.files import WRAPPED, Vault
+from harness.data.vault.keys import (
+    IDENTITY,
+    SIGNING,
+    encrypt,
+    get_key,
+    key_folder,
+    needed_key,
+    new_identity,
+    new_signing,
+    passphrase_asked,
+    put_key,
+    recipient_of,
+    signer_of,
+    wrapped_by,
+)
+from harness.data.vault.packing import Packer
+from harness.record.files import json_bytes, read_json, write_file
+from harness.record.home import Home
+from harness.record.ledger import enter, entries, refusals
+from harness.record.seals import CUSTODIAN, HONOUR, LEAVING, SEAL_FILE, Seal, seals_of, unfinished
+from harness.studies.holdout.leaving import Leaving, leaving, others, refuse_busy, remove, remove_scratch
+from harness.studies.holdout.scope import Scope, refuse_twice, scope_of
+
+ROWS = "rows "
+"""Begins the name of a count of rows of a table, among the counts of files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """Who can open a seal.
+
+    Attributes:
+        custodian: the custodian's public part (`age` and `ed25519`); {} = nobody but the holder of the key here.
+        passphrase: the key is wrapped by a passphrase instead of being kept in a file.
+        public: datasets that can be had elsewhere.
+        keys: folder of keys; None = the usual one.
+    """
+
+    custodian: Mapping[str, str] | None = None
+    passphrase: bool = False
+    public: frozenset[str] = frozenset()
+    keys: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sealing:
+    """What a sealing does, or did.
+
+    Attributes:
+        seal: what is sealed; without id and keys when it was only asked what would be.
+        rows: sealed rows by table.
+        leaves: files that leave the home.
+        others: files in the home that the harness did not write there; they are left as they are.
+        done: it is sealed.
+        finished: it was begun by an earlier command, and has been finished now.
+    """
+
+    seal: Seal
+    rows: Mapping[str, int]
+    leaves: Mapping[str, int]
+    others: tuple[str, ...] = ()
+    done: bool = False
+    finished: bool = False
+
+
+def seal(
+    home: Home,
+    experiments: Sequence[Experiment],
+    day: date,
+    changes: ChangeFile,
+    *,
+    lock: Lock | None = None,
+    dry_run: bool = False,
+    told: Callable[[Sealing], None] | None = None,
+) -> Sealing:
+    """Seal what the experiments' targets use, from a day on.
+
+    Args:
+        home: the home folder.
+        experiments: resolved.
+        day: the first sealed day, in the zone of the (earliest) target.
+        changes: change file of the home's archive.
+        lock: who can open it.
+        dry_run: tell what would leave, and do nothing.
+        told: called with what will leave, before anything is done.
+
+    Raises:
+        SealedError: some of it is sealed already, whatever the day; entered in the ledger.
+        UserError: there is nothing to seal, or nothing to develop on; the folder of keys lies in the home; a run is
+            under way.
+    """
+    lock = lock or Lock()
+    archive = Archive.open(home.archive, read_only=True)
+    with refusals(home, f"holdout seal --from {day}"):
+        scope = scope_of(experiments, day, archive, changes)
+        refuse_twice(scope, seals_of(home))
+    public = all(name.rpartition("/")[0] in lock.public for name in scope.series)
+    bare = replace(scope.seal(""), public=public, grade=CUSTODIAN if lock.custodian else HONOUR)
+    left = leaving(home, archive, bare)
+    if dry_run or told:
+        ahead = Sealing(bare, sealed_rows(archive, bare), left.counts, others(home))
+        if dry_run:
+            return ahead
+        if told:
+            told(ahead)
+    refuse_busy(home)
+    folder = key_folder(home, lock.keys)
+    key = passphrase_asked(confirm=True) if lock.passphrase else ""
+    made = _keyed(replace(bare, id=_begun(home, scope)), folder, lock)
+    vault, wrapped = _begin_vault(home, made, folder, lock, key)
+    packer = Packer(vault.put, home.root)
+    for path in left.every:
+        packer.add(home.root / path)
+    packer.close()
+
+    def ready(rows: Mapping[str, int]) -> None:
+        _publish(home, vault, left, rows, wrapped)
+
+    seal_archive(archive, made, vault.put, ready)
+    return finish(home, keys=lock.keys, resumed=False)
+
+
+def finish(home: Home, *, keys: Path | None = None, resumed: bool = True) -> Sealing:
+    """Remove what is left of a sealing whose archive is in place, and enter it in the ledger.
+
+    Args:
+        home: the home folder; a sealing is unfinished in it.
+        keys: folder of keys; None = the usual one.
+        resumed: an earlier command began it.
+
+    Raises:
+        SealedError: the key that signs the vault's list is not here.
+    """
+    vault = Vault.open(home, unfinished(home))
+    vault = Vault.open(home, vault.seal.id, signing=needed_key(key_folder(home, keys), f"{vault.seal.id}.{SIGNING}"))
+    listed = read_json(vault.folder / LEAVING)
+    remove(home, _texts(listed["paths"]))
+    remove_scratch(home)
+    if listed["recount"]:
+        home.registry.unlink(missing_ok=True)  # made again, under the fingerprints that hold from now on
+    _sweep(home, vault)
+    made, manifest = vault.seal, vault.manifest_hash
+    if not any(one.kind == "seal" and one.facts.get("seal") == made.id for one in entries(home)):
+        told = ("cut", "series", "targets", "grade", "public", "recipient", "signer")
+        facts = {name: getattr(made, name) for name in told}
+        enter(home, "seal", {"seal": made.id, **facts, "manifest": manifest})
+    (vault.folder / LEAVING).unlink()
+    rows = {name.removeprefix(ROWS): count for name, count in made.counts.items() if name.startswith(ROWS)}
+    files = {name: count for name, count in made.counts.items() if not name.startswith(ROWS)}
+    return Sealing(made, rows, files, others(home), done=True, finished=resumed)
+
+
+def resume(home: Home, *, keys: Path | None = None) -> Sealing | None:
+    """Go on with a sealing that was interrupted after its vault was there; None = there is none, or it was undone.
+
+    Where the archive was not replaced yet nothing has been taken away: the vault is dropped, to be filled anew.
+    """
+    found = unfinished(home)
+    if not found:
+        return None
+    if found in seals_within(Archive.open(home.archive, read_only=True)):
+        return finish(home, keys=keys)
+    entered = any(one.kind == "seal" and one.facts.get("seal") == found for one in entries(home))
+    if entered:
+        raise DamagedError(
+            "the archive is not the one that was sealed",
+            value=found,
+            rule="the ledger tells of a finished seal the archive knows nothing of",
+            fix="bring archive.duckdb back from a copy made after the sealing",
+        )
+    Vault.open(home, found).withdraw(home)
+    return None
+
+
+def _begun(home: Home, scope: Scope) -> str:
+    """Enter that a sealing begins; one that was begun for the same question goes on under its id."""
+    done = {one.facts.get("seal") for one in entries(home) if one.kind == "seal"}
+    for one in entries(home):
+        if one.kind == "sealing" and one.facts.get("scope") == scope.identity and one.facts.get("seal") not in done:
+            return str(one.facts["seal"])
+    made = secrets.token_hex(6)
+    enter(home, "sealing", {"seal": made, "cut": scope.cut.isoformat(), "scope": scope.identity})
+    return made
+
+
+def _keyed(bare: Seal, folder: Path, lock: Lock) -> Seal:
+    """The seal with its signing key, which stays here in both grades so that later batches can be added."""
+    signing = get_key(folder, f"{bare.id}.{SIGNING}") or new_signing()
+    put_key(folder, f"{bare.id}.{SIGNING}", signing)
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    return replace(bare, signer=signer_of(signing), custodian=dict(lock.custodian or {}), created_at=created)
+
+
+def _begin_vault(home: Home, made: Seal, folder: Path, lock: Lock, passphrase: str) -> tuple[Vault, bytes]:
+    """An empty vault, and its identity wrapped for the custodian or by the passphrase (b"" = it is kept in a file)."""
+    name = f"{made.id}.{IDENTITY}"
+    identity, wrapped = get_key(folder, name) or new_identity(), b""
+    if lock.custodian:
+        wrapped = encrypt(identity.encode(), lock.custodian["age"])
+    elif passphrase:
+        wrapped = wrapped_by(identity, passphrase)
+    else:
+        put_key(folder, name, identity)
+    made = replace(made, recipient=recipient_of(identity))
+    return Vault.create(home, made, signing=needed_key(folder, f"{made.id}.{SIGNING}")), wrapped
+
+
+def _publish(home: Home, vault: Vault, left: Leaving, rows: Mapping[str, int], wrapped: bytes) -> None:
+    """Sign the list, and put the vault in its place: what is sealed is safe from here on."""
+    vault.sign()
+    if wrapped:
+        write_file(vault.folder / WRAPPED, wrapped)
+    effort = _renamed(left, vault.seal)
+    recount = effort != left.effort
+    write_file(vault.folder / LEAVING, json_bytes({"paths": list(left.every), "recount": recount}))
+    counts = {f"{ROWS}{table}": count for table, count in rows.items() if count} | left.counts
+    vault.finish(home, replace(vault.seal, raw=left.raw, runs=left.runs, effort=effort, counts=counts))
+
+
+def _renamed(left: Leaving, made: Seal) -> tuple[Mapping[str, object], ...]:
+    """Effort under the fingerprints that the targets have from now on; those of a short history knew sealed values."""
+    out = []
+    for one in left.effort:
+        told = one["effort"]
+        if isinstance(told, dict):
+            prints = {name: made.targets.get(name, found) for name, found in told["fingerprints"].items()}
+            out.append({**one, "effort": {**told, "fingerprints": prints}})
+    return tuple(out)
+
+
+def _sweep(home: Home, vault: Vault) -> None:
+    """Seal what another process wrote while the home was being sealed."""
+    left = leaving(home, Archive.open(home.archive, read_only=True), vault.seal)
+    fresh = tuple(path for path in left.every if not path.startswith("raw/"))
+    if fresh:
+        with vault.locked():
+            packer = Packer(vault.put, home.root)
+            for path in fresh:
+                packer.add(home.root / path)
+            packer.close()
+            vault.sign()
+        runs, effort = (*vault.seal.runs, *left.runs), (*vault.seal.effort, *_renamed(left, vault.seal))
+        vault.seal = replace(vault.seal, runs=runs, effort=effort)
+        write_file(vault.folder / SEAL_FILE, json_bytes(vault.seal.record()))
+        remove(home, fresh)
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise DamagedError("unreadable record", value=LEAVING, rule="a list of paths", fix="bring it back from a copy")
+    return tuple(map(str, value))
+
+
+def custodian_from(path: Path) -> dict[str, str]:
+    """The public part of a custodian's keys.
+
+    Raises:
+        UserError: the file is something else.
+    """
+    try:
+        told = read_json(path)
+    except DamagedError as error:
+        raise UserError(
+            "this is no custodian's file",
+            value=path,
+            rule="what harness holdout keys --out FILE wrote on the custodian's machine",
+        ) from error
+    age, signer = str(told.get("age", "")), str(told.get("ed25519", ""))
+    encrypt(b"", age)
+    if len(signer) != 64:  # hex digits of an Ed25519 public key
+        raise UserError("this is no Ed25519 public key", value=signer, rule="64 hex digits")
+    return {"age": age, "ed25519": signer}

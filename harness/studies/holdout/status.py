@@ -1,0 +1,98 @@
+"""What is sealed in a home, and whether vault, ledger and keys are as they should be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.core.errors import DamagedError, SealedError, UserError
+from harness.data.vault.files import WRAPPED, Vault
+from harness.data.vault.keys import IDENTITY, SIGNING, get_key, key_folder, recipient_of, signer_of
+from harness.record.home import Home
+from harness.record.ledger import OpeningCount, entries, openings_of, promised_manifest, verify_ledger
+from harness.record.seals import CUSTODIAN, Seal, seals_of, unfinished
+
+
+@dataclass(frozen=True, slots=True)
+class SealStatus:
+    """One seal as it is.
+
+    Attributes:
+        seal: what everyone may know of it.
+        files: files in its vault.
+        opened: how often it was opened.
+        opens: what opens it.
+        problems: what is wrong, one clause each.
+    """
+
+    seal: Seal
+    files: int
+    opened: OpeningCount
+    opens: str
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The sealed holdouts of a home.
+
+    Attributes:
+        seals: oldest first.
+        head: of the ledger; "" = there is none.
+        unfinished: id of a seal whose sealing was interrupted; "" = none.
+        problems: of the ledger, and of the seals.
+    """
+
+    seals: tuple[SealStatus, ...]
+    head: str
+    unfinished: str
+    problems: tuple[str, ...]
+
+
+def status(home: Home, *, keys: Path | None = None) -> Status:
+    """Look at every seal of a home; nothing is decrypted.
+
+    Args:
+        home: the home folder.
+        keys: folder of keys; None = the usual one.
+    """
+    checked = verify_ledger(home)
+    found = tuple(_status(home, seal, keys, broken=checked.broken) for seal in seals_of(home))
+    told = [f"seal {one.seal.id}: {problem}" for one in found for problem in one.problems]
+    return Status(found, checked.head, unfinished(home), (*checked.reasons, *told))
+
+
+def _status(home: Home, seal: Seal, keys: Path | None, *, broken: bool) -> SealStatus:
+    chain = () if broken else entries(home)
+    vault = Vault.open(home, seal.id)
+    promised = promised_manifest(chain, seal.id) or None
+    problems = list(vault.check(promised))
+    opens, wrong = _opens(home, seal, keys)
+    try:
+        files = len(vault.files())
+    except (SealedError, DamagedError):
+        files = 0
+    return SealStatus(seal, files, openings_of(chain, [seal.id]), opens, (*problems, *wrong))
+
+
+def _opens(home: Home, seal: Seal, keys: Path | None) -> tuple[str, list[str]]:
+    """What opens a seal, and what is wrong with the keys here."""
+    try:
+        folder = key_folder(home, keys)
+        identity, signing = (get_key(folder, f"{seal.id}.{kind}") for kind in (IDENTITY, SIGNING))
+    except UserError as error:
+        return "not known", [str(error)]
+    wrong = []
+    if signing is None:
+        wrong.append(f"the key {seal.id}.{SIGNING} is not in {folder}: later data cannot be added to the vault")
+    elif signer_of(signing) != seal.signer:
+        wrong.append(f"the key {folder / f'{seal.id}.{SIGNING}'} is that of another seal")
+    if seal.grade == CUSTODIAN:
+        return "a grant of its custodian", wrong
+    if (home.vault / seal.id / WRAPPED).exists():
+        return "a passphrase", wrong
+    if identity is None:
+        wrong.append(f"the key {seal.id}.{IDENTITY} is not in {folder}: without it the seal cannot be opened")
+    elif recipient_of(identity) != seal.recipient:
+        wrong.append(f"the key {folder / f'{seal.id}.{IDENTITY}'} is that of another seal")
+    return f"the key in {folder}", wrong
