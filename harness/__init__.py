@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from harness.core.search import Domain, Search
     from harness.core.series import LagRule, Series
     from harness.core.transform import Transform
-    from harness.data.archive import Archive
     from harness.data.archive.transfer import Transferred
+    from harness.data.ingest.public import Archive
     from harness.experiment import load_experiment
     from harness.report.run import Run
     from harness.report.verify import Verification
@@ -79,7 +79,7 @@ __all__ = [
 
 _WHERE: Final = MappingProxyType(
     {
-        "Archive": "harness.data.archive",
+        "Archive": "harness.data.ingest.public",
         "Audit": "harness.studies.audit",
         "Claim": "harness.core.claim",
         "Domain": "harness.core.search",

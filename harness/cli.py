@@ -462,6 +462,8 @@ def _print_ingest(report: IngestReport) -> None:
         return
     print(f"{report.dataset}: {len(report.series)} series, {report.rows_in} rows in, {report.kept} new")
     for one in report.sources:
+        if one.sealed:
+            print(f"  {one.label}: {one.sealed} rows sealed")
         if one.set_aside:
             print(f"  {one.label}: {one.set_aside} rows set aside")
         for name, touched in one.steps:

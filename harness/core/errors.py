@@ -54,7 +54,13 @@ class UnknownNameError(UserError):
 
 
 class DataError(UserError):
-    """Wrong data: rows that cannot be taken as they are."""
+    """Wrong data: rows that cannot be taken as they are.
+
+    Attributes:
+        counts: what is wrong in counts alone, for data whose values may not be shown; "" when nobody counted.
+    """
+
+    counts = ""
 
 
 class ArchiveBusyError(UserError):

@@ -108,6 +108,11 @@ def read_members(frame: Any, catalogue: Catalogue, *, now: int) -> Announced:
     return _read(rows, catalogue, now, day="first")
 
 
+def nothing_announced(schema: pl.Schema) -> Announced:
+    """No announcement: all that was given lies in a vault."""
+    return Announced(pl.DataFrame(schema=schema), pl.DataFrame(schema=SET_ASIDE), 0, "")
+
+
 def unseen_events(rows: pl.DataFrame, old: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
     """The events that an archive does not have.
 

@@ -18,7 +18,7 @@ from harness.data.calendars import sessions_between
 from harness.data.columns import Coded, code_rows, day_of, polars_frame
 from harness.data.dating import dated
 from harness.data.declaration import Catalogue
-from harness.data.derive import OBSERVED, ORDER, runs, spans, with_decimals, withdrawals
+from harness.data.derive import OBSERVED, ORDER, PUBLICATION, STATEMENT, runs, spans, with_decimals, withdrawals
 from harness.data.listing import check_listed, listed
 
 Coverage = Literal["rows", "complete", "changes"]
@@ -100,6 +100,12 @@ def read_batch(frame: Any, catalogue: Catalogue, *, coverage: Coverage, publicat
         explicit = pl.concat([explicit, nulls]).sort(ORDER) if nulls.height else explicit
     digest = content_hash(coverage, kept, set_aside, found)
     return Batch(explicit, found, set_aside, columns.height, duplicates, digest)
+
+
+def no_rows() -> Batch:
+    """A batch that states nothing: all of it lies in a vault."""
+    statements = pl.DataFrame(schema={**STATEMENT, "implied": pl.Boolean()})
+    return Batch(statements, pl.DataFrame(schema=PUBLICATION), pl.DataFrame(schema=SET_ASIDE), 0, 0, "")
 
 
 def _sorted_out(stated: pl.DataFrame, rows: Coded, now: int) -> tuple[pl.DataFrame, pl.DataFrame, pl.Series]:

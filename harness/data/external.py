@@ -105,6 +105,11 @@ def read_forecasts(frame: Any, catalogue: Catalogue, *, source: str | None, now:
     return Given(kept, aside, rows.height, content_hash(rows.sort(FORECAST_KEY)))
 
 
+def no_forecasts() -> Given:
+    """No forecast: all that was given lies in a vault."""
+    return Given(pl.DataFrame(schema=FORECAST), pl.DataFrame(schema=SET_ASIDE), 0, "")
+
+
 def _optional_instants(column: pl.Series, coded: Coded) -> pl.Series:
     given = column.is_not_null().to_numpy()
     out = np.full(len(column), NEVER)

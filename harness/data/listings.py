@@ -10,8 +10,7 @@ import polars as pl
 
 from harness.core.errors import DataError, UnknownNameError
 from harness.core.time import micros
-from harness.data.announced import read_events, read_members, unseen_events, unseen_members
-from harness.data.archive import Archive
+from harness.data.announced import Announced, read_events, read_members, unseen_events, unseen_members
 from harness.data.declaration import Catalogue
 from harness.data.declared import Announcements, Dataset
 from harness.data.stamps import as_instants, moments
@@ -34,16 +33,10 @@ class Listing:
     table: RawTable
     rows: pl.DataFrame
 
-    def unrecorded(self, archive: Archive, catalogue: Catalogue) -> bool:
-        """Whether an archive has no batch of this very content.
-
-        Args:
-            archive: the archive.
-            catalogue: the series it has.
-        """
+    def given(self, catalogue: Catalogue) -> Announced:
+        """The rows as an archive with some series would read them."""
         read = read_events if self.section == "events" else read_members
-        given = read(self.rows, catalogue, now=micros(datetime.now(UTC)))
-        return given.sha256 not in archive.batches()["sha256"].to_list()
+        return read(self.rows, catalogue, now=micros(datetime.now(UTC)))
 
 
 def read_listings(dataset: Dataset, alter: Alter | None = None) -> list[Listing]:

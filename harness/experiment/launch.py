@@ -18,6 +18,7 @@ from harness.data.archive import Archive
 from harness.data.changes import ChangeFile
 from harness.data.dataset import find_dataset, load_dataset
 from harness.data.ingest import IngestReport, ingest, lacks
+from harness.data.ingest.agreement import refuse_foreign
 from harness.experiment.load import load_experiment, validate
 from harness.experiment.models import completed
 from harness.experiment.usercode import code_of
@@ -71,6 +72,9 @@ def prepare(experiment: Experiment | str | Path, home: Home, archive: Archive | 
     datasets = [load_dataset(find_dataset(name, folder)) for name in asked.datasets]
     if archive is None:
         archive = Archive.open(home.archive)
+    with refusals(home, f"prepare {asked.name}"):
+        series = [*archive.series(), *(series for one in datasets for series in one.series)]
+        refuse_foreign(home, archive, {one.id for one in series})
     reports = [ingest(one.folder, archive, raw_dir=home.raw) for one in datasets if lacks(archive, one)]
     ingested = tuple(report for report in reports if not report.already)
     if isinstance(experiment, Experiment):

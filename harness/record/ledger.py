@@ -95,6 +95,8 @@ def enter(home: Home, kind: str, facts: Mapping[str, object]) -> Entry:
         DamagedError: the chain is broken, or the ledger is gone while the vault has seals; nothing is written.
     """
     home.root.mkdir(parents=True, exist_ok=True)
+    if not home.ledger.exists() and seal_folders(home):
+        raise _damaged(GONE, home.ledger)
     with os.fdopen(os.open(home.ledger, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644), "rb") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         chain = chain_of(stream.read())

@@ -24,6 +24,7 @@ from harness.data.derive import ASSUMED
 from harness.data.ingest import ingest
 from harness.data.tables import RawTable
 from harness.record.home import Home
+from harness.record.seals import seals_of
 from harness.studies.announced_again import altered, announce_again, announced_by, is_final_value
 from harness.studies.handover import Handover, instants
 from harness.studies.plain_dates import UNKNOWN, ruled, stamped
@@ -153,8 +154,9 @@ def read_again(
         UserError: an altered table cannot be ingested.
     """
     archive = Archive.open(home.archive)
+    seals = seals_of(Home(changes.folder.parent.parent))  # what is sealed there may not be read into scratch either
     for dataset in datasets:
-        ingest(dataset.folder, archive, raw_dir=home.raw, alter=alter)
+        ingest(dataset.folder, archive, raw_dir=home.raw, alter=alter, seals=seals)
     for name in others:
         _append_again(archive, changes, name, alter)
     cut, seed, drop = (None, 0, False) if alter is None else (alter.cut, alter.seed, alter.drop)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 import harness as hs
@@ -15,6 +16,7 @@ from harness.core.errors import BeyondKnownError, SealedError
 from harness.data.archive import Archive
 from harness.data.archive.refused import _instants, refuse_sealed_question
 from harness.data.archive.sql import ask
+from harness.data.archive.store import MemoryStore
 from harness.experiment.launch import prepare
 from harness.record.files import json_bytes, write_file
 from harness.record.home import Home
@@ -199,6 +201,19 @@ def test_as_of_past_the_seal_is_refused(sealed: tuple[Home, str]) -> None:
         archive.as_of(datetime(2026, 3, 31, 23, tzinfo=UTC), ["cpi"])
     assert archive.as_of(datetime(2020, 1, 1, tzinfo=UTC), ["cpi"]).frame().height
     assert [one.facts["command"] for one in entries(sealed[0])[before:]] == ["as_of", "as_of"]
+
+
+def test_an_archive_opened_in_memory_answers_whatever_lies_beside_it(
+    sealed: tuple[Home, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = Archive(MemoryStore(), read_only=False)
+    archive.define(hs.Series(id="uk_macro/cpi", frequency="Q", zone="UTC", unit="index", decimals=1))
+    frame = pl.DataFrame(
+        {"series_id": "uk_macro/cpi", "period": [date(2026, 6, 30)], "published_at": [date(2026, 7, 15)]}
+    )
+    archive.append(frame.with_columns(value=pl.lit(1.0)), source="opened")
+    monkeypatch.chdir(sealed[0].root)
+    assert archive.as_of(datetime(2026, 7, 16, tzinfo=UTC), ["cpi"]).frame().height == 1
 
 
 PAST = {

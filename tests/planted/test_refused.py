@@ -126,7 +126,7 @@ WALLS = (
     ("harness/forecast/direct.py", "import harness.data.archive"),
     ("harness/score/losses.py", "import harness.data.outcomes"),
     ("harness/forecast/features.py", "import harness.data.outcomes"),
-    ("harness/data/ingest.py", "import harness.data.outcomes"),
+    ("harness/data/ingest/__init__.py", "import harness.data.outcomes"),
     ("harness/backtest/design.py", "import duckdb"),
     ("harness/forecast/steps/columns.py", "import harness.backtest.splits"),
 )

@@ -234,6 +234,10 @@ def test_a_ledger_that_is_gone_beside_a_vault_is_broken_and_is_not_begun_anew(ho
     assert "the ledger is gone" in done.reasons[0]
     with pytest.raises(DamagedError, match="the ledger is gone"):
         enter(home, "plan", {})
+    assert not home.ledger.exists()
+    home.ledger.touch()
+    with pytest.raises(DamagedError, match="the ledger is gone"):
+        enter(home, "plan", {})
 
 
 def test_a_seal_that_was_never_entered_is_broken(home: Home) -> None:

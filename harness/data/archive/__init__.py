@@ -15,7 +15,15 @@ from harness.core.errors import UserError
 from harness.core.series import Series
 from harness.core.snapshot import Snapshot
 from harness.core.time import instant, micros
-from harness.data.announced import EVENT, MEMBER, read_events, read_members, unseen_events, unseen_members
+from harness.data.announced import (
+    EVENT,
+    MEMBER,
+    nothing_announced,
+    read_events,
+    read_members,
+    unseen_events,
+    unseen_members,
+)
 from harness.data.archive import provenance, questions
 from harness.data.archive.announcing import add_announced
 from harness.data.archive.appending import enter
@@ -35,11 +43,12 @@ from harness.data.archive.books import (
 from harness.data.archive.exporting import export_changes, hold_changes_of
 from harness.data.archive.refused import refuse_sealed_instant
 from harness.data.archive.store import Store, insert, later_table, query
-from harness.data.batch import Coverage, read_batch
+from harness.data.batch import Coverage, no_rows, read_batch
 from harness.data.changes import ChangeFile
 from harness.data.cleaning.notes import RECORDS, Treated
 from harness.data.declaration import Catalogue, series_to_text
-from harness.data.external import FORECAST, FORECAST_KEY, read_forecasts
+from harness.data.external import FORECAST, FORECAST_KEY, no_forecasts, read_forecasts
+from harness.data.sealed import Sealed
 from harness.record.home import Home
 from harness.record.ledger import refusals
 
@@ -70,9 +79,9 @@ class Archive:
         store.prepare(read_only=read_only)
         return cls(store, read_only=read_only)
 
-    def at(self, now: int) -> Archive:
+    def at(self, now: int) -> Self:
         """The same archive, to which batches are entered as of an instant (microseconds UTC) instead of now."""
-        return Archive(self._store, read_only=self._read_only, at=now)
+        return type(self)(self._store, read_only=self._read_only, at=now)
 
     @property
     def store(self) -> Store:
@@ -104,7 +113,7 @@ class Archive:
             if new:
                 insert(connection, "series", pl.DataFrame(new, infer_schema_length=None))
 
-    def append(
+    def append(  # noqa: PLR0913 - all but the frame by keyword
         self,
         frame: Any,
         *,
@@ -114,6 +123,7 @@ class Archive:
         publications: Any = None,
         treated: Treated | None = None,
         raw: Mapping[str, str] | None = None,
+        sealed: Sealed | None = None,
     ) -> BatchReport:
         """Add published values; all of the batch or nothing.
 
@@ -129,25 +139,30 @@ class Archive:
                 happened whose values are not at hand.
             treated: the cleaning record of the batch, kept with it: all of both or nothing.
             raw: content hash of the files it was read from, by name; noted for lineage.
+            sealed: the other part of the batch, which lies in a vault; `frame` may then be empty.
 
         Raises:
             DataError: a rule of the frame is broken, or a value contradicts what the archive has.
             UnknownNameError: a series that is not defined.
             ArchiveBusyError: another process holds the archive.
         """
-        now = self._now()
+        now = self.now()
         with self._store.reading() as connection:
             catalogue = catalogue_of(connection)
-        batch = read_batch(frame, catalogue, coverage=coverage, publications=publications, now=now)
+        if sealed is not None and not len(frame):
+            batch = no_rows()
+        else:
+            batch = read_batch(frame, catalogue, coverage=coverage, publications=publications, now=now)
         codes = pl.concat([batch.statements["code"], batch.publications["code"]]).unique().sort().to_list()
         with self._writing() as connection:
-            known = known_by(batch.newest, known_through, catalogue, codes, now)
+            known = {**known_by(batch.newest, known_through, catalogue, codes, now), **(sealed.known if sealed else {})}
             number = next_batch(connection)
             entered = enter(connection, batch, catalogue, number)
             advanced = advance_known(connection, known)
             unseen_aside = batch.set_aside.height and not is_recorded(connection, batch.sha256)
             unseen_record = treated is not None and not is_noted(connection, source)
-            if not (entered.anything or advanced or unseen_aside or unseen_record):
+            unseen_part = sealed is not None and not is_recorded(connection, sealed.key)
+            if not (entered.anything or advanced or unseen_aside or unseen_record or unseen_part):
                 number = 0
             aside = batch.set_aside if treated is None else pl.concat([batch.set_aside, treated.aside])
             report = BatchReport(
@@ -159,17 +174,25 @@ class Archive:
                 batch.duplicates + entered.duplicates,
                 aside.height,
                 instant(min(known.values())) if known else None,
-                batch.sha256,
+                batch.sha256 if sealed is None else sealed.key,
+                sealed=0 if sealed is None else sealed.rows,
             )
             if number:
                 record(connection, report, kind="values", coverage=coverage, aside=aside, now=now)
                 provenance.note_raw(connection, number, raw or {})
                 if treated is not None:
                     record_treatment(connection, treated, number)
+            if sealed is not None:
+                sealed.keep()
         return report
 
     def append_forecasts(
-        self, frame: Any, *, source: str | None = None, raw: Mapping[str, str] | None = None
+        self,
+        frame: Any,
+        *,
+        source: str | None = None,
+        raw: Mapping[str, str] | None = None,
+        sealed: Sealed | None = None,
     ) -> BatchReport:
         """Add external forecasts, each known only from the instant it was issued.
 
@@ -178,20 +201,23 @@ class Archive:
                 (a level); optionally data_cutoff, conditioning, backfilled.
             source: who issued all of them.
             raw: content hash of the files they were read from, by name; noted for lineage.
+            sealed: those that lie in a vault instead; `frame` may then be empty.
 
         Raises:
             DataError: a rule of the frame is broken, or a forecast contradicts one the archive has.
             UnknownNameError: a series that is not defined.
         """
-        now = self._now()
+        now = self.now()
         with self._store.reading() as connection:
             catalogue = catalogue_of(connection)
-        given = read_forecasts(frame, catalogue, source=source, now=now)
+        empty = sealed is not None and not len(frame)
+        given = no_forecasts() if empty else read_forecasts(frame, catalogue, source=source, now=now)
         with self._writing() as connection:
             old = query(connection, "SELECT * FROM forecasts_in").select(FORECAST.names())
             new = given.unseen(old, catalogue)
-            number = next_batch(connection) if new.height else 0
-            names = ", ".join(given.rows["source"].unique().sort().to_list())
+            unseen_part = sealed is not None and not is_recorded(connection, sealed.key)
+            number = next_batch(connection) if new.height or unseen_part else 0
+            names = ", ".join(given.rows["source"].unique().sort().to_list()) or str(source or "")
             report = BatchReport(
                 number,
                 names,
@@ -201,15 +227,20 @@ class Archive:
                 given.rows_in - given.set_aside.height - new.height,
                 given.set_aside.height,
                 None,
-                given.sha256,
+                given.sha256 if sealed is None else sealed.key,
+                sealed=0 if sealed is None else sealed.rows,
             )
             if number:
                 insert(connection, "forecasts_in", new.with_columns(batch=pl.lit(number, pl.Int32)).sort(FORECAST_KEY))
                 record(connection, report, kind="forecasts", coverage="", aside=given.set_aside, now=now)
                 provenance.note_raw(connection, number, raw or {})
+            if sealed is not None:
+                sealed.keep()
         return report
 
-    def append_events(self, frame: Any, *, source: str, raw: Mapping[str, str] | None = None) -> BatchReport:
+    def append_events(
+        self, frame: Any, *, source: str, raw: Mapping[str, str] | None = None, sealed: Sealed | None = None
+    ) -> BatchReport:
         """Add price events; each is known from its announcement and moves prices from its ex-date on.
 
         Args:
@@ -217,19 +248,25 @@ class Archive:
                 shares per old share; cash per old share; final value per share, null = unknown), announced_at.
             source: where they come from.
             raw: content hash of the files they were read from, by name; noted for lineage.
+            sealed: those that lie in a vault instead; `frame` may then be empty.
 
         Raises:
             DataError: a rule of the frame is broken, or an event contradicts one the archive has.
             UnknownNameError: a series that is not defined.
         """
-        given = read_events(frame, self._catalogue(), now=self._now())
+        empty = sealed is not None and not len(frame)
+        given = nothing_announced(EVENT) if empty else read_events(frame, self._catalogue(), now=self.now())
         with self._writing() as connection:
-            report = add_announced(connection, "events", EVENT, unseen_events, given, source)
+            report = add_announced(connection, "events", EVENT, unseen_events, given, source, sealed)
             if report.batch:
                 provenance.note_raw(connection, report.batch, raw or {})
+            if sealed is not None:
+                sealed.keep()
         return report
 
-    def append_members(self, frame: Any, *, source: str, raw: Mapping[str, str] | None = None) -> BatchReport:
+    def append_members(
+        self, frame: Any, *, source: str, raw: Mapping[str, str] | None = None, sealed: Sealed | None = None
+    ) -> BatchReport:
         """Add memberships of universes; each is known from its announcement.
 
         Args:
@@ -237,16 +274,20 @@ class Archive:
                 announcement of the same universe, series and first day replaces the last day.
             source: where they come from.
             raw: content hash of the files they were read from, by name; noted for lineage.
+            sealed: those that lie in a vault instead; `frame` may then be empty.
 
         Raises:
             DataError: a rule of the frame is broken, or a row contradicts one the archive has.
             UnknownNameError: a series that is not defined.
         """
-        given = read_members(frame, self._catalogue(), now=self._now())
+        empty = sealed is not None and not len(frame)
+        given = nothing_announced(MEMBER) if empty else read_members(frame, self._catalogue(), now=self.now())
         with self._writing() as connection:
-            report = add_announced(connection, "members", MEMBER, unseen_members, given, source)
+            report = add_announced(connection, "members", MEMBER, unseen_members, given, source, sealed)
             if report.batch:
                 provenance.note_raw(connection, report.batch, raw or {})
+            if sealed is not None:
+                sealed.keep()
         return report
 
     def universes(self) -> dict[str, tuple[str, ...]]:
@@ -300,9 +341,10 @@ class Archive:
             catalogue, known = catalogue_of(connection), questions.known(connection)
             asked = None if series is None else sorted({catalogue.resolve(name) for name in _listed(series)})
             codes = sorted(known) if asked is None else [catalogue.codes[name] for name in asked]
-            home = Home(self.path.parent)
-            with refusals(home, "as_of"):
-                refuse_sealed_instant(home, (catalogue.series[code].id for code in codes), origin)
+            if self.path.is_file():  # one that was opened for a claim is in memory, and has no home
+                home = Home(self.path.parent)
+                with refusals(home, "as_of"):
+                    refuse_sealed_instant(home, (catalogue.series[code].id for code in codes), origin)
             refuse_beyond(codes, known, catalogue, at)
             return questions.as_of(connection, catalogue, codes, origin, whole=asked is not None)
 
@@ -318,6 +360,19 @@ class Archive:
             catalogue = catalogue_of(connection)
             code = catalogue.codes[catalogue.resolve(series_id)]
             return questions.revisions(connection, code, catalogue.series[code])
+
+    def histories(self, before: Mapping[str, int]) -> dict[str, pl.DataFrame]:
+        """What some series said of each period.
+
+        Args:
+            before: stored id -> microseconds UTC; only what was published before counts. Ids nobody defined are
+                left out.
+
+        Returns:
+            By stored id: period (ordinal, ascending), first and latest value (withdrawals do not count).
+        """
+        with self._store.reading() as connection:
+            return questions.histories(connection, catalogue_of(connection), before)
 
     def batches(self) -> pl.DataFrame:
         """One row per recorded batch: source, content hash, rows in, kept, duplicates and set aside, known through."""
@@ -423,7 +478,8 @@ class Archive:
         with self._store.reading() as connection:
             return later_table(connection, name, schema, order=order)
 
-    def _now(self) -> int:
+    def now(self) -> int:
+        """Microseconds UTC at which a batch would be entered."""
         return micros(datetime.now(UTC)) if self._at is None else self._at
 
     def _catalogue(self) -> Catalogue:

@@ -11,11 +11,12 @@ import polars as pl
 
 from harness.core.time import EPOCH, NEVER, end_of_day, micros, period_containing, period_end
 from harness.data.announced import DELISTING, EVENT, EVENT_KINDS, MEMBER, Announced
-from harness.data.archive.books import BatchReport, catalogue_of, next_batch, record
+from harness.data.archive.books import BatchReport, catalogue_of, is_recorded, next_batch, record
 from harness.data.archive.store import insert, later_table
 from harness.data.calendars import sessions_between
 from harness.data.declaration import Catalogue
 from harness.data.derive import OBSERVED
+from harness.data.sealed import Sealed
 
 NEXT_SESSION = timedelta(days=30)
 """How far after an ex-date that is no session the next one is looked for."""
@@ -29,6 +30,7 @@ def add_announced(
     unseen: Unseen,
     given: Announced,
     source: str,
+    sealed: Sealed | None = None,
 ) -> BatchReport:
     """Add announcements to their table as one batch; the caller holds the transaction.
 
@@ -39,15 +41,18 @@ def add_announced(
         unseen: picks the new rows, and refuses contradictions.
         given: the announcements as read.
         source: where they come from.
+        sealed: those that lie in a vault instead.
 
     Raises:
         DataError: one contradicts another.
     """
     new = unseen(given.rows, later_table(connection, table, schema), catalogue_of(connection))
-    number = next_batch(connection) if new.height else 0
+    unseen_part = sealed is not None and not is_recorded(connection, sealed.key)
+    number = next_batch(connection) if new.height or unseen_part else 0
     duplicates = given.rows_in - given.set_aside.height - new.height
+    sha256, rows = (given.sha256, 0) if sealed is None else (sealed.key, sealed.rows)
     report = BatchReport(
-        number, source, given.rows_in, new.height, 0, duplicates, given.set_aside.height, None, given.sha256
+        number, source, given.rows_in, new.height, 0, duplicates, given.set_aside.height, None, sha256, sealed=rows
     )
     if number:
         insert(connection, table, new.with_columns(batch=pl.lit(number, pl.Int32)).sort(schema.names()))

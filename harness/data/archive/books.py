@@ -33,7 +33,8 @@ class BatchReport:
         duplicates: rows given twice, or known before.
         set_aside: rows not taken; `Archive.set_aside()` has them with the reason.
         known_through: instant up to which its series are known by it.
-        sha256: content hash of what was given.
+        sha256: content hash of what was given; of a batch with a sealed part a keyed one.
+        sealed: rows that went into a vault instead.
     """
 
     batch: int
@@ -45,6 +46,7 @@ class BatchReport:
     set_aside: int
     known_through: datetime | None
     sha256: str
+    sealed: int = 0
 
 
 def catalogue_of(connection: duckdb.DuckDBPyConnection) -> Catalogue:
@@ -162,6 +164,7 @@ def record(
 ) -> None:
     """Write a batch's row, and the rows it set aside."""
     reasons = {str(reason): int(count) for reason, count in aside.group_by("reason").len().sort("reason").rows()}
+    parted = {"sealed": report.sealed} if report.sealed else {}
     row = {
         "batch": report.batch,
         "kind": kind,
@@ -173,7 +176,7 @@ def record(
         "duplicates": report.duplicates,
         "set_aside": report.set_aside,
         "known_through": None if report.known_through is None else micros(report.known_through),
-        "cleaning": json.dumps({"duplicates": report.duplicates, "set_aside": reasons}),
+        "cleaning": json.dumps({"duplicates": report.duplicates, "set_aside": reasons, **parted}),
         "ingested": now,
     }
     insert(connection, "batches", pl.DataFrame([row]))

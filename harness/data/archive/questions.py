@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import duckdb
@@ -39,6 +40,11 @@ LEFT JOIN publications p
   ON p.code = c.code AND c.period BETWEEN p.first AND p.last AND p.published <= c.published AND c.availability <> 2
 WHERE c.code = ?
 GROUP BY ALL ORDER BY c.period, c.published
+"""
+HISTORIES = """
+SELECT code, period, arg_min(value, published) AS first, arg_max(value, published) AS latest
+FROM changes JOIN asked USING (code) WHERE value IS NOT NULL AND published < before
+GROUP BY code, period ORDER BY code, period
 """
 
 
@@ -127,6 +133,19 @@ def _issues(forecasts: pl.DataFrame, levels: pl.DataFrame, catalogue: Catalogue)
 
     names = {code: one.id for code, one in catalogue.series.items()}
     return tuple(issues_from(forecasts, names, known_then))
+
+
+def histories(
+    connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, before: Mapping[str, int]
+) -> dict[str, pl.DataFrame]:
+    """Period (ordinal), first and latest value of some series, by stored id, published before an instant each."""
+    there = {catalogue.codes[name]: at for name, at in before.items() if name in catalogue.codes}
+    asked = pl.DataFrame(
+        {"code": list(there), "before": list(there.values())}, schema={"code": pl.Int32, "before": pl.Int64}
+    )
+    with offered(connection, "asked", asked):
+        found = query(connection, HISTORIES)
+    return {catalogue.series[part["code"][0]].id: part.drop("code") for part in found.partition_by("code")}
 
 
 def revisions(connection: duckdb.DuckDBPyConnection, code: int, series: Series) -> pl.DataFrame:

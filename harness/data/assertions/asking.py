@@ -122,20 +122,24 @@ def enforce(label: str, assertions: Sequence[Assertion], notes: Notes) -> None:
         DataError: an assertion failed, or could not be evaluated where that is refused, too.
     """
     verdicts = {str(row["assertion"]): row for row in notes.verdicts}
-    said = []
+    said, counts = [], []
     for one in assertions:
         row = verdicts[one.name]
         if row["verdict"] == "unknown" and one.unknown:
             said.append(f"{one.name}: could not be evaluated on any row")
+            counts.append(said[-1])
         elif row["verdict"] == "failed" and (one.severity == "refuse" or _nothing_to_set_aside(one, notes)):
             said.append(f"{one.name}: {_examples(one, notes)}")
+            counts.append(f"{one.name}: failed on {row['failed']} row(s)")
     if said:
-        raise DataError(
+        error = DataError(
             f"{label}: {len(said)} assertion(s) do not hold",
             value=" | ".join(said),
             rule="nothing of a dataset is taken in while an assertion of severity refuse fails",
             fix='mend the file, declare a [[source.clean]] step, or say severity = "set aside" or "warn"',
         )
+        error.counts = " | ".join(counts)
+        raise error
 
 
 def _nothing_to_set_aside(one: Assertion, notes: Notes) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +20,7 @@ from harness.core.series import Series
 from harness.core.time import micros, period_ordinals
 from harness.data.archive import Archive, BatchReport
 from harness.data.archive.books import refuse_other
+from harness.data.archive.received import FORECASTS
 from harness.data.cleaning.notes import Notes
 from harness.data.cleaning.steps import Deidentify
 from harness.data.cleaning.words import key_print, named
@@ -25,12 +28,16 @@ from harness.data.dataset import load_dataset
 from harness.data.declaration import Catalogue
 from harness.data.declared import Announcements, Dataset, Source
 from harness.data.external import read_forecasts
+from harness.data.ingest.gate import Gate
+from harness.data.ingest.parted import found_before
 from harness.data.issued import read_issued
 from harness.data.lags import RuleCheck, require_late_rule
 from harness.data.listings import Listing, read_listings
 from harness.data.observations import Observations, observe
 from harness.data.tables import RawTable, read_file, read_packaged
 from harness.record.files import write_file
+from harness.record.ledger import refusals
+from harness.record.seals import Seal
 
 READING = 1
 """Moves when the same files would be read differently: what was ingested before is then read again."""
@@ -49,6 +56,7 @@ class SourceReport:
         already: the archive had this very input; nothing was read again.
         rows_in, kept, duplicates, set_aside: rows given to the archive, new, known before, refused with a reason
             (`Archive.set_aside()` has them).
+        sealed: rows of them that went into a vault.
         empty: fields without a value, where that means "nothing known".
         steps: (name of a cleaning step, rows it touched).
         assertions: (name, severity, verdict, rows that failed).
@@ -61,6 +69,7 @@ class SourceReport:
     kept: int = 0
     duplicates: int = 0
     set_aside: int = 0
+    sealed: int = 0
     empty: int = 0
     undeclared: tuple[tuple[str, int], ...] = ()
     steps: tuple[tuple[str, int], ...] = ()
@@ -103,6 +112,11 @@ class IngestReport:
         """Rows refused, with a reason."""
         return sum(one.set_aside for one in self.sources)
 
+    @property
+    def sealed(self) -> int:
+        """Rows that went into a vault."""
+        return sum(one.sealed for one in self.sources)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Input:
@@ -143,57 +157,120 @@ class Alteration(Protocol):
         ...
 
 
-def ingest(folder: Path, archive: Archive, *, raw_dir: Path, alter: Alteration | None = None) -> IngestReport:
+def ingest(
+    folder: Path,
+    archive: Archive,
+    *,
+    raw_dir: Path,
+    alter: Alteration | None = None,
+    seals: Sequence[Seal] | None = None,
+) -> IngestReport:
     """Bring a dataset into the archive; the same input a second time changes nothing.
 
-    Nothing is appended before every table of the dataset was read and checked.
+    Nothing is appended before every table of the dataset was read and checked. In a home under seal rows from a cut
+    on, and the files they come in, go into the vault instead.
 
     Args:
         folder: a folder with a `dataset.toml`.
         archive: where to.
         raw_dir: where the files are kept as they were, under their content hash.
         alter: changes the tables first, for an archive of an audit's own.
+        seals: what is left out of an archive that is thrown away; None = go by the seals of the archive's home.
 
     Raises:
         ExperimentError: problems of the `dataset.toml`, all of them.
         DataError: data that cannot be taken, or a lag rule that is too early (S7).
         UnknownNameError: a column or a series that is not in the file.
         UserError: a series that the archive has under another declaration, or a file it has read in another way.
+        SealedError: the dataset repeats a sealed one, or vault, ledger and archive do not tell the same.
     """
     dataset = load_dataset(folder)
+    gate = Gate.of(archive, seals)
+    if gate is None:
+        return _ingest(dataset, archive, raw_dir, alter, None)
+    with refusals(gate.home, f"ingest {dataset.name}"):
+        return _ingest(dataset, archive, raw_dir, alter, gate)
+
+
+def _ingest(
+    dataset: Dataset, archive: Archive, raw_dir: Path, alter: Alteration | None, gate: Gate | None
+) -> IngestReport:
     _refuse_redeclared(dataset, archive)
-    inputs = [_read(dataset, source, alter) for source in dataset.sources]
-    issued = (
-        None
-        if dataset.forecasts is None
-        else read_file(dataset.folder / dataset.forecasts.file, dataset.forecasts.text)
-    )
-    listings = read_listings(dataset, None if alter is None else alter.announcements)
-    if alter is not None and issued is not None:
-        issued = alter.forecasts(dataset, issued)
     recorded = _recorded(archive)
-    _refuse_reread(inputs, recorded)
-    fresh = [one for one in inputs if one.tag not in recorded]
-    observed = {
-        one.tag: observe(dataset, one.source, one.table, one.listed, one.notes, refusing=alter is None) for one in fresh
-    }
-    rules = tuple(pair for one in fresh for pair in _late_rules(dataset, one.source, observed[one.tag]))
-    forecasts = None if issued is None else read_issued(dataset, issued)
-    raw = [table for one in inputs for table in (one.original, one.listed)]
-    for table in [*raw, issued, *(one.table for one in listings)]:
-        if table is not None:
-            _keep_raw(table, raw_dir)
+    with _hiding(dataset, gate):
+        inputs = [_read(dataset, source, alter) for source in dataset.sources]
+        issued = (
+            None
+            if dataset.forecasts is None
+            else read_file(dataset.folder / dataset.forecasts.file, dataset.forecasts.text)
+        )
+        listings = read_listings(dataset, None if alter is None else alter.announcements)
+        if alter is not None and issued is not None:
+            issued = alter.forecasts(dataset, issued)
+        _refuse_reread(inputs, recorded)
+        fresh = [one for one in inputs if one.tag not in recorded]
+        observed = {
+            one.tag: observe(dataset, one.source, one.table, one.listed, one.notes, refusing=alter is None)
+            for one in fresh
+        }
+        rules = tuple(pair for one in fresh for pair in _late_rules(dataset, one.source, observed[one.tag], gate))
+        forecasts = None if issued is None else read_issued(dataset, issued)
+    others = [issued, *(one.table for one in listings)]
+    _refuse_sealed_files(dataset, inputs, others, gate)
+    if gate is not None:
+        gate.clear(dataset.series, {tag: found.rows for tag, found in observed.items()})
+    _keep_all_raw(dataset, inputs, others, raw_dir, gate)
     archive.define(*dataset.series)
-    announced = [_announce(archive, dataset, one) for one in listings]  # first, as they may contradict older ones
+    into = gate or archive
+    announced = [_announce(into, dataset, one) for one in listings]  # first, as they may contradict older ones
     reports = [
-        _append(archive, one, observed[one.tag])
-        if one.tag in observed
-        else SourceReport(one.source.label, already=True)
+        _append(into, one, observed[one.tag]) if one.tag in observed else SourceReport(one.source.label, already=True)
         for one in inputs
     ]
     if issued is not None and forecasts is not None:
-        reports.append(_reported(issued.label, archive.append_forecasts(forecasts, raw=_raw(issued))))
+        reports.append(_reported(issued.label, into.append_forecasts(forecasts, raw=_raw(issued))))
     return IngestReport(dataset.name, tuple(one.id for one in dataset.series), (*reports, *announced), rules)
+
+
+@contextmanager
+def _hiding(dataset: Dataset, gate: Gate | None, *, note: bool = True) -> Iterator[None]:
+    """What is wrong with a dataset under seal is told without telling what is sealed."""
+    place = -1 if gate is None else gate.covering(dataset.series)
+    if gate is None or place < 0:
+        yield
+    else:
+        with gate.hiding(dataset.name, place, note=note):
+            yield
+
+
+def _files(inputs: Sequence[_Input], others: Sequence[RawTable | None]) -> list[RawTable]:
+    tables = [table for one in inputs for table in (one.original, one.listed)]
+    return [table for table in [*tables, *others] if table is not None]
+
+
+def _refuse_sealed_files(
+    dataset: Dataset, inputs: Sequence[_Input], others: Sequence[RawTable | None], gate: Gate | None
+) -> None:
+    """Refuse files of a sealed dataset under another one's name."""
+    if gate is not None and gate.covering(dataset.series) < 0:
+        for table in _files(inputs, others):
+            gate.refuse_raw(table.content, f"{dataset.name}: {table.label}")
+
+
+def _keep_all_raw(
+    dataset: Dataset,
+    inputs: Sequence[_Input],
+    others: Sequence[RawTable | None],
+    raw_dir: Path,
+    gate: Gate | None,
+) -> None:
+    """Keep the files as they were; those of a dataset under seal in the vault alone."""
+    place = -1 if gate is None else gate.covering(dataset.series)
+    for table in _files(inputs, others):
+        if gate is None or place < 0:
+            _keep_raw(table, raw_dir)
+        else:
+            gate.keep_raw(place, table.content, table.suffix)
 
 
 def _read(dataset: Dataset, source: Source, alter: Alteration | None = None) -> _Input:
@@ -266,8 +343,16 @@ def lacks(archive: Archive, dataset: Dataset) -> bool:
     Raises:
         UserError: it has a series under another declaration, or read a file in another way.
         DataError: a file that cannot be read.
+        SealedError: vault, ledger and archive of its home do not tell the same.
     """
+    gate = Gate.of(archive)
+    with _hiding(dataset, gate, note=False):
+        return _lacks(archive, dataset, gate)
+
+
+def _lacks(archive: Archive, dataset: Dataset, gate: Gate | None) -> bool:
     _refuse_redeclared(dataset, archive)
+    has = partial(_has_batch, archive) if gate is None else gate.recorded
     defined = archive.series()
     known = {one.id for one in defined}
     recorded = _recorded(archive)
@@ -279,16 +364,20 @@ def lacks(archive: Archive, dataset: Dataset) -> bool:
         if any(one.tag not in recorded for one in inputs):
             return True
     catalogue = Catalogue({one.id: code for code, one in enumerate(defined)}, dict(enumerate(defined)))
-    if any(one.unrecorded(archive, catalogue) for one in read_listings(dataset)):
+    if any(not has(one.section, one.given(catalogue).sha256) for one in read_listings(dataset)):
         return True
     if dataset.forecasts is None:
         return False
     issued = read_issued(dataset, read_file(dataset.folder / dataset.forecasts.file, dataset.forecasts.text))
     given = read_forecasts(issued, catalogue, source=None, now=micros(datetime.now(UTC)))
-    return given.sha256 not in archive.batches()["sha256"].to_list()
+    return not has(FORECASTS, given.sha256)
 
 
-def _append(archive: Archive, one: _Input, found: Observations) -> SourceReport:
+def _has_batch(archive: Archive, kind: str, sha256: str) -> bool:  # noqa: ARG001 - as `Gate.recorded`
+    return sha256 in archive.batches()["sha256"].to_list()
+
+
+def _append(archive: Archive | Gate, one: _Input, found: Observations) -> SourceReport:
     through = None
     if found.publications is not None:
         through = max(found.publications["published_at"].max(), found.rows["published_at"].max())  # type: ignore[type-var]
@@ -317,7 +406,7 @@ def _uncaptured(found: Observations) -> pl.DataFrame | None:
     )
 
 
-def _announce(archive: Archive, dataset: Dataset, one: Listing) -> SourceReport:
+def _announce(archive: Archive | Gate, dataset: Dataset, one: Listing) -> SourceReport:
     add = archive.append_events if one.section == "events" else archive.append_members
     done = add(one.rows, source=f"{dataset.name}: {one.table.label}", raw=_raw(one.table))
     return _reported(one.table.label, done)
@@ -336,19 +425,24 @@ def _reported(label: str, report: BatchReport, found: Observations | None = None
         kept=report.kept,
         duplicates=report.duplicates,
         set_aside=report.set_aside,
+        sealed=report.sealed,
         empty=0 if found is None else found.empty,
         undeclared=() if found is None else found.undeclared,
     )
 
 
-def _late_rules(dataset: Dataset, source: Source, found: Observations) -> list[tuple[str, RuleCheck]]:
-    """The lag rule of every dated series against the first publications observed.
+def _late_rules(
+    dataset: Dataset, source: Source, found: Observations, gate: Gate | None
+) -> list[tuple[str, RuleCheck]]:
+    """The lag rule of every dated series against the first publications observed; of a sealed one, before its cut.
 
     Raises:
         DataError: a rule that holds for less than 99 % of them.
     """
     if not source.dated_by:
         return []
+    if gate is not None:
+        found = found_before(found, gate.cuts(dataset.series))
     checks = []
     for series in (dataset.declared(bare) for bare in source.series):
         if series.lag is not None:

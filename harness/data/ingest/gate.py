@@ -1,0 +1,318 @@
+"""The one way into an archive under seal: what a cut allows enters, the rest goes into the vault as it was received."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime
+from functools import partial
+from typing import Any
+
+import polars as pl
+
+from harness.core.errors import DataError, SealedError
+from harness.core.series import Series
+from harness.core.time import micros
+from harness.data.announced import read_events, read_members
+from harness.data.archive import Archive, BatchReport
+from harness.data.archive import received as kinds
+from harness.data.archive.books import known_by
+from harness.data.archive.received import BATCH, Received
+from harness.data.batch import Batch, Coverage, read_batch
+from harness.data.cleaning.notes import Treated
+from harness.data.declaration import Catalogue
+from harness.data.external import read_forecasts
+from harness.data.ingest.agreement import agreed_seals
+from harness.data.ingest.parted import LISTED, PUBLICATIONS, part_listed, part_treated, part_values
+from harness.data.ingest.recognised import refuse_copies
+from harness.data.sealed import Sealed
+from harness.data.vault.files import Vault
+from harness.data.vault.keys import SIGNING, get_key, key_folder, needed_key
+from harness.record.home import Home
+from harness.record.ledger import enter, refusals
+from harness.record.seals import Seal, sealed_from
+
+RAW, REFUSED = "raw", "refused"
+HIDDEN = "what it says of the data is not shown, since it may be sealed"
+READERS: Mapping[str, Callable[..., Any]] = {
+    kinds.FORECASTS: read_forecasts,
+    kinds.EVENTS: read_events,
+    kinds.MEMBERS: read_members,
+}
+
+
+class Gate:
+    """An archive under seal, with the calls by which one is filled; arguments and errors as those of `Archive`.
+
+    What is refused is entered in the home's ledger.
+
+    Attributes:
+        archive: where to.
+        home: whose vault and ledger.
+        seals: those in force.
+        keeps: whether sealed rows go into the vault; an archive that is thrown away goes without them.
+    """
+
+    def __init__(self, archive: Archive, home: Home, seals: Sequence[Seal], *, keeps: bool = True) -> None:
+        self.archive, self.home, self.seals, self.keeps = archive, home, tuple(seals), keeps
+        self._cleared: set[str] = set()
+
+    @classmethod
+    def of(cls, archive: Archive, seals: Sequence[Seal] | None = None) -> Gate | None:
+        """The gate of an archive; None = nothing is sealed there, it is filled as ever.
+
+        Args:
+            archive: where to; its folder is its home.
+            seals: those to go by in an archive that is thrown away; None = those of its home.
+
+        Raises:
+            SealedError: vault, ledger and archive do not tell the same.
+        """
+        home = Home(archive.path.absolute().parent)
+        if seals is not None:
+            return cls(archive, home, seals, keeps=False) if seals else None
+        with refusals(home, "ingest"):
+            found = agreed_seals(home, archive)
+        return cls(archive, home, found) if found else None
+
+    def append(
+        self,
+        frame: Any,
+        *,
+        source: str,
+        coverage: Coverage = "rows",
+        known_through: datetime | date | None = None,
+        publications: Any = None,
+        treated: Treated | None = None,
+        raw: Mapping[str, str] | None = None,
+    ) -> BatchReport:
+        """Add published values."""
+        catalogue, now = self._catalogue(), self.archive.now()
+        into = partial(Archive.append, self.archive, source=source, coverage=coverage, known_through=known_through)
+        with refusals(self.home, f"append {source}"):
+            parted, statements = part_values(frame, catalogue, self.seals)
+            if source not in self._cleared:
+                refuse_copies(self.archive, catalogue, self.seals, statements)
+            told = None
+            if publications is not None:
+                told = part_listed(publications, PUBLICATIONS, "published_at", catalogue, self.seals)
+            places = sorted({*parted.covered, *(told.covered if told else ())})
+            if not places:
+                return into(frame, publications=publications, treated=treated, raw=raw)
+            with self.hiding(source, places[0]):
+                given = None if told is None else told.rows
+                whole = read_batch(parted.rows, catalogue, coverage=coverage, publications=given, now=now)
+            known, cuts = self._known(whole, known_through, catalogue, now)
+            arguments = {"source": source, "coverage": coverage, "known_through": known_through, "treated": treated}
+
+            def received(place: int) -> Received:
+                listed = None if told is None else told.received(place)
+                mine = parted.received(place)
+                return Received(kinds.VALUES, mine, now, publications=listed, raw=dict(raw or {}), **arguments)  # type: ignore[arg-type]
+
+            words = (whole.sha256, str(known_through), source if treated is not None else "")
+            sealed = self._sealed(received, {place: parted.count(place) for place in places}, words, known)
+            return into(
+                parted.open,
+                publications=told.open if told is not None and told.open.height else None,
+                treated=None if treated is None else part_treated(treated, cuts),
+                sealed=sealed,
+            )
+
+    def append_forecasts(
+        self, frame: Any, *, source: str | None = None, raw: Mapping[str, str] | None = None
+    ) -> BatchReport:
+        """Add external forecasts."""
+        return self._listed(kinds.FORECASTS, Archive.append_forecasts, frame, source, raw)
+
+    def append_events(self, frame: Any, *, source: str, raw: Mapping[str, str] | None = None) -> BatchReport:
+        """Add price events."""
+        return self._listed(kinds.EVENTS, Archive.append_events, frame, source, raw)
+
+    def append_members(self, frame: Any, *, source: str, raw: Mapping[str, str] | None = None) -> BatchReport:
+        """Add memberships."""
+        return self._listed(kinds.MEMBERS, Archive.append_members, frame, source, raw)
+
+    def _listed(
+        self,
+        kind: str,
+        append: Callable[..., BatchReport],
+        frame: Any,
+        source: str | None,
+        raw: Mapping[str, str] | None,
+    ) -> BatchReport:
+        catalogue, now = self._catalogue(), self.archive.now()
+        form, stamp = LISTED[kind]
+        with refusals(self.home, f"append {kind} {source or ''}".rstrip()):
+            parted = part_listed(frame, form, stamp, catalogue, self.seals, source=source)
+            if not parted.covered:
+                return append(self.archive, frame, source=source, raw=raw)
+            with self.hiding(source or kind, parted.covered[0]):
+                more = {"source": source} if kind == kinds.FORECASTS else {}
+                whole = READERS[kind](parted.rows, catalogue, now=now, **more)
+
+            def received(place: int) -> Received:
+                return Received(kind, parted.received(place), now, source, raw=dict(raw or {}))
+
+            counts = {place: parted.count(place) for place in parted.covered}
+            return append(
+                self.archive, parted.open, source=source, sealed=self._sealed(received, counts, (kind, whole.sha256))
+            )
+
+    def clear(self, series: Sequence[Series], frames: Mapping[str, pl.DataFrame]) -> None:
+        """Refuse copies among what will be appended, before anything of it is written.
+
+        Args:
+            series: declarations, of which some may be new.
+            frames: source -> rows as `append` will get them.
+
+        Raises:
+            SealedError: a series repeats a sealed one.
+        """
+        known = self.archive.series()
+        defined = {one.id for one in known}
+        every = [*known, *(one for one in series if one.id not in defined)]
+        catalogue = Catalogue({one.id: code for code, one in enumerate(every)}, dict(enumerate(every)))
+        for source, frame in frames.items():
+            refuse_copies(self.archive, catalogue, self.seals, part_values(frame, catalogue, self.seals)[1])
+            self._cleared.add(source)
+
+    def covering(self, series: Sequence[Series]) -> int:
+        """Place of the first seal that covers any of some series; -1 = none does."""
+        covers = (place for place, seal in enumerate(self.seals) if any(seal.covers(one.id) for one in series))
+        return next(covers, -1)
+
+    def cuts(self, series: Sequence[Series]) -> dict[str, datetime]:
+        """The cut of every sealed series among some, by stored id."""
+        found = {one.id: sealed_from(self.seals, one.id) for one in series}
+        return {name: seal.instant for name, seal in found.items() if seal is not None}
+
+    def recorded(self, kind: str, sha256: str) -> bool:
+        """Whether the archive has a batch of forecasts, events or members of this content; True without the key.
+
+        Without it nothing could be added, so nothing is asked for.
+        """
+        there = set(self.archive.batches()["sha256"].to_list())
+        for seal in self.seals:
+            signing = get_key(key_folder(self.home), f"{seal.id}.{SIGNING}")
+            if signing is None or _keyed(signing, (kind, sha256)) in there:
+                return True
+        return sha256 in there
+
+    def keep_raw(self, place: int, content: bytes, suffix: str) -> None:
+        """Put a raw file into the vault of a seal, once; an archive that is thrown away keeps none."""
+        sha256 = hashlib.sha256(content).hexdigest()
+        if self.keeps and sha256 not in self.seals[place].raw:
+            self._keep(place, RAW, lambda: content, self._key(place, (RAW, sha256)), {"suffix": suffix})
+
+    def refuse_raw(self, content: bytes, label: str) -> None:
+        """Refuse a file that belongs to a sealed dataset, under another one.
+
+        Raises:
+            SealedError: it lies in a vault.
+        """
+        sha256 = hashlib.sha256(content).hexdigest()
+        for seal in self.seals:
+            signing = get_key(key_folder(self.home), f"{seal.id}.{SIGNING}")
+            keyed = None if signing is None else _keyed(signing, (RAW, sha256))
+            if sha256 in seal.raw or keyed in _keys(Vault.open(self.home, seal.id), RAW):
+                raise SealedError(
+                    "this file is a sealed one under another name",
+                    value=label,
+                    rule=f"it belongs to what is sealed from {seal.cut} on ({seal.told} {seal.id})",
+                    fix="take the series from the sealed dataset; another home folder (--home DIR) has no seal",
+                )
+
+    @contextmanager
+    def hiding(self, label: str, place: int, *, note: bool = True) -> Iterator[None]:
+        """Tell what is wrong with data under seal without telling what they say; the vault has the whole message.
+
+        Args:
+            label: what is read.
+            place: of the seal.
+            note: put the message into the vault.
+
+        Raises:
+            DataError: as the block raises, with counts in the place of values.
+        """
+        try:
+            yield
+        except DataError as error:
+            if note and self.keeps:
+                told = f"{label}\n{error}"
+                self._keep(place, REFUSED, told.encode, self._key(place, (REFUSED, told)), {})
+            raise DataError(
+                error.what,
+                value=error.counts,
+                rule="; ".join(part for part in (error.rule, HIDDEN) if part),
+                fix=error.fix,
+            ) from None
+
+    def _known(
+        self, whole: Batch, known_through: datetime | date | None, catalogue: Catalogue, now: int
+    ) -> tuple[dict[int, int], dict[str, int]]:
+        """How far the archive knows the sealed series of a batch, by code; and their cuts by stored id."""
+        codes = pl.concat([whole.statements["code"], whole.publications["code"]]).unique().sort().to_list()
+        known = known_by(whole.newest, known_through, catalogue, codes, now)
+        cuts = {name: micros(at) for name, at in self.cuts([catalogue.series[code] for code in codes]).items()}
+        names = {code: catalogue.series[code].id for code in known}
+        capped = {code: min(at, cuts[names[code]] - 1) for code, at in known.items() if names[code] in cuts}
+        return capped, cuts
+
+    def _sealed(
+        self,
+        received: Callable[[int], Received],
+        counts: Mapping[int, int],
+        words: Sequence[str],
+        known: Mapping[int, int] | None = None,
+    ) -> Sealed:
+        """The sealed part of a batch.
+
+        Args:
+            received: what goes into the vault of a seal.
+            counts: sealed rows by place of the seal.
+            words: what makes the batch the one it is.
+            known: as `Sealed.known`.
+        """
+        if not self.keeps:
+            return Sealed(0, hashlib.sha256("\n".join(words).encode()).hexdigest(), lambda: None, known or {})
+
+        key = self._key(min(counts), words)
+
+        def keep() -> None:
+            for place, rows in counts.items():
+                packed = partial(lambda at: received(at).packed(), place)
+                self._keep(place, BATCH, packed, key, {"rows": rows})
+
+        return Sealed(sum(counts.values()), key, keep, known or {})
+
+    def _keep(
+        self, place: int, kind: str, content: Callable[[], bytes], key: str, facts: Mapping[str, int | str]
+    ) -> None:
+        """Put something into a vault and enter the new list of its files, unless it is there."""
+        seal = self.seals[place]
+        vault = Vault.open(self.home, seal.id, signing=self._signing(seal))
+        if key not in _keys(vault, kind):
+            manifest = vault.add(kind, content(), {**facts, "key": key})
+            enter(self.home, "batch", {"seal": seal.id, "manifest": manifest, "rows": facts.get("rows", 0)})
+
+    def _key(self, place: int, words: Sequence[str]) -> str:
+        return _keyed(self._signing(self.seals[place]), words)
+
+    def _signing(self, seal: Seal) -> str:
+        return needed_key(key_folder(self.home), f"{seal.id}.{SIGNING}")
+
+    def _catalogue(self) -> Catalogue:
+        series = self.archive.series()
+        return Catalogue({one.id: code for code, one in enumerate(series)}, dict(enumerate(series)))
+
+
+def _keyed(signing: str, words: Sequence[str]) -> str:
+    """A hash that only whoever has the signing key can make, so that short contents cannot be guessed from it."""
+    return hmac.new(bytes.fromhex(signing), "\n".join(words).encode(), hashlib.sha256).hexdigest()
+
+
+def _keys(vault: Vault, kind: str) -> set[str]:
+    return {str(one.facts.get("key", "")) for one in vault.files(kind)} - {""}

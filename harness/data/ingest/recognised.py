@@ -1,0 +1,106 @@
+"""Refuse series that repeat a sealed one under another name, by what both said before the seal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import polars as pl
+
+from harness.core.errors import SealedError
+from harness.core.series import Series
+from harness.core.time import micros, period_ends, period_ordinals
+from harness.data.archive import Archive
+from harness.data.declaration import Catalogue
+from harness.data.ingest.copies import PAIRS, Copy, History, copy_of
+from harness.record.seals import Seal, sealed_from
+
+ALWAYS = np.iinfo(np.int64).max
+FEATURES = ("first", "latest")
+
+
+def refuse_copies(archive: Archive, catalogue: Catalogue, seals: Sequence[Seal], statements: pl.DataFrame) -> None:
+    """Refuse statements of a series that is not sealed and says the same as a sealed one said before its cut.
+
+    Args:
+        archive: where the sealed series stand, and what is known of the others.
+        catalogue: its series.
+        seals: those in force.
+        statements: columns of `derive.STATEMENT`; those of one series together with what the archive has of it.
+
+    Raises:
+        SealedError: at least one series is a copy; the first is named.
+    """
+    found = next(copies(archive, catalogue, seals, statements), None)
+    if found is not None:
+        seal = sealed_from(seals, found.original)
+        raise SealedError(
+            "this series repeats a sealed one",
+            value=found.told,
+            rule=f"{found.original} is sealed from {'' if seal is None else seal.cut} on, under whatever name",
+            fix="take the series from the sealed dataset; another home folder (--home DIR) has no seal",
+        )
+
+
+def copies(archive: Archive, catalogue: Catalogue, seals: Sequence[Seal], statements: pl.DataFrame) -> Iterator[Copy]:
+    """The copies among some statements, in the order of their series; arguments as `refuse_copies`."""
+    series = {code: catalogue.series[code] for code in statements["code"].unique().sort().to_list()}
+    asked = {code: one for code, one in series.items() if sealed_from(seals, one.id) is None}
+    if not asked:
+        return
+    cuts = {name: seal.instant for name in catalogue.codes if (seal := sealed_from(seals, name)) is not None}
+    sealed = archive.histories({name: micros(cut) for name, cut in cuts.items()})
+    before = archive.histories({one.id: ALWAYS for one in asked.values()})
+    for code, one in asked.items():
+        stated = _stated(statements.filter(pl.col("code") == code), before.get(one.id))
+        if stated.height >= PAIRS:
+            for name, known in sealed.items():
+                copy = _compared(one, stated, catalogue.series[catalogue.codes[name]], known)
+                if copy is not None:
+                    yield copy
+
+
+def _stated(statements: pl.DataFrame, before: pl.DataFrame | None) -> pl.DataFrame:
+    """Period, first and latest value of one series, what the archive has of it included."""
+    new = (
+        statements.filter(pl.col("value").is_not_null())
+        .sort("published", maintain_order=True)
+        .group_by("period", maintain_order=True)
+        .agg(pl.col("value").first().alias("first"), pl.col("value").last().alias("latest"))
+    )
+    both = new if before is None else pl.concat([before.cast(new.schema), new])
+    merged = both.group_by("period").agg(pl.col("first").first(), pl.col("latest").last())
+    return merged.sort("period")
+
+
+def _compared(series: Series, stated: pl.DataFrame, original: Series, known: pl.DataFrame) -> Copy | None:
+    ordinals = _on_calendar_of(original, series, stated)
+    if ordinals is None:
+        return None
+    for one, other in _sides(stated, known):
+        mine = stated.select(pl.Series("period", ordinals), value=one).unique("period", keep="last").sort("period")
+        found = copy_of(_history(series.id, mine, "value"), _history(original.id, known, other))
+        if found is not None:
+            return found
+    return None
+
+
+def _sides(stated: pl.DataFrame, known: pl.DataFrame) -> Iterator[tuple[str, str]]:
+    """Columns to compare: first and latest values, where they differ."""
+    for one in FEATURES if (stated["first"] != stated["latest"]).any() else FEATURES[1:]:
+        for other in FEATURES if (known["first"] != known["latest"]).any() else FEATURES[1:]:
+            yield one, other
+
+
+def _on_calendar_of(original: Series, series: Series, stated: pl.DataFrame) -> pl.Series | None:
+    """Periods of the original that those of another series end in; None where they cannot be told."""
+    if original.parsed == series.parsed:
+        return stated["period"]
+    if "T" in (original.parsed.kind, series.parsed.kind):
+        return None
+    ends = period_ends(series.parsed, stated["period"].cast(pl.Int64).to_numpy())
+    return pl.Series("period", period_ordinals(original.parsed, ends), dtype=pl.Int32)
+
+
+def _history(name: str, frame: pl.DataFrame, column: str) -> History:
+    return History(name, frame["period"].cast(pl.Int64).to_numpy(), frame[column].to_numpy())

@@ -1,0 +1,247 @@
+"""What enters a home under seal: rows before the cut; the others into the vault, with counts alone in the clear."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import harness as hs
+from harness.core.errors import DataError, SealedError
+from harness.core.series import Series
+from harness.data.archive import Archive
+from harness.data.dataset import load_dataset
+from harness.data.ingest import IngestReport, ingest, lacks
+from harness.record.home import Home
+from harness.record.ledger import entries, verify_ledger
+from tests.data.ingest.sealed_homes import (
+    ASSERTED,
+    CUT,
+    Sealed,
+    before,
+    content,
+    dataset,
+    made_values,
+    month_end,
+    sealed_home,
+)
+
+VALUES = made_values(100)
+EARLY, LATE = date(2019, 3, 1), date(2020, 3, 1)
+
+
+def taken(folder: Path, home: Home) -> IngestReport:
+    return ingest(folder, Archive.open(home.archive), raw_dir=home.raw)
+
+
+@pytest.fixture
+def under_seal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sealed:
+    home = Home(tmp_path / "home")
+    taken(dataset(tmp_path, before(VALUES, EARLY)), home)
+    return sealed_home(home, tmp_path / "keys", monkeypatch)
+
+
+@pytest.fixture
+def never_sealed(tmp_path: Path) -> Home:
+    home = Home(tmp_path / "never")
+    taken(dataset(tmp_path / "same", before(VALUES, EARLY)), home)
+    return home
+
+
+def kinds(home: Home) -> list[str]:
+    return [one.kind for one in entries(home)]
+
+
+def test_rows_from_the_cut_on_go_into_the_vault_and_the_opening_has_all_of_them(
+    tmp_path: Path, under_seal: Sealed, never_sealed: Home
+) -> None:
+    known = under_seal.archive.revisions("made/cpi")
+    report = taken(dataset(tmp_path, before(VALUES, LATE)), under_seal.home)
+    new = before(VALUES, LATE).filter(pl.col("published") >= EARLY).height
+    assert report.sealed == before(VALUES, LATE).filter(pl.col("published") >= CUT.date()).height > new
+    assert report.kept == 0
+    assert under_seal.archive.revisions("made/cpi").equals(known)
+    assert known["published_at"].max() < CUT  # type: ignore[operator]
+    assert list(under_seal.home.raw.iterdir()) == []
+    assert (tmp_path / "made" / "values.csv").read_bytes() in under_seal.read("raw")
+    taken(dataset(tmp_path / "same", before(VALUES, LATE)), never_sealed)
+    assert content(under_seal.opened()) == content(Archive.open(never_sealed.archive))
+    assert under_seal.opened().state() == Archive.open(never_sealed.archive).state()
+    assert not verify_ledger(under_seal.home).broken
+
+
+def test_the_same_again_changes_nothing(tmp_path: Path, under_seal: Sealed) -> None:
+    folder = dataset(tmp_path, before(VALUES, EARLY))
+    assert not lacks(under_seal.archive, load_dataset(folder))
+    was = under_seal.archive.state()
+    assert taken(folder, under_seal.home).already
+    folder = dataset(tmp_path, before(VALUES, LATE))
+    assert lacks(under_seal.archive, load_dataset(folder))
+    taken(folder, under_seal.home)
+    now, told, files = under_seal.archive.state(), len(entries(under_seal.home)), len(under_seal.vault.files())
+    assert now != was
+    assert not lacks(under_seal.archive, load_dataset(folder))
+    report = taken(folder, under_seal.home)
+    assert report.already
+    assert report.sealed == 0
+    assert (under_seal.archive.state(), len(entries(under_seal.home)), len(under_seal.vault.files())) == (
+        now,
+        told,
+        files,
+    )
+
+
+def frame_of(values: pl.DataFrame, name: str = "made/cpi") -> pl.DataFrame:
+    mine = values.filter(pl.col("series") == "cpi")
+    return mine.select(pl.lit(name).alias("series_id"), "period", pl.col("published").alias("published_at"), "value")
+
+
+def test_what_users_append_passes_the_gate_and_is_found_again(under_seal: Sealed) -> None:
+    archive = hs.Archive.open(under_seal.home.archive)
+    late = frame_of(VALUES.filter(pl.col("published").is_between(EARLY, LATE)))
+    report = archive.append(late, source="desk")
+    assert (report.rows_in, report.kept, report.sealed) == (0, 0, late.height)
+    assert archive.append(late, source="desk").batch == 0
+    assert archive.append(late.to_pandas(), source="desk").batch == 0
+    assert kinds(under_seal.home).count("batch") == 1
+    assert archive.known_through("made/cpi") < CUT  # type: ignore[operator]
+    found = under_seal.opened().revisions("made/cpi")
+    assert found.filter(pl.col("published_at") >= CUT).height >= late.height
+
+
+def test_forecasts_events_and_members_are_parted_by_the_instant_they_were_announced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path / "home")
+    taken(dataset(tmp_path, before(VALUES, EARLY)), home)
+    made = sealed_home(home, tmp_path / "keys", monkeypatch, universes=("all",), sources=("bank",))
+    archive = hs.Archive.open(home.archive)
+    archive.define(Series("own/x", "M", zone="UTC"))
+    at = [date(2018, 6, 1), date(2019, 6, 1)]
+    base = {"series_id": ["made/cpi"] * 2, "period": [month_end(100)] * 2, "value": [1.0, 2.0]}
+    issued = pl.DataFrame({**base, "issued_at": at})
+    assert archive.append_forecasts(issued, source="other").sealed == 1
+    other = issued.with_columns(series_id=pl.lit("own/x"))
+    assert archive.append_forecasts(other, source="other").sealed == 0
+    assert archive.append_forecasts(other, source="bank").sealed == 1
+    events = pl.DataFrame(
+        {
+            "series_id": ["made/cpi"] * 2,
+            "kind": ["dividend"] * 2,
+            "ex_date": at,
+            "value": [1.0, 2.0],
+            "announced_at": at,
+        }
+    )
+    assert archive.append_events(events, source="desk").sealed == 1
+    assert archive.append_events(events, source="desk").batch == 0
+    assert archive.append_events(events.tail(1), source="desk").sealed == 1
+    members = pl.DataFrame(
+        {"universe": ["all"] * 2, "series_id": ["made/cpi", "own/x"], "from": at, "announced_at": at}
+    )
+    assert archive.append_members(members, source="desk").sealed == 1
+    whole = content(made.opened())
+    assert [len(whole[name]) for name in ("forecasts_in", "events", "members")] == [6, 2, 2]
+    clear = content(made.archive)
+    assert [len(clear[name]) for name in ("forecasts_in", "events", "members")] == [4, 1, 1]
+
+
+def test_a_series_added_to_a_sealed_dataset_is_sealed_too(tmp_path: Path, under_seal: Sealed) -> None:
+    archive = hs.Archive.open(under_seal.home.archive)
+    archive.define(Series("made/new", "M", zone="UTC"))
+    random = made_values(100, seed=9).filter(pl.col("series") == "rate").with_columns(series=pl.lit("cpi"))
+    report = archive.append(frame_of(random, "made/new"), source="desk")
+    assert report.sealed == random.filter(pl.col("published") >= CUT.date()).height > 0
+    assert archive.revisions("made/new")["published_at"].max() < CUT  # type: ignore[operator]
+    assert archive.known_through("made/new") < CUT  # type: ignore[operator]
+
+
+def test_a_series_that_first_came_out_after_the_cut_leaves_nothing_but_counts(under_seal: Sealed) -> None:
+    archive = hs.Archive.open(under_seal.home.archive)
+    archive.define(Series("made/new", "M", zone="UTC"))
+    late = frame_of(made_values(100, seed=9).filter(pl.col("published") > EARLY), "made/new")
+    assert archive.append(late, source="desk").kept == 0
+    assert archive.revisions("made/new").is_empty()
+    assert archive.batches()["source"].to_list()[-1] == "desk"
+    assert under_seal.opened().revisions("made/new").height > 0
+
+
+def test_an_assertion_that_refuses_sealed_rows_tells_counts_and_the_vault_the_rest(
+    tmp_path: Path, under_seal: Sealed
+) -> None:
+    odd = before(VALUES, LATE).with_columns(
+        value=pl.when(pl.col("published") > EARLY).then(pl.lit(987654.25)).otherwise("value")
+    )
+    folder = dataset(tmp_path, odd, more=ASSERTED.format(most=500.0, severity="refuse"))
+    state = under_seal.archive.state()
+    with pytest.raises(DataError) as caught:
+        taken(folder, under_seal.home)
+    rows = odd.filter(pl.col("value") > 500).height
+    assert f"in range: failed on {rows} row(s)" in str(caught.value)
+    assert "987654" not in str(caught.value)
+    assert any(b"987654.25" in one for one in under_seal.read("refused"))
+    assert under_seal.archive.state() == state
+    assert list(under_seal.home.raw.iterdir()) == []
+
+
+def test_cleaning_records_of_sealed_rows_lie_in_the_vault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    more = ASSERTED.format(most=110.0, severity="set aside")
+    home, never = Home(tmp_path / "home"), Home(tmp_path / "never")
+    for one in (home, never):
+        taken(dataset(tmp_path, before(VALUES, EARLY), more=more), one)
+    made = sealed_home(home, tmp_path / "keys", monkeypatch)
+    for one in (home, never):
+        taken(dataset(tmp_path, before(VALUES, LATE), more=more), one)
+    high = before(VALUES, LATE).filter(pl.col("value") > 110)
+    late = high.filter(pl.col("published") >= CUT.date())["value"].to_list()
+    early = high.filter(pl.col("published") < CUT.date())["value"].to_list()
+    assert late
+    assert early
+    clear = made.archive
+    assert set(clear.set_aside()["value"]) == set(clear.failures()["before"].cast(pl.Float64)) == set(early)
+    whole = content(Archive.open(never.archive))
+    assert set(late) <= {row[4] for row in whole["set_aside"]}
+    assert content(made.opened()) == whole
+
+
+def test_a_home_without_a_vault_is_filled_as_ever(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    report = taken(dataset(tmp_path, before(VALUES, LATE)), home)
+    assert (report.sealed, report.kept) == (0, before(VALUES, LATE).height)
+    assert not home.ledger.exists()
+    archive = hs.Archive.open(home.archive)
+    archive.define(Series("own/x", "M", zone="UTC"))
+    assert archive.append(frame_of(VALUES.head(10), "own/x"), source="desk").sealed == 0
+
+
+def test_a_prepared_run_reads_the_whole_committed_file_and_nothing_sealed_enters(
+    tmp_path: Path, under_seal: Sealed
+) -> None:
+    folder = dataset(tmp_path, before(VALUES, EARLY))
+    assert not lacks(under_seal.archive, load_dataset(folder))
+    (under_seal.keys / "s1.signing").unlink()
+    assert not lacks(under_seal.archive, load_dataset(folder))
+
+
+def test_without_the_signing_key_nothing_can_be_sealed_so_nothing_is_taken(tmp_path: Path, under_seal: Sealed) -> None:
+    (under_seal.keys / "s1.signing").unlink()
+    state = under_seal.archive.state()
+    with pytest.raises(SealedError, match="the key is not here"):
+        taken(dataset(tmp_path, before(VALUES, LATE)), under_seal.home)
+    assert under_seal.archive.state() == state
+    assert kinds(under_seal.home)[-1] == "refusal"
+
+
+def test_an_archive_of_an_audit_is_filled_without_what_is_sealed(tmp_path: Path, under_seal: Sealed) -> None:
+    other = Home(tmp_path / "scratch")
+    archive = Archive.open(other.archive)
+    ingest(dataset(tmp_path, before(VALUES, LATE)), archive, raw_dir=other.raw, seals=(under_seal.seal,))
+    assert archive.revisions("made/cpi").equals(under_seal.archive.revisions("made/cpi"))
+    assert not other.raw.exists()
+    assert (
+        archive.known_through("made/cpi")
+        == under_seal.archive.known_through("made/cpi")
+        == CUT - timedelta(microseconds=1)
+    )
