@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 from harness.backtest.runner import Progress, with_rivals
@@ -18,11 +19,12 @@ from harness.experiment.load import load_experiment
 from harness.experiment.models import completed
 from harness.record.home import Home
 from harness.record.ledger import refusals
-from harness.record.plans import HoldoutPlan, read_plan
+from harness.record.plans import HoldoutPlan, list_plans, read_plan
 from harness.studies.holdout.checking import Granted
 from harness.studies.holdout.custodian import identities_from_grant
 from harness.studies.holdout.open import open_holdout
 from harness.studies.holdout.plan import make_plan
+from harness.studies.holdout.roll import Rolled, roll
 
 
 def planned(experiment: Experiment | str | Path, home: Home) -> HoldoutPlan:
@@ -83,6 +85,37 @@ def opened(
         reason=reason,
         progress=progress,
     )
+
+
+def rolled(
+    to: date | str, home: Home, *, seal: str = "", grant: Path | None = None, keys: Path | None = None
+) -> Rolled:
+    """Release what an opening has seen into development; newer data stay sealed under a new key.
+
+    Args:
+        to: first day that stays sealed.
+        home: the home folder.
+        seal: the seal, where the home has several.
+        grant: what a custodian granted.
+        keys: folder of keys; None = `HARNESS_KEYS`, else the default.
+
+    Raises:
+        SealedError: the holdout was not opened, or the day is not one to roll to; the ledger tells of it.
+        UserError: this is no day.
+    """
+    try:
+        day = to if isinstance(to, date) else date.fromisoformat(to)
+    except ValueError as error:
+        raise UserError("this is no day", value=repr(to), rule="like 2019-01-01") from error
+    return roll(home, day, seal=seal, keys=keys, granted=None if grant is None else _for_roll(home, seal, grant, keys))
+
+
+def _for_roll(home: Home, seal: str, grant: Path, keys: Path | None) -> Granted:
+    def granted() -> Mapping[str, str]:
+        plans = [one for one in list_plans(home) if any(name.startswith(seal) for name in one.seal_ids)]
+        return identities_from_grant(home, plans[-1].id if plans else "", grant, keys=keys)
+
+    return granted
 
 
 def _granted(home: Home, plan: HoldoutPlan, grant: Path | None, keys: Path | None) -> Granted | None:

@@ -180,6 +180,22 @@ def _vault(home: Home, facts: Mapping[str, object], found: Sequence[Entry]) -> D
         yield "the vault holds other files than when the plan was made", name, ""
 
 
+def checked_vault(home: Home, seal: Seal, found: Sequence[Entry]) -> None:
+    """Hold a vault against its signed list and the ledger.
+
+    Raises:
+        SealedError: it is not what was sealed.
+    """
+    wrong = Vault.open(home, seal.id).check(promised_manifest(found, seal.id) or None)
+    if wrong:
+        raise SealedError(
+            "the vault is not what was sealed",
+            value=f"{seal.id}: {'; '.join(wrong)}",
+            rule="its files are listed and signed, and the ledger knows the list",
+            fix="bring it back from a copy",
+        )
+
+
 def identities_of(
     home: Home, seals: Sequence[Seal], granted: Granted | None = None, keys: Path | None = None
 ) -> dict[str, str]:

@@ -28,10 +28,12 @@ from harness.core.claim import Claim
 from harness.core.errors import DamagedError, SealedError, UserError
 from harness.core.recipe import Experiment
 from harness.core.restore import restored
+from harness.core.time import instant
 from harness.data.archive import Archive
 from harness.data.archive.unsealing import opened
 from harness.data.changes import ChangeFile
 from harness.data.vault.files import OPENINGS, Vault
+from harness.data.vault.packing import PACKED
 from harness.record.cells import Cell
 from harness.record.home import Home
 from harness.record.ledger import enter, refusals
@@ -148,7 +150,8 @@ def opened_archive(home: Home, seals: Sequence[Seal], identities: Mapping[str, s
 
 
 def _parts(vault: Vault, identity: str) -> Iterator[tuple[str, bytes]]:
-    yield from ((one.kind, vault.read(identity, one.name)) for one in vault.files())
+    """What the archive is put together of; other files of the home that were sealed stay closed."""
+    yield from ((one.kind, vault.read(identity, one.name)) for one in vault.files() if one.kind != PACKED)
 
 
 def _walked(
@@ -176,17 +179,19 @@ def _walked(
     verdict = verdict_of(results, plan.claim)
     stages.done("score")
     manifest = run_manifest(mine, changes, board, results)
-    manifest["holdout"] = _facts(plan, verdict, seals, exploratory=exploratory)
-    _close(home, (mine, changes, board), cells, manifest, shelves)
+    seen = instant(max(changes.known_through[one] for seal in seals for one in seal.series)).isoformat()
+    manifest["holdout"] = {**_facts(plan, verdict, seals, exploratory=exploratory), "seen": seen}
+    _close(home, plan, (mine, changes, board), cells, manifest, shelves)
     files = start_run(home, name, mine.experiment)
     write_run(files, manifest, results.frames, stages.record, code_diff=code_diff())
     told = {"plan": plan.id, "verdict": verdict.answer, "decision": verdict.decision, "run": name}
-    enter(home, "result", {**told, "exploratory": exploratory})
+    enter(home, "result", {**told, "exploratory": exploratory, "seen": seen})
     return name
 
 
 def _close(
     home: Home,
+    holdout: HoldoutPlan,
     ran: tuple[Plan, ChangeFile, Board],
     cells: Mapping[str, list[Cell]],
     manifest: dict[str, object],
@@ -195,6 +200,9 @@ def _close(
     """Complete the manifest: its cells stay encrypted, what was looked at counts."""
     plan, changes, board = ran
     effort = effort_of(plan, changes, board, shelves, study_keys(plan, changes, board), "holdout")
+    # known by what development knows: a short history would look otherwise now
+    prints = {name: str(one) for name, one in holdout.fingerprints.items()}
+    effort = replace(effort, fingerprints=prints)
     manifest |= {"cells": {}, "cell_checksums": {}, "studies": {}, "batches": [], "effort": effort.record()}
     manifest["holdout_checksums"] = checksums(cells)
     note(home, effort, run_id(plan.experiment, changes))
