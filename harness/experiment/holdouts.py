@@ -18,7 +18,7 @@ from harness.experiment.launch import prepare
 from harness.experiment.load import load_experiment
 from harness.experiment.models import completed
 from harness.record.home import Home
-from harness.record.ledger import refusals
+from harness.record.ledger import entries, refusals
 from harness.record.plans import HoldoutPlan, list_plans, read_plan
 from harness.studies.holdout.checking import Granted
 from harness.studies.holdout.custodian import identities_from_grant
@@ -111,9 +111,12 @@ def rolled(
 
 
 def _for_roll(home: Home, seal: str, grant: Path, keys: Path | None) -> Granted:
+    """The identity that a custodian granted for the plan whose opening is over."""
+
     def granted() -> Mapping[str, str]:
-        plans = [one for one in list_plans(home) if any(name.startswith(seal) for name in one.seal_ids)]
-        return identities_from_grant(home, plans[-1].id if plans else "", grant, keys=keys)
+        closed = {one.facts.get("plan") for one in entries(home) if one.kind == "result"}
+        mine = [one for one in list_plans(home) if one.id in closed and one.seal_ids[0].startswith(seal)]
+        return identities_from_grant(home, mine[-1].id if mine else "", grant, keys=keys, rolling=True)
 
     return granted
 

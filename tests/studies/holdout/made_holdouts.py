@@ -52,20 +52,21 @@ CUT_AT = instant(quarter(CUT) + timedelta(days=1))
 END = instant(quarter(QUARTERS - 1) + timedelta(days=41))
 
 
-def values(seed: int = 3) -> pl.DataFrame:
+def values(seed: int = 3, *, quarters: int = QUARTERS) -> pl.DataFrame:
     """Levels whose growth swings back and forth, 40 days late, the quarter before revised each time."""
-    rows, random = [], Random(seed)
+    rows = []
     for name in ("cpi", "gdp"):
+        random, noise = Random(f"{seed} {name}"), Random(f"{seed} {name} revised")
         level, growth, levels = 100.0, 0.0, []
-        for _ in range(QUARTERS):
+        for _ in range(quarters):
             growth = -0.9 * growth + random.gauss(0, 0.5)
             level *= 1 + (0.5 + growth) / 100
             levels.append(level)
-        for number in range(QUARTERS):
+        for number in range(quarters):
             at = instant(quarter(number) + timedelta(days=40))
             rows.append((name, quarter(number), at, round(levels[number], 4)))
             if number:
-                rows.append((name, quarter(number - 1), at, round(levels[number - 1] * (1 + random.gauss(0, 1e-5)), 4)))
+                rows.append((name, quarter(number - 1), at, round(levels[number - 1] * (1 + noise.gauss(0, 1e-5)), 4)))
     schema = {"series_id": pl.String(), "period": pl.Date(), "published_at": pl.Datetime("us", "UTC"),
               "value": pl.Float64()}  # fmt: skip
     return pl.DataFrame(rows, schema=schema, orient="row")
