@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from harness import holdout
     from harness.core.claim import Claim
     from harness.core.errors import UserError
     from harness.core.recipe import (
@@ -68,6 +69,7 @@ __all__ = [
     "audit",
     "backtest",
     "export_archive",
+    "holdout",
     "import_archive",
     "load_experiment",
     "metrics",
@@ -106,6 +108,7 @@ _WHERE: Final = MappingProxyType(
 _MODULES: Final = MappingProxyType(
     {
         "backtest": "harness.backtest",
+        "holdout": "harness.holdout",
         "metrics": "harness.score.point",
         "significance": "harness.score.significance",
     }
