@@ -57,7 +57,7 @@ def _seal(args: argparse.Namespace) -> None:
     from harness.studies.holdout.seal import Lock, custodian_from
 
     done = seal_experiments(
-        args.experiments,
+        [_experiment_file(one) for one in args.experiments],
         args.day,
         _home(args),
         lock=Lock(custodian_from(args.custodian) if args.custodian else None, args.passphrase, keys=args.keys),
@@ -133,9 +133,7 @@ def _plan(args: argparse.Namespace) -> None:
     from harness.experiment.holdouts import planned
     from harness.report.opening import plan_text
 
-    path = Path(args.experiment)
-    named = path.suffix == ".toml" or path.parent != Path()
-    print(plan_text(planned(path if named else Path("experiments") / f"{path}.toml", _home(args))))
+    print(plan_text(planned(_experiment_file(args.experiment), _home(args))))
 
 
 def _open_options(parser: argparse.ArgumentParser) -> None:
@@ -193,6 +191,12 @@ def _add_keys(parser: argparse.ArgumentParser) -> None:
 
 def _nothing(args: argparse.Namespace) -> None:
     """Never reached: a sub-verb is required."""
+
+
+def _experiment_file(name: str) -> Path:
+    """The file of an experiment: a path as it is, a bare name in ./experiments."""
+    path = Path(name)
+    return path if path.suffix == ".toml" or path.parent != Path() else Path("experiments") / f"{name}.toml"
 
 
 def _home(args: argparse.Namespace) -> Home:
