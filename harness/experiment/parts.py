@@ -33,7 +33,7 @@ class Parts:
 
 
 def parts_of(experiment: Experiment) -> Parts:
-    """All parts of a whole experiment."""
+    """All parts of a whole experiment but its claim: that binds no run, and is judged when an opening is planned."""
     return Parts(
         experiment.target,
         experiment.origins,
@@ -46,7 +46,6 @@ def parts_of(experiment: Experiment) -> Parts:
         blocks=tuple(block.name for block in experiment.features),
         names=tuple(model.name for model in experiment.models),
         vintage=experiment.vintage,
-        claim=experiment.claim,
     )
 
 
