@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 
+from harness.core.time import local_day
 from harness.record.plans import Expected, HoldoutPlan
 from harness.report.text import number, p_value, table
 
@@ -35,8 +37,9 @@ def plan_text(plan: HoldoutPlan) -> str:
 
 
 def _expected(plan: HoldoutPlan) -> Iterator[str]:
-    origins = plan.origins
-    first, last = (str(origins[name])[:10] for name in ("first", "last"))
+    origins, schedule = plan.origins, plan.experiment["origins"]
+    zone = str(schedule.get("zone") or "UTC") if isinstance(schedule, Mapping) else "UTC"
+    first, last = (local_day(datetime.fromisoformat(str(origins[name])), zone) for name in ("first", "last"))
     yield f"What the holdout can show: {origins['number']} origins, {first} to {last}, judged by development alone"
     head = ["h", "matured", "worth", "needed", "best rival", "its value", "the model's", "smallest found", "per cent"]
     yield table(head, [_row(one) for one in plan.expected], left=0, indent="  ")

@@ -50,7 +50,8 @@ class Power:
 
     Attributes:
         n: origins to come.
-        effective: how many independent ones they are worth: n / (1 + 2 sum of the autocorrelations up to L).
+        effective: how many independent ones they are worth: n / (1 + 2 sum of the autocorrelations up to L), n at most,
+            since negative autocorrelations of a short past are mostly chance.
         smallest: mean loss difference that is found with the power asked for; None = no test could be made.
     """
 
@@ -123,8 +124,8 @@ def power_of(difference: ArrayLike, *, bandwidth: int, n: int, level: float, pow
     steps = bandwidth + 1
     if d.size <= steps or float(np.var(d)) <= (ROUNDING * np.abs(d).max(initial=0.0)) ** 2:
         return Power(n, float("nan"), None)
-    whole = long_run_variance(d, steps)
-    effective = n / max(whole / float(np.var(d)), 1.0 / max(n, 1))
+    whole = max(long_run_variance(d, steps), float(np.var(d)))
+    effective = n * float(np.var(d)) / whole
     correction = (n + 1 - 2 * steps + steps * (steps - 1) / n) / n if n else 0.0
     if n < max(2, steps + 1) or correction <= 0.0:
         return Power(n, effective, None)
