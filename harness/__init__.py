@@ -203,6 +203,8 @@ def verify(home: str | Path | None = None) -> Verification:
 def sql(question: str, *, rows: int | None = None, home: str | Path | None = None) -> pl.DataFrame:
     """Answer one SELECT over archive and runs; nothing can be written, and nothing outside be read.
 
+    In a home under seal every answer is accompanied by a line on stderr that says what is sealed.
+
     Args:
         question: the SELECT.
         rows: rows wanted at most; None = all.
@@ -210,11 +212,15 @@ def sql(question: str, *, rows: int | None = None, home: str | Path | None = Non
 
     Raises:
         UserError: it is not one question, or cannot be answered.
+        SealedError: it names an instant past a seal of the home, its vault, or a file; the ledger tells of it.
     """
     from harness.data.archive.sql import ask
     from harness.record.home import open_home
 
-    return ask(open_home(home), question, rows=rows).frame
+    found = ask(open_home(home), question, rows=rows)
+    if found.note:
+        sys.stderr.write(f"harness: {found.note}\n")
+    return found.frame
 
 
 def export_archive(file: str | Path, *, runs: bool = False, home: str | Path | None = None) -> Transferred:

@@ -276,6 +276,8 @@ def test_sql_answers_say_what_is_sealed(sealed: tuple[Home, str], capsys: Captur
     out, err = capsys.readouterr()
     assert out
     assert err == "harness: sealed, and in no answer: uk_macro from 2026-04-01T00:00Z on (public: honour seal)\n"
+    assert hs.sql(FREE["before"], home=sealed[0].root).height == 1
+    assert capsys.readouterr().err == err
 
 
 def test_sql_of_a_home_without_a_seal_is_free(whole: tuple[Home, str], capsys: Capture) -> None:
