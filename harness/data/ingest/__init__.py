@@ -198,9 +198,8 @@ def lacks(archive: Archive, dataset: Dataset) -> bool:
     Raises:
         UserError: it has a series under another declaration, or read a file in another way.
         DataError: a file of values that cannot be read.
-        SealedError: vault, ledger and archive of its home do not tell the same.
     """
-    gate = Gate.of(archive)
+    gate = Gate.beside(archive)
     with _hiding(dataset, gate, note=False):
         return _lacks(archive, dataset, gate)
 

@@ -12,10 +12,16 @@ from harness.data.vault.files import FILES, Vault
 from harness.data.vault.manifest import MANIFEST, VaultFile, read_manifest
 from harness.record.chain import Entry
 from harness.record.home import Home
-from harness.record.ledger import enter, entries, promised_manifest
+from harness.record.ledger import enter, entries, promised_manifest, read_chain
 from harness.record.seals import Seal, refuse_unfinished, sealed_from, seals_of
 
 COPY = "bring the home folder back from a copy"
+
+
+def told_seals(home: Home) -> tuple[Seal, ...]:
+    """The seals in force as the vault's folder tells them, compared with nothing: for looking, not for adding."""
+    rolled = _named(read_chain(home).entries, "roll", "seal")
+    return tuple(one for one in seals_of(home) if one.id not in rolled)
 
 
 def agreed_seals(home: Home, archive: Archive) -> tuple[Seal, ...]:

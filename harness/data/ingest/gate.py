@@ -27,7 +27,7 @@ from harness.data.batch import Batch, Coverage, read_batch
 from harness.data.cleaning.notes import Treated
 from harness.data.declaration import Catalogue
 from harness.data.external import read_forecasts
-from harness.data.ingest.agreement import agreed_seals
+from harness.data.ingest.agreement import agreed_seals, told_seals
 from harness.data.ingest.parted import LISTED, PUBLICATIONS, part_listed, part_treated, part_values, without_rows
 from harness.data.ingest.recognised import refuse_copies
 from harness.data.sealed import Sealed
@@ -79,6 +79,13 @@ class Gate:
             return cls(archive, home, seals, keeps=False) if seals else None
         with refusals(home, "ingest"):
             found = agreed_seals(home, archive)
+        return cls(archive, home, found) if found else None
+
+    @classmethod
+    def beside(cls, archive: Archive) -> Gate | None:
+        """The gate of an archive, to be asked what is recorded and what is sealed; nothing was compared for it."""
+        home = Home(archive.path.absolute().parent)
+        found = told_seals(home) if home.vault.is_dir() else ()
         return cls(archive, home, found) if found else None
 
     def append(

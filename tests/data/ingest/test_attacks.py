@@ -52,8 +52,7 @@ def test_a_deleted_archive_is_not_read_in_again(tmp_path: Path, under_seal: Seal
     under_seal.home.archive.unlink()
     folder = dataset(tmp_path, before(VALUES, LATE))
     refused(under_seal, folder, "not the one that was sealed")
-    with pytest.raises(SealedError, match="not the one that was sealed"):
-        lacks(under_seal.archive, load_dataset(folder))
+    assert lacks(under_seal.archive, load_dataset(folder))  # so a run asks for the ingest, too
     with pytest.raises(SealedError, match="not the one that was sealed"):
         hs.Archive.open(under_seal.home.archive).append(VALUES, source="desk")
 
