@@ -7,22 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import polars as pl
-
-from harness.core.time import micros
-from harness.data.archive import Archive
-from harness.data.archive.books import catalogue_of
-from harness.data.archive.questions import SEALS
-from harness.data.archive.store import insert
-from harness.data.vault.keys import signer_of
-from harness.data.vault.manifest import Manifest, VaultFile
 from harness.record.files import json_bytes, sha256_of, write_file
 from harness.record.home import Home
 from harness.record.ledger import enter
 from harness.record.seals import SEAL_FILE, Seal
 
-SIGNING = "ab" * 32
-"""The Ed25519 private key that signs the lists of these vaults."""
 SEAL = Seal(
     id="s1",
     cut="2019-01-01T00:00:00+00:00",
@@ -31,7 +20,7 @@ SEAL = Seal(
     targets={"uk_macro/cpi": "f" * 32},
     public=True,
     recipient="age1recipient",
-    signer=signer_of(SIGNING),
+    signer="ab" * 32,
     created_at="2020-01-01T00:00:00+00:00",
 )
 
@@ -49,8 +38,11 @@ def write_vault(home: Home, seal: Seal = SEAL, *, files: Mapping[str, bytes] | N
     listed = []
     for name, content in (files or {"000001-rows.age": b"not really encrypted"}).items():
         write_file(folder / "files" / name, content)
-        listed.append(VaultFile(name, "rows", sha256_of(folder / "files" / name), len(content)))
-    write_file(folder / "manifest.json", Manifest(seal.id, tuple(listed)).text(SIGNING))
+        listed.append({"name": name, "sha256": sha256_of(folder / "files" / name), "size": len(content)})
+    write_file(
+        folder / "manifest.json",
+        json_bytes({"manifest": {"seal": seal.id, "files": listed, "previous": ""}, "signature": ""}),
+    )
     return sha256_of(folder / "manifest.json")
 
 
@@ -59,18 +51,7 @@ def sealed_home(home: Home, seal: Seal = SEAL, **changes: object) -> Seal:
     seal = replace(seal, **changes)  # type: ignore[arg-type]
     enter(home, "sealing", {"seal": seal.id, "cut": seal.cut})
     enter(home, "seal", facts_of(seal, write_vault(home, seal)))
-    if home.archive.exists():
-        note_seal(home, seal)
     return seal
-
-
-def note_seal(home: Home, seal: Seal) -> None:
-    """Have the home's archive list the seal, as one does that was split by it."""
-    archive = Archive.open(home.archive)
-    with archive.store.writing() as connection:
-        codes = [code for code, one in catalogue_of(connection).series.items() if seal.covers(one.id)]
-        rows = [(seal.id, micros(seal.instant), 0, code) for code in codes or [-1]]
-        insert(connection, "seals", pl.DataFrame(rows, schema=SEALS, orient="row"))
 
 
 def lines_of(home: Home) -> list[bytes]:
