@@ -93,7 +93,8 @@ def passage(
 
 def design_for(plan: Plan, changes: ChangeFile, board: Board, last: int) -> Floats | None:
     """The frozen rows up to an origin; None when no model is given any."""
-    return build_design(plan, changes, last=last) if any(recipe.seen_blocks for recipe, _ in board) else None
+    seen = any(plan.experiment.seen_blocks(recipe) for recipe, _ in board)
+    return build_design(plan, changes, last=last) if seen else None
 
 
 def grouped(board: Board, plan: Plan, origin: int) -> Iterator[Group]:
