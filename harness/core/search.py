@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -49,8 +50,29 @@ class Domain:
         """Whether the parameter is drawn, given those drawn before it."""
         return all(name in values and values[name] in allowed for name, allowed in self.when)
 
+    def points(self) -> tuple[float, ...]:
+        """Every value of a range with a step, in decimal arithmetic, so that none lies a rounding beyond an end.
+
+        >>> Domain("rate", "float", 0.0, 0.3, step=0.1).points()
+        (0.0, 0.1, 0.2, 0.3)
+        """
+        low, high, step = (Decimal(str(one)) for one in (self.low, self.high, self.step or 1))
+        return tuple(float(low + place * step) for place in range(int((high - low) / step) + 1))
+
+    @property
+    def top(self) -> float:
+        """The highest value that can be drawn: steps may not lead to `high`.
+
+        >>> Domain("k", "int", 1, 10, step=4).top
+        9.0
+        """
+        if self.step is None:
+            return self.high
+        low, high, step = (Decimal(str(one)) for one in (self.low, self.high, self.step))
+        return float(low + int((high - low) / step) * step)
+
     def holds(self, value: object) -> bool:
-        """Whether a value could have been drawn (up to the step).
+        """Whether a value could have been drawn (up to the step and rounding).
 
         >>> Domain("k", "int", 1, 4).holds(4), Domain("k", "int", 1, 4).holds(5)
         (True, False)
@@ -59,7 +81,8 @@ class Domain:
             return any(value == one and type(value) is type(one) for one in self.choices)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return False
-        return self.low <= value <= self.high and (self.kind == "float" or value == int(value))
+        inside = self.low - self._rounding <= value <= self.high + self._rounding
+        return inside and (self.kind == "float" or value == int(value))
 
     def at_edge(self, value: object) -> bool:
         """Whether a drawn value sits at an end of the range: better ones may lie beyond.
@@ -67,7 +90,14 @@ class Domain:
         >>> Domain("k", "int", 1, 4).at_edge(4), Domain("k", "int", 1, 4).at_edge(3)
         (True, False)
         """
-        return self.kind != "choice" and value in (self.low, self.high) and self.low < self.high
+        if self.kind == "choice" or self.low >= self.top or not isinstance(value, (int, float)):
+            return False
+        return min(abs(value - self.low), abs(value - self.top)) <= self._rounding
+
+    @property
+    def _rounding(self) -> float:
+        """How far a value drawn in steps may be off: sums of steps are rounded."""
+        return 0.0 if self.step is None or self.kind != "float" else 1e-8 * self.step
 
     def text(self) -> str:
         """The range as an experiment file has it.

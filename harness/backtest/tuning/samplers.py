@@ -223,8 +223,7 @@ def grid_points(one: Domain) -> list[object]:
         return list(range(int(one.low), int(one.high) + 1, int(one.step or 1)))
     if one.step is None:
         raise UserError(f"{one.name}: a grid needs a step", fix="add step = ..., or choose another sampler")
-    count = int((one.high - one.low) / one.step + 1e-9) + 1
-    return [one.low + place * one.step for place in range(count)]
+    return list(one.points())
 
 
 def load_function(name: str, folder: str) -> Any:
