@@ -191,3 +191,44 @@ def test_the_edge_of_steps_that_miss_the_end_is_the_last_of_them() -> None:
     assert odd.points() == (0.1, 0.5, 0.9)
     assert [odd.at_edge(one) for one in (0.5, 0.9)] == [False, True]
     assert not STEPPED.holds(0.31)
+
+
+ODD = """
+import numpy as np
+
+
+def odd(trial):
+    kind = trial.suggest_categorical("which", np.array(["number", "text", "table", "object", "nan", "step", "name"]))
+    leaves = trial.suggest_categorical("leaves", [np.int64(2), np.int64(3)])
+    if kind == "text":
+        raise ValueError("a lone \\ud800 surrogate")
+    return {
+        "number": {"num_leaves": leaves, "learning_rate": np.float64(0.5)},
+        "table": {"kind": "nowhere"},
+        "object": {"num_leaves": object()},
+        "nan": {"learning_rate": float("nan")},
+        "step": {"steps.1.k": 3},
+        "name": {"\\ud800": 3},
+    }[str(kind)]
+"""
+REASONS = {
+    "",
+    "space: ValueError: a lone \\ud800 surrogate",
+    "space: ValueError: kind: no model table 'nowhere' to choose, there are gbm",
+    "space: ValueError: 'num_leaves': a object is no value of a parameter",
+    "space: ValueError: 'learning_rate': nan is not a finite number",
+    "space: ValueError: steps.1.k: no such step, the model has 0",
+    "space: ValueError: '\\ud800': '\\ud800' is not text",
+}
+
+
+def test_whatever_a_function_gives_is_a_value_or_a_failed_trial(place: Path, changes: Path, tmp_path: Path) -> None:
+    few((), place)
+    model = replace(TREES, search=replace(by_function("odd", ODD, place, trials=40), sampler="random"))
+    (record,) = searches(run(few((model,), place), changes, tmp_path), "gbm").values()
+    assert len(record.trials) == 40
+    assert {line["reason"] for line in record.trials} == REASONS
+    complete = [line["params"] for line in record.trials[1:] if line["state"] == "complete"]
+    assert {json.dumps(one, sort_keys=True) for one in complete} == {
+        json.dumps({"learning_rate": 0.5, "num_leaves": leaves}) for leaves in (2, 3)
+    }

@@ -19,7 +19,7 @@ from harness.backtest.tuning.objective import Outcome, evaluate, judge_of
 from harness.backtest.tuning.pruning import hopeless
 from harness.backtest.tuning.samplers import Drawer, Drawn, quiet
 from harness.backtest.tuning.space import chosen, declared, edges
-from harness.core.errors import DamagedError
+from harness.core.errors import DamagedError, reason_of
 from harness.core.identity import canonical
 from harness.core.recipe import Recipe
 from harness.core.search import Search, as_value
@@ -164,8 +164,8 @@ class _Search:
             return Outcome("failed", float("nan"), reason=drawn.failure)
         try:
             setting = chosen(self.recipe, drawn.values)
-        except (ValueError, IndexError, StopIteration) as error:
-            return Outcome("failed", float("nan"), reason=f"space: {type(error).__name__}: {error}"[:300])
+        except ValueError as error:
+            return Outcome("failed", float("nan"), reason=f"space: {reason_of(error)}"[:300])
         earlier = list(self.earlier)
         return evaluate(
             self.inner, setting, self.judge, self.seed, lambda running: hopeless(self.search.pruner, earlier, running)
