@@ -130,14 +130,14 @@ def test_tpe_learns_where_the_best_values_are() -> None:
     assert mean[0] < mean[1] - 0.1
 
 
-BY_FUNCTION = '''
+BY_FUNCTION = """
 import numpy as np
 
 
 def other_block(trial):
     trial.suggest_int("num_leaves", 2, 5)
     return {"features": ["gdp"], "max_bin": 63, "num_leaves": trial.params["num_leaves"]}
-'''
+"""
 
 
 def by_function(name: str, code: str, folder: Path, *, trials: int = 6) -> Search:
