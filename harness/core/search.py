@@ -125,7 +125,7 @@ class Search:
         function: `module:function` of an Optuna trial beside the experiment file, "" = none.
         code: hash of the files behind `function`.
         trials: trials at most, the declared defaults included; None = no such limit.
-        seconds: seconds of trials after which no further batch begins; None = no such limit.
+        seconds: seconds since the search began after which no further batch begins; None = no such limit.
         sampler: how trials are drawn.
         pruner: how hopeless trials are ended after an inner fold, by comparison with earlier batches.
         batch: trials drawn together and told together.

@@ -262,8 +262,10 @@ def _isolated(findings: Sequence[Finding], how: str, *, theirs: bool) -> str:
     ways = "alone in fresh processes, walking on from the refit, in reverse order and with rows permuted"
     confined = f", your classes and functions out of sight of all data ({how})" if how else ""
     if theirs and not how:
-        confined = "; your classes and functions could not be confined here (neither Landlock nor a mount namespace), so it is not shown"
-        confined += " that they read nothing else"
+        confined = (
+            "; your classes and functions could not be confined here (neither Landlock nor a mount namespace), so it is"
+            " not shown that they read nothing else"
+        )
     if not findings:
         return f"{ways}{confined}: the same answers"
     first = findings[0]
