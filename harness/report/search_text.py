@@ -65,7 +65,7 @@ def _failures(trials: pl.DataFrame) -> list[tuple[str, str]]:
 
 def _searched(row: Mapping[str, object]) -> str:
     if row["low"] is None:
-        said = str(row["choices"]) if row["choices"] else "by a function, recorded as it unfolds"
+        said = str(row["choices"]) if row["choices"] else "given by a function, not drawn"
     else:
         said = f"{row['type']} {number(row['low'])} to {number(row['high'])}"
         said += (", log" if row["log"] else "") + (f", step {number(row['step'])}" if row["step"] is not None else "")

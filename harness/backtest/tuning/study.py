@@ -19,6 +19,7 @@ from harness.backtest.tuning.objective import Outcome, evaluate, judge_of
 from harness.backtest.tuning.pruning import hopeless
 from harness.backtest.tuning.samplers import Drawer, Drawn, quiet
 from harness.backtest.tuning.space import chosen, declared, edges
+from harness.backtest.tuning.unfolded import unfolded
 from harness.core.errors import DamagedError, reason_of
 from harness.core.identity import canonical
 from harness.core.recipe import Recipe
@@ -280,7 +281,7 @@ def _read(recipe: Recipe, search: Search, record: StudyRecord) -> Studied:
 def _studied(recipe: Recipe, search: Search, lines: list[Line], best: int, end: str, origins: int) -> Studied:
     """What lines of trials come to, recorded or made just now."""
     values = {str(name): as_value(value) for name, value in _mapping(lines[best]["params"]).items()} if lines else {}
-    warnings = [*failures_told(lines), *edges(search.space, values)]
+    warnings = [*failures_told(lines), *edges(search.space or unfolded(lines), values)]
     if not lines:
         warnings = [
             f"not tuned, the declared defaults were fitted: {origins} matured inner origins, {search.folds} folds"
