@@ -178,6 +178,16 @@ def narrowed(before: Domain, after: Domain) -> bool:
     >>> narrowed(Domain("k", "int", 1, 64), Domain("k", "int", 8, 64))
     True
     """
-    if before.kind == "choice" or after.kind == "choice":
-        return before.kind == after.kind and bool(set(before.choices) - set(after.choices))
-    return after.low > before.low or after.high < before.high
+    if before.kind == "choice":
+        return not all(after.holds(one) for one in before.choices)
+    if after.kind == "choice":
+        return True
+    return after.low > before.low or after.high < before.high or _coarser(before, after)
+
+
+def _coarser(before: Domain, after: Domain) -> bool:
+    """Whether steps pass over values that could be drawn before."""
+    old, new = (one.step or (1.0 if one.kind == "int" else None) for one in (before, after))
+    if new is None or old is None:
+        return new is not None
+    return any(abs(ratio - round(ratio)) > 1e-6 for ratio in (old / new, (before.low - after.low) / new))
