@@ -26,7 +26,8 @@ Board = Sequence[tuple[Recipe, RecipeIdentity]]
 def fingerprint(changes: ChangeFile, series_id: str) -> str:
     """What a series is by its values, whatever it is called: the first value of each of its first periods.
 
-    Later values, revisions and transforms leave it alone; history put before its beginning does not.
+    Later values, revisions and transforms leave it alone; history put before its beginning does not, nor do later
+    periods while there are fewer than 24: such a series is another one, and its effort begins anew.
 
     Args:
         changes: the change file.
@@ -107,23 +108,29 @@ def narrowed_spaces(experiment: Experiment, effort: Effort, run_id: str, home: H
             continue
         if not own & set(theirs.fingerprints.values()):
             continue
-        for name, domain, before in _shared(experiment, run):
-            told = f"its range ({domain.text()}) leaves out values that run {str(run.get('run_id'))[:12]} had searched"
-            if narrowed(before, domain) and (name, domain.name) not in seen:
-                seen.add((name, domain.name))
-                yield name, f"narrowed after results were seen: {domain.name}: {told} ({before.text()})"
+        for name, domain, before in _pairs(experiment, run):
+            if (domain is None or narrowed(before, domain)) and (name, before.name) not in seen:
+                seen.add((name, before.name))
+                then = str(run.get("run_id"))[:12]
+                told = f"its range ({domain.text()}) leaves out values that run {then} had searched" if domain else ""
+                told = told or f"it is not searched any more, as in run {then}"
+                yield name, f"narrowed after results were seen: {before.name}: {told} ({before.text()})"
 
 
-def _shared(experiment: Experiment, run: Mapping[str, object]) -> Iterator[tuple[str, Domain, Domain]]:
-    """(model, range now, range then) of models of one kind that both runs search."""
+def _pairs(experiment: Experiment, run: Mapping[str, object]) -> Iterator[tuple[str, Domain | None, Domain]]:
+    """(model, range now, range then) of models of one kind; None = not searched now.
+
+    A model is compared with that of its name where there was one.
+    """
     recorded = run.get("experiment")
     models = recorded.get("models", []) if isinstance(recorded, dict) else []
+    tuned = {recipe.kind for recipe in experiment.models if recipe.search is not None}
     for recipe in experiment.models:
-        for then in models:
-            search = then.get("search")
-            if recipe.search is None or then.get("kind") != recipe.kind or not search:
-                continue
-            before = {saved["name"]: domain_from(saved) for saved in search["space"]}
-            for domain in recipe.search.space:
-                if domain.name in before:
-                    yield recipe.name, domain, before[domain.name]
+        same = [then for then in models if then.get("kind") == recipe.kind]
+        same = [then for then in same if then.get("name") == recipe.name] or same
+        search = recipe.search
+        if (search is None and recipe.kind in tuned) or (search is not None and search.function):
+            continue
+        for then in same:
+            for saved in (then.get("search") or {}).get("space", []):
+                yield recipe.name, search.domain(saved["name"]) if search else None, domain_from(saved)

@@ -55,14 +55,15 @@ def recipe_identity(recipe: Recipe, experiment: Experiment) -> RecipeIdentity:
     """Identity and inputs of one recipe within an experiment."""
     blocks, search = blocks_of(recipe, experiment), recipe.search
     kinds = [recipe.kind, *(one.kind for one in search.candidates)] if search else [recipe.kind]
-    reached = tuple(block for block in experiment.features if block.name in recipe.seen_blocks)
+    names = experiment.seen_blocks(recipe)
+    reached = tuple(block for block in experiment.features if block.name in names)
     seen = experiment.features if any(map(is_user_class, kinds)) else reached
     series = tuple(sorted(declared_inputs(seen, experiment.target) | target_inputs(experiment.target)))
     cadence = recipe.refit_every or experiment.training.refit_every
     sources = (recipe.source,) if recipe.source else ()
     parts = (recipe.kind, recipe.params, blocks, recipe.steps, recipe.functional, recipe.code, sources, cadence)
     text = digest(*parts) if search is None else digest(*parts, search, reached)
-    vintage = experiment.vintage if recipe.seen_blocks else ""
+    vintage = experiment.vintage if names else ""
     return RecipeIdentity(text, series, sources, cadence, vintage, retune_cadence(recipe, cadence))
 
 

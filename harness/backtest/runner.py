@@ -309,7 +309,7 @@ def _stretches(origins: Sequence[int], cadence: int, first: int = 0) -> Iterator
 
 def _design(plan: Plan, changes: ChangeFile, place: Place, tasks: Sequence[Task]) -> Path | Floats | None:
     """The file of the frozen feature rows, or the rows themselves where no file may be written; None = none needed."""
-    if not any(recipe.seen_blocks for task in tasks for recipe, _ in task.recipes):
+    if not any(plan.experiment.seen_blocks(recipe) for task in tasks for recipe, _ in task.recipes):
         return None
     design = build_design(plan, changes)
     if place.amended is not None:

@@ -92,3 +92,13 @@ class ExperimentError(UserError):
         self.problems = tuple(problems)
         lines = "\n".join(f"  - {problem}" for problem in self.problems)
         super().__init__(f"{path}: {len(self.problems)} problem(s)\n{lines}")
+
+
+def reason_of(error: BaseException) -> str:
+    r"""An exception in one line that can be written anywhere: lone surrogates stand as their codes.
+
+    >>> reason_of(ValueError("a\n b \ud800"))
+    'ValueError: a b \\ud800'
+    """
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text.encode(errors='backslashreplace').decode()}"

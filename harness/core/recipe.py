@@ -250,7 +250,10 @@ class Recipe:
 
     @property
     def seen_blocks(self) -> tuple[str, ...]:
-        """Names of every feature block it may come to see: its own, then those a search chooses among."""
+        """Names of every feature block it is known to see: its own, then those a search chooses among.
+
+        A function may draw others: `Experiment.seen_blocks` counts those too.
+        """
         names = list(self.features)
         if self.search is not None:
             lists = [one.choices for one in self.search.space if one.name.rpartition(".")[2] == FEATURES]
@@ -313,7 +316,13 @@ class Experiment:
     folder: str = field(default="", compare=False)
     claim: Claim | None = field(default=None, compare=False)
 
+    def seen_blocks(self, recipe: Recipe) -> tuple[str, ...]:
+        """Names of every feature block a model may come to see: all there are, where a function draws its settings."""
+        drawn = recipe.search is not None and recipe.search.function
+        more = tuple(block.name for block in self.features) if drawn else ()
+        return tuple(dict.fromkeys((*recipe.seen_blocks, *more)))
+
     @property
     def on_latest_rows(self) -> tuple[str, ...]:
         """Names of the models whose training rows are rebuilt from the latest vintage at each refit."""
-        return tuple(model.name for model in self.models if model.seen_blocks and self.vintage == "latest")
+        return tuple(model.name for model in self.models if self.seen_blocks(model) and self.vintage == "latest")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -49,8 +50,29 @@ class Domain:
         """Whether the parameter is drawn, given those drawn before it."""
         return all(name in values and values[name] in allowed for name, allowed in self.when)
 
+    def points(self) -> tuple[float, ...]:
+        """Every value of a range with a step, in decimal arithmetic, so that none lies a rounding beyond an end.
+
+        >>> Domain("rate", "float", 0.0, 0.3, step=0.1).points()
+        (0.0, 0.1, 0.2, 0.3)
+        """
+        low, high, step = (Decimal(str(one)) for one in (self.low, self.high, self.step or 1))
+        return tuple(float(low + place * step) for place in range(int((high - low) / step) + 1))
+
+    @property
+    def top(self) -> float:
+        """The highest value that can be drawn: steps may not lead to `high`.
+
+        >>> Domain("k", "int", 1, 10, step=4).top
+        9.0
+        """
+        if self.step is None:
+            return self.high
+        low, high, step = (Decimal(str(one)) for one in (self.low, self.high, self.step))
+        return float(low + int((high - low) / step) * step)
+
     def holds(self, value: object) -> bool:
-        """Whether a value could have been drawn (up to the step).
+        """Whether a value could have been drawn (up to the step and rounding).
 
         >>> Domain("k", "int", 1, 4).holds(4), Domain("k", "int", 1, 4).holds(5)
         (True, False)
@@ -59,7 +81,8 @@ class Domain:
             return any(value == one and type(value) is type(one) for one in self.choices)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return False
-        return self.low <= value <= self.high and (self.kind == "float" or value == int(value))
+        inside = self.low - self._rounding <= value <= self.high + self._rounding
+        return inside and (self.kind == "float" or value == int(value))
 
     def at_edge(self, value: object) -> bool:
         """Whether a drawn value sits at an end of the range: better ones may lie beyond.
@@ -67,7 +90,14 @@ class Domain:
         >>> Domain("k", "int", 1, 4).at_edge(4), Domain("k", "int", 1, 4).at_edge(3)
         (True, False)
         """
-        return self.kind != "choice" and value in (self.low, self.high) and self.low < self.high
+        if self.kind == "choice" or self.low >= self.top or not isinstance(value, (int, float)):
+            return False
+        return min(abs(value - self.low), abs(value - self.top)) <= self._rounding
+
+    @property
+    def _rounding(self) -> float:
+        """How far a value drawn in steps may be off: sums of steps are rounded."""
+        return 0.0 if self.step is None or self.kind != "float" else 1e-8 * self.step
 
     def text(self) -> str:
         """The range as an experiment file has it.
@@ -95,7 +125,7 @@ class Search:
         function: `module:function` of an Optuna trial beside the experiment file, "" = none.
         code: hash of the files behind `function`.
         trials: trials at most, the declared defaults included; None = no such limit.
-        seconds: seconds of trials after which no further batch begins; None = no such limit.
+        seconds: seconds since the search began after which no further batch begins; None = no such limit.
         sampler: how trials are drawn.
         pruner: how hopeless trials are ended after an inner fold, by comparison with earlier batches.
         batch: trials drawn together and told together.
@@ -148,6 +178,16 @@ def narrowed(before: Domain, after: Domain) -> bool:
     >>> narrowed(Domain("k", "int", 1, 64), Domain("k", "int", 8, 64))
     True
     """
-    if before.kind == "choice" or after.kind == "choice":
-        return before.kind == after.kind and bool(set(before.choices) - set(after.choices))
-    return after.low > before.low or after.high < before.high
+    if before.kind == "choice":
+        return not all(after.holds(one) for one in before.choices)
+    if after.kind == "choice":
+        return True
+    return after.low > before.low or after.high < before.high or _coarser(before, after)
+
+
+def _coarser(before: Domain, after: Domain) -> bool:
+    """Whether steps pass over values that could be drawn before."""
+    old, new = (one.step or (1.0 if one.kind == "int" else None) for one in (before, after))
+    if new is None or old is None:
+        return new is not None
+    return any(abs(ratio - round(ratio)) > 1e-6 for ratio in (old / new, (before.low - after.low) / new))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness.backtest.keys import retune_cadence
-from harness.backtest.tuning.samplers import check_cmaes, grid_of, load_function
+from harness.backtest.tuning.functions import load_function
+from harness.backtest.tuning.samplers import check_cmaes, grid_of
 from harness.backtest.tuning.space import chosen, reachable
 from harness.core.errors import UnknownNameError, UserError
 from harness.core.reading import Problems, meant, shown

@@ -19,8 +19,8 @@ NOTHING = "no model of this run was tuned: add [models.NAME.search] to its exper
 
 def spaces_text(run: Run) -> str:
     """What a run searched: one line per parameter of each model."""
-    frame = run.search_spaces()
-    if not frame.height:
+    frame, trials = run.search_spaces(), run.trials()
+    if not frame.height and not any(_studies(run.manifest).values()):
         return NOTHING
     head = ["parameter", "default", "drawn", "at edge", "importance", "searched"]
     parts = []
@@ -37,13 +37,35 @@ def spaces_text(run: Run) -> str:
         "drawn: trials with a value for it. at edge: searches whose best value is an end of the range. importance: "
         "share of what the best trials have in common (PED-ANOVA), mean over searches of 8 complete trials or more."
     )
-    parts += [f"warning, {model}: {text}" for model, text in narrowed_of(run.manifest)]
+    parts += [
+        f"{model}: {len(mine)} searches, no parameter on record"
+        for model, mine in _studies(run.manifest).items()
+        if mine and model not in set(frame["model"])
+    ]
+    parts += [f"warning, {model}: {text}" for model, text in (*narrowed_of(run.manifest), *_failures(trials))]
     return "\n\n".join(parts)
+
+
+def _studies(manifest: Mapping[str, object]) -> Mapping[str, Mapping[str, str]]:
+    found = manifest.get("studies")
+    return found if isinstance(found, dict) else {}
+
+
+def _failures(trials: pl.DataFrame) -> list[tuple[str, str]]:
+    """(model, sentence) of the searches in which nothing but the declared defaults could be judged."""
+    from harness.backtest.tuning.study import failures_told  # noqa: PLC0415 - only searches need Optuna
+
+    told: dict[tuple[str, str], int] = {}
+    for (model, _), mine in trials.group_by("model", "study", maintain_order=True):
+        lines = mine.select(pl.col("trial").alias("number"), "state", "reason").sort("number").to_dicts()
+        for text in failures_told(lines):
+            told[str(model), text] = told.get((str(model), text), 0) + 1
+    return [(model, f"{text}: {count} searches") for (model, text), count in told.items()]
 
 
 def _searched(row: Mapping[str, object]) -> str:
     if row["low"] is None:
-        said = str(row["choices"]) if row["choices"] else "by a function, recorded as it unfolds"
+        said = str(row["choices"]) if row["choices"] else "given by a function, not drawn"
     else:
         said = f"{row['type']} {number(row['low'])} to {number(row['high'])}"
         said += (", log" if row["log"] else "") + (f", step {number(row['step'])}" if row["step"] is not None else "")
@@ -72,10 +94,11 @@ def trials_text(run: Run, *, model: str = "", everything: bool = False) -> str:
         raise UnknownNameError("tuned model", model, frame["model"].unique().to_list())
     mine = frame.filter(pl.col("model") == model) if model else frame
     if not mine.height:
-        return NOTHING
+        return "no trial was made" if any(_studies(run.manifest).values()) else NOTHING
     zone = facts_of(run.manifest).zone
     counted = ", ".join(f"{n} {state}" for state, n in mine.group_by("state").len().sort("state").iter_rows())
     lines = [f"{mine['study'].n_unique()} searches, {mine.height} trials ({counted}), {seconds(mine['seconds'].sum())}"]
+    lines += [f"warning, {name}: {text}" for name, text in _failures(mine)]
     if everything:
         head = ["model", "origin", "trial", "batch", "state", "value", "", "setting"]
         rows = [

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from harness.backtest.tuning.importance import importance
+from harness.backtest.tuning.unfolded import unfolded
 from harness.core.errors import DamagedError
 from harness.core.frames import UTC_INSTANT
 from harness.core.search import Domain, as_value, domain_from
@@ -114,7 +115,7 @@ def spaces_frame(searches: Searches) -> pl.DataFrame:
                     **_range(one),
                     "model": model,
                     "searches": len(records),
-                    "drawn": sum(one.name in _setting(line) for record in records for line in record.trials),
+                    "drawn": sum(_drew(line, one.name) for record in records for line in record.trials),
                     "at_edge": sum(value is not None and one.at_edge(value) for value in best),
                     "importance": sum(told) / len(told) if told else None,
                 }
@@ -123,13 +124,18 @@ def spaces_frame(searches: Searches) -> pl.DataFrame:
 
 
 def spaces_of(records: Sequence[StudyRecord]) -> list[Domain]:
-    """The space that the searches of one model share; of a function, the names it drew, without their ranges."""
+    """The space that the searches of one model share; of a function, what its trials recorded.
+
+    A name that a function gave without drawing it has no range.
+    """
     if not records:
         return []
     head: Any = records[-1].head
     if head["function"]:
-        names = sorted({name for record in records for line in record.trials for name in _setting(line)})
-        return [Domain(name, "choice") for name in names]
+        lines = [line for record in records for line in record.trials]
+        drawn = unfolded(lines)
+        given = {name for line in lines for name in _setting(line)} - {one.name for one in drawn}
+        return sorted([*drawn, *(Domain(name, "choice") for name in given)], key=lambda one: one.name)
     return [domain_from({name: value for name, value in one.items() if name != "optuna"}) for one in head["space"]]
 
 
@@ -152,13 +158,22 @@ def spaces_diff(before: Searches, after: Searches) -> pl.DataFrame:
 def _plans(
     before: Mapping[str, StudyRecord] | None, after: Mapping[str, StudyRecord] | None
 ) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Sampler, pruner, budget and objective where they differ."""
+    """Everything but the space that differs: sampler, budget, objective, candidates, folds, cadence."""
     if not before or not after:
         return
     one, other = next(iter(before.values())).head, next(iter(after.values())).head
-    for name in ("sampler", "pruner", "budget", "objective"):
+    for name in ("sampler", "pruner", "budget", "objective", "function", "candidates"):
         if one.get(name) != other.get(name):
             yield name, (json.dumps(one.get(name)), json.dumps(other.get(name)))
+    folds = [max(len(_list(record.head.get("inner"))) for record in found.values()) for found in (before, after)]
+    if folds[0] != folds[1]:
+        yield "folds", (str(folds[0]), str(folds[1]))
+    if list(before) != list(after):
+        yield "searched at", (json.dumps(list(before)), json.dumps(list(after)))
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def _told(one: Domain | None) -> str:
@@ -183,6 +198,11 @@ def _range(one: Domain) -> dict[str, object]:
 def _setting(line: Mapping[str, object]) -> dict[str, object]:
     params = line["params"]
     return {str(name): as_value(value) for name, value in params.items()} if isinstance(params, dict) else {}
+
+
+def _drew(line: Mapping[str, object], name: str) -> bool:
+    told = line.get("distributions")
+    return name in _setting(line) or (isinstance(told, dict) and name in told)
 
 
 def _best(record: StudyRecord) -> dict[str, object]:

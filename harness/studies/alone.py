@@ -54,13 +54,13 @@ def _questions(request: dict[str, object]) -> bytes:
     touched = _watched([*hidden, *others], [*_texts(request["readable"]), work])
     given = sys.stdin.buffer.read()
     questions, folder = pickle.loads(given)  # noqa: S301 - the parent has just written it
-    from harness.studies.questions import reply  # noqa: PLC0415 - threads start with it
+    from harness.studies.drawings import answered as asked_again  # noqa: PLC0415 - threads start with it
 
     out = []
     for question in questions:
         before = len(touched)
         _emptied(work)
-        answered = reply(question, folder)
+        answered = asked_again(question, folder)
         buffer = io.BytesIO()
         answered.frame.write_ipc(buffer)
         frame = base64.b64encode(buffer.getvalue()).decode()

@@ -168,7 +168,7 @@ def _scrambled(work: Work) -> Iterator[Scrambled]:
     ground = work.ground
     workers = work.workers
     again = None if ground.again is None else ground.again.folder
-    bare = [replace(base, questions=()) for base in work.bases]
+    bare = [replace(base, questions=(), drawings=()) for base in work.bases]
     if workers < 2 or len(bare) < 2:
         for number, base in enumerate(bare):
             yield scramble(ground, base.origin, number=number, base=base)
@@ -247,19 +247,25 @@ def isolation_check(work: Work) -> Iterator[Check]:
         known = {finding.model for finding in findings}
         how, found = isolation.confined(ground, theirs, work.places, known=known)
         findings += found
-    verdict = FAILED if findings else NOT_SHOWN if theirs and not how else PASSED
+    drawings = [drawing for base in work.bases for drawing in base.drawings]
+    if drawings:
+        work.say("isolation: your space functions out of sight of all data")
+        how, found = isolation.drawn_confined(ground, drawings, work.places)
+        findings += found
+    confined = bool(theirs or drawings)
+    verdict = FAILED if findings else NOT_SHOWN if confined and not how else PASSED
     count = 2 * len(work.bases) + cells
-    yield Check("isolation", verdict, _isolated(findings, how, theirs=bool(theirs)), tuple(findings), cells=count)
+    yield Check("isolation", verdict, _isolated(findings, how, theirs=confined), tuple(findings), cells=count)
 
 
 def _isolated(findings: Sequence[Finding], how: str, *, theirs: bool) -> str:
     ways = "alone in fresh processes, walking on from the refit, in reverse order and with rows permuted"
-    confined = f", your classes out of sight of all data ({how})" if how else ""
+    confined = f", your classes and functions out of sight of all data ({how})" if how else ""
     if theirs and not how:
         confined = (
-            "; your classes could not be confined here (neither Landlock nor a mount namespace), so it is not shown"
+            "; your classes and functions could not be confined here (neither Landlock nor a mount namespace), so it is"
+            " not shown that they read nothing else"
         )
-        confined += " that they read nothing else"
     if not findings:
         return f"{ways}{confined}: the same answers"
     first = findings[0]

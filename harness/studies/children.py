@@ -23,6 +23,7 @@ from harness.backtest.engine import ONE_THREAD
 from harness.core.errors import UserError
 from harness.record.platform import PACKAGE, STARTED_WITH
 from harness.studies.alone import PIPELINE, QUESTIONS
+from harness.studies.drawings import Drawing
 from harness.studies.pipeline import Passage
 from harness.studies.questions import Question, Reply
 from harness.studies.scramble import Ground
@@ -63,8 +64,8 @@ def passage_alone(ground: Ground, origin: int) -> Passage:
     return found
 
 
-def ask_confined(questions: Sequence[Question], places: Places) -> tuple[str, list[Reply], list[list[str]]]:
-    """Ask users' classes in a child whose working folder is empty and that can see nothing but code.
+def ask_confined(questions: Sequence[Question | Drawing], places: Places) -> tuple[str, list[Reply], list[list[str]]]:
+    """Ask users' classes and functions in a child whose working folder is empty and that can see nothing but code.
 
     Returns:
         How the child was confined ("" = it could not be), and per question the reply and what it tried to reach.
@@ -96,7 +97,9 @@ def ask_confined(questions: Sequence[Question], places: Places) -> tuple[str, li
     return str(said["how"]), replies, [[str(text) for text in one["touched"]] for one in said["replies"]]
 
 
-def _unanswered(question: Question) -> Question:
+def _unanswered(question: Question | Drawing) -> Question | Drawing:
+    if isinstance(question, Drawing):
+        return question
     return replace(question, answer=question.answer.clear(), failure="")
 
 

@@ -19,6 +19,7 @@ from harness.core.transform import Floats
 from harness.forecast.catalog import entry_for
 from harness.forecast.user_class import is_user_class
 from harness.studies.children import Places, ask_confined, passage_alone
+from harness.studies.drawings import Drawing
 from harness.studies.handover import RAISED, Difference, Handover, compare
 from harness.studies.pipeline import (
     Passage,
@@ -150,6 +151,29 @@ def confined(
             near = replies[len(differ) + number * JITTERS : len(differ) + (number + 1) * JITTERS]
             if still or not _rounding_alone(again, other, near):
                 findings += still or [replace(one, how=REVERSED) for one in found]
+    return how, findings
+
+
+def drawn_confined(ground: Ground, drawings: Sequence[Drawing], places: Places) -> tuple[str, list[Finding]]:
+    """Users' space functions in a child that sees nothing but their code, from the last search to the first.
+
+    Args:
+        ground: plan, archive view and models.
+        drawings: what they drew, and what came of it.
+        places: what is hidden.
+
+    Returns:
+        How the child was confined ("" = it could not be), and the findings.
+    """
+    asked = 2 * sorted(drawings, key=lambda one: -one.origin)  # twice: what remembers draws otherwise then
+    how, replies, touched = ask_confined(asked, places)
+    findings = []
+    for one, again, texts in zip(asked, replies, touched, strict=True):
+        place = "" if one.recipe.search is None else one.recipe.search.function
+        where = (NAME, CONFINED, ground.plan.instants[one.origin], "search", place, one.recipe.name)
+        findings += [Finding(*where, expected="nothing is read", found=text) for text in texts[:3]]
+        if again.failure:
+            findings.append(Finding(*where, expected="the trials it drew before", found=again.failure))
     return how, findings
 
 

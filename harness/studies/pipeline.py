@@ -22,6 +22,7 @@ from harness.data.replay import Replay
 from harness.forecast.catalog import build, entry_for
 from harness.forecast.user_class import is_user_class
 from harness.record.cells import Cell
+from harness.studies.drawings import Drawing
 from harness.studies.handover import KEYS, PLACES, Difference, Handover, Trace, compare, first_differences
 from harness.studies.questions import Keeper, Question
 from harness.studies.verdict import Finding
@@ -43,11 +44,13 @@ class Passage:
         origin: index of the origin.
         groups: hand-overs of each group of models that share what they are given, in the order of work.
         questions: what it takes to ask every model again, where that was wanted.
+        drawings: what it takes to have every space function draw again, where that was wanted.
     """
 
     origin: int
     groups: tuple[tuple[Handover, ...], ...]
     questions: tuple[Question, ...] = ()
+    drawings: tuple[Drawing, ...] = ()
 
 
 def passage(
@@ -76,7 +79,7 @@ def passage(
         design = design_for(plan, changes, board, origin if later is None else len(plan.instants) - 1)
     world = World(plan, changes, design)
     groups: list[tuple[Handover, ...]] = []
-    questions: list[Question] = []
+    questions, drawings = list[Question](), list[Drawing]()
     recipes = {recipe.name: recipe for recipe, _ in board}
     for group in grouped(board, plan, origin):
         trace = Keeper(plan, recipes=recipes) if keep else Trace(plan)
@@ -84,16 +87,19 @@ def passage(
             for _ in walk(world, group, [origin], witness=trace):
                 pass
         groups.append(tuple(trace.handovers))
-        questions += trace.questions if isinstance(trace, Keeper) else ()
+        if isinstance(trace, Keeper):
+            questions += trace.questions
+            drawings += [Drawing(*one) for one in trace.drawings]
     if later is not None:
         rows = tuple(_frozen(World(later, changes, design), board, origin))
         groups += [rows] if rows else []  # no model may see any
-    return Passage(origin, tuple(groups), tuple(questions))
+    return Passage(origin, tuple(groups), tuple(questions), tuple(drawings))
 
 
 def design_for(plan: Plan, changes: ChangeFile, board: Board, last: int) -> Floats | None:
     """The frozen rows up to an origin; None when no model is given any."""
-    return build_design(plan, changes, last=last) if any(recipe.seen_blocks for recipe, _ in board) else None
+    seen = any(plan.experiment.seen_blocks(recipe) for recipe, _ in board)
+    return build_design(plan, changes, last=last) if seen else None
 
 
 def grouped(board: Board, plan: Plan, origin: int) -> Iterator[Group]:

@@ -66,6 +66,7 @@ class Keeper(Trace):
 
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
     questions: list[Question] = field(default_factory=list)
+    drawings: list[tuple[int, Recipe, int, tuple[Mapping[str, object], ...]]] = field(default_factory=list)
     _tuned: dict[str, Recipe] = field(default_factory=dict)
     _fitted_on: dict[str, Snapshot] = field(default_factory=dict)
     _refit: dict[str, int] = field(default_factory=dict)
@@ -79,9 +80,14 @@ class Keeper(Trace):
         self._now[model] = snapshot
 
     def study(self, model: str, origin: int, studied: Studied) -> None:
-        """What is asked again is the model as it was chosen."""
+        """What is asked again is the model as it was chosen, and a function that drew its settings."""
         Trace.study(self, model, origin, studied)
         self._tuned[model] = studied.recipe
+        recipe, experiment = self.recipes[model], self.plan.experiment
+        if recipe.search is not None and recipe.search.function:
+            moment = self.plan.instants[origin].isoformat()
+            seed = cell_seed(recipe_identity(recipe, experiment), experiment, moment, "tune")
+            self.drawings.append((origin, recipe, seed, studied.trials))
 
     def training_set(self, model: str, origin: int, sets: Mapping[int, TrainingSet]) -> None:
         """A refit begins: what is known now is what it is fitted on."""

@@ -12,6 +12,7 @@ import pytest
 
 from harness.backtest.effort import fingerprint
 from harness.core.search import Domain, Search
+from harness.core.search import narrowed as narrower
 from harness.core.transform import Transform
 from harness.data.changes import ChangeFile
 from harness.record.home import Home
@@ -109,3 +110,33 @@ def test_a_run_killed_while_its_effort_is_counted_counts_it_once(place: Path, ch
         again = run(asked, changes, home)
         assert effort(again, home) == (30, 3)
     assert_same(again, whole)
+
+
+LEAVES = Domain("k", "int", 1, 9)
+RATE = Domain("k", "float", 0.0, 1.0, step=0.1)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "less"),
+    [
+        (LEAVES, Domain("k", "choice", choices=(1, 9)), True),
+        (LEAVES, replace(LEAVES, step=2), True),
+        (replace(LEAVES, step=2), LEAVES, False),
+        (RATE, replace(RATE, step=0.2), True),
+        (RATE, replace(RATE, step=0.05), False),
+        (replace(RATE, step=None), RATE, True),
+        (Domain("k", "choice", choices=(1, 12)), LEAVES, True),
+        (Domain("k", "choice", choices=(1, 3)), LEAVES, False),
+    ],
+)
+def test_coarser_steps_and_ranges_made_choices_are_narrower(before: Domain, after: Domain, less: bool) -> None:
+    assert narrower(before, after) is less
+
+
+def test_a_parameter_or_a_search_that_is_gone_is_told(place: Path, changes: Path, tmp_path: Path) -> None:
+    run(few((TUNED,), place), changes, tmp_path)
+    dropped = replace(TUNED, search=replace(SEARCH, space=SEARCH.space[:1]))
+    ((_, told),) = narrowed(run(few((dropped,), place), changes, tmp_path), tmp_path)
+    assert "learning_rate: it is not searched any more, as in run" in told
+    fixed = narrowed(run(few((replace(TUNED, search=None),), place), changes, tmp_path), tmp_path)
+    assert {told.split(": ")[1] for _, told in fixed} == {"num_leaves", "learning_rate"}

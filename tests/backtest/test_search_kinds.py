@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.backtest.keys import recipe_identity
 from harness.backtest.tuning.objective import Outcome
 from harness.backtest.tuning.samplers import Drawer, quiet
 from harness.core.recipe import Recipe, Step
@@ -127,3 +128,107 @@ def test_tpe_learns_where_the_best_values_are() -> None:
     by_chance = drawn(Search(space, sampler="random"), 3, trials=61)[-16:]
     mean = [sum(float(str(one["a"])) for one in some) / len(some) for some in (late, by_chance)]
     assert mean[0] < mean[1] - 0.1
+
+
+BY_FUNCTION = """
+import numpy as np
+
+
+def other_block(trial):
+    trial.suggest_int("num_leaves", 2, 5)
+    return {"features": ["gdp"], "max_bin": 63, "num_leaves": trial.params["num_leaves"]}
+"""
+
+
+def by_function(name: str, code: str, folder: Path, *, trials: int = 6) -> Search:
+    (folder / "own_spaces.py").write_text(code)
+    return Search(function=f"own_spaces:{name}", trials=trials, folds=2, retune_every=6)
+
+
+def test_a_function_may_draw_any_block_so_all_of_them_are_part_of_what_a_model_is(place: Path) -> None:
+    model = replace(TREES, features=("own",))
+    drawn, plain = replace(model, search=by_function("other_block", BY_FUNCTION, place)), few((model,), place)
+    assert recipe_identity(drawn, plain).series == ("cpi", "gdp")
+    assert recipe_identity(model, plain).series == ("cpi",)
+    latest = replace(plain, models=(replace(drawn, features=()),), vintage="latest")
+    assert latest.on_latest_rows == ("gbm",)
+
+
+@pytest.mark.slow
+def test_blocks_a_function_draws_beyond_the_declared_ones_are_part_of_what_a_model_is(
+    place: Path, changes: Path, tmp_path: Path
+) -> None:
+    search = by_function("other_block", BY_FUNCTION, place)
+    refused = (("max_bin", -3), *TREES.params)  # so that another trial than the declared one is the best
+    model = replace(TREES, features=("own",), params=tuple(sorted(refused)), search=search)
+    ran = run(few((model,), place), changes, tmp_path / "home")
+    (record,) = searches(ran, "gbm").values()
+    assert record.end["best"] != 0
+    assert record.head["data"]["series"] == ["cpi", "gdp"]  # type: ignore[index]
+    moved = releases(seed=2).filter(series_id="gdp").vstack(releases().filter(series_id="cpi"))
+    other = exported(moved, tmp_path / "moved")
+    cells, again = ran.keys["gbm"], run(few((model,), place), other, tmp_path / "home")
+    assert not {*cells} & {*again.keys["gbm"]}
+    fresh = run(few((model,), place), other, tmp_path / "fresh")
+    assert again.of("gbm").equals(fresh.of("gbm"))
+
+
+STEPPED = Domain("rate", "float", 0.0, 0.3, step=0.1)
+
+
+@pytest.mark.parametrize("sampler", ["grid", "tpe", "random", "qmc"])
+def test_steps_whose_sums_are_rounded_are_drawn_to_the_last(sampler: Sampler) -> None:
+    with quiet():
+        drawer = Drawer(Search((STEPPED,), sampler=sampler), 1)
+        values = [one.values["rate"] for number in range(1, 33, 4) for one in drawer.batch(number, 4)]
+    assert sorted({round(float(str(one)), 9) for one in values}) == [0.0, 0.1, 0.2, 0.3]
+    assert all(STEPPED.holds(one) for one in values)
+    assert [STEPPED.at_edge(one) for one in (0.0, 0.1, 0.30000000000000004)] == [True, False, True]
+
+
+def test_the_edge_of_steps_that_miss_the_end_is_the_last_of_them() -> None:
+    odd = Domain("rate", "float", 0.1, 1.0, step=0.4)
+    assert odd.points() == (0.1, 0.5, 0.9)
+    assert [odd.at_edge(one) for one in (0.5, 0.9)] == [False, True]
+    assert not STEPPED.holds(0.31)
+
+
+ODD = """
+import numpy as np
+
+
+def odd(trial):
+    kind = trial.suggest_categorical("which", np.array(["number", "text", "table", "object", "nan", "step", "name"]))
+    leaves = trial.suggest_categorical("leaves", [np.int64(2), np.int64(3)])
+    if kind == "text":
+        raise ValueError("a lone \\ud800 surrogate")
+    return {
+        "number": {"num_leaves": leaves, "learning_rate": np.float64(0.5)},
+        "table": {"kind": "nowhere"},
+        "object": {"num_leaves": object()},
+        "nan": {"learning_rate": float("nan")},
+        "step": {"steps.1.k": 3},
+        "name": {"\\ud800": 3},
+    }[str(kind)]
+"""
+REASONS = {
+    "",
+    "space: ValueError: a lone \\ud800 surrogate",
+    "space: ValueError: kind: no model table 'nowhere' to choose, there are gbm",
+    "space: ValueError: 'num_leaves': a object is no value of a parameter",
+    "space: ValueError: 'learning_rate': nan is not a finite number",
+    "space: ValueError: steps.1.k: no such step, the model has 0",
+    "space: ValueError: '\\ud800': '\\ud800' is not text",
+}
+
+
+def test_whatever_a_function_gives_is_a_value_or_a_failed_trial(place: Path, changes: Path, tmp_path: Path) -> None:
+    few((), place)
+    model = replace(TREES, search=replace(by_function("odd", ODD, place, trials=40), sampler="random"))
+    (record,) = searches(run(few((model,), place), changes, tmp_path), "gbm").values()
+    assert len(record.trials) == 40
+    assert {line["reason"] for line in record.trials} == REASONS
+    complete = [line["params"] for line in record.trials[1:] if line["state"] == "complete"]
+    assert {json.dumps(one, sort_keys=True) for one in complete} == {
+        json.dumps({"learning_rate": 0.5, "num_leaves": leaves}) for leaves in (2, 3)
+    }

@@ -25,6 +25,9 @@ from harness.record import studies
 from harness.record.home import Home
 from harness.record.runs import list_runs, read_manifest
 from harness.record.studies import finished_study, read_study
+from harness.report.run import Run
+from harness.report.search_text import spaces_text, trials_text
+from harness.report.summary import summary
 from tests.backtest.made_runs import AR, TREES, Ran, exported, quarter, releases, run, small
 from tests.backtest.test_resume import Stopped, StoppedAt, assert_same
 
@@ -344,3 +347,38 @@ def test_a_process_killed_in_the_middle_of_a_search_resumes_to_the_same_record(
 
 def trials_in(home: Path) -> int:
     return sum(path.read_bytes().count(b"\n") for path in home.glob("studies/*/trials.jsonl"))
+
+
+def slow_spaces(place: Path) -> None:
+    (place / "slow_spaces.py").write_text(
+        "import time\n\n\ndef slow(trial):\n    time.sleep(0.1)\n"
+        "    return {'num_leaves': trial.suggest_int('leaves', 2, 9)}\n\n\ndef never(trial):\n"
+        "    raise ValueError('no setting')\n"
+    )
+
+
+def test_a_budget_of_seconds_counts_the_time_of_drawing_too(place: Path, changes: Path, tmp_path: Path) -> None:
+    slow_spaces(place)
+    search = Search(function="slow_spaces:slow", trials=400, seconds=1.0, folds=1, retune_every=6, batch=1)
+    asked = few((replace(TREES, name="tuned", search=search),), place)
+    (record,) = searches(run(asked, changes, tmp_path)).values()
+    assert record.end["end"] == "1 seconds"
+    assert len(record.trials) <= 11  # ten draws alone take the whole second
+    assert sum(line["seconds"] for line in record.trials) >= 0.9  # type: ignore[misc]
+
+
+def test_a_search_in_which_nothing_but_the_defaults_works_ends_and_is_warned_about(
+    place: Path, changes: Path, tmp_path: Path
+) -> None:
+    slow_spaces(place)
+    search = Search(function="slow_spaces:never", trials=None, seconds=600.0, folds=1, retune_every=6)
+    ran = run(few((replace(TREES, name="tuned", search=search),), place), changes, tmp_path)
+    (record,) = searches(ran).values()
+    assert record.end == {"end": "50 failed trials in a row", "trials": 53, "best": 0}
+    facts = read_manifest(ran.files)["facts"]
+    told = "not tuned, the declared defaults were fitted: every one of the 52 drawn trials failed (space: ValueError"
+    assert any(told in text for text in facts["warnings"]["tuned"])  # type: ignore[index]
+    found = Run(ran.files.run_id, Home(tmp_path))
+    for text in (spaces_text(found), trials_text(found), summary(found)):
+        assert told in text
+        assert "no model of this run was tuned" not in text

@@ -17,10 +17,13 @@ from harness.core.search import Domain, Search
 from harness.core.snapshot import Snapshot
 from harness.data.changes import ChangeFile
 from harness.data.outcomes import MATURED
+from harness.studies.checks import Work, isolation_check
+from harness.studies.children import Places
 from harness.studies.inner_rows import handed_over, tuning
+from harness.studies.isolation import drawn_confined
 from harness.studies.pipeline import board_of, passage
 from harness.studies.scramble import Ground, scramble
-from harness.studies.verdict import Finding
+from harness.studies.verdict import FAILED, PASSED, Finding
 from tests.backtest.made_runs import AR, TREES, exported, releases
 from tests.studies.made_studies import longer, plan_of
 
@@ -139,3 +142,58 @@ def test_a_search_in_an_audit_reads_no_stored_study(
     monkeypatch.setattr(study, "study_log", never)
     what = ground((TUNED,), place, changes)
     assert passage(what.plan, what.changes, what.board, ORIGIN).groups
+
+
+FUNCTIONS = """
+import sys
+from pathlib import Path
+
+
+def honest(trial):
+    return {"n_estimators": trial.suggest_int("n_estimators", 2, 30)}
+
+
+def peeking(trial):
+    most = int(Path(__file__).with_name("future.txt").read_text())
+    return {"n_estimators": trial.suggest_int("n_estimators", 2, most)}
+
+
+def swallowing(trial):
+    try:
+        Path("PLACE/future.txt").read_text()
+    except OSError:
+        pass
+    return honest(trial)
+
+
+def remembering(trial):
+    sys.planted = getattr(sys, "planted", 0) + 1
+    return {"n_estimators": trial.suggest_int("n_estimators", 2, 30), "num_leaves": 2 + sys.planted % 3}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("honest", ""), ("peeking", "trial 1"), ("swallowing", "future.txt"), ("remembering", "trial 1")],
+)
+def test_a_space_function_that_reads_a_file_or_remembers_is_caught(
+    name: str, told: str, tmp_path: Path, changes: Path
+) -> None:
+    search = Search(function=f"own_spaces:{name}", trials=5, folds=2, retune_every=2)
+    folder = tmp_path / "experiments"
+    folder.mkdir()
+    (folder / "own_spaces.py").write_text(FUNCTIONS.replace("PLACE", str(folder)))
+    (folder / "future.txt").write_text("9")
+    what = ground((replace(TREES, name="tuned", search=search),), folder, changes)
+    base = passage(what.plan, what.changes, what.board, ORIGIN, keep=True)
+    assert len(base.drawings) == 1
+    assert len(base.drawings[0].trials) == 5
+    how, found = drawn_confined(what, base.drawings, Places(str(tmp_path / "home"), (), str(folder)))
+    assert how
+    assert bool(found) is bool(told)
+    assert {one.place for one in found} <= {f"own_spaces:{name}"}
+    assert not told or any(told in one.found for one in found)
+    work = Work(what, [ORIGIN], 1, Places(str(tmp_path / "home"), (), str(folder)), tmp_path, lambda _: None, [base])
+    (check,) = isolation_check(work)
+    assert check.verdict == (FAILED if told else PASSED)

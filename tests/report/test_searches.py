@@ -11,7 +11,7 @@ import pytest
 
 from harness.cli import main
 from harness.core.errors import DamagedError
-from harness.core.search import Domain
+from harness.core.search import Domain, Search
 from harness.record.home import Home
 from harness.report.run import Run
 from harness.report.search_text import diff_text, trials_text
@@ -112,3 +112,19 @@ def test_the_verbs_print_searches_and_effort(
     shown = capsys.readouterr().out
     assert "effort on this target so far: " in shown
     assert "trials searched inside training windows" in shown
+
+
+def test_the_ranges_a_function_drew_from_are_shown(place: Path, changes: Path) -> None:
+    (place / "shown_spaces.py").write_text(
+        "def draw(trial):\n    rate = trial.suggest_float('learning_rate', 0.01, 0.5, log=True)\n"
+        "    return {'max_bin': 63, 'learning_rate': rate, 'num_leaves': trial.suggest_int('num_leaves', 2, 3)}\n"
+    )
+    search = Search(function="shown_spaces:draw", trials=12, folds=2, retune_every=6)
+    refused = (("max_bin", -3), *TUNED.params)  # so that a drawn trial is the best
+    model = replace(TUNED, params=tuple(sorted(refused)), search=search)
+    ran = Run(run(few((model,), place), changes, place / "shown").files.run_id, Home(place / "shown"))
+    rows = {row["parameter"]: row for row in ran.search_spaces().iter_rows(named=True)}
+    assert [rows["learning_rate"][name] for name in ("type", "low", "high", "log")] == ["float", 0.01, 0.5, True]
+    assert [rows["num_leaves"][name] for name in ("type", "low", "high", "at_edge")] == ["int", 2.0, 3.0, 1]
+    assert sum(row["importance"] or 0.0 for row in rows.values()) == pytest.approx(1.0)
+    assert "num_leaves is at the edge of its range (int 2 to 3)" in str(ran.manifest["facts"])

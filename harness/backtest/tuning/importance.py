@@ -8,6 +8,7 @@ import optuna
 
 from harness.backtest.tuning.samplers import distribution_of, label_of, quiet
 from harness.backtest.tuning.study import outcome_of
+from harness.backtest.tuning.unfolded import unfolded
 from harness.core.search import Domain, as_value, domain_from
 from harness.record.studies import StudyRecord
 
@@ -22,13 +23,14 @@ def importance(record: StudyRecord) -> dict[str, float]:
         record: of a search.
 
     Returns:
-        {} with fewer than 8 complete trials, equal objectives, or a space drawn by a function.
+        {} with fewer than 8 complete trials, equal objectives, or a function that names nothing as it drew it.
 
     Source:
         Watanabe, Bansal and Hutter (2023), PED-ANOVA, as Optuna computes it.
     """
     saved = record.head.get("space")
     space = [_domain(one) for one in saved] if isinstance(saved, list) else []
+    space = space or unfolded(record.trials)
     complete = [line for line in record.trials if line["state"] == "complete"]
     if len(complete) < LEAST or not space or len({line["value"] for line in complete}) == 1:
         return {}

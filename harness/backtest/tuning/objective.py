@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from harness.backtest.splits import Plan, TrainingSet, training_labels
 from harness.backtest.tuning.inner import Inner
+from harness.core.errors import reason_of
 from harness.core.frames import Rows
 from harness.core.identity import derive_seed
 from harness.core.recipe import Recipe
@@ -130,8 +131,7 @@ def evaluate(
         except (KeyboardInterrupt, MemoryError):
             raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a setting a model refuses is a failed trial, recorded
-            text = " ".join(str(error).split())
-            reason = f"fold {number}: {type(error).__name__}: {text}"[:300]
+            reason = f"fold {number}: {reason_of(error)}"[:300]
             return Outcome("failed", float("nan"), tuple(folds), tuple(running), reason, unanswered)
         folds.append(alone.value())
         running.append(whole.value())

@@ -22,10 +22,10 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
+from harness.backtest.tuning.functions import ask, load_function
 from harness.backtest.tuning.objective import Outcome
 from harness.core.errors import UserError
-from harness.core.search import Domain, Search, as_value
-from harness.forecast.user_class import load_module
+from harness.core.search import Domain, Search
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 GRID_LIMIT = 100_000
@@ -133,7 +133,8 @@ class Drawer:
 
     def _drawn(self, trial: Trial, number: int) -> Drawn:
         if self._function is not None:
-            return _by_function(self._function, trial, number)
+            given = ask(self._function, trial)
+            return Drawn(number, given.values, given.distributions, given.params, trial, given.failure)
         values: dict[str, object] = {}
         for one in self.search.space:
             if one.active(values):
@@ -223,34 +224,7 @@ def grid_points(one: Domain) -> list[object]:
         return list(range(int(one.low), int(one.high) + 1, int(one.step or 1)))
     if one.step is None:
         raise UserError(f"{one.name}: a grid needs a step", fix="add step = ..., or choose another sampler")
-    count = int((one.high - one.low) / one.step + 1e-9) + 1
-    return [one.low + place * one.step for place in range(count)]
-
-
-def load_function(name: str, folder: str) -> Any:
-    """A user's `module:function` beside the experiment file.
-
-    Raises:
-        UserError: it is not there.
-    """
-    module, _, attribute = name.partition(":")
-    found = getattr(load_module(module, folder), attribute, None)
-    if not callable(found):
-        raise UserError("no such function for a space", value=name, rule="module:function beside the experiment file")
-    return found
-
-
-def _by_function(function: Any, trial: Trial, number: int) -> Drawn:
-    failure = ""
-    try:
-        given = function(trial)
-        values = {str(name): as_value(value) for name, value in dict(given or trial.params).items()}
-    except (KeyboardInterrupt, MemoryError):
-        raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a failed trial with its reason, like any other
-        values = dict(trial.params)
-        failure = f"space: {type(error).__name__}: {' '.join(str(error).split())}"[:300]
-    return Drawn(number, values, dict(trial.distributions), dict(trial.params), trial, failure)
+    return list(one.points())
 
 
 def _contains(distribution: BaseDistribution, value: Any) -> bool:

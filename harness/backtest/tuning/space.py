@@ -23,9 +23,15 @@ def chosen(recipe: Recipe, values: Mapping[str, object]) -> Recipe:
     Args:
         recipe: the model, with its search.
         values: name in the space -> value; names that belong to another model table are passed by.
+
+    Raises:
+        ValueError: a model table or a step that is not there.
     """
     kind = values.get(KIND, recipe.name)
-    base = next(one for one in reachable(recipe) if one.name == kind)
+    tables = {one.name: one for one in reversed(reachable(recipe))}
+    base = tables.get(str(kind))
+    if base is None:
+        raise ValueError(f"kind: no model table {kind!a} to choose, there are {', '.join(sorted(tables))}")
     out = replace(base, name=recipe.name, fallback=recipe.fallback, functional=recipe.functional, search=None)
     for name, value in values.items():
         place = own_name(recipe, base, name)
@@ -52,6 +58,8 @@ def _with(recipe: Recipe, name: str, value: object) -> Recipe:
     if first == STEPS:
         place, _, param = rest.partition(".")
         steps = list(recipe.steps)
+        if not place.isdecimal() or not 0 < int(place) <= len(steps):
+            raise ValueError(f"{name}: no such step, the model has {len(steps)}")
         step = steps[int(place) - 1]
         steps[int(place) - 1] = Step(step.kind, _put(step.params, param, value), step.code)
         return replace(recipe, steps=tuple(steps))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
@@ -19,13 +19,16 @@ from harness.backtest.tuning.objective import Outcome, evaluate, judge_of
 from harness.backtest.tuning.pruning import hopeless
 from harness.backtest.tuning.samplers import Drawer, Drawn, quiet
 from harness.backtest.tuning.space import chosen, declared, edges
-from harness.core.errors import DamagedError
+from harness.backtest.tuning.unfolded import unfolded
+from harness.core.errors import DamagedError, reason_of
 from harness.core.identity import canonical
 from harness.core.recipe import Recipe
 from harness.core.search import Search, as_value
 from harness.record.shelves import Shelf
 from harness.record.studies import END, StudyLog, StudyRecord, finished_study, study_log
 
+FAILURES = 50
+"""Failed trials in a row after which a search ends: its space holds nothing that can be fitted."""
 UNTIMED_TRIALS = 12
 """Trials of a search limited by seconds where no record can say how many there were: an audit's."""
 Line = dict[str, object]
@@ -82,6 +85,7 @@ def study(
     finished = finished_study(*store) if store is not None else None
     if finished is not None:
         return _read(recipe, search, finished)
+    start = time.perf_counter()
     experiment = ground.plan.experiment
     seed = cell_seed(identity, experiment, ground.plan.instants[origin].isoformat(), "tune")
     inner = Inner(ground, recipe, identity, origin)
@@ -92,7 +96,9 @@ def study(
         if log is not None and log.record.end:  # another process made it while this one waited
             return _read(recipe, search, log.record)
         untimed = UNTIMED_TRIALS if log is None and clock is None else clock
-        return _Search(inner, recipe, search, seed, log, untimed if search.seconds else None).to_the_end()
+        made = _Search(inner, recipe, search, seed, log, untimed if search.seconds else None)
+        made.since = start
+        return made.to_the_end()
 
 
 class _Search:
@@ -102,7 +108,7 @@ class _Search:
         self, inner: Inner, recipe: Recipe, search: Search, seed: int, log: StudyLog | None, clock: int | None
     ) -> None:
         self.inner, self.recipe, self.search, self.seed, self.log = inner, recipe, search, seed, log
-        self.clock = clock
+        self.clock, self.since = clock, time.perf_counter()
         self.judge = judge_of(inner, search.objective)
         recorded = () if log is None else log.record.trials
         self.recorded = {int(str(line["number"])): line for line in recorded}
@@ -147,10 +153,12 @@ class _Search:
                     fix="delete the folder of the study and run the experiment again",
                 )
             self.lines.append(dict(known))
+            self.since = time.perf_counter()  # what came before is in the record
             return outcome_of(known)
-        start = time.perf_counter()
         outcome = self._evaluated(drawn)
-        line = _line(drawn, outcome, self._batch(drawn.number), time.perf_counter() - start, self.search)
+        now = time.perf_counter()
+        line = _line(drawn, outcome, self._batch(drawn.number), now - self.since, self.search)
+        self.since = now
         if self.log is not None:
             self.log.append(line)
         self.lines.append(line)
@@ -164,8 +172,8 @@ class _Search:
             return Outcome("failed", float("nan"), reason=drawn.failure)
         try:
             setting = chosen(self.recipe, drawn.values)
-        except (ValueError, IndexError, StopIteration) as error:
-            return Outcome("failed", float("nan"), reason=f"space: {type(error).__name__}: {error}"[:300])
+        except ValueError as error:
+            return Outcome("failed", float("nan"), reason=f"space: {reason_of(error)}"[:300])
         earlier = list(self.earlier)
         return evaluate(
             self.inner, setting, self.judge, self.seed, lambda running: hopeless(self.search.pruner, earlier, running)
@@ -176,6 +184,8 @@ class _Search:
         search = self.search
         if search.trials is not None and number >= search.trials:
             return f"{search.trials} trials"
+        if len(self.lines) >= FAILURES and all(line["state"] == "failed" for line in self.lines[-FAILURES:]):
+            return f"{FAILURES} failed trials in a row"
         if search.seconds is not None and self._time_is_up(number, search.seconds):
             return seconds_told(search)
         if search.patience and number - 1 - best_of(self.lines) >= search.patience:
@@ -183,8 +193,10 @@ class _Search:
         return ""
 
     def _time_is_up(self, number: int, seconds: float) -> bool:
+        """Whether the time since the search began, drawing and recording included, has reached the budget."""
         if self.clock is None:
-            return sum(float(str(line["seconds"])) for line in self.lines) >= seconds
+            spent = sum(float(str(line["seconds"])) for line in self.lines) + time.perf_counter() - self.since
+            return number not in self.recorded and spent >= seconds  # what is on record was still in time
         return number >= self.clock
 
     def _ended(self, end: str) -> Studied:
@@ -212,6 +224,20 @@ def best_of(lines: list[Line]) -> int:
     """Number of the complete trial with the smallest objective, the first of equals; 0 when there is none."""
     complete = [(float(str(line["value"])), int(str(line["number"]))) for line in lines if line["state"] == "complete"]
     return min(complete)[1] if complete else 0
+
+
+def failures_told(lines: Sequence[Mapping[str, object]]) -> Iterator[str]:
+    """A sentence where no trial but the declared defaults could be judged.
+
+    Args:
+        lines: every trial of a search, in order.
+    """
+    drawn = [line for line in lines if line["number"] != 0]
+    if lines and all(line["state"] == "failed" for line in lines):
+        yield f"not tuned, the declared defaults were fitted: every trial failed ({lines[0]['reason']})"
+    elif drawn and all(line["state"] == "failed" for line in drawn):
+        said = f"every one of the {len(drawn)} drawn trials failed ({drawn[0]['reason']})"
+        yield f"not tuned, the declared defaults were fitted: {said}"
 
 
 def outcome_of(line: Mapping[str, object]) -> Outcome:
@@ -255,13 +281,11 @@ def _read(recipe: Recipe, search: Search, record: StudyRecord) -> Studied:
 def _studied(recipe: Recipe, search: Search, lines: list[Line], best: int, end: str, origins: int) -> Studied:
     """What lines of trials come to, recorded or made just now."""
     values = {str(name): as_value(value) for name, value in _mapping(lines[best]["params"]).items()} if lines else {}
-    warnings = list(edges(search.space, values))
+    warnings = [*failures_told(lines), *edges(search.space or unfolded(lines), values)]
     if not lines:
         warnings = [
             f"not tuned, the declared defaults were fitted: {origins} matured inner origins, {search.folds} folds"
         ]
-    elif all(line["state"] == "failed" for line in lines):
-        warnings = [f"not tuned, the declared defaults were fitted: every trial failed ({lines[0]['reason']})"]
     trials = tuple({name: value for name, value in line.items() if name != "seconds"} for line in lines)
     return Studied(chosen(recipe, values), values, best, trials, end, tuple(warnings))
 
