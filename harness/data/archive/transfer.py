@@ -30,7 +30,7 @@ from harness.data.archive.store import FORMAT, Store, insert, query
 from harness.data.changes import MANIFEST as LISTED
 from harness.data.changes import ChangeFile, manifest_hash
 from harness.record import bundle
-from harness.record.files import seal_holds, sha256_of, sync_folder, unused_name, write_file, write_folder
+from harness.record.files import seal_holds, sha256_of, unused_name, write_file, write_folder
 from harness.record.home import Home
 from harness.record.ledger import refusals, under_seal
 from harness.record.registry import forget
@@ -228,9 +228,7 @@ def _rebuild(home: Home, path: Path, source: bundle.Bundle) -> None:
         home.changes.mkdir(parents=True, exist_ok=True)
         if not (home.changes / change.name).exists():
             change.rename(home.changes / change.name)
-        with Store(home.archive, wait=10.0).replacing():
-            archive.path.replace(home.archive)
-        sync_folder(home.root)
+        Store(home.archive, wait=10.0).replace(archive.path)
     finally:
         _remove(place)
 
