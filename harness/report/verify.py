@@ -10,6 +10,7 @@ from harness.record import verified as record
 from harness.record import verified_holdout as holdout
 from harness.record.home import Home
 from harness.record.verified import Checked
+from harness.record.verified_effort import effort
 
 Verifier = Callable[[Home], Iterator[Checked]]
 VERIFIERS: Mapping[str, Verifier] = {
@@ -21,6 +22,7 @@ VERIFIERS: Mapping[str, Verifier] = {
     "runs": record.runs,
     "audits": record.audit_records,
     "studies": record.studies,
+    "effort": effort,
     "ledger": holdout.ledger,
     "plans": holdout.plans,
     "vaults": holdout.vaults,

@@ -16,7 +16,9 @@ from harness.core.identity import digest
 from harness.record.cells import Cell, read_cell, write_cell
 from harness.record.files import json_bytes, sealed
 from harness.record.home import Home
+from harness.record.registry import counts
 from harness.record.studies import chained
+from harness.record.verified_effort import effort
 from harness.report.verify import verify
 
 Kept = tuple[Home, str]
@@ -285,3 +287,25 @@ def test_a_chain_of_trials_shows_a_changed_head_and_a_changed_lost_or_swapped_li
     trials.write_bytes(b"".join(lines))
     (folder / "study.json").write_bytes(json_bytes({"space": {"low": 2}}))
     assert list(problems(home)) == ["studies/key/trials.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("delete from looks; delete from searches; delete from targets", "are missing"),
+        ("delete from looks where look = (select min(look) from looks)", "1 looks that runs"),
+        ("update searches set trials = 1", "3 searches are not as runs"),
+        ("update looks set how = 'ablation'", "looks are not as runs"),
+        ("drop table looks", "the registry cannot be read"),
+    ],
+)
+def test_effort_that_was_lowered_in_the_registry_is_noticed(kept: Kept, text: str, said: str) -> None:
+    home, _ = kept
+    with duckdb.connect(str(home.registry)) as connection:
+        connection.execute(text)
+    found = [one for one in effort(home) if one.problem]
+    assert found
+    assert said in found[0].problem + found[-1].problem
+    home.registry.unlink()
+    counts(home, ["any"])
+    assert not any(one.problem for one in effort(home))
