@@ -35,7 +35,5 @@ def effort(home: Home) -> Iterator[Checked]:
         if other:
             yield Checked(place, problem=f"{other} {table} are not as runs, audits or seals tell them ({REMEDY})")
         if have - want:
-            said = (
-                f"{len(have - want)} {table} that no run, audit or seal here tells of: of openings, or of deleted runs"
-            )
+            said = f"{len(have - want)} {table} of no run, audit or seal here: of openings, or of deleted runs"
             yield Checked(place, note=said)

@@ -11,7 +11,9 @@ import duckdb
 import polars as pl
 import pytest
 
+import harness as hs
 from harness.cli import main
+from harness.core.errors import DamagedError
 from harness.core.identity import digest
 from harness.record.cells import Cell, read_cell, write_cell
 from harness.record.files import json_bytes, sealed
@@ -201,6 +203,36 @@ def test_a_search_of_a_run_that_lost_lines_is_noticed(
     printed = capsys.readouterr().out
     assert f"studies/{path.parent.name}: not the search that run {run_id} rests on" in printed
     assert found in printed
+
+
+def test_the_line_of_a_search_that_was_changed_with_all_hashes_is_told_also_by_trials(kept: Kept) -> None:
+    home, run_id = kept
+    path = FILES["trials of a search"](home)
+    lines = [json.loads(text) for text in path.read_text().splitlines()]
+    lines[2]["value"] = 9.0
+    path.write_bytes(written(json.loads((path.parent / "study.json").read_text()), lines))
+    said = "4 trials, recorded 4; line 3 is the first that differs"
+    assert problems(home)[f"studies/{path.parent.name}"].endswith(said)
+    run = hs.Run(run_id, home)
+    with pytest.raises(DamagedError, match=rf"(?s){run_id}.*{path.parent.name}.*line 3"):
+        run.trials()
+
+
+@pytest.mark.parametrize("gone", ["lines", "trials.jsonl", "study.json"])
+def test_trials_and_spaces_refuse_a_search_that_lacks_something_by_run_and_study(
+    kept: Kept, gone: str, capsys: Capture
+) -> None:
+    home, run_id = kept
+    path = FILES["trials of a search"](home)
+    if gone == "lines":
+        path.write_bytes(cut(2)(path))
+    else:
+        (path.parent / gone).unlink()
+    for verb in ("trials", "spaces"):
+        assert main([verb, run_id, "--home", str(home.root)]) == 2
+        printed = capsys.readouterr()
+        assert run_id in printed.out + printed.err
+        assert path.parent.name in printed.out + printed.err
 
 
 @pytest.mark.parametrize("gone", ["trials.jsonl", "study.json", "both"])
