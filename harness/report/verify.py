@@ -29,8 +29,8 @@ VERIFIERS: Mapping[str, Verifier] = {
 }
 """What is verified, in order; a new kind of record is one line here."""
 LIMIT = (
-    "Hashes show what was changed afterwards. Who rewrites a record and every hash that names it is found by "
-    "harness reproduce, not here."
+    "Hashes show what was changed afterwards. Who rewrites a record and every hash that names it (for the archive, "
+    "archive.sums.json too) is found by harness reproduce, or by ingesting raw/ into another home, not here."
 )
 
 
