@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from harness.backtest.keys import RecipeIdentity, cell_keys
 from harness.backtest.splits import Plan
+from harness.core.identity import canonical
 from harness.core.recipe import Recipe
 from harness.data.changes import ChangeFile
 from harness.record.cells import Cell
 from harness.record.home import Home
 from harness.record.shelves import Shelves
-from harness.record.studies import finished_study, read_study
+from harness.record.studies import StudyRecord, finished_study, read_study
 
 Board = Sequence[tuple[Recipe, RecipeIdentity]]
 
@@ -31,11 +32,25 @@ def on_record(
     plan: Plan, identity: RecipeIdentity, shelves: Shelves, keys: Mapping[int, str], cells: list[Cell | None]
 ) -> list[Cell | None]:
     """The cells whose search is on record; nothing that was tuned off the record is used (law 9)."""
-    there = {origin for origin, key in keys.items() if finished_study(shelves.studies, key) is not None}
+    there = {origin: finished_study(shelves.studies, key) for origin, key in keys.items()}
     return [
-        cell if plan.refit_origin(origin, identity.retune) in there else None
+        cell if _made_with(cell, there.get(plan.refit_origin(origin, identity.retune))) else None
         for origin, cell in zip(plan.issued, cells, strict=True)
     ]
+
+
+def _made_with(cell: Cell | None, record: StudyRecord | None) -> bool:
+    """Whether a cell was made with the setting that a search on record found."""
+    if cell is None or record is None:
+        return False
+    told = cell.facts.get("tuned")
+    if not isinstance(told, Mapping):  # nothing was fitted, so no setting was used
+        return True
+    best = int(str(record.end["best"]))
+    setting = record.trials[best]["params"] if record.trials else {}
+    return (told.get("trials"), told.get("best")) == (len(record.trials), best) and canonical(
+        told.get("setting")
+    ) == canonical(setting)
 
 
 def vouched(searches: Mapping[str, Mapping[int, str]], home: Home) -> dict[str, dict[str, object]]:

@@ -28,6 +28,8 @@ TABLES = {
     "searches": "fingerprint varchar, study varchar, model varchar, origin varchar, trials integer, source varchar,"
     " primary key (fingerprint, study)",
 }
+Rows = Mapping[str, set[tuple[object, ...]]]
+"""Table -> its rows, columns as in `TABLES`."""
 MINE = "from {table} where fingerprint in (select unnest(?::varchar[]))"
 
 
@@ -89,6 +91,35 @@ def forget(home: Home) -> None:
         with home.registry.with_suffix(".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             home.registry.unlink(missing_ok=True)
+
+
+def stored_rows(home: Home) -> Rows | None:
+    """Every row of the registry by table, as it stands; None = there is no registry.
+
+    Raises:
+        DamagedError: it cannot be read.
+    """
+    import duckdb  # noqa: PLC0415
+
+    if not home.registry.exists():
+        return None
+    with home.registry.with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            with duckdb.connect(str(home.registry), read_only=True) as registry:
+                return {name: set(registry.execute(f"select * from {name}").fetchall()) for name in TABLES}  # noqa: S608
+        except duckdb.Error as error:
+            raise DamagedError(
+                "the registry cannot be read",
+                value=home.registry,
+                rule=str(error).splitlines()[0],
+                fix="delete it: it is made again from runs, audits and seals",
+            ) from error
+
+
+def derived_rows(home: Home) -> Rows:
+    """Every row that runs, audits and seals give, by table; what several of them tell is there once for each."""
+    return {name: {tuple(row) for row in rows} for name, rows in _rows(_recorded(home)).items()}
 
 
 def counts(home: Home, fingerprints: Iterable[str]) -> Counts:
@@ -195,14 +226,18 @@ def _recorded(home: Home) -> Iterator[tuple[Effort, str]]:
                     yield effort, path.parent.name
 
 
-def _insert(registry: duckdb.DuckDBPyConnection, many: Iterable[tuple[Effort, str]]) -> None:
+def _rows(many: Iterable[tuple[Effort, str]]) -> dict[str, list[list[object]]]:
     targets, looks, searches = list[list[object]](), list[list[object]](), list[list[object]]()
     for effort, source in many:
         for name, fingerprint in effort.fingerprints.items():
             targets.append([fingerprint, name])
             looks += [[fingerprint, *look, source] for look in effort.looks]
             searches += [[fingerprint, *search, source] for search in effort.searches]
-    for name, rows in (("targets", targets), ("looks", looks), ("searches", searches)):
+    return {"targets": targets, "looks": looks, "searches": searches}
+
+
+def _insert(registry: duckdb.DuckDBPyConnection, many: Iterable[tuple[Effort, str]]) -> None:
+    for name, rows in _rows(many).items():
         if rows:
             marks = ", ".join("?" for _ in rows[0])
             registry.executemany(f"insert or ignore into {name} values ({marks})", rows)  # noqa: S608 - fixed names

@@ -5,9 +5,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,7 +19,10 @@ from harness.record.files import json_bytes, parsed_json, sync_folder, write_fil
 from harness.record.shelves import SealedShelf, Shelf, closed, closed_line, get, opened_line
 
 STUDY, TRIALS, JOURNAL = "study.json", "trials.jsonl", "journal.log"
-CHAIN, END, SECONDS = "chain", "end", "seconds"
+CHAIN, END, SECONDS, LINES = "chain", "end", "seconds", "lines"
+LINE_DIGITS = 12
+ASIDE = "aside"
+"""In the name of a file of a record that another one took the place of."""
 VOUCHED = "study_records"
 """Section of a manifest: key of a search -> what the run keeps of it."""
 Line = dict[str, object]
@@ -46,8 +51,37 @@ class StudyRecord:
     @property
     def content(self) -> str:
         """Hash over all but the durations: a search that is made again has the same."""
-        timeless = [{name: value for name, value in line.items() if name != SECONDS} for line in self.trials]
-        return digest(self.head, timeless, self.end)
+        return digest(self.head, [_timeless(line) for line in self.trials], self.end)
+
+    @property
+    def lines(self) -> list[str]:
+        """A short hash of each line but its duration, the end included: they tell which one was changed."""
+        return [digest(_timeless(line))[:LINE_DIGITS] for line in (*self.trials, *([self.end] if self.end else []))]
+
+    def differing(self, promised: Mapping[str, object]) -> str:
+        """Where it is not the search that a run vouches for, durations aside; "" = it is.
+
+        Args:
+            promised: what the run kept of it.
+        """
+        if self.content == promised.get("content"):
+            return ""
+        told = f"{len(self.trials)} trials" + ("" if self.end else " and no end")
+        told += f", recorded {promised.get('trials')}"
+        if self.problem:
+            return f"{told}; {self.problem}"
+        kept = promised.get(LINES)
+        if not isinstance(kept, list):
+            return f"{told}; harness reproduce tells which line differs"
+        pairs = zip_longest(self.lines, kept)
+        place = next((number for number, (mine, other) in enumerate(pairs, start=1) if mine != other), 0)
+        return f"{told}; " + (f"line {place} is the first that differs" if place else "its head differs")
+
+    def begins(self, other: StudyRecord) -> bool:
+        """Whether another record of the search is this one, or this one carried on; durations aside."""
+        mine, theirs = self.lines, other.lines
+        heads = json_bytes(self.head) == json_bytes(other.head)
+        return heads and not self.problem and mine == theirs[: len(mine)]
 
     def vouched(self) -> dict[str, object]:
         """What a run keeps of it, so that no line of it can be taken away unnoticed."""
@@ -56,6 +90,7 @@ class StudyRecord:
             END: self.end.get(END, ""),
             CHAIN: self.chain,
             "content": self.content,
+            LINES: self.lines,
         }
 
 
@@ -83,7 +118,8 @@ class StudyLog:
 def study_log(shelf: Shelf, key: str, head: Mapping[str, object]) -> Iterator[StudyLog]:
     """Open the record of a search to write; another process that makes the same study waits.
 
-    What a crash left of a last line is cut off. A record of another head or with a damaged line is begun anew.
+    What a crash left of a last line is cut off. A record of another head or with a damaged line is begun anew; what was
+    there is kept beside it, and a warning names it.
 
     Args:
         shelf: of all studies.
@@ -98,12 +134,28 @@ def study_log(shelf: Shelf, key: str, head: Mapping[str, object]) -> Iterator[St
         with suppress(DamagedError):
             record = read_study(shelf, key)
         if record is None or json_bytes(record.head) != json_bytes(head):
+            _set_aside(place, "it is damaged" if record is None else "it is of another search")
             stream.truncate(0)
             write_file(place / STUDY, closed(shelf, json_bytes(head)))
             record = StudyRecord(key, head, (), {}, digest(head))
         stream.truncate(_whole(place / TRIALS))
         sync_folder(place)
         yield StudyLog(key, shelf, stream, record)
+
+
+def _set_aside(place: Path, why: str) -> None:
+    """Keep what there is of a record under other names, and say so; without a whole line there is nothing to keep."""
+    if not _whole(place / TRIALS):
+        return
+    number = 1 + len(list(place.glob(f"{TRIALS}.{ASIDE}-*")))
+    for name in (STUDY, TRIALS):
+        if (place / name).exists():
+            write_file(place / f"{name}.{ASIDE}-{number}", (place / name).read_bytes())
+    warnings.warn(
+        f"the record of search {place.name} is not used, {why}: it is kept as {place / TRIALS}.{ASIDE}-{number},"
+        " and the search is made again; runs that rest on the old one no longer verify",
+        stacklevel=2,
+    )
 
 
 def read_study(shelf: Shelf, key: str) -> StudyRecord:
@@ -182,6 +234,10 @@ def chained(chain: str, line: Mapping[str, object]) -> tuple[str, bytes]:
     text = json.dumps(line, sort_keys=True, ensure_ascii=False, separators=(", ", ": "))
     chain = digest(chain, text)
     return chain, f'{text[:-1]}, "{CHAIN}": "{chain}"}}\n'.encode()
+
+
+def _timeless(line: Mapping[str, object]) -> Line:
+    return {name: value for name, value in line.items() if name != SECONDS}
 
 
 def _parsed(text: bytes) -> Line:

@@ -12,7 +12,7 @@ from harness.record.cells import stored_checksum
 from harness.record.files import json_bytes, read_json, seal_holds, sha256_of
 from harness.record.home import Home
 from harness.record.runs import CODE_DIFF, MANIFEST, identity_told
-from harness.record.studies import CHAIN, STUDY, TRIALS, VOUCHED, StudyRecord, study_told
+from harness.record.studies import ASIDE, CHAIN, JOURNAL, STUDY, TRIALS, VOUCHED, StudyRecord, study_told
 
 HASH_LENGTH = 64
 UNSEALED = "carries no digest of its own: written by an earlier version, or the digest was taken out"
@@ -157,16 +157,12 @@ def _searches_of(home: Home, manifest: Mapping[str, object], place: str) -> Iter
             said = f"the search that run {place[5:]} rests on is gone, {promised.get('trials')} trials"
             yield Checked(f"studies/{key}", problem=said)
             continue
-        if record.content != promised.get("content"):
-            said = f"not the search that run {place[5:]} rests on: {_length(record)}, recorded {promised.get('trials')}"
-            yield Checked(f"studies/{key}", problem=said)
+        wrong = record.differing(promised)
+        if wrong:
+            yield Checked(f"studies/{key}", problem=f"not the search that run {place[5:]} rests on: {wrong}")
         elif record.chain != promised.get(CHAIN):
             said = f"the search of run {place[5:]} with other durations: it was made again since"
             yield Checked(f"studies/{key}", note=said)
-
-
-def _length(record: StudyRecord) -> str:
-    return f"{len(record.trials)} trials" + ("" if record.end else " and no end")
 
 
 def audit_records(home: Home) -> Iterator[Checked]:
@@ -198,6 +194,15 @@ def studies(home: Home) -> Iterator[Checked]:
         if (path / STUDY).read_bytes() != json_bytes(head):
             yield Checked(f"{place}/{STUDY}", problem="it was changed after it was written")
         yield _chain(path, record, place)
+        aside = sum(f".{ASIDE}-" in one.name for one in path.iterdir())
+        if aside:
+            yield Checked(
+                place, note=f"{aside} files of an earlier record, damaged or of another search, are kept aside"
+            )
+    copies = len(list(home.studies.glob(f"*/{JOURNAL}"))) if home.studies.is_dir() else 0
+    if copies:
+        said = f"{copies} copies for optuna-dashboard, not compared: {TRIALS} is the record"
+        yield Checked(f"studies/*/{JOURNAL}", note=said)
 
 
 def _sealed(place: str, path: Path, record: Mapping[str, object]) -> Checked:

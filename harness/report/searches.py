@@ -14,7 +14,7 @@ from harness.core.errors import DamagedError
 from harness.core.frames import UTC_INSTANT
 from harness.core.search import Domain, as_value, domain_from
 from harness.record.home import Home
-from harness.record.studies import StudyRecord, read_study
+from harness.record.studies import STUDY, VOUCHED, StudyRecord, study_told
 
 TRIALS = pl.Schema(
     {
@@ -64,17 +64,34 @@ def searches_of(manifest: Mapping[str, object], home: Home) -> Searches:
         DamagedError: a record is missing or is not what was written.
     """
     listed: Any = manifest.get("studies", {})
+    return {
+        model: {origin: _record(manifest, home, f"{model}, {origin}", key) for origin, key in keys.items()}
+        for model, keys in listed.items()
+    }
+
+
+def _record(manifest: Mapping[str, object], home: Home, place: str, key: str) -> StudyRecord:
+    """The record of a search, which is the one that the run vouches for."""
+    vouched: Any = manifest.get(VOUCHED)
+    what, wrong, record = "the record of a search is not the one the run rests on", "", None
     try:
-        return {
-            model: {origin: read_study(home.studies, key) for origin, key in keys.items()}
-            for model, keys in listed.items()
-        }
-    except OSError as error:
-        raise DamagedError(
-            "the record of a search is missing",
-            value=str(error.filename),
-            fix=f"run harness backtest {manifest.get('name') or 'EXPERIMENT'} again: it is made again, bit for bit",
-        ) from error
+        record = study_told(home.studies, key)
+        wrong = record.differing(vouched[key]) if vouched else record.problem
+    except (OSError, DamagedError) as error:
+        there = isinstance(error, DamagedError) and (home.studies / key / STUDY).exists()
+        what = "the record of a search is " + ("damaged" if there else "missing")
+        wrong = error.what if isinstance(error, DamagedError) else "there are no trials"
+    except (KeyError, TypeError):
+        wrong = "the run vouches for no such search"
+    if record is not None and not wrong:
+        return record
+    raise DamagedError(
+        what,
+        value=f"run {manifest.get('run_id')}, {place}: studies/{key}: {wrong}",
+        rule="a run shows the very trials it was made with",
+        fix=f"bring studies/{key} back from a copy, or move it away and run"
+        f" harness backtest {manifest.get('name') or 'EXPERIMENT'} again: it is made again",
+    )
 
 
 def trials_frame(searches: Searches) -> pl.DataFrame:

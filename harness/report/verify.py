@@ -10,6 +10,7 @@ from harness.record import verified as record
 from harness.record import verified_holdout as holdout
 from harness.record.home import Home
 from harness.record.verified import Checked
+from harness.record.verified_effort import effort
 
 Verifier = Callable[[Home], Iterator[Checked]]
 VERIFIERS: Mapping[str, Verifier] = {
@@ -21,14 +22,15 @@ VERIFIERS: Mapping[str, Verifier] = {
     "runs": record.runs,
     "audits": record.audit_records,
     "studies": record.studies,
+    "effort": effort,
     "ledger": holdout.ledger,
     "plans": holdout.plans,
     "vaults": holdout.vaults,
 }
 """What is verified, in order; a new kind of record is one line here."""
 LIMIT = (
-    "Hashes show what was changed afterwards. Who rewrites a record and every hash that names it is found by "
-    "harness reproduce, not here."
+    "Hashes show what was changed afterwards. Who rewrites a record and every hash that names it (for the archive, "
+    "archive.sums.json too) is found by harness reproduce, or by ingesting raw/ into another home, not here."
 )
 
 

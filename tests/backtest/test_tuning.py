@@ -19,9 +19,11 @@ import pytest
 
 from harness.backtest.tuning import study as study_module
 from harness.core.errors import DamagedError
+from harness.core.identity import digest
 from harness.core.recipe import Experiment, Recipe
 from harness.core.search import Domain, Search
 from harness.record import studies
+from harness.record.cells import read_cell
 from harness.record.home import Home
 from harness.record.runs import list_runs, read_manifest
 from harness.record.studies import finished_study, read_study
@@ -268,8 +270,37 @@ def test_half_a_line_is_cut_off_and_a_changed_one_is_refused(
     path.write_bytes(path.read_bytes().replace(b'"num_leaves": ', b'"num_leaves": 1', 1))
     with pytest.raises(DamagedError, match="record of a search is damaged"):
         read_study(home / "studies", key)
-    assert_same(run(asked, changes, home), whole)  # it is made again, and so are the cells that rest on it
+    damaged = path.read_bytes()
+    with pytest.warns(UserWarning, match="it is damaged: it is kept as"):
+        assert_same(run(asked, changes, home), whole)  # it is made again, and so are the cells that rest on it
     assert_same_searches(again, whole)
+    assert path.with_name("trials.jsonl.aside-1").read_bytes() == damaged
+
+
+def test_a_cell_made_with_another_setting_than_the_search_on_record_is_made_again(
+    whole: Ran, asked: Experiment, changes: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(home_of(whole), home)
+    record = next(one for one in searches(whole).values() if "num_leaves" in str(one.trials[0]["params"]))
+    best = record.trials[int(str(record.end["best"]))]["params"]
+    other = next(line["number"] for line in record.trials if line["params"] != best)
+    chain, texts = digest(record.head), []
+    for line in (*record.trials, {**record.end, "best": other}):
+        chain, text = studies.chained(chain, line)
+        texts.append(text)
+    (home / "studies" / record.key / "trials.jsonl").write_bytes(b"".join(texts))
+    told = [one for one in tuned_facts(run(asked, changes, home), home) if one["origin"] == record.head["origin"]]
+    assert told
+    assert {one["best"] for one in told} == {other}
+
+
+def tuned_facts(ran: Ran, home: Path) -> list[dict[str, Any]]:
+    """What the cells of the tuned model say of their search."""
+    manifest: Any = read_manifest(ran.files)
+    cells = [read_cell(home / "cells", key) for key in manifest["cells"]["tuned"]]
+    facts: list[Any] = [cell.facts for cell in cells if cell is not None]
+    return [one["tuned"] for one in facts if "tuned" in one]
 
 
 def test_a_lost_record_is_made_again_before_its_cells_are_used(

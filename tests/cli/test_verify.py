@@ -11,12 +11,16 @@ import duckdb
 import polars as pl
 import pytest
 
+import harness as hs
 from harness.cli import main
+from harness.core.errors import DamagedError
 from harness.core.identity import digest
 from harness.record.cells import Cell, read_cell, write_cell
 from harness.record.files import json_bytes, sealed
 from harness.record.home import Home
+from harness.record.registry import counts
 from harness.record.studies import chained
+from harness.record.verified_effort import effort
 from harness.report.verify import verify
 
 Kept = tuple[Home, str]
@@ -201,6 +205,36 @@ def test_a_search_of_a_run_that_lost_lines_is_noticed(
     assert found in printed
 
 
+def test_the_line_of_a_search_that_was_changed_with_all_hashes_is_told_also_by_trials(kept: Kept) -> None:
+    home, run_id = kept
+    path = FILES["trials of a search"](home)
+    lines = [json.loads(text) for text in path.read_text().splitlines()]
+    lines[2]["value"] = 9.0
+    path.write_bytes(written(json.loads((path.parent / "study.json").read_text()), lines))
+    said = "4 trials, recorded 4; line 3 is the first that differs"
+    assert problems(home)[f"studies/{path.parent.name}"].endswith(said)
+    run = hs.Run(run_id, home)
+    with pytest.raises(DamagedError, match=rf"(?s){run_id}.*{path.parent.name}.*line 3"):
+        run.trials()
+
+
+@pytest.mark.parametrize("gone", ["lines", "trials.jsonl", "study.json"])
+def test_trials_and_spaces_refuse_a_search_that_lacks_something_by_run_and_study(
+    kept: Kept, gone: str, capsys: Capture
+) -> None:
+    home, run_id = kept
+    path = FILES["trials of a search"](home)
+    if gone == "lines":
+        path.write_bytes(cut(2)(path))
+    else:
+        (path.parent / gone).unlink()
+    for verb in ("trials", "spaces"):
+        assert main([verb, run_id, "--home", str(home.root)]) == 2
+        printed = capsys.readouterr()
+        assert run_id in printed.out + printed.err
+        assert path.parent.name in printed.out + printed.err
+
+
 @pytest.mark.parametrize("gone", ["trials.jsonl", "study.json", "both"])
 def test_a_search_of_a_run_that_is_gone_is_noticed(kept: Kept, gone: str) -> None:
     home, run_id = kept
@@ -285,3 +319,25 @@ def test_a_chain_of_trials_shows_a_changed_head_and_a_changed_lost_or_swapped_li
     trials.write_bytes(b"".join(lines))
     (folder / "study.json").write_bytes(json_bytes({"space": {"low": 2}}))
     assert list(problems(home)) == ["studies/key/trials.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("delete from looks; delete from searches; delete from targets", "are missing"),
+        ("delete from looks where look = (select min(look) from looks)", "1 looks that runs"),
+        ("update searches set trials = 1", "3 searches are not as runs"),
+        ("update looks set how = 'ablation'", "looks are not as runs"),
+        ("drop table looks", "the registry cannot be read"),
+    ],
+)
+def test_effort_that_was_lowered_in_the_registry_is_noticed(kept: Kept, text: str, said: str) -> None:
+    home, _ = kept
+    with duckdb.connect(str(home.registry)) as connection:
+        connection.execute(text)
+    found = [one for one in effort(home) if one.problem]
+    assert found
+    assert said in found[0].problem + found[-1].problem
+    home.registry.unlink()
+    counts(home, ["any"])
+    assert not any(one.problem for one in effort(home))

@@ -12,12 +12,14 @@ import pytest
 
 import harness as hs
 from harness.cli import main
-from harness.core.errors import DamagedError
+from harness.core.errors import DamagedError, UserError
+from harness.core.identity import digest
 from harness.data.archive import Archive
 from harness.data.archive.transfer import export_archive, import_archive
 from harness.record.files import json_bytes, sealed
 from harness.record.home import Home
 from harness.record.registry import counts, effort_from
+from harness.record.studies import chained
 from harness.report.verify import verify
 from tests.data.test_sql import EXPERIMENT as PLAIN
 
@@ -129,6 +131,28 @@ def test_a_search_interrupted_there_gives_way_to_the_whole_one(
     assert slower.read_bytes() == kept
     assert (slower.parent / "journal.log").read_text() == "mine"
     assert verify(there).intact
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_search_with_other_trials_is_neither_overwritten_nor_kept_in_silence(
+    origin: tuple[Home, str, Path], exported: Path, tmp_path: Path, *, damaged: bool
+) -> None:
+    there = Home(tmp_path / "there")
+    shutil.copytree(origin[0].studies, there.studies)
+    path = min(there.studies.glob("*/trials.jsonl"))
+    lines = [json.loads(text) for text in path.read_text().splitlines()]
+    lines[1]["value"] = 9.0
+    chain, texts = digest(json.loads((path.parent / "study.json").read_text())), []
+    for line in lines:
+        chain, text = chained(chain, {name: value for name, value in line.items() if name != "chain"})
+        texts.append(text)
+    path.write_bytes(b"".join(texts[1:] if damaged else texts))
+    kept = path.read_bytes()
+    with pytest.raises(UserError, match=f"studies/{path.parent.name}"):
+        import_archive(there, exported)
+    assert path.read_bytes() == kept
+    assert not there.archive.exists()
+    assert not there.runs.exists()
 
 
 def test_a_search_cut_short_before_the_export_is_still_noticed_after_the_import(

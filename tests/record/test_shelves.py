@@ -102,6 +102,13 @@ def test_a_damaged_file_is_not_used(how: str, shelf: SealedShelf) -> None:
     assert read_cell(shelf, "key1") is not None
 
 
+def begin(shelf: SealedShelf, head: dict[str, object]) -> None:
+    """Begin a search that has no trials yet, and make one."""
+    with study_log(shelf, "s", head) as log:
+        assert log.record.trials == ()
+        log.append(TRIAL)
+
+
 def test_a_search_goes_on_after_a_torn_line_and_notices_a_changed_one(shelf: SealedShelf) -> None:
     with study_log(shelf, "s", HEAD) as log:
         log.append(TRIAL)
@@ -120,8 +127,14 @@ def test_a_search_goes_on_after_a_torn_line_and_notices_a_changed_one(shelf: Sea
     path.write_bytes(first[:50] + b"AAAA" + first[54:] + second)
     with pytest.raises(DamagedError):
         read_study(shelf, "s")
-    with study_log(shelf, "s", HEAD) as log:  # begun anew
-        assert log.record.trials == ()
+    damaged = path.read_bytes()
+    with pytest.warns(UserWarning, match=r"it is damaged: it is kept as .*aside-1"):
+        begin(shelf, HEAD)
+    assert path.with_name("trials.jsonl.aside-1").read_bytes() == damaged
+    kept = path.read_bytes()
+    with pytest.warns(UserWarning, match="of another search"):
+        begin(shelf, {**HEAD, "seed": -1})
+    assert path.with_name("trials.jsonl.aside-2").read_bytes() == kept
 
 
 def test_searches_on_an_encrypting_shelf_are_not_exported_for_others(shelf: SealedShelf, tmp_path: Path) -> None:

@@ -22,8 +22,9 @@ from harness.core.time import micros
 from harness.data.archive import Archive
 from harness.data.archive.questions import SEALS
 from harness.data.archive.store import LATER_TABLES, TABLES, insert, later_table, offered, query, quoted
+from harness.data.archive.sums import put_in_place
 from harness.data.declaration import series_from_text
-from harness.record.files import sync_folder, unused_name
+from harness.record.files import unused_name
 from harness.record.seals import Seal
 
 Sink = Callable[[str, bytes, Mapping[str, int | str]], object]
@@ -106,8 +107,7 @@ def seal_archive(archive: Archive, seal: Seal, sink: Sink, ready: Callable[[Mapp
             counts = _split(connection, source, out, seal, sink)
             connection.execute(f"DETACH {source}")
             ready(counts)
-            out.replace(path)
-            sync_folder(path.parent)
+            put_in_place(path, out)
     finally:
         for left in (out, out.with_name(f"{out.name}.wal")):
             left.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ import polars as pl
 
 from harness.core.errors import ArchiveBusyError, DamagedError, UserError
 from harness.data.archive.engine import connected
+from harness.data.archive.sums import before_write, fulfil, promise, put_in_place, settle, sums_file, sums_of
 
 FORMAT = 1
 TABLES = """
@@ -109,14 +110,14 @@ class Store:
             yield mine
             return
         _require(self.path)
-        with (
-            _locked(self.path, self.wait, shared=False),
-            _connected(self.path, read_only=False) as connection,
-            self._transaction(connection),
-        ):
-            for name, columns in LATER_TABLES.items():
-                connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
-            yield connection
+        with _locked(self.path, self.wait, shared=False):
+            with _connected(self.path, read_only=False) as connection, self._transaction(connection):
+                before = before_write(self.path, connection)
+                for name, columns in LATER_TABLES.items():
+                    connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
+                yield connection
+                after = promise(self.path, before, sums_of(connection))
+            fulfil(self.path, after)
 
     def at_last(self, call: Callable[[], None]) -> None:
         """Have something done right before the open transaction commits, when nothing in it can be refused any more."""
@@ -168,11 +169,15 @@ class Store:
                 _attach(self.path, connection)
                 yield connection, ATTACHED
 
-    @contextmanager
-    def replacing(self) -> Iterator[None]:
-        """Hold the lock, with the file closed, while the whole file is replaced."""
+    def settle(self) -> None:
+        """Drop the checksums that a stopped write left of what was there before it."""
         with _locked(self.path, self.wait, shared=False):
-            yield
+            settle(self.path)
+
+    def replace(self, out: Path) -> None:
+        """Put another file in the place of the archive, checksums and all, with the lock of a writer."""
+        with _locked(self.path, self.wait, shared=False):
+            put_in_place(self.path, out)
 
     def prepare(self, *, read_only: bool) -> None:
         """Make a new archive's tables, unless it is only to be read; refuse a file that is no archive.
@@ -206,6 +211,7 @@ class Store:
     def _create(self) -> None:
         with _locked(self.path, self.wait, shared=False), _connected(self.path, read_only=False) as connection:
             if connection.execute("SELECT count(*) FROM duckdb_tables()").fetchall() == [(0,)]:
+                sums_file(self.path).unlink(missing_ok=True)  # of an archive that was here before
                 connection.begin()
                 connection.execute(TABLES)
                 connection.execute("INSERT INTO meta VALUES (?)", [FORMAT])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,12 +31,12 @@ from harness.data.archive.store import FORMAT, Store, insert, query
 from harness.data.changes import MANIFEST as LISTED
 from harness.data.changes import ChangeFile, manifest_hash
 from harness.record import bundle
-from harness.record.files import seal_holds, sha256_of, sync_folder, unused_name, write_file, write_folder
+from harness.record.files import seal_holds, sha256_of, unused_name, write_file, write_folder
 from harness.record.home import Home
 from harness.record.ledger import refusals, under_seal
 from harness.record.registry import forget
 from harness.record.runs import MANIFEST, identity_told, list_runs
-from harness.record.studies import finished_study
+from harness.record.studies import ASIDE, STUDY, TRIALS, finished_study, read_study, study_told
 from harness.record.verified import HASH_LENGTH
 
 TABLES, RAW = "tables", "raw"
@@ -136,7 +137,7 @@ def import_archive(home: Home, path: Path) -> Transferred:
         path: a file `export_archive` wrote.
 
     Raises:
-        UserError: the home has an archive with other content.
+        UserError: the home has an archive with other content, or other trials of a search.
         DamagedError: the file is damaged, something else, or does not give the archive it promises.
         SealedError: the home is under seal; its ledger tells of it.
     """
@@ -149,6 +150,7 @@ def import_archive(home: Home, path: Path) -> Transferred:
         for name in source.names:
             _check_entry(path, name, source.read(name))
         already = _refuse_other_content(home, str(facts["state"]))
+        _refuse_other_searches(home, path, source)
         home.root.mkdir(parents=True, exist_ok=True)
         if not already:
             _rebuild(home, path, source)
@@ -208,6 +210,31 @@ def _refuse_other_content(home: Home, state: str) -> bool:
     return False
 
 
+def _refuse_other_searches(home: Home, path: Path, source: bundle.Bundle) -> None:
+    """A search that is here must be the file's, or the beginning of it: no record of trials gives way to another."""
+    for name in source.below(STUDIES):
+        key, file = Path(name).parts[1:]
+        if file != TRIALS or not (home.studies / key / TRIALS).exists():
+            continue
+        with tempfile.TemporaryDirectory(prefix="harness-import-") as folder:
+            for one in (STUDY, TRIALS):
+                write_file(Path(folder) / key / one, source.read(f"{STUDIES}/{key}/{one}"))
+            theirs = read_study(Path(folder), key)
+        try:
+            mine = study_told(home.studies, key)
+            same = mine.begins(theirs) or (theirs.begins(mine) and not mine.problem)
+        except (DamagedError, OSError):
+            same = not (home.studies / key / TRIALS).read_bytes()
+        if not same:
+            raise UserError(
+                "a search of this home has other trials than the file's",
+                value=f"{path}: studies/{key}",
+                rule="runs rest on the very trials they were made with, so neither record takes the other's place",
+                fix="import into another home folder (--home DIR, or HARNESS_HOME=DIR), or, should the one here be"
+                " damaged, move its folder away",
+            )
+
+
 def _rebuild(home: Home, path: Path, source: bundle.Bundle) -> None:
     """Fill an archive beside its place, see that it is the one promised, and move it there."""
     place = unused_name(home.root)
@@ -228,9 +255,7 @@ def _rebuild(home: Home, path: Path, source: bundle.Bundle) -> None:
         home.changes.mkdir(parents=True, exist_ok=True)
         if not (home.changes / change.name).exists():
             change.rename(home.changes / change.name)
-        with Store(home.archive, wait=10.0).replacing():
-            archive.path.replace(home.archive)
-        sync_folder(home.root)
+        Store(home.archive, wait=10.0).replace(archive.path)
     finally:
         _remove(place)
 
@@ -264,10 +289,19 @@ def _bring_runs(home: Home, source: bundle.Bundle) -> list[str]:
             folders.setdefault(folder, {})[file] = source.read(name)
     for folder, files in folders.items():
         kind, _, key = folder.partition("/")
-        unfinished = kind == STUDIES and finished_study(home.studies, key) is None
+        unfinished = kind == STUDIES and _shorter(home, key, files)
         if unfinished or not (home.root / folder).exists():
+            aside = (home.root / folder).glob(f"*.{ASIDE}-*") if kind == STUDIES else ()
+            files |= {one.name: one.read_bytes() for one in aside}
             write_folder(home.root / folder, files)
     return sorted(folder.partition("/")[2] for folder in folders if folder.startswith(f"{RUNS}/"))
+
+
+def _shorter(home: Home, key: str, files: Mapping[str, bytes]) -> bool:
+    """Whether the record of a search that is here has fewer lines than the one that came."""
+    path = home.studies / key / TRIALS
+    here = path.read_bytes().count(b"\n") if path.exists() else 0
+    return finished_study(home.studies, key) is None and here < files.get(TRIALS, b"").count(b"\n")
 
 
 def _put(path: Path, content: bytes) -> None:

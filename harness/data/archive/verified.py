@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -13,9 +14,11 @@ from harness.core.errors import DamagedError, UserError
 from harness.data.archive import Archive
 from harness.data.archive.provenance import RAW_FILES, table_names
 from harness.data.archive.store import Store, later_table
+from harness.data.archive.sums import Kept, Sums, kept_sums, sums_file, sums_of
 from harness.data.changes import FORMAT, MANIFEST, manifest_hash
-from harness.record.files import sha256_of
+from harness.record.files import read_json, sha256_of
 from harness.record.home import Home
+from harness.record.runs import MANIFEST as RUN
 from harness.record.seals import seals_of
 from harness.record.verified import Checked
 
@@ -56,12 +59,42 @@ def archive_file(home: Home) -> Iterator[Checked]:
                 for _ in connection.sql(f"SELECT * FROM {name}").to_arrow_reader():  # noqa: S608 - its own name
                     pass
             raw = later_table(connection, "raw_files", RAW_FILES)
+            present, kept = sums_of(connection), _kept(home)
         yield Checked(NAME, 1)
+        yield from _same_rows(home, present, kept)
         yield from _raw_there(home, raw.rows())
         yield from _exports_the_same(home, archive)
     except (DamagedError, duckdb.Error, ValueError, TypeError, KeyError, OverflowError) as error:
         said = f"{error.what}: {error.rule}" if isinstance(error, UserError) else str(error).splitlines()[0]
         yield Checked(NAME, problem=said)
+
+
+def _kept(home: Home) -> Kept | Checked | None:
+    try:
+        return kept_sums(home.archive)
+    except (DamagedError, KeyError, ValueError, TypeError):
+        return Checked(sums_file(home.archive).name, problem="it was changed after it was written")
+
+
+def _same_rows(home: Home, present: Sums, kept: Kept | Checked | None) -> Iterator[Checked]:
+    """Every row of every table is there as the last write left it, and no other."""
+    place = sums_file(home.archive).name
+    if isinstance(kept, Checked):
+        yield kept
+    elif kept is None:
+        if present.keys() - {"meta"}:
+            yield Checked(place, problem="it is gone, or of an earlier version: no rows are checked")
+    elif kept.engine != duckdb.__version__:
+        yield Checked(place, note=f"made with DuckDB {kept.engine}, so the rows are not compared before the next write")
+    else:
+        yield Checked(place, 1)
+        for table in kept.differing(present):
+            was, now = kept.tables.get(table, (0,))[0], present.get(table, (0,))[0]
+            said = f"rows of table {table} were changed ({was} when last written, {now} now)"
+            yield Checked(NAME, problem=said)
+    if isinstance(kept, Kept) and kept.altered:
+        which = "unknown tables" if "*" in kept.altered else ", ".join(kept.altered)
+        yield Checked(NAME, problem=f"something other than the harness changed {which} before a later ingest")
 
 
 def _raw_there(home: Home, rows: list[tuple[int, str, str]]) -> Iterator[Checked]:
@@ -80,8 +113,9 @@ def _exports_the_same(home: Home, archive: Archive) -> Iterator[Checked]:
             told = json.loads(manifest.read_bytes())
             if (told["format"], told["state"]) == (FORMAT, state):
                 before.append(manifest.parent.name)
+    before += [name for name in _of_runs(home, state) if name not in before]
     if not before:
-        yield Checked(NAME, note="its present state was never exported, so its values are not compared with anything")
+        yield Checked(NAME, note="its present state was never exported, so only checksums vouch for its values")
         return
     with tempfile.TemporaryDirectory(prefix="harness-verify-") as folder:
         again = archive.export(Path(folder)).name
@@ -89,3 +123,14 @@ def _exports_the_same(home: Home, archive: Archive) -> Iterator[Checked]:
         if name != again:
             said = f"its values are not those exported to changes/{name[:12]} from the same batches"
             yield Checked(NAME, problem=said)
+
+
+def _of_runs(home: Home, state: str) -> list[str]:
+    """Change files that runs on this state of the archive name, whether or not they are still there."""
+    found = set()
+    for path in home.runs.glob(f"*/{RUN}") if home.runs.is_dir() else ():
+        with suppress(DamagedError):
+            told = read_json(path).get("archive")
+            if isinstance(told, dict) and told.get("state") == state and told.get("change_file"):
+                found.add(str(told["change_file"]))
+    return sorted(found)

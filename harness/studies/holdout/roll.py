@@ -22,7 +22,7 @@ from harness.data.changes import ChangeFile
 from harness.data.vault.files import WRAPPED, Vault
 from harness.data.vault.keys import key_folder, passphrase_asked
 from harness.record.chain import Entry
-from harness.record.files import json_bytes, sync_folder, unused_name, write_file
+from harness.record.files import json_bytes, unused_name, write_file
 from harness.record.home import Home
 from harness.record.ledger import enter, entries, named_seals, refusals
 from harness.record.seals import CUSTODIAN, LEAVING, Seal, seals_of
@@ -159,9 +159,7 @@ def _replace(home: Home, whole: Archive, old: tuple[Seal, str], made: Seal, keys
         files = {name: count for name, count in made.counts.items() if not name.startswith(ROWS)}
         counts = files | {f"{ROWS}{table}": count for table, count in rows.items() if count}
         vault.finish(home, replace(vault.seal, counts=counts))
-        with Archive.open(home.archive, read_only=True).store.replacing():
-            out.replace(home.archive)
-            sync_folder(home.root)
+        Archive.open(home.archive, read_only=True).store.replace(out)
     finally:
         for left in (out, out.with_name(f"{out.name}.wal")):
             left.unlink(missing_ok=True)

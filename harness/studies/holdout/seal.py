@@ -153,6 +153,7 @@ def finish(home: Home, *, keys: Path | None = None, resumed: bool = True) -> Sea
         SealedError: the key that signs the vault's list is not here.
     """
     vault = Vault.open(home, unfinished(home))
+    Archive.open(home.archive, read_only=True).store.settle()  # checksums of what is sealed go with it
     _enter_roll(home, vault.seal)
     vault = Vault.open(home, vault.seal.id, signing=needed_key(key_folder(home, keys), f"{vault.seal.id}.{SIGNING}"))
     listed = read_json(vault.folder / LEAVING)

@@ -1,0 +1,177 @@
+"""The archive's own checksums: rows of every table, counted and hashed, kept beside the archive in a sealed file.
+
+Before a transaction commits, the sums it will leave are promised; afterwards they are what holds. A stop in between
+leaves both, and either is right. What something else changed is noted, for good, by the write that comes upon it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import duckdb
+
+from harness.core.errors import DamagedError
+from harness.data.archive.engine import connected
+from harness.record.files import json_bytes, read_json, seal_holds, sealed, sync_folder, write_file
+
+Sums = Mapping[str, tuple[int, str, str]]
+"""Table -> rows, XOR and sum of the hashes of its rows; tables without rows are left out."""
+COLUMNS = """
+SELECT c.table_name, list(c.column_name ORDER BY c.column_name) FROM duckdb_columns() c
+JOIN duckdb_tables() t USING (database_name, schema_name, table_name)
+WHERE c.database_name = current_database() AND NOT c.internal GROUP BY ALL ORDER BY ALL
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is on record of an archive's content.
+
+    Attributes:
+        tables: its sums.
+        promised: those that a write was about to leave; None = none was stopped.
+        file: size and time of change of the archive's file when the last write had ended; () = not known.
+        altered: tables that something else had changed before a later write.
+        engine: version of DuckDB, whose hashes may differ from version to version.
+    """
+
+    tables: Sums
+    promised: Sums | None = None
+    file: tuple[int, ...] = ()
+    altered: tuple[str, ...] = ()
+    engine: str = duckdb.__version__
+
+    def differing(self, present: Sums) -> tuple[str, ...]:
+        """Tables that are not as the harness left them; none where a stopped write explains it."""
+        found = [
+            tuple(name for name in sorted({*one, *present}) if one.get(name) != present.get(name))
+            for one in (self.tables, self.promised)
+            if one is not None
+        ]
+        return min(found, key=len)
+
+
+def sums_file(archive: Path) -> Path:
+    """Where the sums of an archive are kept: `archive.sums.json` beside `archive.duckdb`."""
+    return archive.with_suffix(".sums.json")
+
+
+def sums_of(connection: duckdb.DuckDBPyConnection) -> Sums:
+    """Sums over all rows of every table of the open archive, whatever the order of the rows."""
+    parts = []
+    for table, columns in connection.execute(COLUMNS).fetchall():
+        row = ", ".join(f'"{name}"' for name in columns)
+        parts.append(
+            f"SELECT '{table}', count(*), bit_xor(h), sum(h::HUGEINT) FROM (SELECT hash({row}) AS h FROM \"{table}\")"  # noqa: S608 - its own names
+        )
+    found = connection.execute(" UNION ALL ".join(parts)).fetchall() if parts else []
+    return {str(name): (int(rows), str(xor), str(total)) for name, rows, xor, total in sorted(found) if rows}
+
+
+def kept_sums(archive: Path) -> Kept | None:
+    """The sums on record; None = there are none.
+
+    Raises:
+        DamagedError: their file was changed.
+    """
+    path = sums_file(archive)
+    if not path.exists():
+        return None
+    told = read_json(path)
+    if seal_holds(told) is not True or path.read_bytes() != json_bytes(told):
+        raise DamagedError(
+            "the checksums of the archive were changed",
+            value=path.name,
+            rule="the file carries a digest of its own",
+            fix="bring the archive and its checksums back from a copy",
+        )
+    promised = told.get("promised")
+    return Kept(
+        _tables(told["tables"]),
+        None if promised is None else _tables(promised),
+        tuple(_numbers(told["file"])),
+        tuple(map(str, _listed(told["altered"]))),
+        str(told["engine"]),
+    )
+
+
+def before_write(archive: Path, connection: duckdb.DuckDBPyConnection) -> Kept:
+    """What is on record before a write; what something else changed since the last one is noted in it.
+
+    The rows are read again only where the file itself is not as the last write left it.
+    """
+    try:
+        kept = kept_sums(archive)
+    except DamagedError:
+        kept = Kept({}, altered=("*",))
+    if kept is not None and kept.engine == duckdb.__version__ and kept.promised is None and kept.file == _stat(archive):
+        return kept
+    present = sums_of(connection)
+    if kept is None:
+        return Kept(present)
+    other = kept.differing(present) if kept.engine == duckdb.__version__ and kept.altered != ("*",) else ()
+    return Kept(present, altered=tuple(sorted({*kept.altered, *other})))
+
+
+def promise(archive: Path, before: Kept, after: Sums) -> Kept:
+    """Put on record what a write is about to leave; returns what holds once it has."""
+    _write(archive, replace(before, promised=after))
+    return replace(before, tables=after, promised=None)
+
+
+def fulfil(archive: Path, after: Kept) -> None:
+    """Put on record that the write has ended; the archive's file is closed."""
+    _write(archive, replace(after, file=_stat(archive)))
+
+
+def settle(archive: Path) -> None:
+    """Drop what a stopped write left beside what holds; the caller holds the lock of a writer."""
+    kept = kept_sums(archive)
+    if kept is not None and kept.promised is not None:
+        with connected(archive, read_only=True) as connection:
+            present = before_write(archive, connection)
+        fulfil(archive, present)
+
+
+def put_in_place(archive: Path, out: Path) -> None:
+    """Put another file in the place of an archive, with its checksums; the caller holds the lock of a writer."""
+    before = Kept({})
+    if archive.exists():
+        with connected(archive, read_only=True) as connection:
+            before = before_write(archive, connection)
+    with connected(out, read_only=True) as connection:
+        after = promise(archive, before, sums_of(connection))
+    out.replace(archive)
+    sync_folder(archive.parent)
+    fulfil(archive, after)
+
+
+def _write(archive: Path, kept: Kept) -> None:
+    told = {
+        "engine": duckdb.__version__,
+        "tables": {name: list(one) for name, one in kept.tables.items()},
+        "promised": None if kept.promised is None else {name: list(one) for name, one in kept.promised.items()},
+        "file": list(kept.file),
+        "altered": list(kept.altered),
+    }
+    write_file(sums_file(archive), json_bytes(sealed(told)))
+
+
+def _stat(archive: Path) -> tuple[int, ...]:
+    found = archive.stat()
+    return (found.st_size, found.st_mtime_ns)
+
+
+def _tables(told: object) -> Sums:
+    mine = told if isinstance(told, dict) else {}
+    return {str(name): (int(rows), str(xor), str(total)) for name, (rows, xor, total) in mine.items()}
+
+
+def _listed(told: object) -> list[object]:
+    return told if isinstance(told, list) else []
+
+
+def _numbers(told: object) -> list[int]:
+    return [int(str(one)) for one in _listed(told)]
