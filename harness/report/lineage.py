@@ -35,6 +35,7 @@ def _table(name: str, frame: pl.DataFrame) -> str:
         history = frame.filter(pl.col("of") == "history")
         if history.height > HISTORY:
             newest = history.sort("series_id", "period").group_by("series_id", maintain_order=True).tail(HISTORY)
+            newest = newest.select(frame.columns)  # the key comes first otherwise
             frame = pl.concat([newest, frame.filter(pl.col("of") != "history")])
             lines.append(f"  the {HISTORY} newest of {history.height} values of the history known at the origin")
         keys = frame.columns[1:]
