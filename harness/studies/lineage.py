@@ -28,10 +28,11 @@ from harness.record.ledger import refusals
 from harness.record.platform import code_hash
 from harness.record.runs import read_table
 from harness.record.seals import seals_of
+from harness.studies.chosen import choice, searches
 from harness.studies.made_of import Published, feature_sources, history_sources, outcome_sources
 from harness.studies.plain_cells import plain_series
 from harness.studies.plain_rows import plain_rows
-from harness.studies.recorded import Recorded
+from harness.studies.recorded import Recorded, part
 
 OTHER_CODE = "derived with other code than the run was made with: training rows and feature values may not be its own"
 ADJUSTED = "levels of series with price events enter as adjusted by the events announced by the origin; shown as stated"
@@ -72,8 +73,9 @@ class Lineage:
 
     Attributes:
         run_id: the run.
-        facts: by section (forecast, outcome, cell, fit, issue, archive, code), in the order of going back.
-        tables: `models` of a run; `features`, `values`, `issue` of a forecast; `batches`, and what cleaning recorded.
+        facts: by section (forecast, outcome, cell, search, fit, archive, code), in the order of going back.
+        tables: `models` and `searches` of a run; `features`, `values`, `issue` of a forecast; `batches`, and what
+            cleaning recorded.
         notes: what could not be told, or only with a reservation.
     """
 
@@ -122,7 +124,8 @@ def run_lineage(run: Recorded, home: Home, archive: Archive | None = None) -> Li
         rows.append((recipe.name, recipe.kind, len(found), sum(cell is not None for cell in found), len(fits), stored))
     names = ["model", "kind", "cells", "cells_kept", "fits", "fits_kept"]
     batches = _batches(run, home, None)
-    tables = {"models": pl.DataFrame(rows, schema=names, orient="row"), "batches": batches}
+    models = pl.DataFrame(rows, schema=names, orient="row")
+    tables = {"models": models, "searches": searches(run, home), "batches": batches}
     notes = [] if batches.height else ["the run recorded no batches: it was made from a change file alone"]
     return Lineage(run.files.run_id, _ends(run), tables | _cleaned(home, archive, batches), tuple(notes))
 
@@ -160,6 +163,7 @@ def forecast_lineage(run: Recorded, home: Home, asked: AskedForecast, archive: A
         "forecast": mine.select(pl.exclude("run_id", "quantile")).row(0, named=True),
         "outcome": {name: outcome[name] for name in OUTCOME},
         "cell": trace.cell(),
+        "search": trace.chosen.facts,
         "fit": trace.fit(),
     }
     values = list(trace.values(outcome["outcome_published_at"]))
@@ -184,15 +188,19 @@ OUTCOME = (
 
 
 class _Trace:
-    """One asked row on its way back."""
+    """One asked row on its way back; of a tuned model, by the recipe that its search chose."""
 
     def __init__(self, run: Recorded, home: Home, plan: Plan, recipe: Recipe, place: tuple[int, int, int]) -> None:
-        self.run, self.home, self.plan, self.recipe, self.place = run, home, plan, recipe, place
+        self.run, self.home, self.plan, self.place = run, home, plan, place
         self.identity = recipe_identity(recipe, plan.experiment)
         self.data = plain_series(run.changes, plan.inputs)
         keys = run.part("cells").get(recipe.name)
         self.key = str(keys[place[0] - plan.first_issued]) if isinstance(keys, list) else ""
         self.stored = read_cell(home.cells, self.key) if self.key else None
+        searched = plan.instants[plan.refit_origin(place[0], self.identity.retune or self.identity.cadence)]
+        told = {} if self.stored is None else part(self.stored.facts, "tuned")
+        self.declared, self.chosen = recipe, choice(run, home, recipe, searched, told)
+        self.recipe = self.chosen.recipe
 
     def cell(self) -> dict[str, object]:
         sums = self.run.part("cell_checksums").get(self.recipe.name)
@@ -203,7 +211,7 @@ class _Trace:
 
     def fit(self) -> dict[str, object]:
         """The fit that answered: key, seed, refit origin, and its training rows."""
-        if not entry_for(self.recipe.kind).fitted:
+        if not entry_for(self.recipe.kind).fitted and self.declared.search is None:
             return {}
         plan, (origin, _, horizon) = self.plan, self.place
         refit = plan.refit_origin(origin, self.identity.cadence)
