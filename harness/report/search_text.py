@@ -28,11 +28,11 @@ def spaces_text(run: Run) -> str:
         rows = [
             [
                 row["parameter"], row["default"], str(row["drawn"]), f"{row['at_edge']} of {row['searches']}",
-                share(row["importance"]), _searched(row),
+                share(row["importance"]), range_text(row),
             ]
             for row in mine.iter_rows(named=True)
         ]  # fmt: skip
-        parts.append(f"{model}: {mine['searches'][0]} searches\n{table(head, rows, indent='  ')}")
+        parts.append(f"{model}: {counted(mine['searches'][0])}\n{table(head, rows, indent='  ')}")
     parts.append(
         "drawn: trials with a value for it. at edge: searches whose best value is an end of the range. importance: "
         "share of what the best trials have in common (PED-ANOVA), mean over searches of 8 complete trials or more."
@@ -41,13 +41,28 @@ def spaces_text(run: Run) -> str:
     return "\n\n".join(parts)
 
 
-def _searched(row: Mapping[str, object]) -> str:
+def range_text(row: Mapping[str, object]) -> str:
+    """A row of `run.search_spaces()`: what the parameter may be.
+
+    >>> row = {"type": "int", "low": 2.0, "high": 8.0, "log": True, "step": None, "when": ""}
+    >>> range_text(row)
+    'int 2 to 8, log'
+    """
     if row["low"] is None:
-        said = str(row["choices"]) if row["choices"] else "by a function, recorded as it unfolds"
+        said = str(row["choices"]) if row["choices"] not in ("", "[]") else "by a function, recorded as it unfolds"
     else:
-        said = f"{row['type']} {number(row['low'])} to {number(row['high'])}"
-        said += (", log" if row["log"] else "") + (f", step {number(row['step'])}" if row["step"] is not None else "")
+        said = f"{row['type']} {row['low']:g} to {row['high']:g}"
+        said += (", log" if row["log"] else "") + (f", step {row['step']:g}" if row["step"] is not None else "")
     return f"{said}, when {row['when']}" if row["when"] else said
+
+
+def counted(searches: int) -> str:
+    """A number of searches in words.
+
+    >>> counted(1), counted(3)
+    ('1 search', '3 searches')
+    """
+    return f"{searches} search{'' if searches == 1 else 'es'}"
 
 
 def narrowed_of(manifest: Mapping[str, object]) -> list[tuple[str, str]]:
@@ -74,8 +89,8 @@ def trials_text(run: Run, *, model: str = "", everything: bool = False) -> str:
     if not mine.height:
         return NOTHING
     zone = facts_of(run.manifest).zone
-    counted = ", ".join(f"{n} {state}" for state, n in mine.group_by("state").len().sort("state").iter_rows())
-    lines = [f"{mine['study'].n_unique()} searches, {mine.height} trials ({counted}), {seconds(mine['seconds'].sum())}"]
+    states = ", ".join(f"{n} {state}" for state, n in mine.group_by("state").len().sort("state").iter_rows())
+    lines = [f"{counted(mine['study'].n_unique())}, {mine.height} trials ({states}), {seconds(mine['seconds'].sum())}"]
     if everything:
         head = ["model", "origin", "trial", "batch", "state", "value", "", "setting"]
         rows = [

@@ -88,3 +88,28 @@ def test_the_lineage_of_a_run_names_its_searches(tuned: Run, capsys: pytest.Capt
     assert found["study"].to_list() == tuned.trials().filter("best")["study"].to_list()
     assert main(["lineage", tuned.id, "--home", str(tuned.home.root)]) == 0
     assert found["study"][0] in capsys.readouterr().out
+
+
+def test_a_card_says_how_much_was_searched_and_what_was_chosen(tuned: Run) -> None:
+    card = tuned.model_card("switching")
+    section = card.split("\n## Search\n", 1)[1].split("\n## ", 1)[0].replace("\\", "")
+    best = tuned.trials().filter("best")
+    assert f"- {best.height} searches inside training windows, one every 2 origins" in section
+    assert "12 trials: 12 complete, 0 pruned, 0 failed" in section
+    assert "effort on this target so far: " in section
+    assert "kind = trees, trees.features = own + gdp | 1 |" in section
+    assert "| kind = switching, max_lags = 2 | 2 |" in section
+    assert "Newest choice (20" in section
+    assert f"trial {best['trial'][-1]}" in section
+    assert "| max_lags | int 1 to 2, when kind in " in section
+    assert "max_lags is at the edge of its range" in section
+    assert "Domain(" not in card
+    assert "{'" not in card
+
+
+def test_a_card_presents_no_declared_value_as_the_one_used(tuned: Run) -> None:
+    model = tuned.model_card("switching").split("\n## The model\n", 1)[1].split("\n## ", 1)[0].replace("\\", "")
+    assert "kind: searched among autoregression, lightgbm" in model
+    assert "| max_lags |" not in model
+    assert "Searched, so not to be read from the experiment file: kind, max_lags, trees.features" in model
+    assert "Feature blocks that a search may choose" in model
