@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from harness.data.archive import Archive
+from harness.report.card_search import plain
 from harness.report.markdown import bullets, grid, text
 
 if TYPE_CHECKING:
@@ -35,7 +37,9 @@ def treatment(run: Run) -> Iterator[str]:
     yield "Cleaning steps:" if steps.height else "No cleaning steps were declared."
     if steps.height:
         columns = ["batch", "step", "kind", "parameters", "rows_in", "rows_out", "touched"]
-        yield grid([name.replace("_", " ") for name in columns], steps.sort("batch", "place").select(columns).rows())
+        told = steps.sort("batch", "place").select(columns)
+        told = told.with_columns(pl.col("parameters").map_elements(_parameters, return_dtype=pl.String))
+        yield grid([name.replace("_", " ") for name in columns], told.rows())
     asked = tables.get("assertions", pl.DataFrame())
     if not asked.height:
         yield "No assertions were declared."
@@ -45,6 +49,16 @@ def treatment(run: Run) -> Iterator[str]:
     if failed.height:
         columns = ["batch", "assertion", "kind", "severity", "verdict", "rows", "failed", "unknown"]
         yield grid(columns, failed.select(columns).rows())
+
+
+def _parameters(declared: str) -> str:
+    """What a step declares, without its name and what was left open.
+
+    >>> _parameters('{"name": "wild", "k": 12.0, "least": null, "series": ["a", "b"]}')
+    'k = 12.0, series = a, b'
+    """
+    parts = json.loads(declared).items()
+    return ", ".join(f"{name} = {plain(value)}" for name, value in parts if name != "name" and value not in (None, []))
 
 
 def _recorded(run: Run, batches: dict[int, str]) -> dict[str, pl.DataFrame] | None:

@@ -92,11 +92,12 @@ def trials_text(run: Run, *, model: str = "", everything: bool = False) -> str:
     states = ", ".join(f"{n} {state}" for state, n in mine.group_by("state").len().sort("state").iter_rows())
     lines = [f"{counted(mine['study'].n_unique())}, {mine.height} trials ({states}), {seconds(mine['seconds'].sum())}"]
     if everything:
-        head = ["model", "origin", "trial", "batch", "state", "value", "", "setting"]
+        head = ["model", "origin", "trial", "batch", "state", "value", "folds", "took", "", "setting", "reason"]
         rows = [
             [
                 row["model"], moment_text(row["origin"], zone), str(row["trial"]), str(row["batch"]), row["state"],
-                number(row["value"]), "best" if row["best"] else "", f"{row['setting']} {row['reason']}".strip(),
+                number(row["value"]), " ".join(map(number, row["folds"] or [])) or "-", seconds(row["seconds"]),
+                "best" if row["best"] else "", row["setting"], row["reason"] or "",
             ]
             for row in mine.iter_rows(named=True)
         ]  # fmt: skip
@@ -116,7 +117,11 @@ def trials_text(run: Run, *, model: str = "", everything: bool = False) -> str:
         for row in chosen.iter_rows(named=True)
     ]  # fmt: skip
     return "\n".join(
-        [*lines, table(head, rows, left=2), "defaults, best: objective on inner rows; --all prints every trial"]
+        [
+            *lines,
+            table(head, rows, left=2),
+            "defaults, best: objective on inner rows; --all prints every trial, failed ones too",
+        ]
     )
 
 

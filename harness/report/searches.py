@@ -144,7 +144,7 @@ def spaces_diff(before: Searches, after: Searches) -> pl.DataFrame:
             one, other = mine.get(name), theirs.get(name)
             if one != other:
                 change = "added" if one is None else "removed" if other is None else "changed"
-                rows.append((model, name, change, _told(one), _told(other)))
+                rows.append((model, name, change, *_apart(one, other)))
         rows += [(model, name, "changed", *pair) for name, pair in _plans(before.get(model), after.get(model))]
     return pl.DataFrame(rows, schema=DIFF, orient="row")
 
@@ -152,13 +152,24 @@ def spaces_diff(before: Searches, after: Searches) -> pl.DataFrame:
 def _plans(
     before: Mapping[str, StudyRecord] | None, after: Mapping[str, StudyRecord] | None
 ) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Sampler, pruner, budget and objective where they differ."""
+    """Settings of sampler, pruner, budget and objective that differ, each by its own name: `budget.trials`."""
     if not before or not after:
         return
-    one, other = next(iter(before.values())).head, next(iter(after.values())).head
+    heads: Any = next(iter(before.values())).head, next(iter(after.values())).head
     for name in ("sampler", "pruner", "budget", "objective"):
-        if one.get(name) != other.get(name):
-            yield name, (json.dumps(one.get(name)), json.dumps(other.get(name)))
+        one, other = (head.get(name) or {} for head in heads)
+        for key in dict.fromkeys([*one, *other]):
+            if one.get(key) != other.get(key):
+                yield f"{name}.{key}", (json.dumps(one.get(key)), json.dumps(other.get(key)))
+
+
+def _apart(one: Domain | None, other: Domain | None) -> tuple[str, str]:
+    """Two ranges of one name, without the half in which they are alike."""
+    if one is None or other is None or (one.text() != other.text() and one.default != other.default):
+        return _told(one), _told(other)
+    if one.text() != other.text():
+        return one.text(), other.text()
+    return f"default {json.dumps(one.default)}", f"default {json.dumps(other.default)}"
 
 
 def _told(one: Domain | None) -> str:

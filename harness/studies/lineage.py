@@ -77,12 +77,14 @@ class Lineage:
         tables: `models` and `searches` of a run; `features`, `values`, `issue` of a forecast; `batches`, and what
             cleaning recorded.
         notes: what could not be told, or only with a reservation.
+        zone: the target's time zone, in which origins are shown.
     """
 
     run_id: str
     facts: Mapping[str, Mapping[str, object]]
     tables: Mapping[str, pl.DataFrame]
     notes: tuple[str, ...] = ()
+    zone: str = "UTC"
 
     def table(self, name: str) -> pl.DataFrame:
         """One table by name.
@@ -127,7 +129,8 @@ def run_lineage(run: Recorded, home: Home, archive: Archive | None = None) -> Li
     models = pl.DataFrame(rows, schema=names, orient="row")
     tables = {"models": models, "searches": searches(run, home), "batches": batches}
     notes = [] if batches.height else ["the run recorded no batches: it was made from a change file alone"]
-    return Lineage(run.files.run_id, _ends(run), tables | _cleaned(home, archive, batches), tuple(notes))
+    zone = run.experiment.origins.zone
+    return Lineage(run.files.run_id, _ends(run), tables | _cleaned(home, archive, batches), tuple(notes), zone)
 
 
 def forecast_lineage(run: Recorded, home: Home, asked: AskedForecast, archive: Archive | None = None) -> Lineage:
@@ -177,9 +180,9 @@ def forecast_lineage(run: Recorded, home: Home, asked: AskedForecast, archive: A
     if answered not in (None, recipe.name):
         notes.append(f"{answered} answered in place of {recipe.name}: ask for --model {answered} to follow its number")
     facts = {name: told for name, told in facts.items() if told} | _ends(run)
-    return Lineage(
-        run.files.run_id, facts, tables | {"batches": batches} | _cleaned(home, archive, batches), tuple(notes)
-    )
+    cleaned = of_values(_cleaned(home, archive, batches), tables["values"], issue)
+    zone = plan.experiment.origins.zone
+    return Lineage(run.files.run_id, facts, tables | {"batches": batches} | cleaned, tuple(notes), zone)
 
 
 OUTCOME = (
@@ -446,3 +449,28 @@ def _batches(run: Recorded, home: Home, used: set[int] | None) -> pl.DataFrame:
 def _cleaned(home: Home, archive: Archive | None, batches: pl.DataFrame) -> dict[str, pl.DataFrame]:
     there = _here(home, archive)
     return {} if there is None else there.cleaning_of(batches["batch"].unique().to_list())
+
+
+def of_values(
+    cleaned: Mapping[str, pl.DataFrame], values: pl.DataFrame, issue: pl.DataFrame
+) -> dict[str, pl.DataFrame]:
+    """What cleaning recorded of the cells that were used: rows of their periods, and the steps and assertions of these.
+
+    A step that rewrote words of the file, wherever they stood, is kept without the words.
+
+    Args:
+        cleaned: `cleaning`, `touched`, `assertions`, `failures` of whole batches.
+        values: series_id and period of the published values that were used.
+        issue: the same of an external's path.
+    """
+    cells = pl.concat([frame.select("series_id", pl.col("period").cast(pl.String)) for frame in (values, issue)])
+    cells = cells.unique().rename({"series_id": "series"})
+    found = dict(cleaned)
+    for rows, heads, name in (("touched", "cleaning", "step"), ("failures", "assertions", "assertion")):
+        if rows not in found or heads not in found:
+            continue
+        everywhere = found[rows].filter(pl.col("series").fill_null("") == "")
+        found[rows] = found[rows].join(cells, on=["series", "period"], how="semi", maintain_order="left")
+        named = pl.concat([frame.select("batch", name) for frame in (found[rows], everywhere)])
+        found[heads] = found[heads].join(named, on=["batch", name], how="semi", maintain_order="left")
+    return found

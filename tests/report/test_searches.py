@@ -79,8 +79,10 @@ def test_two_runs_differ_where_their_spaces_do(tuned: Run, place: Path, changes:
     told = {(model, name): change for model, name, change, *_ in found.iter_rows()}
     assert told == {
         ("orders", "max_lags"): "removed", ("tuned", "num_leaves"): "changed", ("tuned", "learning_rate"): "removed",
-        ("tuned", "max_bin"): "added", ("tuned", "budget"): "changed",
+        ("tuned", "max_bin"): "added", ("tuned", "budget.trials"): "changed",
     }  # fmt: skip
+    pairs = {name: pair for _, name, _, *pair in found.iter_rows()}
+    assert pairs["budget.trials"] == ["10", "5"]
     assert diff_text(spaces_diff(one, one)) == "both runs searched the same"
 
 
@@ -97,17 +99,24 @@ def test_the_verbs_print_searches_and_effort(
 ) -> None:
     monkeypatch.setenv("HARNESS_HOME", str(place / "home"))
     assert main(["spaces", tuned.id]) == 0
-    assert "num_leaves" in capsys.readouterr().out
+    assert "int 2 to 8, log" in capsys.readouterr().out
     assert main(["trials", tuned.id, "--all", "--model", "orders"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("6 searches, 24 trials (24 complete)")
     assert printed.count('{"max_lags": ') == 24
+    assert printed.splitlines()[1].split() == [
+        "model", "origin", "trial", "batch", "state", "value", "folds", "took", "setting", "reason",
+    ]  # fmt: skip
     assert main(["trials", tuned.id]) == 0
     assert "9 searches, 54 trials" in capsys.readouterr().out
     assert main(["trials", tuned.id, "--model", "tunde"]) == 2
     assert "did you mean" in capsys.readouterr().err
     assert main(["spaces", "diff", tuned.id, tuned.id]) == 0
+    capsys.readouterr()
     assert main(["spaces", tuned.id, tuned.id]) == 2
+    assert "2 runs: " in capsys.readouterr().err
+    assert main(["spaces", "diff", tuned.id]) == 2
+    assert "spaces diff compares two runs" in capsys.readouterr().err
     assert main(["show", tuned.id]) == 0
     shown = capsys.readouterr().out
     assert "effort on this target so far: " in shown
