@@ -371,9 +371,10 @@ def _report(args: argparse.Namespace) -> None:
 
 
 def _spaces(args: argparse.Namespace) -> None:
+    from harness.record.trials import searches_of
     from harness.report.run import Run
     from harness.report.search_text import diff_text, spaces_text
-    from harness.report.searches import searches_of, spaces_diff
+    from harness.report.searches import spaces_diff
 
     home = _home(args)
     if args.runs[0] == "diff":

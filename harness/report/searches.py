@@ -1,4 +1,4 @@
-"""The searches of a run as tables: what was searched, every trial, and where two runs differ in what they searched."""
+"""The searches of a run as tables: what was searched, and where two runs differ in what they searched."""
 
 from __future__ import annotations
 
@@ -9,29 +9,10 @@ from typing import Any
 import polars as pl
 
 from harness.backtest.tuning.importance import importance
-from harness.core.errors import DamagedError
-from harness.core.frames import UTC_INSTANT
 from harness.core.search import Domain, as_value, domain_from
-from harness.record.home import Home
-from harness.record.studies import StudyRecord, read_study
+from harness.record.studies import StudyRecord
+from harness.record.trials import Searches
 
-TRIALS = pl.Schema(
-    {
-        "model": pl.String(),
-        "origin": UTC_INSTANT,
-        "trial": pl.Int32(),
-        "batch": pl.Int32(),
-        "state": pl.String(),
-        "value": pl.Float64(),
-        "best": pl.Boolean(),
-        "setting": pl.String(),
-        "folds": pl.List(pl.Float64()),
-        "reason": pl.String(),
-        "unanswered": pl.Int32(),
-        "seconds": pl.Float64(),
-        "study": pl.String(),
-    }
-)
 SPACES = pl.Schema(
     {
         "model": pl.String(),
@@ -53,51 +34,6 @@ SPACES = pl.Schema(
 DIFF = pl.Schema(
     {"model": pl.String(), "parameter": pl.String(), "change": pl.String(), "before": pl.String(), "after": pl.String()}
 )
-Searches = dict[str, dict[str, StudyRecord]]
-
-
-def searches_of(manifest: Mapping[str, object], home: Home) -> Searches:
-    """Model -> (origin -> record) of every search a run rests on.
-
-    Raises:
-        DamagedError: a record is missing or is not what was written.
-    """
-    listed: Any = manifest.get("studies", {})
-    try:
-        return {
-            model: {origin: read_study(home.studies, key) for origin, key in keys.items()}
-            for model, keys in listed.items()
-        }
-    except OSError as error:
-        raise DamagedError(
-            "the record of a search is missing",
-            value=str(error.filename),
-            fix=f"run harness backtest {manifest.get('name') or 'EXPERIMENT'} again: it is made again, bit for bit",
-        ) from error
-
-
-def trials_frame(searches: Searches) -> pl.DataFrame:
-    """One row per trial, columns of `TRIALS`."""
-    rows = [
-        {
-            "model": model,
-            "origin": record.head["origin"],
-            "trial": line["number"],
-            **{name: line[name] for name in ("batch", "state", "value", "folds", "reason", "unanswered", "seconds")},
-            "best": line["number"] == record.end.get("best"),
-            "setting": json.dumps(line["params"], ensure_ascii=False),
-            "study": record.key,
-        }
-        for model, mine in searches.items()
-        for record in mine.values()
-        for line in record.trials
-    ]
-    if not rows:
-        return pl.DataFrame(schema=TRIALS)
-    frame = pl.DataFrame(rows, schema_overrides={"value": pl.Float64(), "folds": pl.List(pl.Float64())})
-    return frame.with_columns(pl.col("origin").str.to_datetime(time_unit="us", time_zone="UTC")).select(
-        pl.col(name).cast(kind) for name, kind in TRIALS.items()
-    )
 
 
 def spaces_frame(searches: Searches) -> pl.DataFrame:

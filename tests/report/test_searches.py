@@ -12,10 +12,12 @@ import pytest
 from harness.cli import main
 from harness.core.errors import DamagedError
 from harness.core.search import Domain
+from harness.data.archive.sql import ask
 from harness.record.home import Home
+from harness.record.trials import TRIALS, searches_of
 from harness.report.run import Run
 from harness.report.search_text import diff_text, trials_text
-from harness.report.searches import DIFF, SPACES, TRIALS, searches_of, spaces_diff
+from harness.report.searches import DIFF, SPACES, spaces_diff
 from tests.backtest.made_runs import AR, exported, releases, run
 from tests.backtest.test_tuning import ORDERS, SEARCH, TUNED, few
 
@@ -121,3 +123,29 @@ def test_the_verbs_print_searches_and_effort(
     shown = capsys.readouterr().out
     assert "effort on this target so far: " in shown
     assert "trials searched inside training windows" in shown
+
+
+def test_sql_answers_from_searches_trials_and_effort(tuned: Run) -> None:
+    found = ask(tuned.home, f"SELECT * FROM searches WHERE run_id = '{tuned.id}' ORDER BY model, origin").frame
+    best = tuned.trials().filter("best").sort("model", "origin")
+    assert found["study"].to_list() == best["study"].to_list()
+    assert found["value"].to_list() == best["value"].to_list()
+    assert found["trials"].sum() == found["complete"].sum() == tuned.trials().height
+    asked = f"SELECT count(*) AS n, sum(len(folds)) AS f FROM trials WHERE run_id = '{tuned.id}'"
+    counted = ask(tuned.home, asked).frame
+        tuned.home, f"SELECT count(*) AS n, sum(len(folds)) AS f FROM trials WHERE run_id = '{tuned.id}'"
+    ).frame
+    assert counted.row(0) == (54, 108)
+    asked = "SELECT count(DISTINCT identity) AS n FROM effort WHERE what = 'looked'"
+    effort = tuned.effort()
+    assert effort is not None
+    assert ask(tuned.home, asked).frame["n"].to_list() == [effort.looked]
+    searched = "SELECT sum(trials) AS n FROM (SELECT DISTINCT identity, trials FROM effort WHERE what = 'searched')"
+    assert ask(tuned.home, searched).frame["n"].to_list() == [effort.searched]
+
+
+def test_the_views_of_a_home_without_searches_are_empty_and_described(tmp_path: Path) -> None:
+    for view in ("searches", "trials", "effort"):
+        found = ask(Home(tmp_path), f"SELECT * FROM {view}").frame
+        assert found.height == 0
+        assert {"run_id", "model", "origin"} <= set(found.columns)
