@@ -133,8 +133,6 @@ def test_sql_answers_from_searches_trials_and_effort(tuned: Run) -> None:
     assert found["trials"].sum() == found["complete"].sum() == tuned.trials().height
     asked = f"SELECT count(*) AS n, sum(len(folds)) AS f FROM trials WHERE run_id = '{tuned.id}'"
     counted = ask(tuned.home, asked).frame
-        tuned.home, f"SELECT count(*) AS n, sum(len(folds)) AS f FROM trials WHERE run_id = '{tuned.id}'"
-    ).frame
     assert counted.row(0) == (54, 108)
     asked = "SELECT count(DISTINCT identity) AS n FROM effort WHERE what = 'looked'"
     effort = tuned.effort()
