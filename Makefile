@@ -99,7 +99,7 @@ runs: $(VENV)/ready ## list the runs so far
 show: $(VENV)/ready ## print the leaderboard and record of RUN=
 	@$(HARNESS) show "$(RUN)"
 
-trials: $(VENV)/ready ## every trial of the searches of RUN=
+trials: $(VENV)/ready ## the best trial of each search of RUN= (harness trials RUN --all: every trial)
 	@$(HARNESS) trials "$(RUN)"
 
 spaces: $(VENV)/ready ## what RUN= searched (AFTER=id: what that run searched otherwise)

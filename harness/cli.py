@@ -150,10 +150,16 @@ Add = Callable[[str, Callable[[argparse.Namespace], int | None], str], argparse.
 def _add_searches(add: Add) -> None:
     spaces = add("spaces", _spaces, "show what a run searched, or (diff RUN1 RUN2) what the second searched otherwise")
     spaces.add_argument("runs", metavar="RUN", nargs="+", help=f"{RUN_HELP}; or the word diff and two runs")
-    trials = add("trials", _trials, "show every trial of the searches of a run")
+    trials = add(
+        "trials", _trials, "show the best trial of every search of a run beside its defaults, or (--all) every trial"
+    )
     trials.add_argument("run", metavar="RUN", help=RUN_HELP)
     trials.add_argument("--model", metavar="NAME", default="", help="of this model only")
-    trials.add_argument("--all", action="store_true", help="print every trial, not the best of each search")
+    trials.add_argument(
+        "--all",
+        action="store_true",
+        help="print every trial, failed ones too, with fold values, time and reason",
+    )
     effort = add("effort", _effort, "count what was searched and looked at on a target so far")
     effort.add_argument("target", metavar="TARGET", help="a series, or an experiment whose target is meant")
 
@@ -181,7 +187,12 @@ def _add_audit(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", metavar="WHAT", choices=("status", "failures"), help="status, or failures")
+    parser.add_argument(
+        "what",
+        metavar="{status,failures}",
+        choices=("status", "failures"),
+        help="status: batches, steps, assertions, refused ingests; failures: rows failed, touched or not taken",
+    )
     parser.add_argument("dataset", metavar="DATASET", help=DATASET_HELP)
     parser.add_argument("--all", action="store_true", help="print every row that failed, however many there are")
 
@@ -221,7 +232,7 @@ def _ingest(args: argparse.Namespace) -> None:
     report = ingest(_dataset_folder(args.dataset), archive, raw_dir=home.raw)
     _print_ingest(report)
     if report.set_aside:
-        _print_reasons(archive)
+        _print_reasons(archive, report.dataset)
 
 
 def _data(args: argparse.Namespace) -> None:
@@ -360,19 +371,28 @@ def _report(args: argparse.Namespace) -> None:
 
 
 def _spaces(args: argparse.Namespace) -> None:
+    from harness.record.trials import searches_of
     from harness.report.run import Run
     from harness.report.search_text import diff_text, spaces_text
-    from harness.report.searches import searches_of, spaces_diff
+    from harness.report.searches import spaces_diff
 
     home = _home(args)
-    if args.runs[0] == "diff" and len(args.runs) == 3:
+    if args.runs[0] == "diff":
+        if len(args.runs) != 3:
+            raise UserError(
+                "spaces diff compares two runs",
+                value=f"{len(args.runs) - 1} run(s): {' '.join(args.runs[1:]) or 'none'}",
+                fix="harness spaces diff RUN1 RUN2",
+            )
         before, after = (searches_of(Run(name, home).manifest, home) for name in args.runs[1:])
         print(diff_text(spaces_diff(before, after)))
     elif len(args.runs) == 1:
         print(spaces_text(Run(args.runs[0], home)))
     else:
         raise UserError(
-            "one run, or two to compare", value=" ".join(args.runs), fix="harness spaces RUN, or spaces diff RUN1 RUN2"
+            "the searches of one run at a time",
+            value=f"{len(args.runs)} runs: {' '.join(args.runs)}",
+            fix="harness spaces RUN; to compare two: harness spaces diff RUN1 RUN2",
         )
 
 
@@ -451,13 +471,13 @@ def _dataset_folders() -> list[Path]:
     return [found[name] for name in sorted(found)]
 
 
-def _print_reasons(archive: Archive) -> None:
+def _print_reasons(archive: Archive, dataset: str) -> None:
     """Why rows of the newest batch were set aside, counted."""
     aside = archive.set_aside()
     newest = aside.filter(aside["batch"] == aside["batch"].max())
     for reason, rows in newest.group_by("reason").len().sort("len", descending=True).head(5).iter_rows():
         print(f"  {rows} rows: {reason}")
-    print("  every row and its reason: Archive.open(...).set_aside()")
+    print(f"  every row and its reason: harness data failures {dataset}")
 
 
 def _print_ingest(report: IngestReport) -> None:

@@ -158,6 +158,21 @@ def details(home: Home, fingerprints: Iterable[str]) -> tuple[list[tuple[object,
     return [look[:3] for look in looks], [(*key, *total) for key, total in totals.items()]
 
 
+def effort_rows(home: Home) -> Iterator[tuple[str, str, str, str, str, str | None, int | None, str, str]]:
+    """All that runs and audits say they did, straight from their records; nothing is written.
+
+    Yields:
+        what (looked, searched), source series, its fingerprint, model, how, origin of a search (ISO), its trials,
+        identity of the recipe or key of the study, run id. One row per source series of the target.
+    """
+    for effort, source in _recorded(home):
+        for series, mark in effort.fingerprints.items():
+            for look, model, how in effort.looks:
+                yield "looked", series, mark, model, how, None, None, look, source
+            for key, model, origin, trials in effort.searches:
+                yield "searched", series, mark, model, "", origin, trials, key, source
+
+
 def _ask(
     registry: duckdb.DuckDBPyConnection, what: str, table: str, fingerprints: Sequence[str], rest: str = ""
 ) -> list[tuple[object, ...]]:

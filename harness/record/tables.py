@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 import polars as pl
 
 from harness.record.home import Home
+from harness.record.registry import effort_rows
 from harness.record.runs import RunFiles, list_runs, read_table
+from harness.record.trials import Searches, searches_frame, searches_of, trials_frame
 
 NAMES = {
     "forecasts": "forecasts",
@@ -20,6 +22,20 @@ NAMES = {
     "run_origins": "origins",
 }
 """Views over the tables of runs: name of the view, and of the table."""
+OWN = {"run_id": "run_id", "experiment": "name"}
+EFFORT = pl.Schema(
+    {
+        "what": pl.String(),
+        "series": pl.String(),
+        "fingerprint": pl.String(),
+        "model": pl.String(),
+        "how": pl.String(),
+        "origin": pl.String(),
+        "trials": pl.Int64(),
+        "identity": pl.String(),
+        "run_id": pl.String(),
+    }
+)
 RUNS = pl.Schema(
     {
         "run_id": pl.String(),
@@ -46,7 +62,27 @@ def run_views(home: Home) -> Mapping[str, Callable[[], pl.DataFrame]]:
     def reader(table: str) -> Callable[[], pl.DataFrame]:
         return lambda: _all(home, table)
 
-    return {"runs": lambda: _runs(home), **{view: reader(table) for view, table in NAMES.items()}}
+    return {
+        "runs": lambda: _runs(home),
+        **{view: reader(table) for view, table in NAMES.items()},
+        "searches": lambda: _searched(home, searches_frame),
+        "trials": lambda: _searched(home, trials_frame),
+        "effort": lambda: _effort(home),
+    }
+
+
+def _searched(home: Home, frame: Callable[[Searches], pl.DataFrame]) -> pl.DataFrame:
+    """A table of the searches of all finished runs; a search that two runs rest on is in it twice."""
+    parts = []
+    for manifest in [one for one in list_runs(home) if one.get("status") == "complete"] or [{}]:
+        own = (pl.lit(str(manifest.get(key)), pl.String()).alias(name) for name, key in OWN.items())
+        parts.append(frame(searches_of(manifest, home)).select(*own, pl.all()))
+    return pl.concat(parts)
+
+
+def _effort(home: Home) -> pl.DataFrame:
+    frame = pl.DataFrame(list(effort_rows(home)), schema=EFFORT, orient="row")
+    return frame.with_columns(pl.col("origin").str.to_datetime(time_unit="us", time_zone="UTC"))
 
 
 def _all(home: Home, table: str) -> pl.DataFrame:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import polars as pl
 
 from harness.core.errors import UnknownNameError, UserError
 from harness.report.audit import audit_line
-from harness.report.facts import ON_LATEST_ROWS, ON_REVISED_DATA, PSEUDO_REAL_TIME, Facts, facts_of
+from harness.report.card_data import treatment
+from harness.report.card_search import candidates, plain, reachable_blocks, searched, searched_names
+from harness.report.facts import ON_LATEST_ROWS, ON_REVISED_DATA, PSEUDO_REAL_TIME, Facts, facts_of, moment_text
 from harness.report.holdout import run_line
+from harness.report.markdown import bullets, grid, text
 from harness.report.run import Run
 from harness.report.text import megabytes, number, p_value, share, skill
 from harness.studies.verdict import NOT_PROVABLE
 
-SPECIAL = re.compile(r"([\\`*_{}\[\]#!|<>~$&]|^[-+])")
 BLOCK = (
     "latest",
     "lag",
@@ -49,7 +50,7 @@ def model_card(run: Run, model: str = "") -> str:
         _section("The model", _model(run.manifest, recipe, facts)),
         _section("Training window", _training(run, facts, recipe)),
         _section("Data", _data(run, facts)),
-        _section("Search", _search(recipe)),
+        _section("Search", searched(run, name)),
         _section("Scores", _scores(board, facts, name)),
         _section("Uncertainty", _uncertainty(run, board, name)),
         _section("Leakage audit", [text(audit_line(run.audit(), facts.name))]),
@@ -58,22 +59,6 @@ def model_card(run: Run, model: str = "") -> str:
         _section("How to reproduce", _again(run, facts)),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def text(value: object) -> str:
-    r"""A value in one line of Markdown, with everything that Markdown or HTML would read as markup escaped.
-
-    >>> print(text("a|b <i>*c*</i>"))
-    a\|b \<i\>\*c\*\</i\>
-    """
-    return SPECIAL.sub(r"\\\1", " ".join(str(value).split()))
-
-
-def grid(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table; every cell is escaped."""
-    lines = [" | ".join(text(cell) for cell in row) for row in (head, *rows)]
-    rule = " | ".join("---" for _ in head)
-    return "\n".join(f"| {line} |" for line in (lines[0], rule, *lines[1:]))
 
 
 def _section(title: str, lines: Iterable[str]) -> str:
@@ -117,19 +102,27 @@ def _question(facts: Facts) -> Iterator[str]:
 
 
 def _model(manifest: Mapping[str, object], recipe: Mapping[str, object], facts: Facts) -> Iterator[str]:
+    space = searched_names(recipe)
     yield bullets(
-        f"kind: {recipe.get('kind')}",
+        f"kind: {_kind(recipe, space)}",
         f"forecasts the {recipe.get('functional')}" if recipe.get("functional") else "",
         f"answers of the source: {recipe.get('source')}" if recipe.get("source") else "",
         f"own code: {recipe.get('code')}" if recipe.get("code") else "",
         f"where it fails or abstains: {recipe.get('fallback')}" if recipe.get("fallback") else "",
     )
     params = recipe.get("params")
-    if isinstance(params, list) and params:
-        yield grid(["parameter", "value"], [(name, value) for name, value in params])
+    fixed = [(name, plain(value)) for name, value in params if name not in space] if isinstance(params, list) else []
+    if fixed:
+        yield grid(["fixed parameter" if space else "parameter", "value"], fixed)
+    if space:
+        yield text(
+            f"Searched, so not to be read from the experiment file: {', '.join(space)}. What was used is under Search."
+        )
     blocks = _mapping(manifest.get("experiment")).get("features")
-    seen = recipe.get("features")
-    if isinstance(blocks, list) and isinstance(seen, list) and seen:
+    seen = reachable_blocks(recipe)
+    if isinstance(blocks, list) and seen:
+        if seen != recipe.get("features"):
+            yield "Feature blocks that a search may choose; those it chose are under Search:"
         chosen = [block for block in blocks if isinstance(block, dict) and block.get("name") in seen]
         yield grid(["feature block", "series", "transform", "columns"], [_block(block) for block in chosen])
     steps = recipe.get("steps")
@@ -139,6 +132,11 @@ def _model(manifest: Mapping[str, object], recipe: Mapping[str, object], facts: 
         yield text(f"{ON_REVISED_DATA[0].upper()}{ON_REVISED_DATA[1:]}.")
     if recipe.get("name") in facts.on_latest_rows:
         yield text(f"{ON_LATEST_ROWS[0].upper()}{ON_LATEST_ROWS[1:]}.")
+
+
+def _kind(recipe: Mapping[str, object], space: Sequence[str]) -> str:
+    kinds = [str(one["kind"]) for one in (recipe, *candidates(recipe))]
+    return f"searched among {', '.join(dict.fromkeys(kinds))}" if "kind" in space else kinds[0]
 
 
 def _block(block: Mapping[str, object]) -> list[object]:
@@ -153,13 +151,13 @@ def _training(run: Run, facts: Facts, recipe: Mapping[str, object]) -> Iterator[
     rolling = training.get("rolling")
     rows = run.origins().filter("scored")
     trained = run.forecasts().filter((pl.col("model") == recipe["name"]) & pl.col("trained_at").is_not_null())
-    fitted = [str(moment) for moment in trained["trained_at"].unique().sort()]
+    fitted = [moment_text(moment, facts.zone) for moment in trained["trained_at"].unique().sort()]
     span = f"{fitted[0]} to {fitted[-1]}" if fitted else ""
     periods = sorted(rows["target_periods"].to_list())
     yield bullets(
         f"window: the newest {rolling} target periods" if rolling else "window: expanding, everything matured",
         f"refitted every {recipe.get('refit_every') or training.get('refit_every')} origins",
-        f"fitted at origins {span} (UTC)" if span else "nothing is fitted",
+        f"fitted at origins {span} ({facts.zone})" if span else "nothing is fitted",
         f"at least {training.get('minimum')} distinct matured target periods, else it abstains",
         f"matured target periods at the scored origins: {periods[0]} to {periods[-1]}" if periods else "",
         f"last scored origin: {facts.last_scored}",
@@ -187,6 +185,7 @@ def _data(run: Run, facts: Facts) -> Iterator[str]:
         keys = ("name", "title", "origin", "licence", "attribution")
         yield grid(keys, [[one.get(key, "") for key in keys] for one in facts.datasets])
     yield bullets(f"change file: {facts.archive.get('change_file')}", *(_batch(one) for one in _batches(run.manifest)))
+    yield from treatment(run)
 
 
 def _batch(batch: Mapping[str, object]) -> str:
@@ -198,15 +197,6 @@ def _batch(batch: Mapping[str, object]) -> str:
 def _batches(manifest: Mapping[str, object]) -> list[Mapping[str, object]]:
     found = manifest.get("batches")
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
-
-
-def _search(recipe: Mapping[str, object]) -> Iterator[str]:
-    space = recipe.get("search")
-    if not space:
-        yield "No hyperparameters were searched in this run; those above were fixed beforehand."
-        return
-    rows = [(key, value) for key, value in _mapping(space).items()] or [("space", space)]
-    yield grid(["searched", "how"], rows)
 
 
 def _scores(board: pl.DataFrame, facts: Facts, name: str) -> Iterator[str]:
@@ -285,11 +275,6 @@ def _again(run: Run, facts: Facts) -> Iterator[str]:
         f"numeric platform (machine, libc, Python): {computed}",
         f"peak memory: {megabytes(facts.measured.get('peak_memory_bytes'))}",
     )
-
-
-def bullets(*lines: str) -> str:
-    """A Markdown list of those lines that say something, escaped."""
-    return "\n".join(f"- {text(line)}" for line in lines if line)
 
 
 def _mapping(value: object) -> Mapping[str, object]:

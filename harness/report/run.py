@@ -101,7 +101,7 @@ class Run:
         Raises:
             DamagedError: a record is missing or damaged.
         """
-        from harness.report.searches import searches_of, trials_frame  # noqa: PLC0415 - only searches need Optuna
+        from harness.record.trials import searches_of, trials_frame  # noqa: PLC0415 - of tuned runs only
 
         return trials_frame(searches_of(self.manifest, self._home))
 
@@ -111,7 +111,8 @@ class Run:
         Raises:
             DamagedError: a record is missing or damaged.
         """
-        from harness.report.searches import searches_of, spaces_frame  # noqa: PLC0415
+        from harness.record.trials import searches_of  # noqa: PLC0415
+        from harness.report.searches import spaces_frame  # noqa: PLC0415 - needs Optuna
 
         return spaces_frame(searches_of(self.manifest, self._home))
 

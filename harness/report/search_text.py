@@ -28,11 +28,11 @@ def spaces_text(run: Run) -> str:
         rows = [
             [
                 row["parameter"], row["default"], str(row["drawn"]), f"{row['at_edge']} of {row['searches']}",
-                share(row["importance"]), _searched(row),
+                share(row["importance"]), range_text(row),
             ]
             for row in mine.iter_rows(named=True)
         ]  # fmt: skip
-        parts.append(f"{model}: {mine['searches'][0]} searches\n{table(head, rows, indent='  ')}")
+        parts.append(f"{model}: {counted(mine['searches'][0])}\n{table(head, rows, indent='  ')}")
     parts.append(
         "drawn: trials with a value for it. at edge: searches whose best value is an end of the range. importance: "
         "share of what the best trials have in common (PED-ANOVA), mean over searches of 8 complete trials or more."
@@ -63,13 +63,28 @@ def _failures(trials: pl.DataFrame) -> list[tuple[str, str]]:
     return [(model, f"{text}: {count} searches") for (model, text), count in told.items()]
 
 
-def _searched(row: Mapping[str, object]) -> str:
+def range_text(row: Mapping[str, object]) -> str:
+    """A row of `run.search_spaces()`: what the parameter may be.
+
+    >>> row = {"type": "int", "low": 2.0, "high": 8.0, "log": True, "step": None, "when": ""}
+    >>> range_text(row)
+    'int 2 to 8, log'
+    """
     if row["low"] is None:
-        said = str(row["choices"]) if row["choices"] else "given by a function, not drawn"
+        said = str(row["choices"]) if row["choices"] not in ("", "[]") else "given by a function, not drawn"
     else:
-        said = f"{row['type']} {number(row['low'])} to {number(row['high'])}"
-        said += (", log" if row["log"] else "") + (f", step {number(row['step'])}" if row["step"] is not None else "")
+        said = f"{row['type']} {row['low']:g} to {row['high']:g}"
+        said += (", log" if row["log"] else "") + (f", step {row['step']:g}" if row["step"] is not None else "")
     return f"{said}, when {row['when']}" if row["when"] else said
+
+
+def counted(searches: int) -> str:
+    """A number of searches in words.
+
+    >>> counted(1), counted(3)
+    ('1 search', '3 searches')
+    """
+    return f"{searches} search{'' if searches == 1 else 'es'}"
 
 
 def narrowed_of(manifest: Mapping[str, object]) -> list[tuple[str, str]]:
@@ -96,15 +111,16 @@ def trials_text(run: Run, *, model: str = "", everything: bool = False) -> str:
     if not mine.height:
         return "no trial was made" if any(_studies(run.manifest).values()) else NOTHING
     zone = facts_of(run.manifest).zone
-    counted = ", ".join(f"{n} {state}" for state, n in mine.group_by("state").len().sort("state").iter_rows())
-    lines = [f"{mine['study'].n_unique()} searches, {mine.height} trials ({counted}), {seconds(mine['seconds'].sum())}"]
+    states = ", ".join(f"{n} {state}" for state, n in mine.group_by("state").len().sort("state").iter_rows())
+    lines = [f"{counted(mine['study'].n_unique())}, {mine.height} trials ({states}), {seconds(mine['seconds'].sum())}"]
     lines += [f"warning, {name}: {text}" for name, text in _failures(mine)]
     if everything:
-        head = ["model", "origin", "trial", "batch", "state", "value", "", "setting"]
+        head = ["model", "origin", "trial", "batch", "state", "value", "folds", "took", "", "setting", "reason"]
         rows = [
             [
                 row["model"], moment_text(row["origin"], zone), str(row["trial"]), str(row["batch"]), row["state"],
-                number(row["value"]), "best" if row["best"] else "", f"{row['setting']} {row['reason']}".strip(),
+                number(row["value"]), " ".join(map(number, row["folds"] or [])) or "-", seconds(row["seconds"]),
+                "best" if row["best"] else "", row["setting"], row["reason"] or "",
             ]
             for row in mine.iter_rows(named=True)
         ]  # fmt: skip
@@ -124,7 +140,11 @@ def trials_text(run: Run, *, model: str = "", everything: bool = False) -> str:
         for row in chosen.iter_rows(named=True)
     ]  # fmt: skip
     return "\n".join(
-        [*lines, table(head, rows, left=2), "defaults, best: objective on inner rows; --all prints every trial"]
+        [
+            *lines,
+            table(head, rows, left=2),
+            "defaults, best: objective on inner rows; --all prints every trial, failed ones too",
+        ]
     )
 
 

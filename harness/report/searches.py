@@ -1,4 +1,4 @@
-"""The searches of a run as tables: what was searched, every trial, and where two runs differ in what they searched."""
+"""The searches of a run as tables: what was searched, and where two runs differ in what they searched."""
 
 from __future__ import annotations
 
@@ -10,29 +10,10 @@ import polars as pl
 
 from harness.backtest.tuning.importance import importance
 from harness.backtest.tuning.unfolded import unfolded
-from harness.core.errors import DamagedError
-from harness.core.frames import UTC_INSTANT
 from harness.core.search import Domain, as_value, domain_from
-from harness.record.home import Home
-from harness.record.studies import STUDY, VOUCHED, StudyRecord, study_told
+from harness.record.studies import StudyRecord
+from harness.record.trials import Searches
 
-TRIALS = pl.Schema(
-    {
-        "model": pl.String(),
-        "origin": UTC_INSTANT,
-        "trial": pl.Int32(),
-        "batch": pl.Int32(),
-        "state": pl.String(),
-        "value": pl.Float64(),
-        "best": pl.Boolean(),
-        "setting": pl.String(),
-        "folds": pl.List(pl.Float64()),
-        "reason": pl.String(),
-        "unanswered": pl.Int32(),
-        "seconds": pl.Float64(),
-        "study": pl.String(),
-    }
-)
 SPACES = pl.Schema(
     {
         "model": pl.String(),
@@ -54,68 +35,6 @@ SPACES = pl.Schema(
 DIFF = pl.Schema(
     {"model": pl.String(), "parameter": pl.String(), "change": pl.String(), "before": pl.String(), "after": pl.String()}
 )
-Searches = dict[str, dict[str, StudyRecord]]
-
-
-def searches_of(manifest: Mapping[str, object], home: Home) -> Searches:
-    """Model -> (origin -> record) of every search a run rests on.
-
-    Raises:
-        DamagedError: a record is missing or is not what was written.
-    """
-    listed: Any = manifest.get("studies", {})
-    return {
-        model: {origin: _record(manifest, home, f"{model}, {origin}", key) for origin, key in keys.items()}
-        for model, keys in listed.items()
-    }
-
-
-def _record(manifest: Mapping[str, object], home: Home, place: str, key: str) -> StudyRecord:
-    """The record of a search, which is the one that the run vouches for."""
-    vouched: Any = manifest.get(VOUCHED)
-    what, wrong, record = "the record of a search is not the one the run rests on", "", None
-    try:
-        record = study_told(home.studies, key)
-        wrong = record.differing(vouched[key]) if vouched else record.problem
-    except (OSError, DamagedError) as error:
-        there = isinstance(error, DamagedError) and (home.studies / key / STUDY).exists()
-        what = "the record of a search is " + ("damaged" if there else "missing")
-        wrong = error.what if isinstance(error, DamagedError) else "there are no trials"
-    except (KeyError, TypeError):
-        wrong = "the run vouches for no such search"
-    if record is not None and not wrong:
-        return record
-    raise DamagedError(
-        what,
-        value=f"run {manifest.get('run_id')}, {place}: studies/{key}: {wrong}",
-        rule="a run shows the very trials it was made with",
-        fix=f"bring studies/{key} back from a copy, or move it away and run"
-        f" harness backtest {manifest.get('name') or 'EXPERIMENT'} again: it is made again",
-    )
-
-
-def trials_frame(searches: Searches) -> pl.DataFrame:
-    """One row per trial, columns of `TRIALS`."""
-    rows = [
-        {
-            "model": model,
-            "origin": record.head["origin"],
-            "trial": line["number"],
-            **{name: line[name] for name in ("batch", "state", "value", "folds", "reason", "unanswered", "seconds")},
-            "best": line["number"] == record.end.get("best"),
-            "setting": json.dumps(line["params"], ensure_ascii=False),
-            "study": record.key,
-        }
-        for model, mine in searches.items()
-        for record in mine.values()
-        for line in record.trials
-    ]
-    if not rows:
-        return pl.DataFrame(schema=TRIALS)
-    frame = pl.DataFrame(rows, schema_overrides={"value": pl.Float64(), "folds": pl.List(pl.Float64())})
-    return frame.with_columns(pl.col("origin").str.to_datetime(time_unit="us", time_zone="UTC")).select(
-        pl.col(name).cast(kind) for name, kind in TRIALS.items()
-    )
 
 
 def spaces_frame(searches: Searches) -> pl.DataFrame:
@@ -167,7 +86,7 @@ def spaces_diff(before: Searches, after: Searches) -> pl.DataFrame:
             one, other = mine.get(name), theirs.get(name)
             if one != other:
                 change = "added" if one is None else "removed" if other is None else "changed"
-                rows.append((model, name, change, _told(one), _told(other)))
+                rows.append((model, name, change, *_apart(one, other)))
         rows += [(model, name, "changed", *pair) for name, pair in _plans(before.get(model), after.get(model))]
     return pl.DataFrame(rows, schema=DIFF, orient="row")
 
@@ -175,13 +94,18 @@ def spaces_diff(before: Searches, after: Searches) -> pl.DataFrame:
 def _plans(
     before: Mapping[str, StudyRecord] | None, after: Mapping[str, StudyRecord] | None
 ) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Everything but the space that differs: sampler, budget, objective, candidates, folds, cadence."""
+    """Whatever differs besides the space: settings by their key (`budget.trials`), candidates, folds, cadence."""
     if not before or not after:
         return
-    one, other = next(iter(before.values())).head, next(iter(after.values())).head
-    for name in ("sampler", "pruner", "budget", "objective", "function", "candidates"):
-        if one.get(name) != other.get(name):
-            yield name, (json.dumps(one.get(name)), json.dumps(other.get(name)))
+    heads: Any = next(iter(before.values())).head, next(iter(after.values())).head
+    for name in ("sampler", "pruner", "budget", "objective"):
+        one, other = (head.get(name) or {} for head in heads)
+        for key in dict.fromkeys([*one, *other]):
+            if one.get(key) != other.get(key):
+                yield f"{name}.{key}", (json.dumps(one.get(key)), json.dumps(other.get(key)))
+    for name in ("function", "candidates"):
+        if heads[0].get(name) != heads[1].get(name):
+            yield name, (json.dumps(heads[0].get(name)), json.dumps(heads[1].get(name)))
     folds = [max(len(_list(record.head.get("inner"))) for record in found.values()) for found in (before, after)]
     if folds[0] != folds[1]:
         yield "folds", (str(folds[0]), str(folds[1]))
@@ -191,6 +115,15 @@ def _plans(
 
 def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
+
+
+def _apart(one: Domain | None, other: Domain | None) -> tuple[str, str]:
+    """Two ranges of one name, without the half in which they are alike."""
+    if one is None or other is None or (one.text() != other.text() and one.default != other.default):
+        return _told(one), _told(other)
+    if one.text() != other.text():
+        return one.text(), other.text()
+    return f"default {json.dumps(one.default)}", f"default {json.dumps(other.default)}"
 
 
 def _told(one: Domain | None) -> str:

@@ -28,10 +28,11 @@ from harness.record.ledger import refusals
 from harness.record.platform import code_hash
 from harness.record.runs import read_table
 from harness.record.seals import seals_of
+from harness.studies.chosen import choice, searches
 from harness.studies.made_of import Published, feature_sources, history_sources, outcome_sources
 from harness.studies.plain_cells import plain_series
 from harness.studies.plain_rows import plain_rows
-from harness.studies.recorded import Recorded
+from harness.studies.recorded import Recorded, part
 
 OTHER_CODE = "derived with other code than the run was made with: training rows and feature values may not be its own"
 ADJUSTED = "levels of series with price events enter as adjusted by the events announced by the origin; shown as stated"
@@ -72,15 +73,18 @@ class Lineage:
 
     Attributes:
         run_id: the run.
-        facts: by section (forecast, outcome, cell, fit, issue, archive, code), in the order of going back.
-        tables: `models` of a run; `features`, `values`, `issue` of a forecast; `batches`, and what cleaning recorded.
+        facts: by section (forecast, outcome, cell, search, fit, archive, code), in the order of going back.
+        tables: `models` and `searches` of a run; `features`, `values`, `issue` of a forecast; `batches`, and what
+            cleaning recorded.
         notes: what could not be told, or only with a reservation.
+        zone: the target's time zone, in which origins are shown.
     """
 
     run_id: str
     facts: Mapping[str, Mapping[str, object]]
     tables: Mapping[str, pl.DataFrame]
     notes: tuple[str, ...] = ()
+    zone: str = "UTC"
 
     def table(self, name: str) -> pl.DataFrame:
         """One table by name.
@@ -122,9 +126,11 @@ def run_lineage(run: Recorded, home: Home, archive: Archive | None = None) -> Li
         rows.append((recipe.name, recipe.kind, len(found), sum(cell is not None for cell in found), len(fits), stored))
     names = ["model", "kind", "cells", "cells_kept", "fits", "fits_kept"]
     batches = _batches(run, home, None)
-    tables = {"models": pl.DataFrame(rows, schema=names, orient="row"), "batches": batches}
+    models = pl.DataFrame(rows, schema=names, orient="row")
+    tables = {"models": models, "searches": searches(run, home), "batches": batches}
     notes = [] if batches.height else ["the run recorded no batches: it was made from a change file alone"]
-    return Lineage(run.files.run_id, _ends(run), tables | _cleaned(home, archive, batches), tuple(notes))
+    zone = run.experiment.origins.zone
+    return Lineage(run.files.run_id, _ends(run), tables | _cleaned(home, archive, batches), tuple(notes), zone)
 
 
 def forecast_lineage(run: Recorded, home: Home, asked: AskedForecast, archive: Archive | None = None) -> Lineage:
@@ -160,6 +166,7 @@ def forecast_lineage(run: Recorded, home: Home, asked: AskedForecast, archive: A
         "forecast": mine.select(pl.exclude("run_id", "quantile")).row(0, named=True),
         "outcome": {name: outcome[name] for name in OUTCOME},
         "cell": trace.cell(),
+        "search": trace.chosen.facts,
         "fit": trace.fit(),
     }
     values = list(trace.values(outcome["outcome_published_at"]))
@@ -173,9 +180,9 @@ def forecast_lineage(run: Recorded, home: Home, asked: AskedForecast, archive: A
     if answered not in (None, recipe.name):
         notes.append(f"{answered} answered in place of {recipe.name}: ask for --model {answered} to follow its number")
     facts = {name: told for name, told in facts.items() if told} | _ends(run)
-    return Lineage(
-        run.files.run_id, facts, tables | {"batches": batches} | _cleaned(home, archive, batches), tuple(notes)
-    )
+    cleaned = of_values(_cleaned(home, archive, batches), tables["values"], issue)
+    zone = plan.experiment.origins.zone
+    return Lineage(run.files.run_id, facts, tables | {"batches": batches} | cleaned, tuple(notes), zone)
 
 
 OUTCOME = (
@@ -184,15 +191,19 @@ OUTCOME = (
 
 
 class _Trace:
-    """One asked row on its way back."""
+    """One asked row on its way back; of a tuned model, by the recipe that its search chose."""
 
     def __init__(self, run: Recorded, home: Home, plan: Plan, recipe: Recipe, place: tuple[int, int, int]) -> None:
-        self.run, self.home, self.plan, self.recipe, self.place = run, home, plan, recipe, place
+        self.run, self.home, self.plan, self.place = run, home, plan, place
         self.identity = recipe_identity(recipe, plan.experiment)
         self.data = plain_series(run.changes, plan.inputs)
         keys = run.part("cells").get(recipe.name)
         self.key = str(keys[place[0] - plan.first_issued]) if isinstance(keys, list) else ""
         self.stored = read_cell(home.cells, self.key) if self.key else None
+        searched = plan.instants[plan.refit_origin(place[0], self.identity.retune or self.identity.cadence)]
+        told = {} if self.stored is None else part(self.stored.facts, "tuned")
+        self.declared, self.chosen = recipe, choice(run, home, recipe, searched, told)
+        self.recipe = self.chosen.recipe
 
     def cell(self) -> dict[str, object]:
         sums = self.run.part("cell_checksums").get(self.recipe.name)
@@ -203,7 +214,7 @@ class _Trace:
 
     def fit(self) -> dict[str, object]:
         """The fit that answered: key, seed, refit origin, and its training rows."""
-        if not entry_for(self.recipe.kind).fitted:
+        if not entry_for(self.recipe.kind).fitted and self.declared.search is None:
             return {}
         plan, (origin, _, horizon) = self.plan, self.place
         refit = plan.refit_origin(origin, self.identity.cadence)
@@ -438,3 +449,28 @@ def _batches(run: Recorded, home: Home, used: set[int] | None) -> pl.DataFrame:
 def _cleaned(home: Home, archive: Archive | None, batches: pl.DataFrame) -> dict[str, pl.DataFrame]:
     there = _here(home, archive)
     return {} if there is None else there.cleaning_of(batches["batch"].unique().to_list())
+
+
+def of_values(
+    cleaned: Mapping[str, pl.DataFrame], values: pl.DataFrame, issue: pl.DataFrame
+) -> dict[str, pl.DataFrame]:
+    """What cleaning recorded of the cells that were used: rows of their periods, and the steps and assertions of these.
+
+    A step that rewrote words of the file, wherever they stood, is kept without the words.
+
+    Args:
+        cleaned: `cleaning`, `touched`, `assertions`, `failures` of whole batches.
+        values: series_id and period of the published values that were used.
+        issue: the same of an external's path.
+    """
+    cells = pl.concat([frame.select("series_id", pl.col("period").cast(pl.String)) for frame in (values, issue)])
+    cells = cells.unique().rename({"series_id": "series"})
+    found = dict(cleaned)
+    for rows, heads, name in (("touched", "cleaning", "step"), ("failures", "assertions", "assertion")):
+        if rows not in found or heads not in found:
+            continue
+        everywhere = found[rows].filter(pl.col("series").fill_null("") == "")
+        found[rows] = found[rows].join(cells, on=["series", "period"], how="semi", maintain_order="left")
+        named = pl.concat([frame.select("batch", name) for frame in (found[rows], everywhere)])
+        found[heads] = found[heads].join(named, on=["batch", name], how="semi", maintain_order="left")
+    return found

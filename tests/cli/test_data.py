@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import harness as hs
 from harness.cli import main
 from tests.data.dirt import HEAD, KINDS, clean, text
 
@@ -31,6 +32,43 @@ def ingested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 def test_ingest_says_what_was_touched_and_what_failed(ingested: str) -> None:
     assert "values.csv: wild: 1 rows touched" in ingested
     assert "values.csv: sums (warn): failed, 3 rows" in ingested
+    assert "1 rows: outside 25.9 to 71.5\n" in ingested
+    assert "every row and its reason: harness data failures mine" in ingested
+
+
+CARD = """
+schema = 1
+name = "mine"
+question = "?"
+datasets = ["mine"]
+
+[target]
+series = ["a"]
+transform = { log_growth = 1 }
+
+[origins]
+every = "quarter end"
+first = 2018-12-31
+
+[horizons]
+steps = [0]
+
+[models.ar]
+kind = "autoregression"
+"""
+
+
+def test_a_model_card_says_what_was_cleaned_asserted_and_set_aside(ingested: str) -> None:
+    Path("mine.toml").write_text(CARD)
+    run = hs.backtest("mine.toml", workers=1)
+    data = run.model_card("ar").split("\n## Data\n", 1)[1].split("\n## ", 1)[0].replace("\\", "")
+    assert "Rows set aside: batch 1: 1 of 717 rows." in data
+    assert "| 1 | wild | outliers | action = set aside, k = 12.0, " in data
+    assert "assertions: 0 of 1 passed" in data
+    assert "| 1 | sums | identity | warn | failed | 716 | 3 | 2 |" in data
+    touched = run.lineage("a", "2019-06-30", 0, model="ar").tables
+    assert touched["touched"].height == 0  # of another series
+    assert set(touched["failures"]["series"]) == {"mine/a"}
 
 
 def test_status_counts_and_failures_lists(ingested: str, capsys: pytest.CaptureFixture[str]) -> None:

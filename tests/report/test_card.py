@@ -9,7 +9,7 @@ import pytest
 
 import harness as hs
 from harness.cli import main
-from harness.report.card import text
+from harness.report.markdown import text
 from harness.report.text import number
 
 

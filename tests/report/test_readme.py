@@ -6,11 +6,23 @@ import pytest
 
 import harness as hs
 from harness import cli
+from harness.data.archive.store import LATER_TABLES
 from harness.record.home import Home
+from harness.record.tables import run_views
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-TABLES = ["forecasts", "errors", "scores", "leaderboard", "against_rivals", "inputs", "origins"]
+TABLES = [
+    "forecasts",
+    "errors",
+    "scores",
+    "leaderboard",
+    "against_rivals",
+    "inputs",
+    "origins",
+    "trials",
+    "search_spaces",
+]
 
 
 def python_blocks(text: str) -> list[str]:
@@ -36,6 +48,12 @@ def test_the_column_reference_is_complete_and_true(toy: hs.Run, table: str) -> N
     if table == "errors":
         expected = [name for name in expected if name not in toy.forecasts().columns]
     assert sorted(documented(table)) == sorted(expected)
+
+
+def test_the_list_of_views_is_complete(tmp_path: Path) -> None:
+    told = README.split('**`harness sql "SELECT ..."`**', 1)[1].split("\n\n", 1)[0]
+    views = {*LATER_TABLES, *run_views(Home(tmp_path))} - {"seals"}
+    assert sorted(views - set(re.findall(r"`(\w+)`", told))) == []
 
 
 def test_errors_have_the_columns_of_forecasts(toy: hs.Run) -> None:

@@ -12,10 +12,12 @@ import pytest
 from harness.cli import main
 from harness.core.errors import DamagedError
 from harness.core.search import Domain, Search
+from harness.data.archive.sql import ask
 from harness.record.home import Home
+from harness.record.trials import TRIALS, searches_of
 from harness.report.run import Run
 from harness.report.search_text import diff_text, trials_text
-from harness.report.searches import DIFF, SPACES, TRIALS, searches_of, spaces_diff
+from harness.report.searches import DIFF, SPACES, spaces_diff
 from tests.backtest.made_runs import AR, exported, releases, run
 from tests.backtest.test_tuning import ORDERS, SEARCH, TUNED, few
 
@@ -79,8 +81,10 @@ def test_two_runs_differ_where_their_spaces_do(tuned: Run, place: Path, changes:
     told = {(model, name): change for model, name, change, *_ in found.iter_rows()}
     assert told == {
         ("orders", "max_lags"): "removed", ("tuned", "num_leaves"): "changed", ("tuned", "learning_rate"): "removed",
-        ("tuned", "max_bin"): "added", ("tuned", "budget"): "changed",
+        ("tuned", "max_bin"): "added", ("tuned", "budget.trials"): "changed",
     }  # fmt: skip
+    pairs = {name: pair for _, name, _, *pair in found.iter_rows()}
+    assert pairs["budget.trials"] == ["10", "5"]
     assert diff_text(spaces_diff(one, one)) == "both runs searched the same"
 
 
@@ -97,17 +101,24 @@ def test_the_verbs_print_searches_and_effort(
 ) -> None:
     monkeypatch.setenv("HARNESS_HOME", str(place / "home"))
     assert main(["spaces", tuned.id]) == 0
-    assert "num_leaves" in capsys.readouterr().out
+    assert "int 2 to 8, log" in capsys.readouterr().out
     assert main(["trials", tuned.id, "--all", "--model", "orders"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("6 searches, 24 trials (24 complete)")
     assert printed.count('{"max_lags": ') == 24
+    assert printed.splitlines()[1].split() == [
+        "model", "origin", "trial", "batch", "state", "value", "folds", "took", "setting", "reason",
+    ]  # fmt: skip
     assert main(["trials", tuned.id]) == 0
     assert "9 searches, 54 trials" in capsys.readouterr().out
     assert main(["trials", tuned.id, "--model", "tunde"]) == 2
     assert "did you mean" in capsys.readouterr().err
     assert main(["spaces", "diff", tuned.id, tuned.id]) == 0
+    capsys.readouterr()
     assert main(["spaces", tuned.id, tuned.id]) == 2
+    assert "2 runs: " in capsys.readouterr().err
+    assert main(["spaces", "diff", tuned.id]) == 2
+    assert "spaces diff compares two runs" in capsys.readouterr().err
     assert main(["show", tuned.id]) == 0
     shown = capsys.readouterr().out
     assert "effort on this target so far: " in shown
@@ -128,3 +139,27 @@ def test_the_ranges_a_function_drew_from_are_shown(place: Path, changes: Path) -
     assert [rows["num_leaves"][name] for name in ("type", "low", "high", "at_edge")] == ["int", 2.0, 3.0, 1]
     assert sum(row["importance"] or 0.0 for row in rows.values()) == pytest.approx(1.0)
     assert "num_leaves is at the edge of its range (int 2 to 3)" in str(ran.manifest["facts"])
+
+
+def test_sql_answers_from_searches_trials_and_effort(tuned: Run) -> None:
+    found = ask(tuned.home, f"SELECT * FROM searches WHERE run_id = '{tuned.id}' ORDER BY model, origin").frame
+    best = tuned.trials().filter("best").sort("model", "origin")
+    assert found["study"].to_list() == best["study"].to_list()
+    assert found["value"].to_list() == best["value"].to_list()
+    assert found["trials"].sum() == found["complete"].sum() == tuned.trials().height
+    asked = f"SELECT count(*) AS n, sum(len(folds)) AS f FROM trials WHERE run_id = '{tuned.id}'"
+    counted = ask(tuned.home, asked).frame
+    assert counted.row(0) == (54, 108)
+    asked = "SELECT count(DISTINCT identity) AS n FROM effort WHERE what = 'looked'"
+    effort = tuned.effort()
+    assert effort is not None
+    assert ask(tuned.home, asked).frame["n"].to_list() == [effort.looked]
+    searched = "SELECT sum(trials) AS n FROM (SELECT DISTINCT identity, trials FROM effort WHERE what = 'searched')"
+    assert ask(tuned.home, searched).frame["n"].to_list() == [effort.searched]
+
+
+def test_the_views_of_a_home_without_searches_are_empty_and_described(tmp_path: Path) -> None:
+    for view in ("searches", "trials", "effort"):
+        found = ask(Home(tmp_path), f"SELECT * FROM {view}").frame
+        assert found.height == 0
+        assert {"run_id", "model", "origin"} <= set(found.columns)

@@ -141,7 +141,7 @@ def _inside(step: Outliers, rows: pl.DataFrame, setting: Setting, notes: Notes) 
     hit = rows.filter(out)
     reasons = pl.Series(
         [
-            f"outside {a!r} to {b!r}"
+            f"outside {a:.8g} to {b:.8g}"
             for a, b in zip(low[out.to_numpy()].tolist(), high[out.to_numpy()].tolist(), strict=True)
         ],
         dtype=pl.String,
