@@ -400,6 +400,18 @@ class Archive:
         with self._store.reading() as connection:
             return questions.histories(connection, catalogue_of(connection), before)
 
+    def stated(self, series: Iterable[str]) -> pl.DataFrame:
+        """Every value that was stated of some series, unchanged ones that a file spelt out included.
+
+        Args:
+            series: stored ids; those nobody defined are left out.
+
+        Returns:
+            series_id, period (last day), published (microseconds UTC), value (null = withdrawn), in no order.
+        """
+        with self._store.reading() as connection:
+            return questions.stated(connection, catalogue_of(connection), series)
+
     def batches(self) -> pl.DataFrame:
         """One row per recorded batch: source, content hash, rows in, kept, duplicates and set aside, known through."""
         with self._store.reading() as connection:

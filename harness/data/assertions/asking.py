@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any
@@ -12,11 +13,12 @@ import polars as pl
 from harness.core.errors import DataError
 from harness.core.series import Series
 from harness.data.assertions import identity, moves, sequence
-from harness.data.assertions.judged import KEY, Asked, Judged, judged
+from harness.data.assertions.judged import KEY, Asked, Judged, judged, of_batch
 from harness.data.assertions.rules import Assertion, Declared, Schema
 from harness.data.cleaning.notes import FAILURES, Notes, frame_hash, instants, number, parameters, where
 from harness.data.cleaning.values import Setting
 from harness.data.declared import TextForm
+from harness.data.derive import rounded
 from harness.data.tables import RawTable
 
 
@@ -44,6 +46,8 @@ _HOW: Mapping[str, Callable[[Any, pl.DataFrame, pl.Series, Asked], Judged]] = Ma
         "identity": identity.identity,
     }
 )
+SEQUENCE = ("monotone", "gap", "stale", "stuck", "revision", "jump", "unique")
+"""Kinds that compare a row with others: those of its batch, and those that the archive holds."""
 UNTRUE = ("published", "sessions")
 """Kinds of which a row that fails is no publication that could have happened."""
 SHOWN = 3
@@ -97,7 +101,12 @@ def ask_names(strangers: pl.DataFrame, known: int, assertions: Sequence[Assertio
 
 
 def ask_values(
-    rows: pl.DataFrame, assertions: Sequence[Assertion], setting: Setting, now: int, notes: Notes
+    rows: pl.DataFrame,
+    assertions: Sequence[Assertion],
+    setting: Setting,
+    now: int,
+    notes: Notes,
+    held: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Dated values without those that an assertion sets aside.
 
@@ -107,13 +116,14 @@ def ask_values(
         setting: the series, and how they are dated.
         now: microseconds UTC.
         notes: where the record is kept.
+        held: series_id, period, published and value of what the archive holds of the series before this batch: rows are
+            compared with those published before them, and none of these is judged again. None = nothing.
     """
     for one in assertions:
         if one.kind not in _HOW:
             continue
         series = {name: setting.series[name] for name in setting.stored(one.series)}
-        asked = rows["series_id"].is_in(list(series))
-        found = _HOW[one.kind](one.check, rows, asked, Asked(series, setting.dated, one.severity != "set aside", now))
+        found = _judged(one, rows, held, Asked(series, setting.dated, one.severity != "set aside", now))
         _note(one, found, rows.select(*KEY, "value"), notes)
         failing, reasons = rows.filter(found.failed), found.reasons.filter(found.failed)
         aside = one.severity == "set aside"
@@ -125,6 +135,29 @@ def ask_values(
             notes.set_aside(failing, said, happened=one.kind not in UNTRUE)
             rows = rows.filter(~found.failed)
     return rows
+
+
+def _judged(one: Assertion, rows: pl.DataFrame, held: pl.DataFrame | None, about: Asked) -> Judged:
+    """What one assertion says of the rows of a batch, after what the archive holds where it compares rows."""
+    before = _before(one, rows, held, about.series) if held is not None and one.kind in SEQUENCE else None
+    if before is None or not before.height:
+        return _HOW[one.kind](one.check, rows, rows["series_id"].is_in(list(about.series)), about)
+    together = pl.concat([before, rows.select(before.columns)])
+    asked = together["series_id"].is_in(list(about.series))
+    found = _HOW[one.kind](one.check, together, asked, replace(about, held=before.height))
+    return of_batch(found, before.height)
+
+
+def _before(one: Assertion, rows: pl.DataFrame, held: pl.DataFrame, series: Mapping[str, Series]) -> pl.DataFrame:
+    """What the archive holds, less what the batch gives again; for `unique`, what the batch gives otherwise."""
+    if one.kind != "unique":
+        return held.join(rows.select(KEY), on=list(KEY), how="anti")
+    places = pl.col("series_id").replace_strict(
+        {name: declared.decimals for name, declared in series.items()}, default=None, return_dtype=pl.Int32
+    )
+    again = held.join(rows.select(*KEY, given="value"), on=list(KEY))
+    other = rounded(pl.col("value"), places).ne_missing(rounded(pl.col("given"), places))
+    return again.filter(other).select(held.columns).unique(maintain_order=True)
 
 
 def ask_list(

@@ -45,12 +45,14 @@ class Asked:
         dated: whether the file says when its values were published; else a rule does.
         taken: whether a row that fails is taken in all the same, and later ones are compared with it.
         now: microseconds UTC.
+        held: how many of the first rows the archive holds already: later ones are compared with them in any case.
     """
 
     series: Mapping[str, Series]
     dated: bool
     taken: bool
     now: int
+    held: int = 0
 
 
 def judged(height: int, asked: pl.Series, failing: Mapping[int, str], unknown: pl.Series | None = None) -> Judged:
@@ -64,6 +66,12 @@ def judged(height: int, asked: pl.Series, failing: Mapping[int, str], unknown: p
 def nobody_can_tell(height: int, asked: pl.Series) -> Judged:
     """A check that could be evaluated on no row."""
     return judged(height, asked, {}, asked)
+
+
+def of_batch(found: Judged, held: int) -> Judged:
+    """What is said of the rows of a batch alone, which follow those that the archive holds."""
+    parts = (found.asked, found.failed, found.unknown, found.reasons)
+    return Judged(*(part.slice(held) for part in parts)) if held else found
 
 
 def flags(height: int, rows: list[int]) -> pl.Series:

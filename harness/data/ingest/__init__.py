@@ -8,14 +8,17 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import polars as pl
+
 from harness.core.errors import ArchiveBusyError, UserError
 from harness.data.archive import Archive
 from harness.data.archive.books import refuse_other
 from harness.data.archive.refusals import Refusal
+from harness.data.assertions.asking import SEQUENCE
 from harness.data.cleaning.notes import Notes
 from harness.data.dataset import load_dataset
 from harness.data.declaration import Catalogue
-from harness.data.declared import Dataset
+from harness.data.declared import Dataset, Source
 from harness.data.ingest.gate import Gate
 from harness.data.ingest.reports import IngestReport, SourceReport, reported
 from harness.data.ingest.rules import late_rules, uncaptured
@@ -23,7 +26,7 @@ from harness.data.inputs import GO_ON, Alteration, Input, keep_raw, raw_hashes, 
 from harness.data.issued import Issued, read_forecast_list
 from harness.data.lags import RuleCheck
 from harness.data.listings import Listing, Refused, read_listings
-from harness.data.observations import Observations, observe
+from harness.data.observations import Held, Observations, observe, statements
 from harness.data.tables import RawTable, sha256_of
 from harness.record.ledger import refusals
 from harness.record.seals import Seal
@@ -109,7 +112,7 @@ def _ingested(
         recorded = archive.originals()
         refuse_reread(inputs, recorded, _keyed(dataset, gate))
         fresh = [one for one in inputs if one.tag not in recorded]
-        observed, rules = _observed(dataset, fresh, refused, alter, gate)
+        observed, rules = _observed(dataset, archive, fresh, refused, alter, gate)
     lists = [one.table for one in (*listings, issued) if one is not None]
     if gate is not None:
         _refuse_sealed_files(dataset, inputs, lists, gate)
@@ -128,18 +131,38 @@ def _ingested(
 
 
 def _observed(
-    dataset: Dataset, inputs: Sequence[Input], refused: Refused, alter: Alteration | None, gate: Gate | None
+    dataset: Dataset,
+    archive: Archive,
+    inputs: Sequence[Input],
+    refused: Refused,
+    alter: Alteration | None,
+    gate: Gate | None,
 ) -> tuple[dict[str, Observations], list[tuple[str, RuleCheck]]]:
     """What new inputs hold, cleaned and asserted, by their names; and how the lag rules fare."""
     observed: dict[str, Observations] = {}
     rules: list[tuple[str, RuleCheck]] = []
     cuts = {} if gate is None else gate.cuts(dataset.series)
+    earlier: list[tuple[Input, Observations]] = []
     for one in inputs:
+        held = Held(_held(dataset, archive, one.source, earlier), archive.now())
         with refused(one.tag, one.kept, one.notes):
-            found = observe(dataset, one.source, one.table, one.listed, one.notes, refusing=alter is None)
+            found = observe(dataset, one.source, one.table, one.listed, one.notes, refusing=alter is None, held=held)
             rules += late_rules(dataset, one.source, found, cuts)
         observed[one.tag] = found
+        earlier.append((one, found))
     return observed, rules
+
+
+def _held(
+    dataset: Dataset, archive: Archive, source: Source, earlier: Sequence[tuple[Input, Observations]]
+) -> pl.DataFrame | None:
+    """What the archive holds of a source's series, and what sources before it bring; None = nothing compares rows."""
+    if not any(one.kind in SEQUENCE for one in source.treatment.assertions):
+        return None
+    names = [dataset.declared(bare).id for bare in source.series]
+    mine = pl.col("series_id").is_in(names)
+    told = [statements(dataset, one.source, found).filter(mine) for one, found in earlier]
+    return pl.concat([archive.stated(names), *told]).unique(maintain_order=True)
 
 
 @contextmanager
