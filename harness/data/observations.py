@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from functools import partial
 
 import polars as pl
 
 from harness.core.errors import DataError, UnknownNameError
 from harness.core.series import AVAILABILITIES, Series
-from harness.core.time import Frequency, micros, period_ordinals
+from harness.core.time import Frequency, period_ordinals
 from harness.data.assertions.asking import ask_lines, ask_names, ask_values, enforce
+from harness.data.assertions.judged import Held
 from harness.data.cleaning.notes import Notes, Treated
 from harness.data.cleaning.values import Setting, cleaned
 from harness.data.cleaning.words import lined
@@ -23,19 +23,6 @@ from harness.data.stamps import as_instants, mapped, moments, period_of
 from harness.data.tables import RawTable, numbers
 
 ROW = "_row"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Held:
-    """What the rows of a source are held against, beside those of their own file.
-
-    Attributes:
-        rows: as `Archive.stated` gives them, of the source's series; None = nothing.
-        now: microseconds UTC of the ingest.
-    """
-
-    rows: pl.DataFrame | None = None
-    now: int = field(default_factory=lambda: micros(datetime.now(UTC)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,7 +142,7 @@ def _treated(
         .with_columns(_instants(rows.sort(ROW, maintain_order=True), setting))
     )
     made = cleaned(lined_up, treatment.stage("values"), setting, notes)
-    kept = ask_values(made, treatment.assertions, setting, held.now, notes, held.rows)
+    kept = ask_values(made, treatment.assertions, setting, held, notes)
     if refusing:
         enforce(source.label, treatment.assertions, notes)
     if not kept.height:

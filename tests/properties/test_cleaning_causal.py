@@ -13,6 +13,7 @@ from harness.core.series import LagRule, Series
 from harness.core.time import end_of_day, micros
 from harness.data.assertions import rules
 from harness.data.assertions.asking import ask_values
+from harness.data.assertions.judged import Held
 from harness.data.assertions.rules import SEVERITIES, Assertion, Check
 from harness.data.cleaning.notes import Notes
 from harness.data.cleaning.steps import Deduplicate, Fill, Outliers, Scale, Step
@@ -78,7 +79,7 @@ def made_of(
 ) -> list[pl.DataFrame]:
     """Values and record up to an instant."""
     notes = Notes()
-    kept = ask_values(cleaned(rows, steps, SETTING, notes), asserted, SETTING, FAR, notes)
+    kept = ask_values(cleaned(rows, steps, SETTING, notes), asserted, SETTING, Held(now=FAR), notes)
     done = notes.done()
     last = pl.lit(str(pl.Series([cut]).cast(pl.Datetime("us", "UTC")).dt.strftime("%Y-%m-%dT%H:%M:%S")[0]))
     said = [done.tables[name].filter(pl.col("published").str.head(19) <= last) for name in ("touched", "failures")]

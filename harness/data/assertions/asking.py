@@ -13,7 +13,7 @@ import polars as pl
 from harness.core.errors import DataError
 from harness.core.series import Series
 from harness.data.assertions import identity, moves, sequence
-from harness.data.assertions.judged import KEY, Asked, Judged, judged, of_batch
+from harness.data.assertions.judged import KEY, Asked, Held, Judged, judged, of_batch
 from harness.data.assertions.rules import Assertion, Declared, Schema
 from harness.data.cleaning.notes import FAILURES, Notes, frame_hash, instants, number, parameters, where
 from harness.data.cleaning.values import Setting
@@ -104,9 +104,8 @@ def ask_values(
     rows: pl.DataFrame,
     assertions: Sequence[Assertion],
     setting: Setting,
-    now: int,
+    held: Held,
     notes: Notes,
-    held: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Dated values without those that an assertion sets aside.
 
@@ -114,16 +113,15 @@ def ask_values(
         rows: line, series_id, period, published (microseconds UTC), value, and what else is carried along.
         assertions: in the order they are asked; each sees what those before it left.
         setting: the series, and how they are dated.
-        now: microseconds UTC.
+        held: what the archive holds before this batch.
         notes: where the record is kept.
-        held: series_id, period, published and value of what the archive holds of the series before this batch: rows are
-            compared with those published before them, and none of these is judged again. None = nothing.
     """
     for one in assertions:
         if one.kind not in _HOW:
             continue
         series = {name: setting.series[name] for name in setting.stored(one.series)}
-        found = _judged(one, rows, held, Asked(series, setting.dated, one.severity != "set aside", now))
+        about = Asked(series, setting.dated, one.severity != "set aside", held.now, cuts=held.cuts)
+        found = _judged(one, rows, held.rows, about)
         _note(one, found, rows.select(*KEY, "value"), notes)
         failing, reasons = rows.filter(found.failed), found.reasons.filter(found.failed)
         aside = one.severity == "set aside"

@@ -51,7 +51,7 @@ ASSERT_KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "assert.published": ("earliest", "opens", "closes"),
         "assert.sessions": ("calendar",),
         "assert.gap": ("most",),
-        "assert.stale": ("days",),
+        "assert.stale": ("days", "today"),
         "assert.stuck": ("most",),
         "assert.revision": ("k", "minimum", "relative"),
         "assert.jump": ("factor", "signs"),
@@ -170,7 +170,7 @@ def _gap(table: Table) -> Check:
 
 
 def _stale(table: Table) -> Check:
-    return Stale(table.integer("days", 0, least=0))
+    return Stale(table.integer("days", 0, least=0), table.flag("today"))
 
 
 def _stuck(table: Table) -> Check:

@@ -84,9 +84,16 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """First publications no more than so many days later than the lag rule expects."""
+    """First publications no more than so many days later than the lag rule expects, the one still to come included.
+
+    Attributes:
+        days: so many.
+        today: whether the one still to come must not be overdue at the ingest either; else at the newest publication
+            that is known of the source.
+    """
 
     days: int = 0
+    today: bool = False
 
 
 @dataclass(frozen=True, slots=True)

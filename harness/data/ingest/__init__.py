@@ -11,10 +11,12 @@ from pathlib import Path
 import polars as pl
 
 from harness.core.errors import ArchiveBusyError, UserError
+from harness.core.time import micros
 from harness.data.archive import Archive
 from harness.data.archive.books import refuse_other
 from harness.data.archive.refusals import Refusal
 from harness.data.assertions.asking import SEQUENCE
+from harness.data.assertions.judged import Held
 from harness.data.cleaning.notes import Notes
 from harness.data.dataset import load_dataset
 from harness.data.declaration import Catalogue
@@ -26,7 +28,7 @@ from harness.data.inputs import GO_ON, Alteration, Input, keep_raw, raw_hashes, 
 from harness.data.issued import Issued, read_forecast_list
 from harness.data.lags import RuleCheck
 from harness.data.listings import Listing, Refused, read_listings
-from harness.data.observations import Held, Observations, observe, statements
+from harness.data.observations import Observations, observe, statements
 from harness.data.tables import RawTable, sha256_of
 from harness.record.ledger import refusals
 from harness.record.seals import Seal
@@ -142,9 +144,10 @@ def _observed(
     observed: dict[str, Observations] = {}
     rules: list[tuple[str, RuleCheck]] = []
     cuts = {} if gate is None else gate.cuts(dataset.series)
+    sealed = {name: micros(at) for name, at in cuts.items()}
     earlier: list[tuple[Input, Observations]] = []
     for one in inputs:
-        held = Held(_held(dataset, archive, one.source, earlier), archive.now())
+        held = Held(_held(dataset, archive, one.source, earlier), archive.now(), sealed)
         with refused(one.tag, one.kept, one.notes):
             found = observe(dataset, one.source, one.table, one.listed, one.notes, refusing=alter is None, held=held)
             rules += late_rules(dataset, one.source, found, cuts)
