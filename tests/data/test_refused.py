@@ -87,6 +87,31 @@ def test_a_value_that_contradicts_the_archive_is_on_record_and_the_rest_is_not_t
     assert archive.batches().height == 1
 
 
+CHANGED = {
+    "another cleaning step": (
+        f'{HEAD}[[source.clean]]\nkind = "scale"\nseries = ["b"]\nfactor = 2.0\n',
+        "another description",
+    ),
+    "a redeclared series": (HEAD.replace("[series.b]", '[series.b]\nunit = "apples"'), "declared differently"),
+    "no key": (
+        f'{HEAD}[[source.clean]]\nkind = "deidentify"\ncolumns = ["note"]\nkey_env = "NO_SUCH_KEY"\n',
+        "key to de-identify",
+    ),
+}
+
+
+@pytest.mark.parametrize("changed", CHANGED)
+def test_what_is_refused_before_a_value_is_read_is_on_record_too(changed: str, tmp_path: Path) -> None:
+    content = text(clean()[:60])
+    archive, _ = taken_in(tmp_path, HEAD, content)
+    declaration, said = CHANGED[changed]
+    refused(tmp_path, declaration, content)
+    row = archive.refusals().row(0, named=True)
+    assert (row["source"], row["sha256"]) == ("mine: values.csv", hashlib.sha256(content.encode()).hexdigest())
+    assert said in row["reason"]
+    assert archive.batches().height == 1
+
+
 def test_a_file_read_by_a_wrong_declaration_is_no_refused_ingest(tmp_path: Path) -> None:
     archive = refused(tmp_path, HEAD + "colour = 1\n", text(clean()))
     assert archive.refusals().is_empty()

@@ -169,6 +169,7 @@ class Archive:
             unseen_aside = batch.set_aside.height and not is_recorded(connection, batch.sha256)
             unseen_part = sealed is not None and not is_recorded(connection, sealed.key)
             unseen = unseen_aside or unseen_part or unseen_record(connection, treated, source)
+            unseen = unseen or source in provenance.waiting(connection, now)
             if not (entered.anything or advanced or unseen):
                 number = 0
             aside = with_asserted(batch.set_aside, treated)
@@ -429,6 +430,11 @@ class Archive:
         """Batches by what they are called, each with the hashes its files had before their names were hashed."""
         with self._store.reading() as connection:
             return provenance.originals(connection)
+
+    def waiting(self) -> set[str]:
+        """What batches are called of which rows were set aside for lying in the future, and are past now."""
+        with self._store.reading() as connection:
+            return provenance.waiting(connection, self.now())
 
     def set_aside(self) -> pl.DataFrame:
         """Rows that were not taken, with the reason: batch, series_id, period, published, value, reason."""

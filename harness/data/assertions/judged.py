@@ -44,7 +44,7 @@ class Held:
 
     Attributes:
         rows: series_id, period, published and value of what the archive holds of the source's series before this
-            batch: rows are compared with those published before them, and none of these is judged again. None = nothing.
+            batch: rows are compared with those published before them, none of which is judged again. None = nothing.
         now: microseconds UTC of the ingest.
         cuts: stored id of a sealed series -> microseconds UTC from which on it is sealed.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from harness.data.declared import Dataset, Source
 from harness.data.ingest.gate import Gate
 from harness.data.ingest.reports import IngestReport, SourceReport, reported
 from harness.data.ingest.rules import late_rules, uncaptured
+from harness.data.ingest.unread import refused_unread, unchanged_without_key
 from harness.data.inputs import GO_ON, Alteration, Input, keep_raw, raw_hashes, read_input, refuse_reread
 from harness.data.issued import Issued, read_forecast_list
 from harness.data.lags import RuleCheck
@@ -68,12 +69,12 @@ def ingest(
     dataset = load_dataset(folder)
     gate = Gate.of(archive, seals)
     found: list[Refusal] = []
-    refused = partial(_refused, found, dataset, gate)
+    refused, unread = partial(_refused, found, dataset, gate), partial(_unread, found, dataset, gate)
     try:
         if gate is None:
-            return _ingested(dataset, archive, raw_dir, alter, refused, None)
+            return _ingested(dataset, archive, raw_dir, alter, refused, unread, None)
         with refusals(gate.home, f"ingest {dataset.name}"):
-            return _ingested(dataset, archive, raw_dir, alter, refused, gate)
+            return _ingested(dataset, archive, raw_dir, alter, refused, unread, gate)
     except UserError:
         if alter is None:
             with suppress(ArchiveBusyError):  # what was refused matters more than its record
@@ -92,10 +93,25 @@ def _refused(
     except UserError as error:
         tables = notes.done().tables
         kept = {name: tables[name] for name in ("assertions", "failures")}
-        one = Refusal(dataset.name, tag, sha256_of(table), str(error), kept)
-        place = -1 if gate is None else gate.covering(dataset.series)
-        found.append(one if gate is None or place < 0 else gate.hidden(place, one, error))
+        _keep_refusal(found, dataset, gate, Refusal(dataset.name, tag, sha256_of(table), str(error), kept), error)
         raise
+
+
+@contextmanager
+def _unread(found: list[Refusal], dataset: Dataset, gate: Gate | None, *sources: Source) -> Iterator[None]:
+    """Note what is refused inside the block, before a value of any of some sources was read."""
+    try:
+        yield
+    except UserError as error:
+        one = refused_unread(dataset, sources, error)
+        if one is not None:
+            _keep_refusal(found, dataset, gate, one, error)
+        raise
+
+
+def _keep_refusal(found: list[Refusal], dataset: Dataset, gate: Gate | None, one: Refusal, error: UserError) -> None:
+    place = -1 if gate is None else gate.covering(dataset.series)
+    found.append(one if gate is None or place < 0 else gate.hidden(place, one, error))
 
 
 def _ingested(
@@ -104,16 +120,23 @@ def _ingested(
     raw_dir: Path,
     alter: Alteration | None,
     refused: Refused,
+    unread: Callable[..., AbstractContextManager[None]],
     gate: Gate | None,
 ) -> IngestReport:
-    _refuse_redeclared(dataset, archive)
+    with unread(*dataset.sources):
+        _refuse_redeclared(dataset, archive)
     with _hiding(dataset, gate):
-        inputs = [read_input(dataset, source, alter) for source in dataset.sources]
+        inputs = []
+        for source in dataset.sources:
+            with unread(source):
+                inputs.append(read_input(dataset, source, alter))
         listings = read_listings(dataset, None if alter is None else alter.announcements, refused)
         issued = read_forecast_list(dataset, alter, refused)
         recorded = archive.originals()
-        refuse_reread(inputs, recorded, _keyed(dataset, gate))
-        fresh = [one for one in inputs if one.tag not in recorded]
+        with unread(*dataset.sources):
+            refuse_reread(inputs, recorded, _keyed(dataset, gate))
+        waiting = archive.waiting()
+        fresh = [one for one in inputs if one.tag not in recorded or one.tag in waiting]
         observed, rules = _observed(dataset, archive, fresh, refused, alter, gate)
     lists = [one.table for one in (*listings, issued) if one is not None]
     if gate is not None:
@@ -238,9 +261,12 @@ def _lacks(archive: Archive, dataset: Dataset, gate: Gate | None) -> bool:
     if any(one.id not in known or archive.known_through(one.id) is None for one in dataset.series):
         return True
     if any(tag.startswith(f"{dataset.name}: ") for tag in recorded):  # else its values were appended by other means
-        inputs = [read_input(dataset, source) for source in dataset.sources]
-        refuse_reread(inputs, recorded, _keyed(dataset, gate))
-        if any(one.tag not in recorded for one in inputs):
+        keyed = _keyed(dataset, gate)
+        sources = [one for one in dataset.sources if not unchanged_without_key(archive, dataset, one, keyed)]
+        inputs = [read_input(dataset, source) for source in sources]
+        refuse_reread(inputs, recorded, keyed)
+        waiting = archive.waiting()
+        if any(one.tag not in recorded or one.tag in waiting for one in inputs):
             return True
     catalogue = Catalogue({one.id: code for code, one in enumerate(defined)}, dict(enumerate(defined)))
     has = archive.has_batch if gate is None else gate.recorded
