@@ -117,6 +117,32 @@ def test_a_file_read_by_a_wrong_declaration_is_no_refused_ingest(tmp_path: Path)
     assert archive.refusals().is_empty()
 
 
+def test_the_way_out_of_what_is_missing_is_a_warning_and_never_set_aside(tmp_path: Path) -> None:
+    asked = f'{HEAD}[[source.assert]]\nkind = "gap"\nseverity = "refuse"\n'
+    left_out = text([row for row in clean() if row.period != "2013-05-31"])
+    with pytest.raises(DataError) as said:
+        taken_in(tmp_path, asked, left_out)
+    assert 'say severity = "warn";' in str(said.value)
+    both = f'{asked}[[source.assert]]\nkind = "range"\nmost = 1.0\nseverity = "refuse"\n'
+    with pytest.raises(DataError, match=r'"set aside" or "warn" \("warn" alone for gap'):
+        taken_in(tmp_path, both, left_out)
+
+
+def test_the_same_file_asked_again_counts_once_and_the_older_batch_is_told_of(tmp_path: Path) -> None:
+    taken_in(tmp_path, declared(OUTLIER, "warn"), dirty(OUTLIER))
+    archive, _ = taken_in(tmp_path, declared(OUTLIER, "warn").replace("120.0", "121.0"), dirty(OUTLIER))
+    assert archive.failures().height == 2
+    status, failures = status_text(archive, "mine"), failures_text(archive, "mine")
+    assert "batch 1 by 2" in status
+    assert '"most": 121.0' in status
+    assert '"most": 120.0' not in status
+    assert f"{archive.batches()['ingested'][1]:%Y-%m-%dT%H:%M}" in status
+    assert failures.startswith("1 row(s) failed an assertion")
+    assert "batch 1 by 2" in failures
+    taken_in(tmp_path, declared(OUTLIER, "warn"), text(clean()[:60]))
+    assert "batch 1 by 2;" in status_text(archive, "mine")
+
+
 # ---- stamps corrected after an ingest
 
 HISTORY = "period,released,value\n" + "".join(

@@ -14,7 +14,7 @@ from harness.core.errors import DataError
 from harness.core.series import Series
 from harness.data.assertions import identity, moves, sequence
 from harness.data.assertions.judged import KEY, Asked, Held, Judged, judged, of_batch
-from harness.data.assertions.rules import Assertion, Declared, Schema
+from harness.data.assertions.rules import WHOLE, Assertion, Declared, Schema
 from harness.data.cleaning.notes import FAILURES, Notes, frame_hash, instants, number, parameters, where
 from harness.data.cleaning.values import Setting
 from harness.data.declared import TextForm
@@ -216,11 +216,20 @@ def enforce(label: str, assertions: Sequence[Assertion], notes: Notes) -> None:
             f"{label}: {len(said)} assertion(s) do not hold",
             value=" | ".join(said),
             rule="nothing of a dataset is taken in while an assertion of severity refuse fails",
-            fix='mend the file, declare a [[source.clean]] step, or say severity = "set aside" or "warn"; '
-            "`harness data failures DATASET` lists every row",
+            fix="mend the file, declare a [[source.clean]] step, or say "
+            f"severity = {_other_severities(assertions, said)}; `harness data failures DATASET` lists every row",
         )
         error.counts = " | ".join(counts)
         raise error
+
+
+def _other_severities(assertions: Sequence[Assertion], said: Sequence[str]) -> str:
+    """The severities that refused assertions may have instead, as a `dataset.toml` has them."""
+    failing = [one for one in assertions if any(text.startswith(f"{one.name}: ") for text in said)]
+    whole = [one.name for one in failing if one.kind in WHOLE]
+    if len(whole) == len(failing):
+        return '"warn"'
+    return '"set aside" or "warn"' + (f' ("warn" alone for {", ".join(whole)})' if whole else "")
 
 
 def _nothing_to_set_aside(one: Assertion, notes: Notes) -> bool:

@@ -12,6 +12,7 @@ from harness.core.reading import Table, is_integer, meant
 from harness.data.assertions.rules import (
     CHECKS,
     SEVERITIES,
+    WHOLE,
     Assertion,
     Check,
     Declared,
@@ -32,8 +33,6 @@ from harness.data.assertions.rules import (
 from harness.data.cleaning.reading import bound, calendar, named_series, read_kind
 
 TYPES = ("number", "date", "text")
-WHOLE = ("gap", "stale")
-"""Kinds whose failure is something missing: there is no row to set aside."""
 LIST_KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "forecasts": ("schema", "range", "unique", "published", "monotone"),

@@ -10,6 +10,8 @@ from typing import Literal
 
 Severity = Literal["refuse", "set aside", "warn"]
 SEVERITIES: tuple[Severity, ...] = ("refuse", "set aside", "warn")
+WHOLE = ("gap", "stale")
+"""Kinds whose failure is something missing: there is no row to set aside."""
 
 
 @dataclass(frozen=True, slots=True)

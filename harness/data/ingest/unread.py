@@ -1,4 +1,4 @@
-"""What is known of a source without reading it as ingest does: that nothing of it changed, or which file was refused."""
+"""What is known of a source before ingest reads it: that nothing of it changed, or which file was refused."""
 
 from __future__ import annotations
 
