@@ -195,8 +195,8 @@ def _refuse_spoilt(table: RawTable, names: Sequence[str], decimal_mark: str) -> 
                 f"{table.place(row, name)}: not a number",
                 value=f"{column[row]!r}; {int(spoilt.sum())} such of {len(column)} rows",
                 rule="no column of numbers was found, and this one is nearest to it",
-                fix="correct it; or, where it stands for no value, leave the field empty or write NA, and run harness new "
-                f"again (in a dataset.toml of your own: null_values = [{json.dumps(str(column[row]))}])",
+                fix="correct it; or, where it stands for no value, leave the field empty or write NA, and run "
+                f"harness new again (in a dataset.toml of your own: null_values = [{json.dumps(str(column[row]))}])",
             )
 
 
