@@ -150,7 +150,7 @@ def _superseded(archive: Archive, batches: pl.DataFrame) -> dict[int, int]:
         if raw:
             key = (row["kind"], _label(row["source"]), *(one["sha256"] for one in raw))
             files.setdefault(key, []).append(row)
-    found = {}
+    found: dict[int, int] = {}
     for rows in files.values():
         shared = sum(row["kept"] > 0 and row["duplicates"] == 0 for row in rows) > 1
         if not shared:

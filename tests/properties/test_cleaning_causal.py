@@ -82,7 +82,9 @@ def made_of(
     kept = ask_values(cleaned(rows, steps, SETTING, notes), asserted, SETTING, Held(now=FAR), notes)
     done = notes.done()
     last = pl.lit(str(pl.Series([cut]).cast(pl.Datetime("us", "UTC")).dt.strftime("%Y-%m-%dT%H:%M:%S")[0]))
-    said = [done.tables[name].filter(pl.col("published").str.head(19) <= last) for name in ("touched", "failures")]
+    # that a series stopped is said of all that is known at the ingest, takes no row away, and ends with the next value
+    tables = {**done.tables, "failures": done.tables["failures"].filter(~pl.col("reason").str.contains("overdue"))}
+    said = [tables[name].filter(pl.col("published").str.head(19) <= last) for name in ("touched", "failures")]
     values = kept.filter(pl.col("published") <= cut)
     return [frame.sort(pl.all()) for frame in (values, *said, done.uncaptured.filter(pl.col("published") <= cut))]
 

@@ -88,7 +88,7 @@ def stale(check: Stale, rows: pl.DataFrame, asked: pl.Series, about: Asked) -> J
             for row in np.flatnonzero(over > check.days).tolist():
                 failing[int(later["place"][row])] = f"{over[row]:.1f} day(s) later than its lag rule expects"
         newest, said = _overdue(check, mine, series, min(known, about.cuts.get(name, known)))
-        if said:
+        if said and about.taken:  # no row is set aside for what did not follow it
             place = newest if newest >= about.held else _last_place(rows, name)
             spoken.append(place)
             failing[place] = "; ".join(part for part in (failing.get(place, ""), said) if part)
