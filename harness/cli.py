@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from harness.cli_holdout import add_holdout_verbs
 from harness.cli_records import add_record_verbs
-from harness.core.errors import SealedError, UserError
+from harness.core.errors import SealedError, UnknownNameError, UserError
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -238,14 +238,19 @@ def _ingest(args: argparse.Namespace) -> None:
 def _data(args: argparse.Namespace) -> None:
     from harness.data.archive import Archive
     from harness.data.dataset import load_dataset
-    from harness.report.cleaning import failures_text, status_text
+    from harness.report.cleaning import failures_text, recorded_datasets, status_text
 
-    dataset = load_dataset(_dataset_folder(args.dataset))
     archive = Archive.open(_home(args).archive, read_only=True)
+    try:
+        name = load_dataset(_dataset_folder(args.dataset)).name
+    except UnknownNameError:  # of an archive that was imported there is no folder, and none is needed
+        if args.dataset not in recorded_datasets(archive):
+            raise
+        name = args.dataset
     if args.what == "status":
-        print(status_text(archive, dataset.name))
+        print(status_text(archive, name))
     else:
-        print(failures_text(archive, dataset.name, everything=args.all))
+        print(failures_text(archive, name, everything=args.all))
 
 
 def _lags(args: argparse.Namespace) -> None:

@@ -61,6 +61,7 @@ def asked_lines(
     kept = ask_lines(table, assertions, text, notes)
     if refusing:
         enforce(table.label, [one for one in assertions if one.kind == "schema"], notes)
+        _refuse_emptied(table, table.frame.height, kept.frame.height)
     return kept
 
 
@@ -111,7 +112,22 @@ def asked_rows(
     kept = ask_list(told, assertions, series, micros(datetime.now(UTC)), notes)
     if refusing:
         enforce(table.label, assertions, notes)
+        _refuse_emptied(table, rows.height, kept.height)
     return rows if kept.height == rows.height else rows[kept[ROW].to_list()]
+
+
+def _refuse_emptied(table: RawTable, given: int, left: int) -> None:
+    """Refuse a list that had rows and has none any more."""
+    if given and not left:
+        error = DataError(
+            f"{table.label}: its assertions set every row aside",
+            value=f"{given} row(s)",
+            rule="a list of which no row is left says nothing",
+            fix="mend the file or the assertions, or take the list out of the dataset.toml; "
+            "`harness data failures DATASET` lists every row",
+        )
+        error.counts = f"{given} row(s)"
+        raise error
 
 
 def list_tag(label: str, assertions: Sequence[Assertion], content: str) -> str:

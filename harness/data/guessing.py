@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +21,10 @@ VINTAGE = ("vintage_date", "vintage", "realtime_start", "real_time_start", "as_o
 SERIES = ("series", "series_id", "variable", "ticker", "symbol", "indicator", "unique_id", "code", "id", "name")
 VALUE = ("value", "values", "obs_value", "val", "y")
 DELIMITERS = (",", ";", "\t", "|")
-NO_VALUE = frozenset({"NA", "N/A", "#N/A", "nan", "NaN", "NAN", "null", "None", ".", "-", ".."})
+NO_VALUE = frozenset({"na", "n/a", "#n/a", "n.a.", "nan", "null", "none", ".", "-", ".."})
+"""Texts taken for "no value" among numbers, in small letters."""
+MOSTLY = 0.5
+"""Share of numbers from which on a column is meant as one of numbers."""
 SAMPLE = 5000
 """Rows looked at to tell a column of dates; the frequency is checked on every period."""
 TREND = 4 / 3
@@ -90,6 +94,7 @@ def guess(path: Path) -> Guess:
     others = [name for name in table.frame.columns if name not in (period, dated_by[1])]
     numeric, nulls = _numeric(table, others, text.decimal_mark)
     if not numeric:
+        _refuse_spoilt(table, others, text.decimal_mark)
         raise DataError("no column of numbers found", value=f"{path.name}: {', '.join(others)}")
     _refuse_matrix(path, numeric)
     series, value = _long_columns(table, [name for name in others if name not in numeric], numeric)
@@ -168,10 +173,31 @@ def _numeric(table: RawTable, names: Sequence[str], decimal_mark: str) -> tuple[
             plain = column.str.replace(",", ".", literal=True) if decimal_mark == "," else column
             texts = set(column.filter(plain.cast(pl.Float64, strict=False).is_null() & column.is_not_null()).to_list())
             texts |= set(column.filter(column.str.to_lowercase().is_in(["nan", "inf", "-inf"])).to_list())
-            if texts <= NO_VALUE and column.null_count() + len(column.filter(column.is_in(list(texts)))) < len(column):
+            if {one.lower() for one in texts} <= NO_VALUE and column.null_count() + len(
+                column.filter(column.is_in(list(texts)))
+            ) < len(column):
                 numeric.append(name)
                 nulls |= texts
     return numeric, tuple(sorted(nulls))
+
+
+def _refuse_spoilt(table: RawTable, names: Sequence[str], decimal_mark: str) -> None:
+    """Refuse a table whose numbers have other texts among them, with the first of these."""
+    for name in names:
+        column = table.frame[name]
+        if column.dtype != pl.String:
+            continue
+        plain = column.str.replace(",", ".", literal=True) if decimal_mark == "," else column
+        spoilt = plain.cast(pl.Float64, strict=False).is_null() & column.is_not_null()
+        if spoilt.sum() < MOSTLY * (len(column) - column.null_count()):
+            row = int(spoilt.arg_max() or 0)
+            raise DataError(
+                f"{table.place(row, name)}: not a number",
+                value=f"{column[row]!r}; {int(spoilt.sum())} such of {len(column)} rows",
+                rule="no column of numbers was found, and this one is nearest to it",
+                fix="correct it; or, where it stands for no value, leave the field empty or write NA, and run "
+                f"harness new again (in a dataset.toml of your own: null_values = [{json.dumps(str(column[row]))}])",
+            )
 
 
 def _long_columns(table: RawTable, texts: Sequence[str], numeric: Sequence[str]) -> tuple[str, str]:

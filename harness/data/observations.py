@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 
 import polars as pl
 
 from harness.core.errors import DataError, UnknownNameError
 from harness.core.series import AVAILABILITIES, Series
-from harness.core.time import Frequency, micros, period_ordinals
+from harness.core.time import Frequency, period_ordinals
 from harness.data.assertions.asking import ask_lines, ask_names, ask_values, enforce
+from harness.data.assertions.judged import Held
 from harness.data.cleaning.notes import Notes, Treated
 from harness.data.cleaning.values import Setting, cleaned
 from harness.data.cleaning.words import lined
@@ -53,6 +53,7 @@ def observe(
     notes: Notes | None = None,
     *,
     refusing: bool = True,
+    held: Held | None = None,
 ) -> Observations:
     """Read the observations of one source, clean them and ask what is asserted of them.
 
@@ -63,6 +64,7 @@ def observe(
         listed: its publications table, where it has one.
         notes: where the cleaning record was begun; None = here.
         refusing: whether assertions may refuse; in an archive made of noise they only note.
+        held: what rows are compared with beside those of their own file; None = an empty archive, now.
 
     Raises:
         DataError: rows that cannot be taken as they are; the first is named by its line.
@@ -91,7 +93,7 @@ def observe(
         others = _other_columns(source, table, ids) if source.layout == "wide" else _lines(tall.filter(~known), table)
         ask_names(others, rows.height, treatment.assertions, notes)
         setting = Setting(series, dataset.folder, bool(source.dated_by))
-        rows, treated = _treated(rows, source, table, setting, notes, refusing=refusing)
+        rows, treated = _treated(rows, source, table, setting, notes, held or Held(), refusing=refusing)
     if listed is not None:
         publications = _publications(dataset, source, listed)
         rows = _matched(rows, publications, table, listed)
@@ -119,7 +121,14 @@ def _lines(rows: pl.DataFrame, table: RawTable) -> pl.DataFrame:
 
 
 def _treated(
-    rows: pl.DataFrame, source: Source, table: RawTable, setting: Setting, notes: Notes, *, refusing: bool
+    rows: pl.DataFrame,
+    source: Source,
+    table: RawTable,
+    setting: Setting,
+    notes: Notes,
+    held: Held,
+    *,
+    refusing: bool,
 ) -> tuple[pl.DataFrame, Treated]:
     """Dated rows after cleaning and without those set aside, and the record of it.
 
@@ -133,7 +142,7 @@ def _treated(
         .with_columns(_instants(rows.sort(ROW, maintain_order=True), setting))
     )
     made = cleaned(lined_up, treatment.stage("values"), setting, notes)
-    kept = ask_values(made, treatment.assertions, setting, micros(datetime.now(UTC)), notes)
+    kept = ask_values(made, treatment.assertions, setting, held, notes)
     if refusing:
         enforce(source.label, treatment.assertions, notes)
     if not kept.height:
@@ -146,6 +155,13 @@ def _treated(
     )
     counts = source.coverage == "rows" and setting.dated
     return kept.select(columns), Treated(done.tables, done.aside, lost if counts else lost.clear())
+
+
+def statements(dataset: Dataset, source: Source, found: Observations) -> pl.DataFrame:
+    """What a source states, in the form of `Archive.stated`."""
+    series = {one.id: one for one in (dataset.declared(bare) for bare in source.series)}
+    setting = Setting(series, dataset.folder, bool(source.dated_by))
+    return found.rows.select("series_id", "period", _instants(found.rows, setting), "value")
 
 
 def _instants(rows: pl.DataFrame, setting: Setting) -> pl.Series:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 
 import polars as pl
 
@@ -21,6 +24,12 @@ RESTAMPED = (
 )
 
 
+def recorded_datasets(archive: Archive) -> set[str]:
+    """Names of the datasets of which the archive has a batch or a refusal."""
+    sources = archive.batches()["source"].to_list()
+    return {one.partition(": ")[0] for one in sources if ": " in one} | set(archive.refusals()["dataset"])
+
+
 def status_text(archive: Archive, dataset: str) -> str:
     """Batches of a dataset, with its cleaning steps and assertions, and ingests of it that were refused.
 
@@ -32,7 +41,13 @@ def status_text(archive: Archive, dataset: str) -> str:
         UserError: nothing of it was ingested, nor refused.
     """
     batches, refused = _batches(archive, dataset)
-    parts = [*(_taken_in(archive, batches) if batches.height else [f"nothing of {dataset} was ingested"])]
+    parts = [
+        *(
+            _taken_in(archive, batches, _superseded(archive, batches))
+            if batches.height
+            else [f"nothing of {dataset} was ingested"]
+        )
+    ]
     for batch, source, told in batches.select("batch", "source", "cleaning").rows():
         count = json.loads(told).get("restamped", 0)
         if count:
@@ -42,21 +57,26 @@ def status_text(archive: Archive, dataset: str) -> str:
     return "\n\n".join(parts)
 
 
-def _taken_in(archive: Archive, batches: pl.DataFrame) -> list[str]:
+def _taken_in(archive: Archive, batches: pl.DataFrame, superseded: Mapping[int, int]) -> list[str]:
+    """Every batch; the steps and assertions of those that stand."""
+    columns = ("batch", "source", "rows_in", "kept", "duplicates", "set_aside", "known_through", "ingested")
     rows = [
-        [str(row[0]), _label(row[1]), *(f"{count:,}" for count in row[2:6]), row[6].isoformat()[:16] if row[6] else "-"]
-        for row in batches.select(
-            "batch", "source", "rows_in", "kept", "duplicates", "set_aside", "known_through"
-        ).rows()
+        [str(row[0]), _label(row[1]), *(f"{count:,}" for count in row[2:6]), *(_minute(at) for at in row[6:])]
+        for row in batches.select(columns).rows()
     ]
-    parts = [table(["batch", "source", "rows in", "new", "duplicates", "set aside", "known through"], rows)]
-    steps = _mine(archive.cleaning(), batches).select("batch", "step", "kind", "rows_in", "rows_out", "touched").rows()
-    asked = _mine(archive.assertions(), batches)
-    verdicts = asked.select("batch", "assertion", "kind", "severity", "verdict", "rows", "failed", "unknown").rows()
-    for said, names, found in (
-        ("cleaning steps", ["batch", "step", "kind", "rows in", "rows out", "touched"], steps),
-        ("assertions", ["batch", "assertion", "kind", "severity", "verdict", "rows", "failed", "unknown"], verdicts),
+    names = ["batch", "source", "rows in", "new", "duplicates", "set aside", "known through", "ingested"]
+    parts = [table(names, rows)]
+    if superseded:
+        parts.append(_superseded_text(superseded))
+    standing = _standing(batches, superseded)
+    step_columns = ("batch", "step", "kind", "rows_in", "rows_out", "touched", "parameters")
+    verdict_columns = ("batch", "assertion", "kind", "severity", "verdict", "rows", "failed", "unknown", "parameters")
+    for said, wanted, record in (
+        ("cleaning steps", step_columns, archive.cleaning()),
+        ("assertions", verdict_columns, archive.assertions()),
     ):
+        names = [name.replace("_", " ") for name in wanted]
+        found = _mine(record, standing).select(wanted).rows()
         parts.append(table(names, [list(map(_shown, row)) for row in found]) if found else f"no {said} declared")
     return parts
 
@@ -88,7 +108,9 @@ def failures_text(archive: Archive, dataset: str, *, everything: bool = False) -
     Raises:
         UserError: nothing of it was ingested, nor refused.
     """
-    batches, refused = _batches(archive, dataset)
+    every, refused = _batches(archive, dataset)
+    superseded = _superseded(archive, every)
+    batches = _standing(every, superseded)
     where = ("line", "series", "period", "published", "before", "after", "reason")
     asked = ("assertion", "severity")
     never = archive.refused_failures().filter(pl.col("refusal").is_in(refused["refusal"].implode()))
@@ -112,7 +134,43 @@ def failures_text(archive: Archive, dataset: str, *, everything: bool = False) -
         "refusal", maintain_order=True
     )
     parts += [f"refusal {number}: {reason}" for number, reason in rowless.select("refusal", "reason").rows()]
+    parts += [_superseded_text(superseded)] if parts and superseded else []
     return "\n\n".join(parts) or f"{dataset}: no row failed, was touched or was set aside"
+
+
+def _superseded(archive: Archive, batches: pl.DataFrame) -> dict[int, int]:
+    """Batches of which the very same file was read again, each with the newest batch of it.
+
+    A file that several sources share is left out: what one of them says supersedes nothing of another.
+    """
+    files: dict[tuple[object, ...], list[dict[str, Any]]] = {}
+    facts = {fact["batch"]: fact["raw"] for fact in archive.provenance()[1]}
+    for row in batches.iter_rows(named=True):
+        raw: Any = facts[row["batch"]]
+        if raw:
+            key = (row["kind"], _label(row["source"]), *(one["sha256"] for one in raw))
+            files.setdefault(key, []).append(row)
+    found: dict[int, int] = {}
+    for rows in files.values():
+        shared = sum(row["kept"] > 0 and row["duplicates"] == 0 for row in rows) > 1
+        if not shared:
+            found |= {row["batch"]: rows[-1]["batch"] for row in rows[:-1]}
+    return found
+
+
+def _superseded_text(superseded: Mapping[int, int]) -> str:
+    told = ", ".join(f"{old} by {new}" for old, new in superseded.items())
+    return (
+        f"superseded, as the same file was read again: batch {told}; its values stay, what was said of it is left out"
+    )
+
+
+def _standing(batches: pl.DataFrame, superseded: Mapping[int, int]) -> pl.DataFrame:
+    return batches.filter(~pl.col("batch").is_in(list(superseded)))
+
+
+def _minute(at: datetime | None) -> str:
+    return "-" if at is None else at.isoformat()[:16]
 
 
 def _label(source: str) -> str:

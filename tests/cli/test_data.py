@@ -114,3 +114,15 @@ def test_corrected_stamps_are_told_by_ingest_and_by_status(ingested: str, capsys
     assert "--home DIR" in told
     assert main(["data", "status", "mine"]) == 0
     assert "6 value(s) were already there under another publication stamp" in capsys.readouterr().out
+
+
+def test_an_archive_without_a_dataset_folder_tells_all_the_same(
+    ingested: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (Path("datasets") / "mine").rename("elsewhere")
+    assert main(["data", "status", "mine"]) == 0
+    assert "mine: values.csv" in capsys.readouterr().out
+    assert main(["data", "failures", "mine"]) == 0
+    assert "failed an assertion" in capsys.readouterr().out
+    assert main(["data", "status", "mines"]) == 2
+    assert "unknown dataset" in capsys.readouterr().err

@@ -228,3 +228,19 @@ def test_odd_files_are_hashed_or_refused_but_never_kept_in_clear(tmp_path: Path)
             taken_in(tmp_path / str(number), head() + STEP, "values.csv", content.encode())
         for who in NAMES.values():
             assert not found_in(tmp_path / str(number) / "home", who)
+
+
+def test_an_untouched_file_needs_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = taken_in(tmp_path, head() + STEP, "values.csv", as_csv().encode())
+    folder = tmp_path / "mine"
+    monkeypatch.delenv("NAMES_KEY")
+    assert not lacks(archive, load_dataset(folder))
+    (folder / "dataset.toml").write_text(head() + STEP + "length = 12\n", encoding="utf-8")
+    with pytest.raises(UserError, match="key to de-identify"):
+        lacks(archive, load_dataset(folder))
+    (folder / "dataset.toml").write_text(head() + STEP, encoding="utf-8")
+    (folder / "values.csv").write_text(
+        as_csv() + "Ann Example,2019-12-31,2020-01-20T09:30:00,1.0,ok\n", encoding="utf-8"
+    )
+    with pytest.raises(UserError, match="key to de-identify"):
+        lacks(archive, load_dataset(folder))

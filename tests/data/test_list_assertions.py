@@ -211,3 +211,10 @@ def test_a_list_that_would_be_refused_is_lacking_so_that_ingest_refuses_it_on_re
     archive, _ = taken_in(tmp_path, "events", severity(asked, "refuse"), CLEAN["events"])
     (tmp_path / "mine" / "list.csv").write_text("\n".join([COLUMNS["events"], *CLEAN["events"], dirt]) + "\n")
     assert lacks(archive, load_dataset(tmp_path / "mine"))
+
+
+@pytest.mark.parametrize("asserts", ['kind = "range"\nmost = -1.0', 'kind = "schema"\ncolumns = { note = "number" }'])
+def test_a_list_of_which_nothing_is_left_is_refused_in_plain_words(tmp_path: Path, asserts: str) -> None:
+    with pytest.raises(DataError, match=r"list.csv: its assertions set every row aside: 5 row"):
+        taken_in(tmp_path, "forecasts", severity(asserts, "set aside"), CLEAN["forecasts"])
+    assert "set every row aside" in Archive.open(tmp_path / "archive.duckdb").refusals()["reason"][0]

@@ -87,9 +87,60 @@ def test_a_value_that_contradicts_the_archive_is_on_record_and_the_rest_is_not_t
     assert archive.batches().height == 1
 
 
+CHANGED = {
+    "another cleaning step": (
+        f'{HEAD}[[source.clean]]\nkind = "scale"\nseries = ["b"]\nfactor = 2.0\n',
+        "another description",
+    ),
+    "a redeclared series": (HEAD.replace("[series.b]", '[series.b]\nunit = "apples"'), "declared differently"),
+    "no key": (
+        f'{HEAD}[[source.clean]]\nkind = "deidentify"\ncolumns = ["note"]\nkey_env = "NO_SUCH_KEY"\n',
+        "key to de-identify",
+    ),
+}
+
+
+@pytest.mark.parametrize("changed", CHANGED)
+def test_what_is_refused_before_a_value_is_read_is_on_record_too(changed: str, tmp_path: Path) -> None:
+    content = text(clean()[:60])
+    archive, _ = taken_in(tmp_path, HEAD, content)
+    declaration, said = CHANGED[changed]
+    refused(tmp_path, declaration, content)
+    row = archive.refusals().row(0, named=True)
+    assert (row["source"], row["sha256"]) == ("mine: values.csv", hashlib.sha256(content.encode()).hexdigest())
+    assert said in row["reason"]
+    assert archive.batches().height == 1
+
+
 def test_a_file_read_by_a_wrong_declaration_is_no_refused_ingest(tmp_path: Path) -> None:
     archive = refused(tmp_path, HEAD + "colour = 1\n", text(clean()))
     assert archive.refusals().is_empty()
+
+
+def test_the_way_out_of_what_is_missing_is_a_warning_and_never_set_aside(tmp_path: Path) -> None:
+    asked = f'{HEAD}[[source.assert]]\nkind = "gap"\nseverity = "refuse"\n'
+    left_out = text([row for row in clean() if row.period != "2013-05-31"])
+    with pytest.raises(DataError) as said:
+        taken_in(tmp_path, asked, left_out)
+    assert 'say severity = "warn";' in str(said.value)
+    both = f'{asked}[[source.assert]]\nkind = "range"\nmost = 1.0\nseverity = "refuse"\n'
+    with pytest.raises(DataError, match=r'"set aside" or "warn" \("warn" alone for gap'):
+        taken_in(tmp_path, both, left_out)
+
+
+def test_the_same_file_asked_again_counts_once_and_the_older_batch_is_told_of(tmp_path: Path) -> None:
+    taken_in(tmp_path, declared(OUTLIER, "warn"), dirty(OUTLIER))
+    archive, _ = taken_in(tmp_path, declared(OUTLIER, "warn").replace("120.0", "121.0"), dirty(OUTLIER))
+    assert archive.failures().height == 2
+    status, failures = status_text(archive, "mine"), failures_text(archive, "mine")
+    assert "batch 1 by 2" in status
+    assert '"most": 121.0' in status
+    assert '"most": 120.0' not in status
+    assert f"{archive.batches()['ingested'][1]:%Y-%m-%dT%H:%M}" in status
+    assert failures.startswith("1 row(s) failed an assertion")
+    assert "batch 1 by 2" in failures
+    taken_in(tmp_path, declared(OUTLIER, "warn"), text(clean()[:60]))
+    assert "batch 1 by 2;" in status_text(archive, "mine")
 
 
 # ---- stamps corrected after an ingest

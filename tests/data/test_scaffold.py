@@ -198,6 +198,20 @@ def test_texts_taken_for_absent_values_are_named_in_a_comment(tmp_path: Path) ->
     assert "absent values" in text
 
 
+@pytest.mark.parametrize("word", ["n/a", "N.A.", "na"])
+def test_one_absent_value_among_numbers_is_found_however_it_is_spelt(tmp_path: Path, word: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("\n".join(["date,value", *(f"{day},{word if day == MONTHS[3] else 1.5}" for day in MONTHS)]))
+    assert f'null_values = ["{word}"]  # guessed' in new_dataset("sales", path, tmp_path)[1].read_text()
+
+
+def test_what_is_no_number_is_named_by_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("\n".join(["date,value", *(f"{day},{'closed' if day == MONTHS[3] else 1.5}" for day in MONTHS)]))
+    with pytest.raises(DataError, match=r"line 5.*not a number: 'closed'; 1 such.*null_values = \[\"closed\"\]"):
+        new_dataset("sales", path, tmp_path)
+
+
 @pytest.mark.parametrize("form", ["v%Y%m%d", "CPI%Y-%m", "gdp_%YQ1"])
 def test_a_real_time_matrix_is_not_taken_for_many_series(tmp_path: Path, form: str) -> None:
     columns = {date(2000 + place, 1, 31).strftime(form): levels(120) for place in range(4)}

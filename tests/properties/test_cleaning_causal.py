@@ -13,6 +13,7 @@ from harness.core.series import LagRule, Series
 from harness.core.time import end_of_day, micros
 from harness.data.assertions import rules
 from harness.data.assertions.asking import ask_values
+from harness.data.assertions.judged import Held
 from harness.data.assertions.rules import SEVERITIES, Assertion, Check
 from harness.data.cleaning.notes import Notes
 from harness.data.cleaning.steps import Deduplicate, Fill, Outliers, Scale, Step
@@ -78,10 +79,12 @@ def made_of(
 ) -> list[pl.DataFrame]:
     """Values and record up to an instant."""
     notes = Notes()
-    kept = ask_values(cleaned(rows, steps, SETTING, notes), asserted, SETTING, FAR, notes)
+    kept = ask_values(cleaned(rows, steps, SETTING, notes), asserted, SETTING, Held(now=FAR), notes)
     done = notes.done()
     last = pl.lit(str(pl.Series([cut]).cast(pl.Datetime("us", "UTC")).dt.strftime("%Y-%m-%dT%H:%M:%S")[0]))
-    said = [done.tables[name].filter(pl.col("published").str.head(19) <= last) for name in ("touched", "failures")]
+    # that a series stopped is said of all that is known at the ingest, takes no row away, and ends with the next value
+    tables = {**done.tables, "failures": done.tables["failures"].filter(~pl.col("reason").str.contains("overdue"))}
+    said = [tables[name].filter(pl.col("published").str.head(19) <= last) for name in ("touched", "failures")]
     values = kept.filter(pl.col("published") <= cut)
     return [frame.sort(pl.all()) for frame in (values, *said, done.uncaptured.filter(pl.col("published") <= cut))]
 

@@ -169,6 +169,7 @@ class Archive:
             unseen_aside = batch.set_aside.height and not is_recorded(connection, batch.sha256)
             unseen_part = sealed is not None and not is_recorded(connection, sealed.key)
             unseen = unseen_aside or unseen_part or unseen_record(connection, treated, source)
+            unseen = unseen or source in provenance.waiting(connection, now)
             if not (entered.anything or advanced or unseen):
                 number = 0
             aside = with_asserted(batch.set_aside, treated)
@@ -400,6 +401,18 @@ class Archive:
         with self._store.reading() as connection:
             return questions.histories(connection, catalogue_of(connection), before)
 
+    def stated(self, series: Iterable[str]) -> pl.DataFrame:
+        """Every value that was stated of some series, unchanged ones that a file spelt out included.
+
+        Args:
+            series: stored ids; those nobody defined are left out.
+
+        Returns:
+            series_id, period (last day), published (microseconds UTC), value (null = withdrawn), in no order.
+        """
+        with self._store.reading() as connection:
+            return questions.stated(connection, catalogue_of(connection), series)
+
     def batches(self) -> pl.DataFrame:
         """One row per recorded batch: source, content hash, rows in, kept, duplicates and set aside, known through."""
         with self._store.reading() as connection:
@@ -417,6 +430,11 @@ class Archive:
         """Batches by what they are called, each with the hashes its files had before their names were hashed."""
         with self._store.reading() as connection:
             return provenance.originals(connection)
+
+    def waiting(self) -> set[str]:
+        """What batches are called of which rows were set aside for lying in the future, and are past now."""
+        with self._store.reading() as connection:
+            return provenance.waiting(connection, self.now())
 
     def set_aside(self) -> pl.DataFrame:
         """Rows that were not taken, with the reason: batch, series_id, period, published, value, reason."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 import duckdb
 import polars as pl
 
-from harness.core.time import instant
+from harness.core.time import instant, micros
 from harness.data.archive.store import insert, later_table, offered, query
+from harness.data.batch import NOT_YET
 
 RAW_FILES = pl.Schema({"batch": pl.Int32(), "name": pl.String(), "sha256": pl.String()})
 WITH_CODES = ("changes", "restatements", "publications", "forecasts_in", "events", "members")
@@ -19,6 +21,11 @@ WHERE code = ? AND period = ? AND published = ? ORDER BY batch LIMIT 1
 """
 ISSUE_BATCH = """
 SELECT DISTINCT batch FROM forecasts_in WHERE source = ? AND code = ? AND issued = ? ORDER BY batch
+"""
+WAITING = """
+SELECT DISTINCT b.source, s.published FROM set_aside s JOIN batches b USING (batch)
+WHERE contains(s.reason, ?) AND s.published <> ''
+AND b.batch = (SELECT max(o.batch) FROM batches o WHERE o.source = b.source)
 """
 OF_BATCHES = ("cleaning", "touched", "assertions", "failures")
 """Tables of an ingest that records its cleaning steps."""
@@ -47,6 +54,19 @@ def originals(connection: duckdb.DuckDBPyConnection) -> dict[str, set[str]]:
     for source, sha256 in named.select("source", "sha256").rows():
         found.setdefault(source, set()).update([sha256] if sha256 else [])
     return found
+
+
+def waiting(connection: duckdb.DuckDBPyConnection, now: int) -> set[str]:
+    """What batches are called whose newest reading set rows aside for lying in the future, which they no longer do.
+
+    Args:
+        connection: an open archive.
+        now: microseconds UTC.
+    """
+    rows = query(connection, WAITING, NOT_YET)
+    return {
+        source for source, at in rows.select("source", "published").rows() if micros(datetime.fromisoformat(at)) <= now
+    }
 
 
 def batch_facts(connection: duckdb.DuckDBPyConnection, names: Mapping[int, str]) -> list[dict[str, object]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 import duckdb
@@ -46,6 +46,12 @@ SELECT code, period, arg_min(value, published) AS first, arg_max(value, publishe
 FROM changes JOIN asked USING (code) WHERE value IS NOT NULL AND published < before
 GROUP BY code, period ORDER BY code, period
 """
+
+STATED = """
+SELECT * FROM (SELECT code, period, published, value FROM changes WHERE availability <> 2
+UNION ALL SELECT code, period, published, value FROM restatements) SEMI JOIN asked USING (code)
+"""
+STATEMENTS = pl.Schema({"series_id": pl.String(), "period": pl.Date(), "published": pl.Int64(), "value": pl.Float64()})
 
 
 def known(connection: duckdb.DuckDBPyConnection) -> dict[int, int]:
@@ -146,6 +152,20 @@ def histories(
     with offered(connection, "asked", asked):
         found = query(connection, HISTORIES)
     return {catalogue.series[part["code"][0]].id: part.drop("code") for part in found.partition_by("code")}
+
+
+def stated(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, names: Iterable[str]) -> pl.DataFrame:
+    """Every statement of some series: series_id, period (last day), published (microseconds UTC), value; unordered."""
+    codes = [catalogue.codes[name] for name in names if name in catalogue.codes]
+    with offered(connection, "asked", pl.DataFrame({"code": codes}, schema={"code": pl.Int32})):
+        found = query(connection, STATED)
+    parts = [pl.DataFrame(schema=STATEMENTS)]
+    for part in found.partition_by("code"):
+        series = catalogue.series[part["code"][0]]
+        ends = period_ends(series.parsed, part["period"].cast(pl.Int64).to_numpy())
+        periods = pl.Series("period", ends).cast(pl.Date)
+        parts.append(part.select(pl.lit(series.id).alias("series_id"), periods, "published", "value"))
+    return pl.concat(parts)
 
 
 def revisions(connection: duckdb.DuckDBPyConnection, code: int, series: Series) -> pl.DataFrame:

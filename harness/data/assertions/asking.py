@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any
@@ -12,11 +13,12 @@ import polars as pl
 from harness.core.errors import DataError
 from harness.core.series import Series
 from harness.data.assertions import identity, moves, sequence
-from harness.data.assertions.judged import KEY, Asked, Judged, judged
-from harness.data.assertions.rules import Assertion, Declared, Schema
+from harness.data.assertions.judged import KEY, Asked, Held, Judged, judged, of_batch
+from harness.data.assertions.rules import WHOLE, Assertion, Declared, Schema
 from harness.data.cleaning.notes import FAILURES, Notes, frame_hash, instants, number, parameters, where
 from harness.data.cleaning.values import Setting
 from harness.data.declared import TextForm
+from harness.data.derive import rounded
 from harness.data.tables import RawTable
 
 
@@ -44,6 +46,8 @@ _HOW: Mapping[str, Callable[[Any, pl.DataFrame, pl.Series, Asked], Judged]] = Ma
         "identity": identity.identity,
     }
 )
+SEQUENCE = ("monotone", "gap", "stale", "stuck", "revision", "jump", "unique")
+"""Kinds that compare a row with others: those of its batch, and those that the archive holds."""
 UNTRUE = ("published", "sessions")
 """Kinds of which a row that fails is no publication that could have happened."""
 SHOWN = 3
@@ -97,7 +101,11 @@ def ask_names(strangers: pl.DataFrame, known: int, assertions: Sequence[Assertio
 
 
 def ask_values(
-    rows: pl.DataFrame, assertions: Sequence[Assertion], setting: Setting, now: int, notes: Notes
+    rows: pl.DataFrame,
+    assertions: Sequence[Assertion],
+    setting: Setting,
+    held: Held,
+    notes: Notes,
 ) -> pl.DataFrame:
     """Dated values without those that an assertion sets aside.
 
@@ -105,15 +113,15 @@ def ask_values(
         rows: line, series_id, period, published (microseconds UTC), value, and what else is carried along.
         assertions: in the order they are asked; each sees what those before it left.
         setting: the series, and how they are dated.
-        now: microseconds UTC.
+        held: what the archive holds before this batch.
         notes: where the record is kept.
     """
     for one in assertions:
         if one.kind not in _HOW:
             continue
         series = {name: setting.series[name] for name in setting.stored(one.series)}
-        asked = rows["series_id"].is_in(list(series))
-        found = _HOW[one.kind](one.check, rows, asked, Asked(series, setting.dated, one.severity != "set aside", now))
+        about = Asked(series, setting.dated, one.severity != "set aside", held.now, cuts=held.cuts)
+        found = _judged(one, rows, held.rows, about)
         _note(one, found, rows.select(*KEY, "value"), notes)
         failing, reasons = rows.filter(found.failed), found.reasons.filter(found.failed)
         aside = one.severity == "set aside"
@@ -125,6 +133,29 @@ def ask_values(
             notes.set_aside(failing, said, happened=one.kind not in UNTRUE)
             rows = rows.filter(~found.failed)
     return rows
+
+
+def _judged(one: Assertion, rows: pl.DataFrame, held: pl.DataFrame | None, about: Asked) -> Judged:
+    """What one assertion says of the rows of a batch, after what the archive holds where it compares rows."""
+    before = _before(one, rows, held, about.series) if held is not None and one.kind in SEQUENCE else None
+    if before is None or not before.height:
+        return _HOW[one.kind](one.check, rows, rows["series_id"].is_in(list(about.series)), about)
+    together = pl.concat([before, rows.select(before.columns)])
+    asked = together["series_id"].is_in(list(about.series))
+    found = _HOW[one.kind](one.check, together, asked, replace(about, held=before.height))
+    return of_batch(found, before.height)
+
+
+def _before(one: Assertion, rows: pl.DataFrame, held: pl.DataFrame, series: Mapping[str, Series]) -> pl.DataFrame:
+    """What the archive holds, less what the batch gives again; for `unique`, what the batch gives otherwise."""
+    if one.kind != "unique":
+        return held.join(rows.select(KEY), on=list(KEY), how="anti")
+    places = pl.col("series_id").replace_strict(
+        {name: declared.decimals for name, declared in series.items()}, default=None, return_dtype=pl.Int32
+    )
+    again = held.join(rows.select(*KEY, given="value"), on=list(KEY))
+    other = rounded(pl.col("value"), places).ne_missing(rounded(pl.col("given"), places))
+    return again.filter(other).select(held.columns).unique(maintain_order=True)
 
 
 def ask_list(
@@ -185,11 +216,20 @@ def enforce(label: str, assertions: Sequence[Assertion], notes: Notes) -> None:
             f"{label}: {len(said)} assertion(s) do not hold",
             value=" | ".join(said),
             rule="nothing of a dataset is taken in while an assertion of severity refuse fails",
-            fix='mend the file, declare a [[source.clean]] step, or say severity = "set aside" or "warn"; '
-            "`harness data failures DATASET` lists every row",
+            fix="mend the file, declare a [[source.clean]] step, or say "
+            f"severity = {_other_severities(assertions, said)}; `harness data failures DATASET` lists every row",
         )
         error.counts = " | ".join(counts)
         raise error
+
+
+def _other_severities(assertions: Sequence[Assertion], said: Sequence[str]) -> str:
+    """The severities that refused assertions may have instead, as a `dataset.toml` has them."""
+    failing = [one for one in assertions if any(text.startswith(f"{one.name}: ") for text in said)]
+    whole = [one.name for one in failing if one.kind in WHOLE]
+    if len(whole) == len(failing):
+        return '"warn"'
+    return '"set aside" or "warn"' + (f' ("warn" alone for {", ".join(whole)})' if whole else "")
 
 
 def _nothing_to_set_aside(one: Assertion, notes: Notes) -> bool:

@@ -43,7 +43,7 @@ def revision(check: Revision, rows: pl.DataFrame, asked: pl.Series, about: Asked
                         unclear.append(place)
                     elif abs(size) > check.k * sigma:
                         failing[place] = f"revised from {before!r}, {abs(size) / sigma:.1f} sigma of earlier revisions"
-                if place not in failing or about.taken:
+                if place not in failing or about.taken or place < about.held:
                     standing[period] = value
                     new += [] if size is None or np.isnan(size) else [size * size]
             squares.extend(new)
@@ -75,7 +75,7 @@ def jump(check: Jump, rows: pl.DataFrame, asked: pl.Series, about: Asked) -> Jud
                     failing[place] = said[0]
                 elif not known:
                     unclear.append(place)
-                if not said or about.taken:
+                if not said or about.taken or place < about.held:
                     if period not in standing:
                         insort(periods, period)
                     standing[period] = value

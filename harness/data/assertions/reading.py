@@ -12,6 +12,7 @@ from harness.core.reading import Table, is_integer, meant
 from harness.data.assertions.rules import (
     CHECKS,
     SEVERITIES,
+    WHOLE,
     Assertion,
     Check,
     Declared,
@@ -32,8 +33,6 @@ from harness.data.assertions.rules import (
 from harness.data.cleaning.reading import bound, calendar, named_series, read_kind
 
 TYPES = ("number", "date", "text")
-WHOLE = ("gap", "stale")
-"""Kinds whose failure is something missing: there is no row to set aside."""
 LIST_KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "forecasts": ("schema", "range", "unique", "published", "monotone"),
@@ -51,7 +50,7 @@ ASSERT_KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "assert.published": ("earliest", "opens", "closes"),
         "assert.sessions": ("calendar",),
         "assert.gap": ("most",),
-        "assert.stale": ("days",),
+        "assert.stale": ("days", "today"),
         "assert.stuck": ("most",),
         "assert.revision": ("k", "minimum", "relative"),
         "assert.jump": ("factor", "signs"),
@@ -170,7 +169,7 @@ def _gap(table: Table) -> Check:
 
 
 def _stale(table: Table) -> Check:
-    return Stale(table.integer("days", 0, least=0))
+    return Stale(table.integer("days", 0, least=0), table.flag("today"))
 
 
 def _stuck(table: Table) -> Check:

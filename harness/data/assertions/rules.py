@@ -10,6 +10,8 @@ from typing import Literal
 
 Severity = Literal["refuse", "set aside", "warn"]
 SEVERITIES: tuple[Severity, ...] = ("refuse", "set aside", "warn")
+WHOLE = ("gap", "stale")
+"""Kinds whose failure is something missing: there is no row to set aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +86,16 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """First publications no more than so many days later than the lag rule expects."""
+    """First publications no more than so many days later than the lag rule expects, the one still to come included.
+
+    Attributes:
+        days: so many.
+        today: whether the one still to come must not be overdue at the ingest either; else at the newest publication
+            that is known of the source.
+    """
 
     days: int = 0
+    today: bool = False
 
 
 @dataclass(frozen=True, slots=True)

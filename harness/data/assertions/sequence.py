@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from harness.core.errors import UserError
 from harness.core.series import Series
-from harness.core.time import period_ordinals
+from harness.core.time import instant, period_ends, period_ordinals
 from harness.data.assertions.judged import Asked, Judged, flags, judged, nobody_can_tell
 from harness.data.assertions.rules import Gap, Monotone, Stale, Stuck
 from harness.data.calendars import sessions_between
@@ -59,26 +62,73 @@ def gap(check: Gap, rows: pl.DataFrame, asked: pl.Series, about: Asked) -> Judge
 
 
 def stale(check: Stale, rows: pl.DataFrame, asked: pl.Series, about: Asked) -> Judged:
-    """First publications against the lag rule; what the first vintage holds was public before, nobody can tell when."""
-    if not about.dated:
+    """First publications against the lag rule, and the one still to come against how far the source is known.
+
+    What the first vintage holds was public before, nobody can tell when. The one still to come is judged at the newest
+    publication of the source, of whichever series; at the ingest where the check says so; never past a seal's cut. Its
+    failure is that of the series' newest row.
+    """
+    if not about.dated or not rows.height:
         return nobody_can_tell(rows.height, asked)
     failing: dict[int, str] = {}
     spoken: list[int] = []
     unclear: list[int] = []
+    known = max(_newest(rows, about.now), about.now if check.today else 0)
     for name, series in about.series.items():
         mine = firsts(rows, name)
         spoken += mine["place"].to_list()
         opening = mine["published"] == mine["published"].min()
         unclear += mine["place"].filter(opening if series.lag is not None else opening | True).to_list()
-        if series.lag is None or opening.all():
+        if series.lag is None or not mine.height:
             continue
         later = mine.filter(~opening)
-        days = later["period"].to_numpy().astype("datetime64[D]")
-        expected = release_micros(series, period_ordinals(series.parsed, days))
-        over = (later["published"].to_numpy() - expected) / DAY
-        for row in np.flatnonzero(over > check.days).tolist():
-            failing[int(later["place"][row])] = f"{over[row]:.1f} day(s) later than its lag rule expects"
+        if later.height:
+            days = later["period"].to_numpy().astype("datetime64[D]")
+            over = (later["published"].to_numpy() - release_micros(series, period_ordinals(series.parsed, days))) / DAY
+            for row in np.flatnonzero(over > check.days).tolist():
+                failing[int(later["place"][row])] = f"{over[row]:.1f} day(s) later than its lag rule expects"
+        newest, said = _overdue(check, mine, series, min(known, about.cuts.get(name, known)))
+        if said and about.taken:  # no row is set aside for what did not follow it
+            place = newest if newest >= about.held else _last_place(rows, name)
+            spoken.append(place)
+            failing[place] = "; ".join(part for part in (failing.get(place, ""), said) if part)
     return judged(rows.height, asked & flags(rows.height, spoken), failing, flags(rows.height, unclear))
+
+
+def _newest(rows: pl.DataFrame, now: int) -> int:
+    """The newest publication that is not in the future, microseconds UTC."""
+    there = rows["published"].filter(rows["published"] <= now)
+    return int(there.max() or 0)  # type: ignore[arg-type]
+
+
+def _overdue(check: Stale, mine: pl.DataFrame, series: Series, known: int) -> tuple[int, str]:
+    """Place of a series' newest period, and what is wrong with none having followed it by an instant."""
+    newest = mine.sort("period", maintain_order=True).row(-1, named=True)
+    following = _following(series, newest["period"])
+    if following is None:
+        return int(newest["place"]), ""
+    try:
+        expected = int(release_micros(series, period_ordinals(series.parsed, following))[0])
+    except UserError:  # a release calendar that ends before it
+        return int(newest["place"]), ""
+    over = (known - expected) / DAY
+    said = f"nothing after it by {instant(known).date()}: {following[0]} is {over:.1f} day(s) overdue by its lag rule"
+    return int(newest["place"]), said if over > check.days else ""
+
+
+def _following(series: Series, newest: date) -> NDArray[np.datetime64] | None:
+    """The last day of the period after one, as `datetime64[D]` of length one; None = nobody knows of one."""
+    if series.parsed.kind == "B":
+        sessions = sessions_between(series, newest + timedelta(days=1), newest + timedelta(days=31))
+        return sessions[:1].astype("datetime64[D]") if len(sessions) else None
+    after = period_ordinals(series.parsed, np.array([newest], dtype="datetime64[D]")) + 1
+    if series.parsed.kind == "T" and after[0] >= len(series.parsed.table):
+        return None
+    return period_ends(series.parsed, after)
+
+
+def _last_place(rows: pl.DataFrame, name: str) -> int:
+    return int((rows["series_id"] == name).arg_true()[-1])
 
 
 def stuck(check: Stuck, rows: pl.DataFrame, asked: pl.Series, about: Asked) -> Judged:

@@ -40,6 +40,11 @@ def key_of(variable: str) -> bytes:
     return key.encode()
 
 
+def key_is_set(variable: str) -> bool:
+    """Whether there is a key."""
+    return bool(os.environ.get(variable))
+
+
 def key_print(variable: str) -> str:
     """What tells one key from another, and nothing else about it."""
     return hmac.new(key_of(variable), b"harness: which key", hashlib.sha256).hexdigest()[:8]

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import polars as pl
+
 from harness.core.errors import ArchiveBusyError, UserError
+from harness.core.time import micros
 from harness.data.archive import Archive
 from harness.data.archive.books import refuse_other
 from harness.data.archive.refusals import Refusal
+from harness.data.assertions.asking import SEQUENCE
+from harness.data.assertions.judged import Held
 from harness.data.cleaning.notes import Notes
 from harness.data.dataset import load_dataset
 from harness.data.declaration import Catalogue
-from harness.data.declared import Dataset
+from harness.data.declared import Dataset, Source
 from harness.data.ingest.gate import Gate
 from harness.data.ingest.reports import IngestReport, SourceReport, reported
 from harness.data.ingest.rules import late_rules, uncaptured
+from harness.data.ingest.unread import refused_unread, unchanged_without_key
 from harness.data.inputs import GO_ON, Alteration, Input, keep_raw, raw_hashes, read_input, refuse_reread
 from harness.data.issued import Issued, read_forecast_list
 from harness.data.lags import RuleCheck
 from harness.data.listings import Listing, Refused, read_listings
-from harness.data.observations import Observations, observe
+from harness.data.observations import Observations, observe, statements
 from harness.data.tables import RawTable, sha256_of
 from harness.record.ledger import refusals
 from harness.record.seals import Seal
@@ -63,12 +69,12 @@ def ingest(
     dataset = load_dataset(folder)
     gate = Gate.of(archive, seals)
     found: list[Refusal] = []
-    refused = partial(_refused, found, dataset, gate)
+    refused, unread = partial(_refused, found, dataset, gate), partial(_unread, found, dataset, gate)
     try:
         if gate is None:
-            return _ingested(dataset, archive, raw_dir, alter, refused, None)
+            return _ingested(dataset, archive, raw_dir, alter, refused, unread, None)
         with refusals(gate.home, f"ingest {dataset.name}"):
-            return _ingested(dataset, archive, raw_dir, alter, refused, gate)
+            return _ingested(dataset, archive, raw_dir, alter, refused, unread, gate)
     except UserError:
         if alter is None:
             with suppress(ArchiveBusyError):  # what was refused matters more than its record
@@ -87,10 +93,25 @@ def _refused(
     except UserError as error:
         tables = notes.done().tables
         kept = {name: tables[name] for name in ("assertions", "failures")}
-        one = Refusal(dataset.name, tag, sha256_of(table), str(error), kept)
-        place = -1 if gate is None else gate.covering(dataset.series)
-        found.append(one if gate is None or place < 0 else gate.hidden(place, one, error))
+        _keep_refusal(found, dataset, gate, Refusal(dataset.name, tag, sha256_of(table), str(error), kept), error)
         raise
+
+
+@contextmanager
+def _unread(found: list[Refusal], dataset: Dataset, gate: Gate | None, *sources: Source) -> Iterator[None]:
+    """Note what is refused inside the block, before a value of any of some sources was read."""
+    try:
+        yield
+    except UserError as error:
+        one = refused_unread(dataset, sources, error)
+        if one is not None:
+            _keep_refusal(found, dataset, gate, one, error)
+        raise
+
+
+def _keep_refusal(found: list[Refusal], dataset: Dataset, gate: Gate | None, one: Refusal, error: UserError) -> None:
+    place = -1 if gate is None else gate.covering(dataset.series)
+    found.append(one if gate is None or place < 0 else gate.hidden(place, one, error))
 
 
 def _ingested(
@@ -99,17 +120,24 @@ def _ingested(
     raw_dir: Path,
     alter: Alteration | None,
     refused: Refused,
+    unread: Callable[..., AbstractContextManager[None]],
     gate: Gate | None,
 ) -> IngestReport:
-    _refuse_redeclared(dataset, archive)
+    with unread(*dataset.sources):
+        _refuse_redeclared(dataset, archive)
     with _hiding(dataset, gate):
-        inputs = [read_input(dataset, source, alter) for source in dataset.sources]
+        inputs = []
+        for source in dataset.sources:
+            with unread(source):
+                inputs.append(read_input(dataset, source, alter))
         listings = read_listings(dataset, None if alter is None else alter.announcements, refused)
         issued = read_forecast_list(dataset, alter, refused)
         recorded = archive.originals()
-        refuse_reread(inputs, recorded, _keyed(dataset, gate))
-        fresh = [one for one in inputs if one.tag not in recorded]
-        observed, rules = _observed(dataset, fresh, refused, alter, gate)
+        with unread(*dataset.sources):
+            refuse_reread(inputs, recorded, _keyed(dataset, gate))
+        waiting = archive.waiting()
+        fresh = [one for one in inputs if one.tag not in recorded or one.tag in waiting]
+        observed, rules = _observed(dataset, archive, fresh, refused, alter, gate)
     lists = [one.table for one in (*listings, issued) if one is not None]
     if gate is not None:
         _refuse_sealed_files(dataset, inputs, lists, gate)
@@ -128,18 +156,39 @@ def _ingested(
 
 
 def _observed(
-    dataset: Dataset, inputs: Sequence[Input], refused: Refused, alter: Alteration | None, gate: Gate | None
+    dataset: Dataset,
+    archive: Archive,
+    inputs: Sequence[Input],
+    refused: Refused,
+    alter: Alteration | None,
+    gate: Gate | None,
 ) -> tuple[dict[str, Observations], list[tuple[str, RuleCheck]]]:
     """What new inputs hold, cleaned and asserted, by their names; and how the lag rules fare."""
     observed: dict[str, Observations] = {}
     rules: list[tuple[str, RuleCheck]] = []
     cuts = {} if gate is None else gate.cuts(dataset.series)
+    sealed = {name: micros(at) for name, at in cuts.items()}
+    earlier: list[tuple[Input, Observations]] = []
     for one in inputs:
+        held = Held(_held(dataset, archive, one.source, earlier), archive.now(), sealed)
         with refused(one.tag, one.kept, one.notes):
-            found = observe(dataset, one.source, one.table, one.listed, one.notes, refusing=alter is None)
+            found = observe(dataset, one.source, one.table, one.listed, one.notes, refusing=alter is None, held=held)
             rules += late_rules(dataset, one.source, found, cuts)
         observed[one.tag] = found
+        earlier.append((one, found))
     return observed, rules
+
+
+def _held(
+    dataset: Dataset, archive: Archive, source: Source, earlier: Sequence[tuple[Input, Observations]]
+) -> pl.DataFrame | None:
+    """What the archive holds of a source's series, and what sources before it bring; None = nothing compares rows."""
+    if not any(one.kind in SEQUENCE for one in source.treatment.assertions):
+        return None
+    names = [dataset.declared(bare).id for bare in source.series]
+    mine = pl.col("series_id").is_in(names)
+    told = [statements(dataset, one.source, found).filter(mine) for one, found in earlier]
+    return pl.concat([archive.stated(names), *told]).unique(maintain_order=True)
 
 
 @contextmanager
@@ -212,9 +261,12 @@ def _lacks(archive: Archive, dataset: Dataset, gate: Gate | None) -> bool:
     if any(one.id not in known or archive.known_through(one.id) is None for one in dataset.series):
         return True
     if any(tag.startswith(f"{dataset.name}: ") for tag in recorded):  # else its values were appended by other means
-        inputs = [read_input(dataset, source) for source in dataset.sources]
-        refuse_reread(inputs, recorded, _keyed(dataset, gate))
-        if any(one.tag not in recorded for one in inputs):
+        keyed = _keyed(dataset, gate)
+        sources = [one for one in dataset.sources if not unchanged_without_key(archive, dataset, one, keyed)]
+        inputs = [read_input(dataset, source) for source in sources]
+        refuse_reread(inputs, recorded, keyed)
+        waiting = archive.waiting()
+        if any(one.tag not in recorded or one.tag in waiting for one in inputs):
             return True
     catalogue = Catalogue({one.id: code for code, one in enumerate(defined)}, dict(enumerate(defined)))
     has = archive.has_batch if gate is None else gate.recorded
