@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from harness import holdout
+    from harness.core.claim import Claim
     from harness.core.errors import UserError
     from harness.core.recipe import (
         Experiment,
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Archive",
     "Audit",
+    "Claim",
     "Domain",
     "Experiment",
     "FeatureBlock",
@@ -66,6 +69,7 @@ __all__ = [
     "audit",
     "backtest",
     "export_archive",
+    "holdout",
     "import_archive",
     "load_experiment",
     "metrics",
@@ -79,6 +83,7 @@ _WHERE: Final = MappingProxyType(
     {
         "Archive": "harness.data.ingest.public",
         "Audit": "harness.studies.audit",
+        "Claim": "harness.core.claim",
         "Domain": "harness.core.search",
         "Experiment": "harness.core.recipe",
         "FeatureBlock": "harness.core.recipe",
@@ -103,6 +108,7 @@ _WHERE: Final = MappingProxyType(
 _MODULES: Final = MappingProxyType(
     {
         "backtest": "harness.backtest",
+        "holdout": "harness.holdout",
         "metrics": "harness.score.point",
         "significance": "harness.score.significance",
     }

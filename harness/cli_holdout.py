@@ -57,7 +57,7 @@ def _seal(args: argparse.Namespace) -> None:
     from harness.studies.holdout.seal import Lock, custodian_from
 
     done = seal_experiments(
-        args.experiments,
+        [_experiment_file(one) for one in args.experiments],
         args.day,
         _home(args),
         lock=Lock(custodian_from(args.custodian) if args.custodian else None, args.passphrase, keys=args.keys),
@@ -125,6 +125,50 @@ def _grant(args: argparse.Namespace) -> None:
     print(f"wrote {args.out}: whoever asked opens with harness holdout open --plan {done.plan} --grant {args.out}")
 
 
+def _plan_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("experiment", metavar="EXPERIMENT", help="name of experiments/NAME.toml, or a file")
+
+
+def _plan(args: argparse.Namespace) -> None:
+    from harness.experiment.holdouts import planned
+    from harness.report.opening import plan_text
+
+    print(plan_text(planned(_experiment_file(args.experiment), _home(args))))
+
+
+def _open_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--plan", metavar="ID", required=True, help="the plan, or the beginning of its id")
+    parser.add_argument("--grant", metavar="FILE", type=Path, help="what the custodian sent, where the seal has one")
+    parser.add_argument("--again", action="store_true", help="although it was opened before: counted, exploratory")
+    parser.add_argument("--reason", metavar="TEXT", default="", help="why it is opened again")
+    _add_keys(parser)
+
+
+def _open(args: argparse.Namespace) -> None:
+    from harness.experiment.holdouts import opened
+    from harness.report.run import Run
+    from harness.report.summary import summary
+
+    home = _home(args)
+    run_id = opened(args.plan, home, grant=args.grant, keys=args.keys, again=args.again, reason=args.reason)
+    print(summary(Run(run_id, home)))
+
+
+def _roll_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--to", metavar="DATE", required=True, help="newer data stay sealed from this day on")
+    parser.add_argument("--seal", metavar="ID", default="", help="the seal, where the home has several")
+    parser.add_argument("--grant", metavar="FILE", type=Path, help="what the custodian sent, where the seal has one")
+    _add_keys(parser)
+
+
+def _roll(args: argparse.Namespace) -> None:
+    from harness.experiment.holdouts import rolled
+
+    done = rolled(args.to, _home(args), seal=args.seal, grant=args.grant, keys=args.keys)
+    print(f"seal {done.old} is over: what was published before {done.to} is open for development")
+    print(f"seal {done.new}: everything from {done.to} on stays sealed, {done.rows} rows, under a new key")
+
+
 def _verify_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--head", metavar="HASH", default="", help="a head noted earlier, from a report or this command"
@@ -149,6 +193,12 @@ def _nothing(args: argparse.Namespace) -> None:
     """Never reached: a sub-verb is required."""
 
 
+def _experiment_file(name: str) -> Path:
+    """The file of an experiment: a path as it is, a bare name in ./experiments."""
+    path = Path(name)
+    return path if path.suffix == ".toml" or path.parent != Path() else Path("experiments") / f"{name}.toml"
+
+
 def _home(args: argparse.Namespace) -> Home:
     from harness.record.home import open_home
 
@@ -166,6 +216,15 @@ HOLDOUT: dict[str, tuple[Verb, str, Options]] = {
     "keys": (_keys, "make a custodian's keys, and write their public part (on the custodian's machine)", _keys_options),
     "request": (_request, "ask the custodian of a seal to let a plan open it", _request_options),
     "grant": (_grant, "check a request and grant it (on the custodian's machine)", _grant_options),
+}
+HOLDOUT |= {
+    "plan": (_plan, "freeze what is claimed of an experiment's holdout, and say what it can show", _plan_options),
+    "open": (_open, "open a holdout by its plan, once, and print the verdict", _open_options),
+    "roll": (
+        _roll,
+        "release the spent stretch into development; newer data stay sealed under a new key",
+        _roll_options,
+    ),
 }
 LEDGER: dict[str, tuple[Verb, str, Options]] = {
     "verify": (_verify, "check every line of the ledger, and the vault against it", _verify_options),

@@ -17,7 +17,7 @@ from harness.backtest.tuning.journal import Journal
 from harness.backtest.tuning.objective import Outcome
 from harness.backtest.tuning.samplers import Drawer, quiet
 from harness.core.search import Domain, Search
-from harness.record.studies import JOURNAL, StudyLog, study_log
+from harness.record.studies import StudyLog, study_log
 
 SPACE = tuple(Domain(name, "float", -1.0, 1.0, default=0.5) for name in ("a", "b", "c", "d", "e", "f", "g", "h"))
 SLOW = 0.2
@@ -37,7 +37,7 @@ def ours(folder: Path | None, trials: int) -> None:
         _trials(drawer, search, None, Journal(None, ""))
         return
     with study_log(folder, "bench", {"format": 1}) as log:
-        _trials(drawer, search, log, Journal(log.folder / JOURNAL, "bench"))
+        _trials(drawer, search, log, Journal(log.journal, "bench"))
 
 
 def _trials(drawer: Drawer, search: Search, log: StudyLog | None, journal: Journal) -> None:

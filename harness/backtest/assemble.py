@@ -44,26 +44,58 @@ class Results:
     facts: Mapping[str, object]
 
 
-def assemble(plan: Plan, changes: ChangeFile, cells: Mapping[str, list[Cell]], run_id: str) -> Results:
-    """All tables of a run, from its cells and the outcomes of its plan."""
-    experiment = plan.experiment
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoreRows:
+    """What is scored, before it is.
+
+    Attributes:
+        forecasts: every forecast asked for, columns of `FORECAST_COLUMNS`.
+        rows: every point forecast beside its outcome, as `score_tables` takes them.
+        scale_notes: series -> why MASE and RMSSE have no scale.
+    """
+
+    forecasts: pl.DataFrame
+    rows: pl.DataFrame
+    scale_notes: Mapping[str, str]
+
+
+def score_rows(
+    plan: Plan, changes: ChangeFile, cells: Mapping[str, list[Cell]], run_id: str = "", *, scaled_by: Plan | None = None
+) -> ScoreRows:
+    """Forecasts beside their outcomes.
+
+    Args:
+        plan: of the cells.
+        changes: its change file.
+        cells: of every model.
+        run_id: of the run.
+        scaled_by: the plan whose first scored origin the scale of MASE and RMSSE ends at; None = `plan`.
+    """
     truth = _truth(plan)
     forecasts = _forecasts(plan, cells).join(truth.select([*CELL, "days_to_release", "scored"]), on=CELL, how="left")
     forecasts = forecasts.with_columns(pl.lit(run_id).alias("run_id")).select(FORECAST_COLUMNS)
     points = forecasts.filter(pl.col("quantile").is_null())
-    spec = score_spec(plan, changes)
-    scales, scale_notes = _scales(plan, changes)
+    scales, scale_notes = _scales(scaled_by or plan, changes)
     rows = points.join(truth.drop("days_to_release", "scored"), on=CELL, how="left").join(scales, on="series_id")
-    spans = _spans(plan, changes)
-    tables = score_tables(
-        rows.join(spans, on="model", how="left").with_columns(
-            pl.col("model").is_in([recipe.name for recipe in experiment.models if recipe.rival]).alias("is_rival")
-        ),
-        spec,
+    rivals = [recipe.name for recipe in plan.experiment.models if recipe.rival]
+    rows = rows.join(_spans(plan, changes), on="model", how="left").with_columns(
+        pl.col("model").is_in(rivals).alias("is_rival")
     )
+    return ScoreRows(forecasts, rows, scale_notes)
+
+
+def assemble(
+    plan: Plan, changes: ChangeFile, cells: Mapping[str, list[Cell]], run_id: str, *, scaled_by: Plan | None = None
+) -> Results:
+    """All tables of a run, from its cells and the outcomes of its plan; arguments as `score_rows`."""
+    experiment = plan.experiment
+    truth = _truth(plan)
+    found = score_rows(plan, changes, cells, run_id, scaled_by=scaled_by)
+    rows, spec = found.rows, score_spec(plan, changes)
+    tables = score_tables(rows, spec)
     errors = _errors(rows, tables.leaderboard, spec.reference)
     frames = {
-        "forecasts": forecasts,
+        "forecasts": found.forecasts,
         "errors": errors,
         "scores": tables.scores,
         "common_sample": tables.common_sample,
@@ -74,7 +106,7 @@ def assemble(plan: Plan, changes: ChangeFile, cells: Mapping[str, list[Cell]], r
     }
     facts = {
         "outcome_rule": str(experiment.target.outcome),
-        "scale_notes": scale_notes,
+        "scale_notes": found.scale_notes,
         "share_already_public": public_shares(plan, changes),
         "outcomes": dict(truth.filter("scored").group_by("outcome_status").len().sort("outcome_status").iter_rows()),
         "immature": int(truth.filter(pl.col("scored") & pl.col("immature")).height),

@@ -15,6 +15,7 @@ from harness.data.changes import ChangeFile
 from harness.record.home import Home
 from harness.record.registry import Effort, effort_from
 from harness.record.runs import list_runs
+from harness.record.shelves import Shelves
 from harness.record.studies import read_study
 
 FIRST = 24
@@ -50,7 +51,12 @@ def look_of(identity: RecipeIdentity, experiment: Experiment, how: str) -> str:
 
 
 def effort_of(
-    plan: Plan, changes: ChangeFile, board: Board, home: Home, studies: Mapping[str, Mapping[int, str]]
+    plan: Plan,
+    changes: ChangeFile,
+    board: Board,
+    shelves: Shelves,
+    studies: Mapping[str, Mapping[int, str]],
+    how: str = "run",
 ) -> Effort:
     """What a finished run did: its models (the rivals are everyone's) and their searches.
 
@@ -58,16 +64,15 @@ def effort_of(
         plan: of the run.
         changes: its change file.
         board: its models.
-        home: where its searches are recorded.
+        shelves: where its searches are recorded.
         studies: model -> (index of the origin of a search -> key).
+        how: `run`, or `holdout`.
     """
     looks = [
-        (look_of(identity, plan.experiment, "run"), recipe.name, "run")
-        for recipe, identity in board
-        if not recipe.rival
+        (look_of(identity, plan.experiment, how), recipe.name, how) for recipe, identity in board if not recipe.rival
     ]
     searches = [
-        (key, name, plan.instants[origin].isoformat(), len(read_study(home.studies, key).trials))
+        (key, name, plan.instants[origin].isoformat(), len(read_study(shelves.studies, key).trials))
         for name, keys in studies.items()
         for origin, key in keys.items()
     ]

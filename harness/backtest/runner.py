@@ -24,7 +24,7 @@ from harness.backtest.work import Context, Spent, Task
 from harness.core.errors import UserError
 from harness.core.identity import canonical
 from harness.core.recipe import Experiment, Recipe
-from harness.data.changes import ChangeFile
+from harness.data.changes import ChangeFile, open_changes
 from harness.forecast.catalog import always_on, entry_for
 from harness.record.cells import Cell, read_cell
 from harness.record.home import Home
@@ -38,6 +38,7 @@ from harness.record.platform import (
 )
 from harness.record.registry import note
 from harness.record.runs import start_run, write_run
+from harness.record.shelves import Shelves
 from harness.record.studies import VOUCHED
 
 Progress = Callable[[int, int], None]
@@ -55,18 +56,18 @@ class Place:
     belong into a home of their own.
 
     Attributes:
-        changes: folder of the change file.
-        home: where cells and fits are stored.
-        work: folder for scratch files.
+        changes: folder of the change file; or the open change file, for tasks that run in this process.
+        shelves: where cells, fits and searches are stored: a home folder, or shelves that encrypt.
+        work: folder for scratch files; None = nothing but cells, fits and searches is written.
         liberty: how models are fitted unfaithfully.
         labels: change folder in which labels under `latest` are read; None = `changes`.
         amended: what is made of the frozen feature rows before anyone sees them.
         clocks: key of a search limited by seconds -> trials after which these were over; its clock is not read.
     """
 
-    changes: Path
-    home: Home
-    work: Path
+    changes: Path | ChangeFile
+    shelves: Shelves
+    work: Path | None
     liberty: Liberty | None = None
     labels: Path | None = None
     amended: Amend | None = None
@@ -146,7 +147,7 @@ def execute(
     files.drop_work()
     searches = study_keys(plan, changes, board)
     effort = effort_of(plan, changes, board, home, searches)
-    manifest = {**_manifest(plan, changes, board, keys, results), "cell_checksums": checksums(cells)}
+    manifest = {**run_manifest(plan, changes, board, results), "cells": keys, "cell_checksums": checksums(cells)}
     manifest["batches"] = [one for one in batches if _says_something_of(one, plan)]
     manifest["studies"] = {
         name: {plan.instants[origin].isoformat(): key for origin, key in mine.items()}
@@ -186,22 +187,22 @@ def cells_of(
         UserError: a worker was killed, or a cell vanished meanwhile.
     """
     stages = Stages() if stages is None else stages
-    changes = ChangeFile.open(place.changes)
+    changes = open_changes(place.changes)
     keys = {recipe.name: cell_keys(identity, plan, changes, plan.issued, "cell") for recipe, identity in board}
     searches = {name: mine for name, mine in study_keys(plan, changes, board).items() if mine}
-    cells = {name: [read_cell(place.home.cells, key) for key in mine] for name, mine in keys.items()}
+    cells = {name: [read_cell(place.shelves.cells, key) for key in mine] for name, mine in keys.items()}
     for recipe, identity in board:
         if recipe.name in searches:
-            cells[recipe.name] = on_record(plan, identity, place.home, searches[recipe.name], cells[recipe.name])
+            cells[recipe.name] = on_record(plan, identity, place.shelves, searches[recipe.name], cells[recipe.name])
     stages.done("look up cells")
     tasks = _tasks(plan, changes, board, keys, cells, searches)
     if tasks:
-        design = _design_file(plan, changes, place, tasks)
+        design = _design(plan, changes, place, tasks)
         stages.done("features")
-        context = Context(plan, place.changes, design, place.home, place.liberty, place.labels, place.clocks)
+        context = Context(plan, place.changes, design, place.shelves, place.liberty, place.labels, place.clocks)
         _run(engine, context, tasks, stages, progress)
         stages.done("cells")
-    whole = _complete(place.home, keys, cells)
+    whole = _complete(place.shelves, keys, cells)
     stages.done("read cells")
     return keys, whole
 
@@ -306,14 +307,19 @@ def _stretches(origins: Sequence[int], cadence: int, first: int = 0) -> Iterator
         yield [origin for block in groups[start : start + per] for origin in block]
 
 
-def _design_file(plan: Plan, changes: ChangeFile, place: Place, tasks: Sequence[Task]) -> str:
+def _design(plan: Plan, changes: ChangeFile, place: Place, tasks: Sequence[Task]) -> Path | Floats | None:
+    """The file of the frozen feature rows, or the rows themselves where no file may be written; None = none needed."""
     if not any(recipe.seen_blocks for task in tasks for recipe, _ in task.recipes):
-        return ""
+        return None
+    design = build_design(plan, changes)
+    if place.amended is not None:
+        design = place.amended(plan, changes, design)
+    if place.work is None:
+        return design
     path = place.work / "design.npy"
     path.parent.mkdir(parents=True, exist_ok=True)
-    design = build_design(plan, changes)
-    np.save(path, design if place.amended is None else place.amended(plan, changes, design))
-    return str(path)
+    np.save(path, design)
+    return path
 
 
 def _run(engine: Engine, context: Context, tasks: Sequence[Task], stages: Stages, progress: Progress | None) -> None:
@@ -326,12 +332,14 @@ def _run(engine: Engine, context: Context, tasks: Sequence[Task], stages: Stages
             progress(done, total)
 
 
-def _complete(home: Home, keys: dict[str, list[str]], cells: dict[str, list[Cell | None]]) -> dict[str, list[Cell]]:
+def _complete(
+    shelves: Shelves, keys: dict[str, list[str]], cells: dict[str, list[Cell | None]]
+) -> dict[str, list[Cell]]:
     whole: dict[str, list[Cell]] = {}
     for name, mine in keys.items():
         whole[name] = []
         for key, cell in zip(mine, cells[name], strict=True):
-            there = cell if cell is not None else read_cell(home.cells, key)
+            there = cell if cell is not None else read_cell(shelves.cells, key)
             if there is None:
                 raise UserError("a cell vanished while the run was read", value=key, fix="run the same command again")
             whole[name].append(there)
@@ -349,13 +357,8 @@ def _says_something_of(batch: Mapping[str, object], plan: Plan) -> bool:
     return isinstance(named, list) and bool(used & set(named))
 
 
-def _manifest(
-    plan: Plan,
-    changes: ChangeFile,
-    board: Board,
-    keys: dict[str, list[str]],
-    results: Results,
-) -> dict[str, object]:
+def run_manifest(plan: Plan, changes: ChangeFile, board: Board, results: Results) -> dict[str, object]:
+    """What was run, on what and by what; without its cells, its searches and its effort."""
     experiment = plan.experiment
     return {
         "experiment": canonical(experiment),
@@ -368,7 +371,6 @@ def _manifest(
         "code": {"hash": code_hash(), "version": code_version()},
         "packages": installed_packages(),
         "platform": numeric_platform(),
-        "cells": keys,
         "recipes": {recipe.name: identity.text for recipe, identity in board},
         "datasets": dataset_facts(experiment),
         "facts": results.facts,

@@ -9,7 +9,7 @@ from harness.backtest.splits import Plan
 from harness.core.recipe import Recipe
 from harness.data.changes import ChangeFile
 from harness.record.cells import Cell
-from harness.record.home import Home
+from harness.record.shelves import Shelves
 from harness.record.studies import finished_study, read_study
 
 Board = Sequence[tuple[Recipe, RecipeIdentity]]
@@ -27,22 +27,22 @@ def study_keys(plan: Plan, changes: ChangeFile, board: Board) -> dict[str, dict[
 
 
 def on_record(
-    plan: Plan, identity: RecipeIdentity, home: Home, keys: Mapping[int, str], cells: list[Cell | None]
+    plan: Plan, identity: RecipeIdentity, shelves: Shelves, keys: Mapping[int, str], cells: list[Cell | None]
 ) -> list[Cell | None]:
     """The cells whose search is on record; nothing that was tuned off the record is used (law 9)."""
-    there = {origin for origin, key in keys.items() if finished_study(home.studies, key) is not None}
+    there = {origin for origin, key in keys.items() if finished_study(shelves.studies, key) is not None}
     return [
         cell if plan.refit_origin(origin, identity.retune) in there else None
         for origin, cell in zip(plan.issued, cells, strict=True)
     ]
 
 
-def vouched(searches: Mapping[str, Mapping[int, str]], home: Home) -> dict[str, dict[str, object]]:
+def vouched(searches: Mapping[str, Mapping[int, str]], shelves: Shelves) -> dict[str, dict[str, object]]:
     """Key of a search -> its number of trials, why it ended, and hashes over all of it.
 
     Args:
         searches: model -> (index of the origin of a search -> key).
-        home: where they are recorded.
+        shelves: where they are recorded.
     """
     keys = sorted({key for mine in searches.values() for key in mine.values()})
-    return {key: read_study(home.studies, key).vouched() for key in keys}
+    return {key: read_study(shelves.studies, key).vouched() for key in keys}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +17,7 @@ from harness.core.snapshot import Snapshot
 from harness.data.changes import ChangeFile
 from harness.forecast.protocol import Forecaster
 from harness.record.cells import Cell
+from harness.record.shelves import Shelf
 
 
 class Witness(Protocol):
@@ -72,8 +72,8 @@ class World:
     plan: Plan
     changes: ChangeFile
     design: NDArray[np.float64] | None = None
-    fits: Path | None = None
+    fits: Shelf | None = None
     liberty: Liberty | None = None
     labels: ChangeFile | None = None
-    studies: Path | None = None
+    studies: Shelf | None = None
     clocks: Mapping[str, int] = field(default_factory=dict)

@@ -30,14 +30,15 @@ from harness.core.errors import UserError
 from harness.core.identity import canonical, digest
 from harness.core.recipe import Recipe
 from harness.core.snapshot import Snapshot, newest_periods
-from harness.data.changes import ChangeFile
+from harness.data.changes import ChangeFile, open_changes
 from harness.data.replay import Replay
 from harness.forecast.catalog import build, entry_for
 from harness.forecast.protocol import Forecaster, Storable
 from harness.record.cells import Cell, read_fit, write_cell, write_fit
-from harness.record.home import Home
+from harness.record.shelves import Shelves
 
 Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,16 +47,16 @@ class Context:
 
     Attributes:
         plan: the plan.
-        changes: folder of the change file (memory-mapped by each worker).
-        design: file of the frozen feature rows (memory-mapped), "" when no model needs rows.
-        home: where cells and fits are stored.
+        changes: folder of the change file (memory-mapped by each worker), or the open change file (this process alone).
+        design: file of the frozen feature rows (memory-mapped), or the rows themselves; None when no model needs any.
+        shelves: where cells, fits and searches are stored.
         liberty, labels, clocks: as in `World`; a run has none.
     """
 
     plan: Plan
-    changes: Path
-    design: str
-    home: Home
+    changes: Path | ChangeFile
+    design: Path | Floats | None
+    shelves: Shelves
     liberty: Liberty | None = None
     labels: Path | None = None
     clocks: Mapping[str, int] = field(default_factory=dict)
@@ -121,17 +122,17 @@ def run_task(context: Context, task: Task) -> Spent:
         UserError: the process ran out of memory; the cells done so far are stored.
     """
     spent = Spent()
-    design = np.load(context.design, mmap_mode="r") if context.design else None
-    changes = ChangeFile.open(context.changes, verify=False)
+    design = np.load(context.design, mmap_mode="r") if isinstance(context.design, Path) else context.design
+    changes = open_changes(context.changes, verify=False)
     labels = None if context.labels is None else ChangeFile.open(context.labels, verify=False)
-    home = context.home
-    world = World(context.plan, changes, design, home.fits, context.liberty, labels, home.studies, context.clocks)
+    shelves = context.shelves
+    world = World(context.plan, changes, design, shelves.fits, context.liberty, labels, shelves.studies, context.clocks)
     stored = Stored(task.fit_keys, task.study_keys)
     place = {origin: number for number, origin in enumerate(task.origins)}
     try:
         with threadpoolctl.threadpool_limits(1):
             for index, origin, cell in walk(world, task.recipes, task.origins, spent=spent, stored=stored):
-                write_cell(home.cells, task.keys[index][place[origin]], cell)
+                write_cell(shelves.cells, task.keys[index][place[origin]], cell)
                 spent.cells += 1
     except MemoryError as error:
         raise UserError(

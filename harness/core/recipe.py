@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Literal
 
+from harness.core.claim import Claim
 from harness.core.errors import UserError
 from harness.core.search import FEATURES, Search
 from harness.core.transform import Transform
@@ -291,6 +292,7 @@ class Experiment:
         vintage: what the training row of a pseudo-origin is made of: `frozen`, what was known then (law 3); `latest`,
             the values standing at the refit origin of the cells that had been published then.
         folder: folder of the experiment file, for user modules and `../datasets`; not part of the identity.
+        claim: what is to be shown on a sealed holdout, None = left to the defaults; not part of the identity.
     """
 
     name: str
@@ -309,6 +311,7 @@ class Experiment:
     exclude_hindsight: bool = False
     vintage: Vintage = "frozen"
     folder: str = field(default="", compare=False)
+    claim: Claim | None = field(default=None, compare=False)
 
     @property
     def on_latest_rows(self) -> tuple[str, ...]:

@@ -1,10 +1,10 @@
-"""The change file: every change in order of publication, memory-mapped, checked before use."""
+"""The change file: every change in order of publication, memory-mapped or held in memory, checked before use."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -24,7 +24,17 @@ from harness.data.derive import ASSUMED
 from harness.data.replay import Replay
 from harness.record.files import sha256_of
 
-__all__ = ["FILES", "FORMAT", "MANIFEST", "ChangeFile", "EventRows", "PublicationRows", "Replay", "manifest_hash"]
+__all__ = [
+    "FILES",
+    "FORMAT",
+    "MANIFEST",
+    "ChangeFile",
+    "EventRows",
+    "PublicationRows",
+    "Replay",
+    "manifest_hash",
+    "open_changes",
+]
 
 FORMAT = 2
 MANIFEST = "manifest.json"
@@ -91,8 +101,9 @@ class ChangeFile:
     """All changes of an archive state, sorted by (published, series id, period); arrays are read-only.
 
     Attributes:
-        folder: where it lies.
-        hash: hash of its content.
+        place: the folder it lies in; None = it is held in memory alone.
+        hash: hash of its content, the same in a folder and in memory.
+        state: identity of the archive state it was exported from (`Archive.state`).
         ids: stored ids, ascending; a code is a place in it.
         series: declarations by stored id.
         known_through: microseconds UTC up to which each series with values is known.
@@ -105,8 +116,9 @@ class ChangeFile:
         members: memberships by announcement: universe, code, first, last (epoch days; NEVER = open), announced.
     """
 
-    folder: Path
+    place: Path | None
     hash: str
+    state: str
     ids: tuple[str, ...]
     series: dict[str, Series]
     known_through: dict[str, int]
@@ -123,9 +135,16 @@ class ChangeFile:
     codes: dict[str, int] = field(repr=False)
 
     @property
-    def state(self) -> str:
-        """Identity of the archive state it was exported from (`Archive.state`)."""
-        return str(json.loads((self.folder / MANIFEST).read_bytes())["state"])
+    def folder(self) -> Path:
+        """Where it lies.
+
+        Raises:
+            ValueError: it is held in memory alone; whoever needs a folder may not be handed what was decrypted.
+        """
+        if self.place is None:
+            message = "this change file is held in memory alone and has no folder"
+            raise ValueError(message)
+        return self.place
 
     @classmethod
     def open(cls, folder: str | Path, *, verify: bool = True) -> Self:
@@ -139,18 +158,35 @@ class ChangeFile:
             DamagedError: a file is missing or does not have the content its checksum promises.
         """
         place = Path(folder)
-        _check(place, whole=verify)
+        manifest = _check(place, whole=verify)
         try:
-            series, changes = _mapped(place, "series"), _mapped(place, "changes")
-            publications, forecasts = _mapped(place, "publications"), _mapped(place, "forecasts")
-            events, members = _mapped(place, "events"), _mapped(place, "members")
+            tables = {name: _mapped(place / file) for name, file in FILES.items()}
         except (OSError, pa.ArrowException) as error:
             raise _damaged(place, str(error)) from error
+        return cls._of(tables, place, place.name, str(manifest["state"]))
+
+    @classmethod
+    def from_memory(cls, files: Mapping[str, pa.Buffer], manifest: bytes) -> Self:
+        """Hold in memory what would be the files of a change folder; nothing touches the disk.
+
+        Args:
+            files: Arrow IPC by table (`FILES`).
+            manifest: text of the manifest; its hash is the hash of the change file.
+        """
+        tables = {name: _columns_of(pa.ipc.open_file(pa.BufferReader(files[name])).read_all()) for name in FILES}
+        return cls._of(tables, None, manifest_hash(manifest), str(json.loads(manifest)["state"]))
+
+    @classmethod
+    def _of(cls, tables: Mapping[str, Mapping[str, Any]], place: Path | None, name: str, state: str) -> Self:
+        series, changes = tables["series"], tables["changes"]
+        publications, forecasts = tables["publications"], tables["forecasts"]
+        events, members = tables["events"], tables["members"]
         ids = tuple(series["id"].to_pylist())
         known = zip(ids, series["known_through"].to_pylist(), strict=True)
         return cls(
-            folder=place,
-            hash=place.name,
+            place=place,
+            hash=name,
+            state=state,
             ids=ids,
             series={name: series_from_text(text) for name, text in zip(ids, series["spec"].to_pylist(), strict=True)},
             known_through={name: at for name, at in known if at != NEVER},
@@ -241,6 +277,11 @@ class ChangeFile:
         return {name: chosen[column].to_numpy() for name, column in named.items()}
 
 
+def open_changes(changes: str | Path | ChangeFile, *, verify: bool = True) -> ChangeFile:
+    """A change folder, mapped as by `ChangeFile.open`; a change file that is open already, as it is."""
+    return changes if isinstance(changes, ChangeFile) else ChangeFile.open(changes, verify=verify)
+
+
 EVENT_COLUMNS = ("code", "ex", "kind", "value")
 PUBLISHED = ("published", "code", "first", "last", "complete", "captured", "countable")
 
@@ -275,14 +316,15 @@ def manifest_hash(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-def _check(folder: Path, *, whole: bool) -> None:
+def _check(folder: Path, *, whole: bool) -> dict[str, Any]:
+    """The manifest of a change folder that is what it promises."""
     try:
         text = (folder / MANIFEST).read_bytes()
     except OSError as error:
         raise _damaged(folder, f"{MANIFEST} cannot be read") from error
     if manifest_hash(text) != folder.name:
         raise _damaged(folder, f"{MANIFEST} is not the one the folder is named after")
-    manifest = json.loads(text)
+    manifest: dict[str, Any] = json.loads(text)
     if manifest["format"] != FORMAT:
         raise _damaged(folder, f"format {manifest['format']}, needed {FORMAT}")
     for name, promised in manifest["files"].items():
@@ -295,6 +337,7 @@ def _check(folder: Path, *, whole: bool) -> None:
             if sha256_of(folder / name) != promised:
                 raise _damaged(folder, f"{name} does not have the promised checksum")
             _checked.add(seen)
+    return manifest
 
 
 def _damaged(folder: Path, why: str) -> DamagedError:
@@ -303,8 +346,11 @@ def _damaged(folder: Path, why: str) -> DamagedError:
     )
 
 
-def _mapped(folder: Path, name: str) -> dict[str, Any]:
-    table = pa.ipc.open_file(pa.memory_map(str(folder / FILES[name]))).read_all()
+def _mapped(path: Path) -> dict[str, Any]:
+    return _columns_of(pa.ipc.open_file(pa.memory_map(str(path))).read_all())
+
+
+def _columns_of(table: Any) -> dict[str, Any]:
     return {column: table[column].combine_chunks() for column in table.column_names}
 
 

@@ -1,12 +1,14 @@
-"""Writing a change folder: Arrow files under the hash of their content, complete or not there at all."""
+"""Writing a change folder, complete or not there at all, under the hash of its content; or holding it in memory."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -65,8 +67,7 @@ def write_changes(
             _write(temporary / FILES[name], table)
         for name, source in (kept or {}).items():
             shutil.copyfile(source, temporary / FILES[name])
-        hashes = {file: sha256_of(temporary / file) for file in FILES.values()}
-        text = json.dumps({"format": FORMAT, "state": state, "files": hashes}, sort_keys=True).encode()
+        text = _manifest({file: sha256_of(temporary / file) for file in FILES.values()}, state)
         with (temporary / MANIFEST).open("wb") as stream:
             stream.write(text)
             stream.flush()
@@ -76,13 +77,37 @@ def write_changes(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def hold_changes(tables: Mapping[str, Mapping[str, pl.Series]], *, state: str) -> ChangeFile:
+    """The change file that `write_changes` would write, held in memory; nothing touches the disk.
+
+    Args:
+        tables: columns by name, by table (all of `FILES`).
+        state: identity of what it holds.
+    """
+    held, hashes = dict[str, pa.Buffer](), dict[str, str]()
+    for name, file in FILES.items():
+        stream = pa.BufferOutputStream()
+        _write_to(stream, tables[name])
+        held[name] = stream.getvalue()
+        hashes[file] = hashlib.sha256(held[name]).hexdigest()
+    return ChangeFile.from_memory(held, _manifest(hashes, state))
+
+
+def _manifest(hashes: Mapping[str, str], state: str) -> bytes:
+    return json.dumps({"format": FORMAT, "state": state, "files": hashes}, sort_keys=True).encode()
+
+
 def _write(path: Path, columns: Mapping[str, pl.Series]) -> None:
-    table = pa.table({name: _plain(column) for name, column in columns.items()})
     with path.open("wb") as stream:
-        with pa.ipc.new_file(stream, table.schema) as writer:
-            writer.write_table(table)
+        _write_to(stream, columns)
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def _write_to(stream: Any, columns: Mapping[str, pl.Series]) -> None:
+    table = pa.table({name: _plain(column) for name, column in columns.items()})
+    with pa.ipc.new_file(stream, table.schema) as writer:
+        writer.write_table(table)
 
 
 def _plain(column: pl.Series) -> pa.Array:

@@ -19,6 +19,7 @@ from harness.data.calendars import business_calendar
 from harness.data.lags import release_micros
 from harness.experiment.facts import Facts
 from harness.experiment.features import TAKEN
+from harness.experiment.holdout import check_claim
 from harness.experiment.keys import KEYS
 from harness.experiment.model_checks import check_functionals, check_names, check_rivals, check_score
 from harness.experiment.parts import Parts
@@ -47,6 +48,8 @@ def check(parts: Parts, facts: Facts, problems: Problems) -> None:
     check_steps(parts.models, parts.features, problems)
     if parts.kpi is not None and origins is not None:
         check_kpi(parts.kpi, origins.latency, problems)
+    if parts.claim is not None:
+        check_claim(parts.claim, parts, problems)
 
 
 def check_target(target: Target, facts: Facts, problems: Problems) -> None:

@@ -26,6 +26,7 @@ KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "models",
             "score",
             "kpi",
+            "holdout",
         ),
         "target": ("series", "transform", "outcome", "season", "prices", "universe"),
         "transform": (
@@ -90,6 +91,7 @@ KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "range": ("int", "float", "choice", "log", "step", "when"),
         "score": ("primary",),
         "kpi": ("unit", "kind", "under", "over", "abstain", "trades"),
+        "holdout": ("candidates", "model", "horizon", "metric", "against", "level", "if_confirmed", "if_not"),
     }
 )
 """Section -> keys. `transform` and `window` are the tables those values may be; "" is the top of the file.

@@ -16,6 +16,7 @@ from harness.data.listings import named_members
 from harness.experiment.checks import check
 from harness.experiment.facts import Facts, facts_of
 from harness.experiment.features import NAME, NAME_RULE, block_names, read_features, read_vintage
+from harness.experiment.holdout import read_claim
 from harness.experiment.keys import KEYS, SCHEMA
 from harness.experiment.model_checks import check_built
 from harness.experiment.models import Surroundings, read_models
@@ -123,6 +124,7 @@ def _read(top: Table, folder: Path) -> Experiment | None:
         blocks=around.blocks,
         vintage=read_vintage(top.table("features")),
         names=tuple(top.table("models").values),
+        claim=read_claim(top.table("holdout")) if "holdout" in top.values else None,
     )
     check(parts, facts, top.problems)
     check_built(parts.models, str(folder), top.problems)
@@ -151,6 +153,7 @@ def _built(name: str, parts: Parts, datasets: tuple[str, ...], top: Table, folde
         kpi=parts.kpi,
         vintage=parts.vintage,
         folder=str(folder),
+        claim=parts.claim,
         **flags,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.core.claim import Claim
 from harness.core.recipe import Experiment, FeatureBlock, Kpi, Origins, Recipe, Target, Training, Vintage
 
 
@@ -12,8 +13,8 @@ class Parts:
     """The parts of an experiment as far as they could be made out.
 
     Attributes:
-        target, origins, horizons, training, features, models, score_primary, kpi, vintage: as in `Experiment`;
-            None = not.
+        target, origins, horizons, training, features, models, score_primary, kpi, vintage, claim: as in
+            `Experiment`; None = not.
         blocks, names: names of all feature blocks and models, those that could not be made out included.
     """
 
@@ -28,10 +29,11 @@ class Parts:
     blocks: tuple[str, ...]
     names: tuple[str, ...]
     vintage: Vintage
+    claim: Claim | None = None
 
 
 def parts_of(experiment: Experiment) -> Parts:
-    """All parts of a whole experiment."""
+    """All parts of a whole experiment but its claim: that binds no run, and is judged when an opening is planned."""
     return Parts(
         experiment.target,
         experiment.origins,

@@ -1,4 +1,4 @@
-"""Cells and fits on disk: one folder per key, whole or absent, never used when their checksum does not hold."""
+"""Cells and fits on their shelves: whole or absent under a key, never used when their checksum does not hold."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import hashlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import polars as pl
 
 from harness.core.errors import DamagedError
 from harness.core.frames import UTC_INSTANT
-from harness.record.files import json_bytes, read_json, write_folder
+from harness.record.files import json_bytes, parsed_json
+from harness.record.shelves import Shelf, get, put
 
 CELL_SCHEMA = pl.Schema(
     {
@@ -50,20 +50,20 @@ class Cell:
     checksum: str = ""
 
 
-def write_cell(folder: Path, key: str, cell: Cell) -> None:
+def write_cell(shelf: Shelf, key: str, cell: Cell) -> None:
     """Store a cell atomically under its key."""
     buffer = io.BytesIO()
     cell.frame.select(CELL_SCHEMA.names()).cast(CELL_SCHEMA).write_ipc(buffer, compression="uncompressed")
     content = buffer.getvalue()
     facts = dict(cell.facts)
     meta = {"key": key, "sha256": _checksum(content, facts), "facts": facts}
-    write_folder(folder / key, {FORECASTS: content, META: json_bytes(meta)})
+    put(shelf, key, {FORECASTS: content, META: json_bytes(meta)})
 
 
-def read_cell(folder: Path, key: str) -> Cell | None:
+def read_cell(shelf: Shelf, key: str) -> Cell | None:
     """The stored cell, or None when there is none or what is there is damaged (it is then computed again)."""
     try:
-        content, meta = _checked(folder / key, FORECASTS, META, key)
+        content, meta = _checked(shelf, FORECASTS, META, key)
         frame = pl.read_ipc(io.BytesIO(content))
     except (DamagedError, OSError, pl.exceptions.PolarsError):
         return None
@@ -73,32 +73,32 @@ def read_cell(folder: Path, key: str) -> Cell | None:
     return Cell(frame, facts, str(meta["sha256"]))
 
 
-def write_fit(folder: Path, key: str, text: str) -> None:
+def write_fit(shelf: Shelf, key: str, text: str) -> None:
     """Store the text of a fit atomically under its key."""
     content = text.encode()
     meta = {"key": key, "sha256": _checksum(content, {})}
-    write_folder(folder / key, {FIT: content, FIT_META: json_bytes(meta)})
+    put(shelf, key, {FIT: content, FIT_META: json_bytes(meta)})
 
 
-def read_fit(folder: Path, key: str) -> str | None:
+def read_fit(shelf: Shelf, key: str) -> str | None:
     """The stored fit, or None when there is none or it is damaged (it is then fitted again)."""
     try:
-        content, _ = _checked(folder / key, FIT, FIT_META, key)
+        content, _ = _checked(shelf, FIT, FIT_META, key)
         return content.decode()
     except (DamagedError, OSError, UnicodeDecodeError):
         return None
 
 
-def stored_checksum(folder: Path, key: str, *, fit: bool = False) -> str | None:
+def stored_checksum(shelf: Shelf, key: str, *, fit: bool = False) -> str | None:
     """Checksum of a stored cell (or fit); None = there is none.
 
     Raises:
         DamagedError: what is there is not what was written.
     """
-    if not (folder / key).is_dir():
+    if not (shelf / key).is_dir():
         return None
     try:
-        return str(_checked(folder / key, *((FIT, FIT_META) if fit else (FORECASTS, META)), key)[1]["sha256"])
+        return str(_checked(shelf, *((FIT, FIT_META) if fit else (FORECASTS, META)), key)[1]["sha256"])
     except OSError as error:
         raise DamagedError("a file is missing", value=error.filename, fix="delete the folder and rerun") from error
 
@@ -107,9 +107,9 @@ def _checksum(content: bytes, facts: object) -> str:
     return hashlib.sha256(content + json_bytes(facts)).hexdigest()
 
 
-def _checked(folder: Path, name: str, meta_name: str, key: str) -> tuple[bytes, dict[str, object]]:
-    meta = read_json(folder / meta_name)
-    content = (folder / name).read_bytes()
+def _checked(shelf: Shelf, name: str, meta_name: str, key: str) -> tuple[bytes, dict[str, object]]:
+    meta = parsed_json(get(shelf, key, meta_name), meta_name)
+    content = get(shelf, key, name)
     if meta.get("key") != key or meta.get("sha256") != _checksum(content, meta.get("facts", {})):
-        raise DamagedError("checksum does not hold", value=f"{folder.name}/{name}", fix="delete it and rerun")
+        raise DamagedError("checksum does not hold", value=f"{key}/{name}", fix="delete it and rerun")
     return content, meta

@@ -82,13 +82,25 @@ def read_json(path: Path) -> dict[str, object]:
         DamagedError: the file is missing or is not a JSON object.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return parsed_json(path.read_bytes(), path.name)
+    except OSError as error:
         raise DamagedError(
             "unreadable record", value=path.name, rule="a JSON object", fix="delete it and rerun"
         ) from error
+
+
+def parsed_json(content: bytes, name: str) -> dict[str, object]:
+    """A JSON object the harness wrote, from the bytes of the file called so.
+
+    Raises:
+        DamagedError: it is not a JSON object.
+    """
+    try:
+        value = json.loads(content.decode())
+    except ValueError as error:
+        raise DamagedError("unreadable record", value=name, rule="a JSON object", fix="delete it and rerun") from error
     if not isinstance(value, dict):
-        raise DamagedError("unreadable record", value=path.name, rule="a JSON object", fix="delete it and rerun")
+        raise DamagedError("unreadable record", value=name, rule="a JSON object", fix="delete it and rerun")
     return value
 
 

@@ -19,8 +19,8 @@ from harness.core.identity import digest
 STARTED_WITH = dict(os.environ)
 """The environment before any model ran: what a user's class has put into it since is handed to no child of an audit."""
 PACKAGE = Path(__file__).resolve().parents[1]
-FACES = ("cli.py", "cli_records.py", "report")
-"""Files that print what was computed; they cannot move a forecast."""
+FACES = ("cli.py", "cli_holdout.py", "cli_records.py", "holdout.py", "report")
+"""Files that ask, or print what was computed; they cannot move a forecast."""
 DIFF_BYTES = 1_000_000
 """Longest uncommitted difference that is kept with a run."""
 

@@ -13,7 +13,8 @@ from typing import BinaryIO
 
 from harness.core.errors import DamagedError
 from harness.core.identity import digest
-from harness.record.files import json_bytes, read_json, sync_folder, write_file
+from harness.record.files import json_bytes, parsed_json, sync_folder, write_file
+from harness.record.shelves import SealedShelf, Shelf, closed, closed_line, get, opened_line
 
 STUDY, TRIALS, JOURNAL = "study.json", "trials.jsonl", "journal.log"
 CHAIN, END, SECONDS = "chain", "end", "seconds"
@@ -61,53 +62,58 @@ class StudyRecord:
 class StudyLog:
     """A search under way: its record so far, to which trials are appended."""
 
-    def __init__(self, key: str, folder: Path, stream: BinaryIO, record: StudyRecord) -> None:
-        self.key, self.folder, self.record = key, folder, record
-        self._stream, self._chain = stream, record.chain
+    def __init__(self, key: str, shelf: Shelf, stream: BinaryIO, record: StudyRecord) -> None:
+        self.key, self.record = key, record
+        self._shelf, self._stream, self._chain = shelf, stream, record.chain
+
+    @property
+    def journal(self) -> Path | None:
+        """Where the search is exported for others to open; None = nowhere, since they could not read it encrypted."""
+        return None if isinstance(self._shelf, SealedShelf) else self._shelf / self.key / JOURNAL
 
     def append(self, line: Mapping[str, object]) -> None:
         """Write one line so that it outlives a crash: a crash loses the running trial at most."""
         self._chain, text = chained(self._chain, line)
-        self._stream.write(text)
+        self._stream.write(closed_line(self._shelf, text))
         self._stream.flush()
         os.fsync(self._stream.fileno())
 
 
 @contextmanager
-def study_log(folder: Path, key: str, head: Mapping[str, object]) -> Iterator[StudyLog]:
+def study_log(shelf: Shelf, key: str, head: Mapping[str, object]) -> Iterator[StudyLog]:
     """Open the record of a search to write; another process that makes the same study waits.
 
     What a crash left of a last line is cut off. A record of another head or with a damaged line is begun anew.
 
     Args:
-        folder: of all studies.
+        shelf: of all studies.
         key: of the study.
         head: what is searched, how, and on what.
     """
-    place = folder / key
+    place = shelf / key
     place.mkdir(parents=True, exist_ok=True)
     with (place / TRIALS).open("ab+") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         record = None
         with suppress(DamagedError):
-            record = read_study(folder, key)
+            record = read_study(shelf, key)
         if record is None or json_bytes(record.head) != json_bytes(head):
             stream.truncate(0)
-            write_file(place / STUDY, json_bytes(head))
+            write_file(place / STUDY, closed(shelf, json_bytes(head)))
             record = StudyRecord(key, head, (), {}, digest(head))
         stream.truncate(_whole(place / TRIALS))
         sync_folder(place)
-        yield StudyLog(key, place, stream, record)
+        yield StudyLog(key, shelf, stream, record)
 
 
-def read_study(folder: Path, key: str) -> StudyRecord:
+def read_study(shelf: Shelf, key: str) -> StudyRecord:
     """The record of a search, whether it is over or not.
 
     Raises:
         DamagedError: a line is not what was written, or the head cannot be read.
         OSError: there are no trials.
     """
-    record = study_told(folder, key)
+    record = study_told(shelf, key)
     if record.problem:
         raise DamagedError(
             "the record of a search is damaged",
@@ -118,19 +124,20 @@ def read_study(folder: Path, key: str) -> StudyRecord:
     return record
 
 
-def study_told(folder: Path, key: str) -> StudyRecord:
+def study_told(shelf: Shelf, key: str) -> StudyRecord:
     """What the files of a search say, whether or not they are as written.
 
     Raises:
-        DamagedError: the head cannot be read.
+        DamagedError: the head cannot be read, or a line cannot be decrypted.
         OSError: there are no trials.
     """
-    head = read_json(folder / key / STUDY)
+    head = _head(shelf, key)
     chain, trials, end, problem = digest(head), list[Line](), dict[str, object](), ""
-    with (folder / key / TRIALS).open("rb") as stream:
-        for number, text in enumerate(stream, start=1):
-            if not text.endswith(b"\n"):  # the line a crash interrupted
+    with (shelf / key / TRIALS).open("rb") as stream:
+        for number, kept in enumerate(stream, start=1):
+            if not kept.endswith(b"\n"):  # the line a crash interrupted
                 break
+            text = opened_line(shelf, kept, f"{key}/{TRIALS}")
             line = _parsed(text)
             line.pop(CHAIN, None)
             chain, written = chained(chain, line)
@@ -149,13 +156,20 @@ def study_told(folder: Path, key: str) -> StudyRecord:
     return StudyRecord(key, head, tuple(trials), end, chain, problem)
 
 
-def finished_study(folder: Path, key: str) -> StudyRecord | None:
+def finished_study(shelf: Shelf, key: str) -> StudyRecord | None:
     """The record of a search that is over; None = there is none, it is not over, or it is damaged."""
     try:
-        record = read_study(folder, key)
+        record = read_study(shelf, key)
     except (DamagedError, OSError):
         return None
     return record if record.end else None
+
+
+def _head(shelf: Shelf, key: str) -> dict[str, object]:
+    try:
+        return parsed_json(get(shelf, key, STUDY), STUDY)
+    except OSError as error:
+        raise DamagedError("unreadable record", value=STUDY, rule="a JSON object", fix="delete it and rerun") from error
 
 
 def chained(chain: str, line: Mapping[str, object]) -> tuple[str, bytes]:

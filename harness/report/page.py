@@ -23,6 +23,7 @@ from harness.report.facts import (
     horizon_text,
 )
 from harness.report.holdout import run_line
+from harness.report.opening import opening_rows
 from harness.report.run import Run
 from harness.report.search_text import effort_line, narrowed_of
 from harness.report.summary import adjusted_notes, cost, data_rows, outcome_text
@@ -44,6 +45,7 @@ class Records:
         audit: what a leakage audit of this run found, None = there was none.
         effort: what was searched and looked at on the target so far, in words, and ranges narrowed since.
         holdout: what is sealed of the target, and how often it was opened; "" = nothing ever was.
+        opening: claim, verdict and decision, where the run is an opening of a holdout.
         notes: reasons for which there is no verdict, collected while the page is written.
     """
 
@@ -59,6 +61,7 @@ class Records:
     audit: AuditRecord | None
     effort: tuple[str, ...] = ()
     holdout: str = ""
+    opening: tuple[tuple[str, str], ...] = ()
     notes: Notes = field(default_factory=Notes)
 
 
@@ -83,6 +86,7 @@ def render(run: Run) -> str:
         audit_beside(run),
         (effort_line(run.effort()), *(f"{model}: {text}" for model, text in narrowed_of(run.manifest))),
         run_line(run.home, run.manifest, facts.zone),
+        opening_rows(run.manifest),
     )
     body = [
         *_head(records),
@@ -126,6 +130,7 @@ def _head(records: Records) -> Iterator[str]:
             ("outcomes", outcome_text(facts)),
             ("headline metric", facts.primary),
             *(("effort", line) for line in records.effort if line),
+            *records.opening,
             *([("holdout", records.holdout.removeprefix("Holdout: "))] if records.holdout else []),
             *([("cost of an error", facts.kpi)] if facts.kpi else []),
         ]

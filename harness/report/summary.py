@@ -19,6 +19,7 @@ from harness.report.facts import (
     horizon_text,
 )
 from harness.report.holdout import run_line
+from harness.report.opening import opening_text
 from harness.report.run import Run
 from harness.report.search_text import effort_line, narrowed_of
 from harness.report.text import megabytes, seconds, share, table
@@ -42,6 +43,7 @@ def summary(run: Run) -> str:
     notes = Notes()
     parts = [
         "\n".join(_head(facts)),
+        opening_text(run.manifest),
         "\n".join(["Data", data_table(inputs), *adjusted_notes(inputs)]),
         *_boards(board, forecasts, facts, notes),
         "\n".join(_footnotes(facts, notes, substituted=bool(board["n_reference"].sum()))),

@@ -118,7 +118,7 @@ def _compare(
         if not (model.in_span & (grid.horizon == place)).any():
             continue
         value, rival_value = _number(values[place]), _number(rival_values[place])
-        overlap = _bandwidth(grid, cells, spec)
+        overlap = bandwidth_of(grid, cells, spec)
         test, why_not = _test(grid, cells, losses[model.model], losses[rival.model], overlap)
         yield Comparison(
             horizon=int(horizon),
@@ -139,7 +139,7 @@ def _compare(
         )
 
 
-def _bandwidth(grid: Grid, cells: Bools, spec: ScoreSpec) -> int:
+def bandwidth_of(grid: Grid, cells: Bools, spec: ScoreSpec) -> int:
     """L of the cells: an origin's outcome is public when its last series' is, plus the latency."""
     origins, place = np.unique(grid.origin[cells], return_inverse=True)
     public = np.full(origins.size, np.iinfo(np.int64).min)

@@ -24,6 +24,7 @@ __all__ = [
     "bandwidth",
     "better_than_all",
     "diebold_mariano",
+    "long_run_variance",
     "loss_difference",
     "loss_difference_test",
     "panel_loss_difference",
@@ -180,6 +181,23 @@ def loss_difference_test(
         autocorrelation_beyond=_beyond(autocovariances, horizon),
         autocorrelation_band=2.0 / math.sqrt(n),
     )
+
+
+def long_run_variance(difference: ArrayLike, horizon: int = 1) -> float:
+    """Variance of the mean of a loss difference, times n: what the test of `loss_difference_test` divides by.
+
+    Args:
+        difference: one per origin in time order, more than `horizon`.
+        horizon: steps ahead; horizon - 1 autocovariances are used, with Bartlett weights where needed.
+
+    Raises:
+        DataError: non-finite differences.
+
+    >>> long_run_variance([1.0, -1.0, 1.0, -1.0])
+    1.0
+    """
+    d = finite_series("difference", difference)
+    return _variance(_autocovariances(d, horizon - 1), d.size, horizon, "rectangular")[0] * d.size
 
 
 def _check_options(n: int, horizon: int, alternative: str, kernel: str) -> None:

@@ -198,7 +198,9 @@ def test_a_damaged_cell_taken_at_its_word_would_be_noticed(
     path.write_bytes(path.read_bytes().replace(old, struct.pack("<d", value + 1.0)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            cells, "_checked", lambda at, name, meta, _: ((at / name).read_bytes(), cells.read_json(at / meta))
+            cells,
+            "_checked",
+            lambda shelf, name, meta, key: ((shelf / key / name).read_bytes(), files.read_json(shelf / key / meta)),
         )
         fooled = run(asked, changes, home)
     with pytest.raises(AssertionError, match="forecasts"):

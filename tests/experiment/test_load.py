@@ -123,6 +123,16 @@ under = 2.0
 over = 1
 abstain = 0.5
 trades = true
+
+[holdout]
+candidates = ["gbm", "ar"]
+model = "ar"
+horizon = 1
+metric = "mae"
+against = "rivals"
+level = 0.1
+if_confirmed = "use it"
+if_not = "do not"
 """
 EXTERNAL = """
 [models.bank]

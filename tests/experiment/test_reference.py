@@ -27,6 +27,7 @@ HEADINGS = {
     "range": "Ranges",
     "score": "`[score]`",
     "kpi": "`[kpi]`",
+    "holdout": "`[holdout]`",
 }
 TABLE_HEAD = "| key | value | default | meaning |"
 

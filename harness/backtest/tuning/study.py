@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import polars as pl
 
@@ -24,7 +23,8 @@ from harness.core.errors import DamagedError
 from harness.core.identity import canonical
 from harness.core.recipe import Recipe
 from harness.core.search import Search, as_value
-from harness.record.studies import END, JOURNAL, StudyLog, StudyRecord, finished_study, study_log
+from harness.record.shelves import Shelf
+from harness.record.studies import END, StudyLog, StudyRecord, finished_study, study_log
 
 UNTIMED_TRIALS = 12
 """Trials of a search limited by seconds where no record can say how many there were: an audit's."""
@@ -60,7 +60,7 @@ def study(
     identity: RecipeIdentity,
     origin: int,
     *,
-    store: tuple[Path, str] | None = None,
+    store: tuple[Shelf, str] | None = None,
     clock: int | None = None,
 ) -> Studied:
     """Search at an outer origin, or go on where the record ends, or read what was found.
@@ -70,7 +70,7 @@ def study(
         recipe: the model, with its search.
         identity: its identity.
         origin: index of the outer origin.
-        store: folder of all studies and the key of this one; None = nothing is read or written.
+        store: shelf of all studies and the key of this one; None = nothing is read or written.
         clock: trials after which the seconds of the budget are taken to be over, as they were in the record that is
             made again; None = the clock is read.
 
@@ -113,7 +113,7 @@ class _Search:
         """Make batch after batch until the budget is spent."""
         end = "too few matured inner origins" if not self.inner.folds else ""
         drawer = Drawer(self.search, self.seed, self.inner.plan.experiment.folder)
-        journal = Journal(None if self.log is None else self.log.folder / JOURNAL, self.log.key if self.log else "")
+        journal = Journal(None if self.log is None else self.log.journal, self.log.key if self.log else "")
         number = 0
         while not end:
             batch = self._draw(drawer, number)

@@ -40,12 +40,13 @@ from harness.data.archive.books import (
     unseen_record,
     with_asserted,
 )
-from harness.data.archive.exporting import export_changes
+from harness.data.archive.exporting import export_changes, hold_changes_of
 from harness.data.archive.refusals import Refusal, note_refusal, refusals
 from harness.data.archive.refused import refuse_sealed_instant
 from harness.data.archive.restamped import restamped
 from harness.data.archive.store import Store, insert, later_table, query
 from harness.data.batch import Coverage, no_rows, read_batch
+from harness.data.changes import ChangeFile
 from harness.data.cleaning.notes import RECORDS, Treated
 from harness.data.declaration import Catalogue, series_to_text
 from harness.data.external import FORECAST, FORECAST_KEY, no_forecasts, read_forecasts
@@ -526,6 +527,11 @@ class Archive:
         """
         with self._store.reading() as connection:
             return export_changes(connection, catalogue_of(connection), Path(changes_dir))
+
+    def changes(self) -> ChangeFile:
+        """The change file of the present state, held in memory: what `export` would write, and nothing on the disk."""
+        with self._store.reading() as connection:
+            return hold_changes_of(connection, catalogue_of(connection))
 
     def _record(self, name: str, order: str, *, number: str = "batch") -> pl.DataFrame:
         schema = pl.Schema({number: pl.Int32(), **RECORDS[name]})

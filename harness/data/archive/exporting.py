@@ -14,9 +14,9 @@ from harness.core.time import NEVER
 from harness.data.archive import questions
 from harness.data.archive.announcing import event_rows, final_values, member_rows
 from harness.data.archive.store import query
-from harness.data.changes import FORMAT, MANIFEST, manifest_hash
+from harness.data.changes import FORMAT, MANIFEST, ChangeFile, manifest_hash
 from harness.data.declaration import Catalogue, series_to_text
-from harness.data.saving import write_changes
+from harness.data.saving import hold_changes, write_changes
 
 CHANGES = f"""
 SELECT code, period::BIGINT AS period, published, coalesce(value, 'nan'::DOUBLE) AS value, availability,
@@ -44,6 +44,11 @@ def export_changes(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, 
         if (json.loads(text)["format"], json.loads(text)["state"]) == (FORMAT, state):
             return manifest.parent
     return write_changes(folder, dict(_tables(connection, catalogue)), state=state)
+
+
+def hold_changes_of(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> ChangeFile:
+    """The change file of an open archive, held in memory alone."""
+    return hold_changes(dict(_tables(connection, catalogue)), state=questions.state(connection))
 
 
 def _tables(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> list[tuple[str, Mapping[str, pl.Series]]]:

@@ -285,7 +285,8 @@ def offered(connection: duckdb.DuckDBPyConnection, name: str, frame: pl.DataFram
     try:
         yield name
     finally:
-        with suppress(duckdb.TransactionException):  # after a failure only a rollback is allowed, and it comes
+        # after a failure only a rollback is allowed, and it comes; or a result that nobody reads on is still open
+        with suppress(duckdb.TransactionException, duckdb.ResourceInUseException):
             connection.unregister(name)
 
 

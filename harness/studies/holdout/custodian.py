@@ -137,7 +137,9 @@ def plan_record(home: Home, plan: str) -> dict[str, object]:
     return record
 
 
-def identities_from_grant(home: Home, plan: str, grant: Path, *, keys: Path | None = None) -> dict[str, str]:
+def identities_from_grant(
+    home: Home, plan: str, grant: Path, *, keys: Path | None = None, rolling: bool = False
+) -> dict[str, str]:
     """The identities that a custodian let go, after everything was compared with what was granted.
 
     Args:
@@ -145,6 +147,8 @@ def identities_from_grant(home: Home, plan: str, grant: Path, *, keys: Path | No
         plan: id of the plan that is to be opened.
         grant: the file the custodian sent.
         keys: the folder of keys, with the private part of the one-use key; None = the usual one.
+        rolling: the plan was opened with this grant and closed, and its seal is rolled on; data may have been added
+            since, as the ledger entered them.
 
     Returns:
         Seal id -> age identity, as text; never to be written down.
@@ -159,10 +163,14 @@ def identities_from_grant(home: Home, plan: str, grant: Path, *, keys: Path | No
         granted, seals = seals_in(record), _kept_by_custodian(home, _plan_entry(found, plan, content))
         _refuse_forged(record, seals, grant)
         _refuse_other(record, plan, content, found)
-        _refuse_spent(found, plan)
+        if not rolling:
+            _refuse_spent(found, plan)
         once = needed_key(key_folder(home, keys), f"{plan}.{ONCE}")
         if recipient_of(once) != record.get("once"):
             raise _refused("it was granted to another one-use key: a grant serves the request it answers", grant)
+        if rolling:  # the vault is then the one the ledger entered last
+            present = {seal.id: sha256_of(home.vault / seal.id / MANIFEST_FILE) for seal in seals}
+            granted = {name: {**granted.get(name, {}), "manifest": now} for name, now in present.items()}
         opened = {seal.id: _unwrapped(home, seal, granted.get(seal.id, {}), found, once) for seal in seals}
         facts = {"plan": plan, "grant": digest("grant", signed_part(record).decode())}
         if not any(one.kind == "grant" and one.facts == facts for one in found):

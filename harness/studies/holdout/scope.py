@@ -88,7 +88,7 @@ def scope_of(experiments: Sequence[Experiment], day: date, archive: Archive, cha
     series = sorted(name for name in changes.ids if name in used or name.rpartition("/")[0] in datasets)
     universes |= {name for name, members in archive.universes().items() if set(members) & set(series)}
     cut = min(end_of_day(day - timedelta(days=1), changes.series[name].zone) for name in sorted(targets))
-    early = _before(changes, micros(cut))
+    early = changes_before(changes, micros(cut))
     prints = {name: found for one in experiments for name, found in fingerprints(early, one).items()}
     known = {n: instant(changes.known_through[n]).isoformat() for n in series if n in changes.known_through}
     names = tuple(sorted({one.name for one in experiments}))
@@ -117,7 +117,7 @@ def refuse_twice(scope: Scope, seals: Iterable[Seal]) -> None:
             )
 
 
-def _before(changes: ChangeFile, cut: int) -> ChangeFile:
+def changes_before(changes: ChangeFile, cut: int) -> ChangeFile:
     """The changes that stay in the clear, by which a target is recognised from then on."""
     kept = (changes.published < cut) & ~((changes.availability == ASSUMED) & (changes.vintage >= cut))
     columns = ("code", "period", "published", "value", "vintage", "availability")

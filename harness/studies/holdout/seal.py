@@ -127,8 +127,8 @@ def seal(
     refuse_busy(home)
     folder = key_folder(home, lock.keys)
     key = passphrase_asked(confirm=True) if lock.passphrase else ""
-    made = _keyed(replace(bare, id=_begun(home, scope)), folder, lock)
-    vault, wrapped = _begin_vault(home, made, folder, lock, key)
+    made = keyed(replace(bare, id=_begun(home, scope)), folder, lock)
+    vault, wrapped = begin_vault(home, made, folder, lock, key)
     packer = Packer(vault.put, home.root)
     for path in left.every:
         packer.add(home.root / path)
@@ -153,6 +153,7 @@ def finish(home: Home, *, keys: Path | None = None, resumed: bool = True) -> Sea
         SealedError: the key that signs the vault's list is not here.
     """
     vault = Vault.open(home, unfinished(home))
+    _enter_roll(home, vault.seal)
     vault = Vault.open(home, vault.seal.id, signing=needed_key(key_folder(home, keys), f"{vault.seal.id}.{SIGNING}"))
     listed = read_json(vault.folder / LEAVING)
     remove(home, _texts(listed["paths"]))
@@ -169,6 +170,13 @@ def finish(home: Home, *, keys: Path | None = None, resumed: bool = True) -> Sea
     rows = {name.removeprefix(ROWS): count for name, count in made.counts.items() if name.startswith(ROWS)}
     files = {name: count for name, count in made.counts.items() if not name.startswith(ROWS)}
     return Sealing(made, rows, files, others(home), done=True, finished=resumed)
+
+
+def _enter_roll(home: Home, made: Seal) -> None:
+    """Enter that the seal before is over, before its vault goes."""
+    facts = {"seal": made.follows, "to": made.cut, "new": made.id}
+    if made.follows and not any(one.kind == "roll" and one.facts == facts for one in entries(home)):
+        enter(home, "roll", facts)
 
 
 def resume(home: Home, *, keys: Path | None = None) -> Sealing | None:
@@ -204,7 +212,7 @@ def _begun(home: Home, scope: Scope) -> str:
     return made
 
 
-def _keyed(bare: Seal, folder: Path, lock: Lock) -> Seal:
+def keyed(bare: Seal, folder: Path, lock: Lock) -> Seal:
     """The seal with its signing key, which stays here in both grades so that later batches can be added."""
     signing = get_key(folder, f"{bare.id}.{SIGNING}") or new_signing()
     put_key(folder, f"{bare.id}.{SIGNING}", signing)
@@ -212,7 +220,7 @@ def _keyed(bare: Seal, folder: Path, lock: Lock) -> Seal:
     return replace(bare, signer=signer_of(signing), custodian=dict(lock.custodian or {}), created_at=created)
 
 
-def _begin_vault(home: Home, made: Seal, folder: Path, lock: Lock, passphrase: str) -> tuple[Vault, bytes]:
+def begin_vault(home: Home, made: Seal, folder: Path, lock: Lock, passphrase: str) -> tuple[Vault, bytes]:
     """An empty vault, and its identity wrapped for the custodian or by the passphrase (b"" = it is kept in a file)."""
     name = f"{made.id}.{IDENTITY}"
     identity, wrapped = get_key(folder, name) or new_identity(), b""

@@ -1,0 +1,152 @@
+"""From an experiment to its sealed holdout: plan it, open it by its plan, roll it on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+from harness.backtest.runner import Progress, with_rivals
+from harness.backtest.splits import resolved
+from harness.core.errors import SealedError, UserError
+from harness.core.recipe import Experiment
+from harness.core.restore import restored
+from harness.data.archive import Archive
+from harness.data.changes import ChangeFile
+from harness.experiment.launch import prepare
+from harness.experiment.load import load_experiment
+from harness.experiment.models import completed
+from harness.record.home import Home
+from harness.record.ledger import entries, refusals
+from harness.record.plans import HoldoutPlan, list_plans, read_plan
+from harness.studies.holdout.checking import Granted
+from harness.studies.holdout.custodian import identities_from_grant
+from harness.studies.holdout.open import open_holdout
+from harness.studies.holdout.plan import make_plan
+from harness.studies.holdout.roll import Rolled, roll
+
+
+def planned(experiment: Experiment | str | Path, home: Home) -> HoldoutPlan:
+    """Freeze what an opening of an experiment's holdout will be held to.
+
+    Args:
+        experiment: a file, or an experiment built in Python (its `claim` is what is claimed).
+        home: the home folder.
+
+    Raises:
+        SealedError: inputs of the experiment are not sealed.
+        UserError: the experiment was not run in development, or as `prepare`.
+    """
+    file = "" if isinstance(experiment, Experiment) else str(Path(experiment).absolute())
+    ready = prepare(experiment, home)
+    with refusals(home, f"holdout plan {ready.experiment.name}"):
+        return make_plan(ready.experiment, ready.changes, home, file=file)
+
+
+def opened(
+    plan_id: str,
+    home: Home,
+    *,
+    grant: Path | None = None,
+    keys: Path | None = None,
+    again: bool = False,
+    reason: str = "",
+    progress: Progress | None = None,
+) -> str:
+    """Open a holdout by its plan, or resume an opening that was interrupted.
+
+    Args:
+        plan_id: of the plan, or the beginning of its id.
+        home: the home folder.
+        grant: what a custodian granted.
+        keys: folder of keys; None = `HARNESS_KEYS`, else the default.
+        again: although the holdout was opened before.
+        reason: why, then.
+        progress: called with (cells done, cells in all).
+
+    Returns:
+        Id of the run that holds the answer.
+
+    Raises:
+        SealedError: something differs from the plan, or the holdout may not be opened; the ledger tells of it.
+        UserError: a reason is missing.
+    """
+    with refusals(home, f"holdout open --plan {plan_id}"):
+        plan = read_plan(home, plan_id)
+        now = _as_it_is_now(plan, home)
+    return open_holdout(
+        home,
+        plan,
+        now,
+        granted=_granted(home, plan, grant, keys),
+        keys=keys,
+        again=again,
+        reason=reason,
+        progress=progress,
+    )
+
+
+def rolled(
+    to: date | str, home: Home, *, seal: str = "", grant: Path | None = None, keys: Path | None = None
+) -> Rolled:
+    """Release what an opening has seen into development; newer data stay sealed under a new key.
+
+    Args:
+        to: first day that stays sealed.
+        home: the home folder.
+        seal: the seal, where the home has several.
+        grant: what a custodian granted.
+        keys: folder of keys; None = `HARNESS_KEYS`, else the default.
+
+    Raises:
+        SealedError: the holdout was not opened, or the day is not one to roll to; the ledger tells of it.
+        UserError: this is no day.
+    """
+    try:
+        day = to if isinstance(to, date) else date.fromisoformat(to)
+    except ValueError as error:
+        raise UserError("this is no day", value=repr(to), rule="like 2019-01-01") from error
+    return roll(home, day, seal=seal, keys=keys, granted=None if grant is None else _for_roll(home, seal, grant, keys))
+
+
+def _for_roll(home: Home, seal: str, grant: Path, keys: Path | None) -> Granted:
+    """The identity that a custodian granted for the plan whose opening is over."""
+
+    def granted() -> Mapping[str, str]:
+        closed = {one.facts.get("plan") for one in entries(home) if one.kind == "result"}
+        mine = [one for one in list_plans(home) if one.id in closed and one.seal_ids[0].startswith(seal)]
+        return identities_from_grant(home, mine[-1].id if mine else "", grant, keys=keys, rolling=True)
+
+    return granted
+
+
+def _granted(home: Home, plan: HoldoutPlan, grant: Path | None, keys: Path | None) -> Granted | None:
+    if grant is None:
+        return None
+
+    def granted() -> Mapping[str, str]:
+        return identities_from_grant(home, plan.id, grant, keys=keys)
+
+    return granted
+
+
+def _as_it_is_now(plan: HoldoutPlan, home: Home) -> Experiment:
+    """The planned experiment, read and resolved anew; nothing is ingested."""
+    try:
+        if plan.file:
+            asked = load_experiment(plan.file)
+        else:
+            frozen = replace(restored(Experiment, plan.experiment), folder=plan.folder)
+            asked = completed(replace(frozen, models=tuple(one for one in frozen.models if not one.rival)))
+        changes = ChangeFile.open(Archive.open(home.archive, read_only=True).export(home.changes))
+        return resolved(with_rivals(asked), changes)
+    except SealedError:
+        raise
+    except UserError as error:
+        raise SealedError(
+            "the planned experiment cannot be read as it was planned",
+            value=f"{plan.file or plan.name}: {error}",
+            rule=f"plan {plan.id} froze it",
+            fix="bring it back, or make a new plan",
+        ) from error

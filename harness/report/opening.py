@@ -1,0 +1,119 @@
+"""The plan of an opening, and what an opening came to, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from harness.core.time import local_day
+from harness.record.plans import Expected, HoldoutPlan
+from harness.report.text import number, p_value, table
+
+NO_DECISION = "(none was stated)"
+
+
+def plan_text(plan: HoldoutPlan) -> str:
+    """What a plan froze, what the holdout can show, and what to do next."""
+    origins = plan.origins
+    seals = "; ".join(f"{one['seal']} from {str(one['cut'])[:10]} ({one['told']})" for one in plan.seals)
+    parts = [
+        "\n".join(
+            [
+                f"plan {plan.id}: {plan.name}",
+                f"claim: {plan.told}",
+                f"if confirmed: {plan.claim['if_confirmed'] or NO_DECISION}",
+                f"if not: {plan.claim['if_not'] or NO_DECISION}",
+                f"looked at in the holdout: {', '.join(_names(plan.claim['candidates']))}, and the naive rivals",
+                f"sealed: {seals}",
+                f"development run {plan.run['id']}: {origins['development']} scored origins",
+                f"effort: {plan.effort['searched']} trials searched, {plan.effort['looked']} recipes looked at",
+            ]
+        ),
+        "\n".join(_expected(plan)),
+        "\n".join(f"warning: {text}" for text in plan.warnings),
+        f"open it once: harness holdout open --plan {plan.id}",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _expected(plan: HoldoutPlan) -> Iterator[str]:
+    origins, schedule = plan.origins, plan.experiment["origins"]
+    zone = str(schedule.get("zone") or "UTC") if isinstance(schedule, Mapping) else "UTC"
+    first, last = (local_day(datetime.fromisoformat(str(origins[name])), zone) for name in ("first", "last"))
+    yield f"What the holdout can show: {origins['number']} origins, {first} to {last}, judged by development alone"
+    head = ["h", "matured", "worth", "needed", "best rival", "its value", "the model's", "smallest found", "per cent"]
+    yield table(head, [_row(one) for one in plan.expected], left=0, indent="  ")
+    yield (
+        "  matured: origins whose outcome should be public; worth: independent ones; needed: for a verdict at all; "
+        "smallest found: difference to that rival found with 80 % power (against all rivals at once it is larger)."
+    )
+
+
+def _row(one: Expected) -> list[str]:
+    return [
+        str(one.horizon),
+        str(one.matured),
+        number(one.effective, 3),
+        str(one.needed),
+        one.rival,
+        number(one.rival_value),
+        number(one.value),
+        "none" if one.smallest is None else number(one.smallest),
+        number(one.per_cent, 3),
+    ]
+
+
+def opening_text(manifest: Mapping[str, object]) -> str:
+    """What an opening came to: claim, verdict, every rival's test, decision; "" = the run is none."""
+    facts = manifest.get("holdout")
+    if not isinstance(facts, Mapping):
+        return ""
+    return "\n".join(_opening(facts))
+
+
+def opening_rows(manifest: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
+    """The same for a table of facts: claim, verdict and decision by name; () = the run is no opening."""
+    facts = manifest.get("holdout")
+    if not isinstance(facts, Mapping):
+        return ()
+    decision = str(facts["decision"] or NO_DECISION)
+    return ("claim", str(facts["told"])), ("verdict", answer_text(facts)), ("decision", decision)
+
+
+def answer_text(facts: Mapping[str, object]) -> str:
+    """The verdict in one line.
+
+    Args:
+        facts: `holdout` of a run's manifest.
+    """
+    kind = ", exploratory: the holdout had been opened before" if facts.get("exploratory") else ""
+    why = f" ({facts['why']})" if facts.get("why") else ""
+    return f"{str(facts['answer']).upper()}{why}{kind}"
+
+
+def _opening(facts: Mapping[str, object]) -> Iterator[str]:
+    seals = facts.get("seals")
+    cuts = [str(one["cut"])[:10] for one in seals] if isinstance(seals, list) else []
+    yield f"Opening of the holdout sealed from {', '.join(dict.fromkeys(cuts))}, by plan {facts['plan']}"
+    yield f"  claim: {facts['told']}"
+    tested = f"; p = {p_value(facts['p_value'])}, against {facts['hardest']}" if facts["hardest"] else ""
+    yield f"  verdict: {answer_text(facts)}; {facts['n_origins']} origins{tested}"
+    yield f"  decision: {facts['decision'] or NO_DECISION}"
+    against = facts.get("against")
+    rows = [_against(one) for one in against] if isinstance(against, list) else []
+    if rows:
+        yield table(["rival", "its value", "the model's", "ratio", "p", "note"], rows, left=1, indent="  ")
+    yield "  Scored: origins at or after the seal. Issued before it with an outcome after it: table `straddlers`."
+
+
+def _against(one: Mapping[str, object]) -> list[str]:
+    return [
+        str(one["rival"]),
+        *(number(one[name]) for name in ("rival_value", "value", "ratio")),
+        p_value(one["p_value"]),
+        str(one["fallback"] or ""),
+    ]
+
+
+def _names(value: object) -> list[str]:
+    return [str(one) for one in value] if isinstance(value, (list, tuple)) else []

@@ -1,0 +1,172 @@
+"""Rolling a holdout on: what an opening has seen becomes development, what came since stays sealed under a new key.
+
+The same steps as a sealing, and the same harmlessness of a stop: until the archive is replaced nothing has changed but
+a vault that is dropped again; from then on the same command finishes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+from harness.backtest.effort import fingerprint
+from harness.core.errors import SealedError, UnknownNameError
+from harness.core.identity import digest
+from harness.core.time import end_of_day, instant, micros
+from harness.data.archive import Archive
+from harness.data.archive.received import BATCH
+from harness.data.archive.sealing import CAPPED, SEALED, split
+from harness.data.changes import ChangeFile
+from harness.data.vault.files import WRAPPED, Vault
+from harness.data.vault.keys import key_folder, passphrase_asked
+from harness.record.chain import Entry
+from harness.record.files import json_bytes, sync_folder, unused_name, write_file
+from harness.record.home import Home
+from harness.record.ledger import enter, entries, named_seals, refusals
+from harness.record.seals import CUSTODIAN, LEAVING, Seal, seals_of
+from harness.studies.holdout.checking import Granted, checked_vault, identities_of
+from harness.studies.holdout.open import opened_archive
+from harness.studies.holdout.scope import changes_before
+from harness.studies.holdout.seal import ROWS, Lock, begin_vault, finish, keyed, resume
+
+
+@dataclass(frozen=True, slots=True)
+class Rolled:
+    """What a roll did.
+
+    Attributes:
+        old: the seal that is over.
+        new: the seal of what came since.
+        to: from when on everything stays sealed.
+        rows: rows that stay sealed.
+    """
+
+    old: str
+    new: str
+    to: datetime
+    rows: int
+
+
+def roll(home: Home, day: date, *, seal: str = "", granted: Granted | None = None, keys: Path | None = None) -> Rolled:
+    """Release what an opening has seen into development; newer data get a seal of their own, that confirms again.
+
+    Args:
+        home: the home folder.
+        day: the first day that stays sealed, in the zone of the (earliest) target.
+        seal: the seal, where the home has several.
+        granted: what a custodian granted; None = no grant was given.
+        keys: folder of keys; None = the default.
+
+    Raises:
+        SealedError: the seal was not opened and closed, the day is not after all that was seen, or nothing would stay
+            sealed; entered in the ledger.
+        UnknownNameError: there is no such seal.
+    """
+    with refusals(home, f"holdout roll --to {day}"):
+        done = resume(home, keys=keys)
+        if done is not None and done.seal.follows:
+            return _rolled(done.seal)
+        old, found = _chosen(home, seal), entries(home)
+        seen = _seen(found, old)
+        checked_vault(home, old, found)
+        identity = identities_of(home, [old], granted, keys)[old.id]
+        whole = opened_archive(home, [old], {old.id: identity})
+        changes = whole.changes()
+        cut = min(end_of_day(day - timedelta(days=1), changes.series[name].zone) for name in old.targets)
+        _refuse_day(changes, old, cut, seen)
+        made = _following(old, changes, cut)
+        if not any(one.kind == "sealing" and one.facts.get("seal") == made.id for one in found):
+            enter(home, "sealing", {"seal": made.id, "cut": made.cut, "follows": old.id})
+        _replace(home, whole, (old, identity), made, keys)
+    return _rolled(finish(home, keys=keys, resumed=False).seal)
+
+
+def _chosen(home: Home, name: str) -> Seal:
+    seals = seals_of(home)
+    hits = [one for one in seals if one.id.startswith(name)] if name else list(seals)
+    if len(hits) != 1:
+        raise UnknownNameError("seal" if name or not seals else "seal to roll", name, [one.id for one in seals])
+    return hits[0]
+
+
+def _seen(found: Sequence[Entry], seal: Seal) -> datetime:
+    """Up to when the openings of a seal have seen what was published."""
+    mine = {one.facts.get("plan") for one in found if one.kind == "opening" and seal.id in named_seals(one)}
+    closed = [one.facts for one in found if one.kind == "result" and one.facts.get("plan") in mine]
+    if not closed:
+        raise SealedError(
+            "the holdout was not opened and closed",
+            value=seal.id,
+            rule="only a spent stretch is released into development",
+            fix="harness holdout plan EXPERIMENT, then harness holdout open --plan ID",
+        )
+    return max(datetime.fromisoformat(str(facts["seen"])) for facts in closed)
+
+
+def _refuse_day(changes: ChangeFile, old: Seal, cut: datetime, seen: datetime) -> None:
+    if cut <= max(old.instant, seen):
+        raise SealedError(
+            "what was opened cannot be sealed again" if cut > old.instant else "this day is not after the seal's",
+            value=cut.isoformat(),
+            rule=f"sealed from {old.cut}, and the opening saw what was published through {seen.isoformat()}",
+            fix=f"name a day after {seen.date().isoformat()}",
+        )
+    newest = max(int(changes.published[changes.code == changes.codes[name]].max(initial=0)) for name in old.series)
+    if micros(cut) > newest:
+        raise SealedError(
+            "nothing would stay sealed",
+            value=cut.isoformat(),
+            rule=f"the newest sealed publication is of {instant(newest).isoformat()}",
+            fix="ingest newer data first: they go into the vault",
+        )
+
+
+def _following(old: Seal, changes: ChangeFile, cut: datetime) -> Seal:
+    """The seal of what came since, without its keys."""
+    early = changes_before(changes, micros(cut))
+    known = {name: instant(changes.known_through[name]).isoformat() for name in old.series if name in changes.ids}
+    return replace(
+        old,
+        id=digest("roll", old.id, cut.isoformat())[:12],
+        cut=cut.isoformat(),
+        targets={name: fingerprint(early, name) for name in old.targets},
+        known_through=known,
+        follows=old.id,
+    )
+
+
+def _replace(home: Home, whole: Archive, old: tuple[Seal, str], made: Seal, keys: Path | None) -> None:
+    """Fill the new vault, put it in its place, and the archive without what it holds in the place of the old one."""
+    folder = key_folder(home, keys)
+    before = Vault.open(home, old[0].id)
+    locked = (before.folder / WRAPPED).exists() and made.grade != CUSTODIAN
+    passphrase = passphrase_asked(confirm=True) if locked else ""
+    lock = Lock(made.custodian or None, bool(passphrase), keys=keys)
+    vault, wrapped = begin_vault(home, keyed(made, folder, lock), folder, lock, passphrase)
+    for one in before.files():
+        if one.kind not in SEALED and one.kind not in CAPPED and one.kind != BATCH:  # files that left the home
+            vault.put(one.kind, before.read(old[1], one.name), dict(one.facts))
+    out = unused_name(home.root)
+    try:
+        rows = split(whole, out, vault.seal, vault.put)
+        vault.sign()
+        if wrapped:
+            write_file(vault.folder / WRAPPED, wrapped)
+        gone = {"paths": [str(before.folder.relative_to(home.root))], "recount": False}
+        write_file(vault.folder / LEAVING, json_bytes(gone))
+        files = {name: count for name, count in made.counts.items() if not name.startswith(ROWS)}
+        counts = files | {f"{ROWS}{table}": count for table, count in rows.items() if count}
+        vault.finish(home, replace(vault.seal, counts=counts))
+        with Archive.open(home.archive, read_only=True).store.replacing():
+            out.replace(home.archive)
+            sync_folder(home.root)
+    finally:
+        for left in (out, out.with_name(f"{out.name}.wal")):
+            left.unlink(missing_ok=True)
+
+
+def _rolled(made: Seal) -> Rolled:
+    rows = sum(count for name, count in made.counts.items() if name.startswith(ROWS))
+    return Rolled(made.follows, made.id, made.instant, rows)

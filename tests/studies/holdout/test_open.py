@@ -1,0 +1,303 @@
+"""A holdout opens by its plan, once: the right rows, the right test, and everything else refused and entered."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from harness.backtest.runner import execute
+from harness.core.claim import Claim
+from harness.core.errors import DamagedError, SealedError, UserError
+from harness.core.recipe import Experiment
+from harness.data.archive import Archive
+from harness.data.vault.keys import new_identity
+from harness.record.cells import Cell, read_cell, write_cell
+from harness.record.home import Home
+from harness.record.ledger import entries
+from harness.record.plans import HoldoutPlan
+from harness.record.runs import find_run, read_manifest, read_table
+from harness.report.opening import opening_text
+from harness.report.run import Run
+from harness.report.summary import summary
+from harness.report.verify import verify
+from harness.score.significance import bandwidth, diebold_mariano
+from harness.studies.holdout import checking
+from harness.studies.holdout.open import LOCK
+from tests.backtest.made_runs import Ran
+from tests.studies.holdout.made_holdouts import (
+    CLAIM,
+    CUT_AT,
+    SEAL_ID,
+    Made,
+    experiment,
+    filled,
+    kinds,
+    opened,
+    planned,
+    values,
+)
+
+ROW = ["model", "origin", "horizon", "period", "value", "status"]
+Closed = tuple[Made, Ran]
+Attack = Callable[[Made, HoldoutPlan, pytest.MonkeyPatch], None]
+
+
+def facts_of(ran: Ran) -> dict[str, object]:
+    facts = read_manifest(ran.files)["holdout"]
+    assert isinstance(facts, dict)
+    return facts
+
+
+def test_an_opening_scores_what_was_sealed_and_answers_the_claim(closed: Closed, tmp_path: Path) -> None:
+    made, ran = closed
+    facts = facts_of(ran)
+    assert (facts["answer"], facts["decision"], facts["exploratory"]) == ("confirmed", "use it", False)
+    assert kinds(made.home) == ["sealing", "seal", "plan", "opening", "result"]
+    # the rows are those of an archive that was never sealed
+    whole = Home(tmp_path / "whole")
+    archive = filled(whole)
+    plain = Ran(find_run(whole, execute(experiment(), archive.export(whole.changes), whole, workers=1)))
+    walked = ["ar", "last_value", "seasonal_last_value", "drift", "historic_mean"]
+    expected = plain.forecasts.filter(pl.col("model").is_in(walked)).sort(ROW[:3]).select(ROW)
+    assert ran.forecasts.sort(ROW[:3]).select(ROW).equals(expected)
+    assert set(ran.forecasts["model"]) == set(walked)  # nobody looked at the other model
+    scored = ran.forecasts.filter("scored")
+    assert scored["origin"].min() == ran.forecasts.filter(pl.col("origin") >= CUT_AT)["origin"].min()
+    # the test is the plain one, on plain errors
+    errors = read_table(ran.files, "errors").filter(pl.col("scored") & (pl.col("horizon") == 0))
+    p_values = []
+    for rival in walked[1:]:
+        mine, theirs = (
+            errors.filter((pl.col("model") == name) & pl.col("error").is_not_null()).sort("origin")
+            for name in ("ar", rival)
+        )
+        overlap = bandwidth(
+            mine["origin"].to_physical().to_numpy(), mine["outcome_published_at"].to_physical().to_numpy()
+        )
+        test = diebold_mariano(mine["error"], theirs["error"], horizon=overlap + 1, alternative="less")
+        p_values.append(test.p_value)
+    assert facts["p_value"] == pytest.approx(max(p_values), rel=1e-9)
+    assert facts["n_origins"] == 16
+
+
+def test_straddlers_are_reported_apart(closed: Closed) -> None:
+    _, ran = closed
+    apart = read_table(ran.files, "straddlers")
+    errors = read_table(ran.files, "errors")
+    crossing = errors.filter((pl.col("origin") < CUT_AT) & (pl.col("outcome_published_at") >= CUT_AT))
+    assert not crossing["scored"].any()
+    counted = crossing.filter(pl.col("model") == "ar").group_by("horizon").len().sort("horizon")
+    assert apart.filter(pl.col("model") == "ar").sort("horizon")["n"].to_list() == counted["len"].to_list()
+    assert sum(counted["len"].to_list()) >= 2
+    row = apart.filter((pl.col("model") == "ar") & (pl.col("horizon") == 1)).row(0, named=True)
+    mine = crossing.filter((pl.col("model") == "ar") & (pl.col("horizon") == 1))["error"]
+    assert row["value"] == pytest.approx(float((mine**2).mean()) ** 0.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_scaled_errors_keep_the_scale_of_development(made: Made) -> None:
+    asked = experiment(claim=replace(CLAIM, metric="mase"))
+    plan = planned(made, asked)
+    ran = opened(made, plan, asked)
+
+    def scale(files: Ran) -> float:
+        whole = pl.col("series_id").is_null() & pl.col("stretch").is_null() & (pl.col("horizon") == 0)
+        row = read_table(files.files, "scores").filter(whole & (pl.col("model") == "ar")).row(0, named=True)
+        return float(row["mae"] / row["mase"])
+
+    development = Ran(find_run(made.home, str(plan.run["id"])))
+    assert scale(ran) == pytest.approx(scale(development), rel=1e-12)
+    assert facts_of(ran)["told"] == plan.told
+    assert "mase" in plan.told
+
+
+def test_the_run_of_an_opening_is_shown_reported_and_verified(closed: Closed) -> None:
+    made, ran = closed
+    run = Run(ran.files.run_id, made.home)
+    text = summary(run)
+    assert opening_text(run.manifest) in text
+    assert "verdict: CONFIRMED" in text
+    assert "opened 1 time" in text
+    page = run.report(made.home.root / "page.html").read_text()
+    assert "ar beats every naive rival on rmse at h = 0" in page
+    assert "CONFIRMED" in page
+    assert run.effort().looks.get("holdout") == 1
+    done = verify(made.home)
+    assert done.intact, done.problems
+
+
+@pytest.mark.slow
+def test_a_claim_that_does_not_hold_is_not_confirmed(made: Made) -> None:
+    asked = experiment(claim=Claim(model="ar", horizon=1, if_confirmed="yes", if_not="no"))
+    facts = facts_of(opened(made, planned(made, asked), asked))
+    assert (facts["answer"], facts["decision"]) == ("not confirmed", "no")
+
+
+def some_file(made: Made) -> Path:
+    return min((made.home.vault / SEAL_ID / "files").iterdir())
+
+
+def foreign_plan(made: Made, plan: HoldoutPlan) -> HoldoutPlan:
+    """A plan that somebody wrote without entering it."""
+    from harness.record.plans import write_plan
+
+    facts = {name: getattr(plan, name) for name in HoldoutPlan.__dataclass_fields__ if name not in ("id", "created_at")}
+    other = HoldoutPlan.made(**{**facts, "claim": {**plan.claim, "level": 0.2}})
+    write_plan(made.home, other)
+    return other
+
+
+def other_code(made: Made, plan: HoldoutPlan, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(checking, "code_hash", lambda: "0" * 32)
+
+
+def other_packages(made: Made, plan: HoldoutPlan, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(checking, "lock_hash", lambda: "0" * 32)
+
+
+def other_archive(made: Made, plan: HoldoutPlan, patch: pytest.MonkeyPatch) -> None:
+    frame = values().head(1).with_columns(pl.lit("other").alias("series_id"))
+    Archive.open(made.home.archive).append(frame, source="more")
+
+
+def wrong_key(made: Made, plan: HoldoutPlan, patch: pytest.MonkeyPatch) -> None:
+    (made.keys / f"{SEAL_ID}.identity").write_text(new_identity())
+
+
+def no_key(made: Made, plan: HoldoutPlan, patch: pytest.MonkeyPatch) -> None:
+    (made.keys / f"{SEAL_ID}.identity").unlink()
+
+
+def forged_file(made: Made, plan: HoldoutPlan, patch: pytest.MonkeyPatch) -> None:
+    content = some_file(made).read_bytes()
+    some_file(made).write_bytes(content[:-5] + bytes([content[-5] ^ 1]) + content[-4:])
+
+
+def removed_file(made: Made, plan: HoldoutPlan, patch: pytest.MonkeyPatch) -> None:
+    some_file(made).unlink()
+
+
+def forged_list(made: Made, plan: HoldoutPlan, patch: pytest.MonkeyPatch) -> None:
+    path = made.home.vault / SEAL_ID / "manifest.json"
+    path.write_text(path.read_text().replace('"rows": ', '"rows": 1'))
+
+
+def unfinished_run(made: Made, plan: HoldoutPlan, patch: pytest.MonkeyPatch) -> None:
+    (find_run(made.home, str(plan.run["id"])).folder / "manifest.json").write_text("{}")
+
+
+ATTACKS: list[tuple[Attack, str]] = [
+    (other_code, "code is not the one"),
+    (other_packages, "installed packages"),
+    (other_archive, "archive is not in the state"),
+    (wrong_key, "key is not the one of the seal"),
+    (no_key, "key is not here"),
+    (forged_file, "vault is not what was sealed"),
+    (removed_file, "vault is not what was sealed"),
+    (forged_list, "vault is not what was sealed"),
+    (unfinished_run, "development run of the plan is gone"),
+]
+ASKED = [
+    (experiment(seed=2), "experiment is not the one.*seed"),
+    (experiment(claim=replace(CLAIM, level=0.2)), "claim is not the one.*level"),
+    (experiment(claim=replace(CLAIM, model="ets")), "claim is not the one.*model"),
+]
+
+
+def assert_refused(made: Made) -> None:
+    """One refusal was entered, and nothing was begun."""
+    assert kinds(made.home) == ["sealing", "seal", "plan", "refusal"]
+    assert str(entries(made.home)[-1].facts["command"]).startswith("holdout open")
+    assert not (made.home.vault / SEAL_ID / "openings").exists()
+
+
+@pytest.mark.parametrize(("asked", "told"), ASKED, ids=["experiment", "level", "model not in the plan"])
+def test_another_experiment_or_claim_is_refused(asked: Experiment, told: str, made: Made, plan: HoldoutPlan) -> None:
+    with pytest.raises(SealedError, match=told):
+        opened(made, plan, asked)
+    assert_refused(made)
+
+
+def test_a_plan_that_was_never_entered_is_refused(made: Made, plan: HoldoutPlan) -> None:
+    with pytest.raises(SealedError, match="never entered in the ledger"):
+        opened(made, foreign_plan(made, plan), experiment(claim=replace(CLAIM, level=0.2)))
+    assert_refused(made)
+
+
+@pytest.mark.parametrize(("attack", "told"), ATTACKS, ids=[attack.__name__ for attack, _ in ATTACKS])
+def test_every_difference_from_the_plan_is_refused_and_entered(
+    attack: Attack, told: str, made: Made, plan: HoldoutPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attack(made, plan, monkeypatch)
+    with pytest.raises(SealedError, match=told):
+        opened(made, plan)
+    assert_refused(made)
+
+
+def test_an_edited_ledger_opens_nothing(made: Made, plan: HoldoutPlan) -> None:
+    text = made.home.ledger.read_text()
+    made.home.ledger.write_text(text.replace('"experiment": "made"', '"experiment": "mode"'))
+    assert made.home.ledger.read_text() != text
+    with pytest.raises(SealedError, match="ledger is damaged"):
+        opened(made, plan)
+    made.home.ledger.write_text("".join(text.splitlines(keepends=True)[:2]))  # the plan's entry is cut off
+    with pytest.raises(SealedError, match="never entered"):
+        opened(made, plan)
+
+
+@pytest.mark.slow
+def test_a_second_opening_needs_a_reason_and_is_exploratory(made: Made, plan: HoldoutPlan) -> None:
+    asked = experiment(claim=replace(CLAIM, level=0.1))
+    early = planned(made, asked)
+    first = opened(made, plan)
+    told = made.home.ledger.read_bytes()
+    assert opened(made, plan) == first  # the answer as it stands; nothing is opened
+    assert made.home.ledger.read_bytes() == told
+    with pytest.raises(SealedError, match="opened and closed"):
+        opened(made, plan, again=True, reason="once more")
+    with pytest.raises(SealedError, match="opened before: 1 times"):
+        opened(made, early, asked)
+    with pytest.raises(UserError, match="needs a reason"):
+        opened(made, early, asked, again=True)
+    again = opened(made, early, asked, again=True, reason="a reviewer asked")
+    assert facts_of(again)["exploratory"] is True
+    assert "exploratory" in summary(Run(again.files.run_id, made.home))
+    found = [one.facts for one in entries(made.home) if one.kind == "opening"]
+    assert [one["exploratory"] for one in found] == [False, True]
+    assert found[1]["reason"] == "a reviewer asked"
+    late = planned(made, experiment(claim=replace(CLAIM, level=0.15)))
+    assert late.exploratory
+    assert "exploratory only" in late.warnings[0]
+
+
+def test_two_openings_at_once_are_one(made: Made, plan: HoldoutPlan) -> None:
+    with (made.home.root / LOCK).open("a+") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(SealedError, match="another opening is under way"):
+            opened(made, plan)
+    assert_refused(made)
+
+
+def test_development_that_does_not_come_out_again_makes_the_opening_void(made: Made, plan: HoldoutPlan) -> None:
+    """Somebody made a forecast of development better before the run was recorded."""
+    run = find_run(made.home, str(plan.run["id"]))
+    key = plan.run["cells"]["ar"][3]  # type: ignore[index]
+    cell = read_cell(made.home.cells, key)
+    assert cell is not None
+    write_cell(made.home.cells, key, Cell(cell.frame.with_columns(pl.col("value") * 0.5), cell.facts))
+    (run.folder / "manifest.json").unlink()
+    made.run()
+    other = planned(made)
+    assert other.id != plan.id
+    with pytest.raises(DamagedError, match=r"ar: 1 of .* development checksums differ"):
+        opened(made, other)
+    assert kinds(made.home)[-2:] == ["opening", "void"]
+    assert not [one for one in made.home.runs.iterdir() if "holdout" in json.loads((one / "manifest.json").read_text())]
+    with pytest.raises(SealedError, match="this plan is void"):
+        opened(made, other)
