@@ -128,20 +128,20 @@ def study_told(shelf: Shelf, key: str) -> StudyRecord:
     """What the files of a search say, whether or not they are as written.
 
     Raises:
-        DamagedError: the head cannot be read, or a line cannot be decrypted.
+        DamagedError: the head cannot be read.
         OSError: there are no trials.
     """
     head = _head(shelf, key)
     chain, trials, end, problem = digest(head), list[Line](), dict[str, object](), ""
     with (shelf / key / TRIALS).open("rb") as stream:
-        for number, kept in enumerate(stream, start=1):
-            if not kept.endswith(b"\n"):  # the line a crash interrupted
+        for number, text in enumerate(stream, start=1):
+            if not text.endswith(b"\n"):  # the line a crash interrupted
                 break
-            text = opened_line(shelf, kept, f"{key}/{TRIALS}")
-            line = _parsed(text)
+            clear = opened_line(shelf, text, f"{key}/{TRIALS}")
+            line = _parsed(clear)
             line.pop(CHAIN, None)
             chain, written = chained(chain, line)
-            if written != text:
+            if written != clear:
                 problem = (
                     problem or f"line {number} is not what was written, or the head or a line before it was changed"
                 )

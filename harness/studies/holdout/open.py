@@ -51,6 +51,8 @@ from harness.studies.holdout.verdict import Verdict, judged, verdict_of
 from harness.studies.searches_again import clocks
 
 LOCK = "opening.lock"
+ARCHIVED = {*SEALED, *CAPPED, BATCH}
+"""Kinds of parts of a vault that an archive is put together of; the others are files of the home."""
 
 
 def open_holdout(  # noqa: PLR0913 - what an opening is asked for, by keyword
@@ -149,16 +151,18 @@ def _closed(home: Home, plan: HoldoutPlan, run: str, *, again: bool) -> str:
 def opened_archive(home: Home, seals: Sequence[Seal], identities: Mapping[str, str]) -> Archive:
     """The archive as it would be had it never been sealed; in memory alone."""
     archive = Archive.open(home.archive, read_only=True)
-    return opened(archive, [(one, _parts(Vault.open(home, one.id), archive, identities[one.id])) for one in seals])
+    parts = [(seal, _parts(Vault.open(home, seal.id), archive, identities[seal.id])) for seal in seals]
+    return opened(archive, parts)
 
 
 def _parts(vault: Vault, archive: Archive, identity: str) -> Iterator[tuple[str, bytes]]:
-    """What the archive is put together of; other files that were sealed stay closed.
+    """What the archive is put together of; other files of the home that were sealed stay closed.
 
     A batch of which the archive knows nothing is passed over: its ingest was stopped and never repeated.
     """
-    rows = {*SEALED, *CAPPED, BATCH}
-    yield from ((one.kind, vault.read(identity, one.name)) for one in entered_files(vault, archive) if one.kind in rows)
+    for one in entered_files(vault, archive):
+        if one.kind in ARCHIVED:
+            yield one.kind, vault.read(identity, one.name)
 
 
 def _walked(

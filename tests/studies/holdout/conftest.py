@@ -1,4 +1,4 @@
-"""Homes that many tests start from, each of which copies what it changes."""
+"""Homes that many tests copy: one full of marked values, and one that is sealed, developed and planned."""
 
 import shutil
 from pathlib import Path
