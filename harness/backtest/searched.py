@@ -10,7 +10,6 @@ from harness.core.identity import canonical
 from harness.core.recipe import Recipe
 from harness.data.changes import ChangeFile
 from harness.record.cells import Cell
-from harness.record.home import Home
 from harness.record.shelves import Shelves
 from harness.record.studies import StudyRecord, finished_study, read_study
 
@@ -53,12 +52,12 @@ def _made_with(cell: Cell | None, record: StudyRecord | None) -> bool:
     ) == canonical(setting)
 
 
-def vouched(searches: Mapping[str, Mapping[int, str]], home: Home) -> dict[str, dict[str, object]]:
+def vouched(searches: Mapping[str, Mapping[int, str]], shelves: Shelves) -> dict[str, dict[str, object]]:
     """Key of a search -> its number of trials, why it ended, and hashes over all of it.
 
     Args:
         searches: model -> (index of the origin of a search -> key).
-        home: where they are recorded.
+        shelves: where they are recorded.
     """
     keys = sorted({key for mine in searches.values() for key in mine.values()})
-    return {key: read_study(home.studies, key).vouched() for key in keys}
+    return {key: read_study(shelves.studies, key).vouched() for key in keys}

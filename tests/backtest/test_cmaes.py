@@ -6,15 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness.backtest.tuning.replay import replayed
 
-from harness.backtest.runner import board_of, study_keys, with_rivals
+from harness.backtest.runner import board_of, with_rivals
+from harness.backtest.searched import study_keys
 from harness.backtest.splits import build_plan
 from harness.backtest.tuning import study as study_module
 from harness.core.recipe import Experiment
 from harness.core.search import Domain, Search
 from harness.data.changes import ChangeFile
 from harness.record.studies import read_study
+from harness.studies.searches_again import differences
 from tests.backtest.made_runs import Ran, exported, releases, run
 from tests.backtest.test_resume import Stopped, StoppedAt, assert_same
 from tests.backtest.test_search_kinds import drawn
@@ -100,18 +101,20 @@ def test_a_search_stopped_at_any_write_goes_on_with_the_same_sequence(
         assert_same_search(run(asked, changes, home), whole)
 
 
-def test_a_search_is_replayed_from_its_record(whole: Ran, asked: Experiment, changes: Path) -> None:
+def test_a_search_that_is_made_again_is_its_record(
+    whole: Ran, asked: Experiment, changes: Path, tmp_path: Path
+) -> None:
     file = ChangeFile.open(changes)
     plan = build_plan(with_rivals(asked), file)
-    board = board_of(plan.experiment)
-    for name, keys in study_keys(plan, file, board).items():
-        one = next(one for one in board if one[0].name == name)
-        for origin, key in keys.items():
-            record = read_study(home_of(whole) / "studies", key)
-            assert replayed(plan, file, one, origin, record) == []
+    made = home_of(run(asked, changes, tmp_path / "again"))
+    keys = [key for mine in study_keys(plan, file, board_of(plan.experiment)).values() for key in mine.values()]
+    assert keys
+    for key in keys:
+        record = read_study(home_of(whole) / "studies", key)
+        assert list(differences(record, read_study(made / "studies", key))) == []
     last = record.trials[-1]
     changed = replace(record, trials=(*record.trials[:-1], {**last, "params": {**last["params"], "num_leaves": 99}}))  # type: ignore[dict-item]
-    assert replayed(plan, file, one, origin, changed)
+    assert list(differences(changed, record))
 
 
 def test_it_draws_the_same_from_the_same_seed_and_learns_where_the_best_values_are() -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from random import Random
@@ -20,6 +21,8 @@ from tests.data.made_ingests import content, taken_in, whole_files, write_datase
 from tests.data.stops import Stopped, watched
 
 ROOT = Path(__file__).parents[2]
+FSYNC = os.fsync
+"""The real one, before other tests do without."""
 EVERY_TABLE = {
     "series", "changes", "publications", "batches", "forecasts_in", "members", "events", "cleaning", "touched",
     "assertions", "failures", "raw_files", "originals", "set_aside", "known",
@@ -98,6 +101,14 @@ class Grown:
         assert {path.name for path in whole_files(home.raw)} == {path.name for path in self.new.raw.iterdir()}
         newest = Archive.open(self.new.archive).export(self.new.changes).name
         assert Archive.open(home.archive).export(home.changes).name == newest
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _waiting_for_the_disk() -> Iterator[None]:
+    """Here a write that waits for the disk is a place at which a process is stopped."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", FSYNC)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -42,12 +42,13 @@ from harness.record.ledger import enter, refusals
 from harness.record.plans import HoldoutPlan
 from harness.record.platform import code_diff
 from harness.record.registry import note
-from harness.record.runs import MANIFEST, start_run, write_run
+from harness.record.runs import MANIFEST, RunFiles, read_manifest, start_run, write_run
 from harness.record.seals import Seal
 from harness.record.shelves import Shelves, sealed_shelves
 from harness.studies.holdout.checking import Granted, check_plan, checked_ledger, identities_of, standing_of
 from harness.studies.holdout.plan import walked_models
 from harness.studies.holdout.verdict import Verdict, judged, verdict_of
+from harness.studies.searches_again import clocks
 
 LOCK = "opening.lock"
 ARCHIVED = {*SEALED, *CAPPED, BATCH}
@@ -155,7 +156,10 @@ def opened_archive(home: Home, seals: Sequence[Seal], identities: Mapping[str, s
 
 
 def _parts(vault: Vault, archive: Archive, identity: str) -> Iterator[tuple[str, bytes]]:
-    """What the archive is put together of; other files of the home that were sealed stay closed."""
+    """What the archive is put together of; other files of the home that were sealed stay closed.
+
+    A batch of which the archive knows nothing is passed over: its ingest was stopped and never repeated.
+    """
     for one in entered_files(vault, archive):
         if one.kind in ARCHIVED:
             yield one.kind, vault.read(identity, one.name)
@@ -178,7 +182,9 @@ def _walked(
     whole = build_plan(walked_models(experiment, claim), changes)
     board, first = board_of(whole.experiment), seals[0]
     shelves = sealed_shelves(home.vault / first.id / OPENINGS / plan.id, identities[first.id])
-    place = Place(changes, shelves, None)
+    # a search limited by seconds ends where that of development ended, or its cells would not come out again
+    recorded = read_manifest(RunFiles(str(plan.run["id"]), home.runs / str(plan.run["id"])))
+    place = Place(changes, shelves, None, clocks=clocks(recorded, home, whole.experiment.models))
     keys, cells = cells_of(whole, board, place, InProcess(), stages=stages, progress=progress)
     _check_development(home, plan, keys, checksums(cells))
     name = run_id(whole.experiment, changes)

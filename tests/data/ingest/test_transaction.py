@@ -24,6 +24,7 @@ from harness.data.vault.files import Vault
 from harness.record.home import Home
 from harness.record.ledger import entries, verify_ledger
 from harness.studies.holdout.leaving import remove_scratch
+from harness.studies.holdout.open import opened_archive
 from tests.data.ingest.sealed_homes import ASSERTED, CUT, Sealed, before, content, dataset, made_values, sealed_home
 from tests.data.ingest.test_gate import frame_of, taken
 from tests.data.ingest.test_stopped import StoppedError, in_the_clear, stop_at
@@ -221,7 +222,9 @@ def test_stopped_anywhere_and_repeated_it_ends_the_same(
         with pytest.raises(StoppedError):
             taken(folder, mine.home)
     assert mine.archive.state() == state
-    mine.opened()
+    before_that = whole(mine.opened())
+    claimed = opened_archive(mine.home, [mine.vault.seal], {mine.seal.id: mine.identity()})
+    assert whole(claimed) == before_that  # batches of which the archive knows nothing are passed over
     taken(folder, mine.home)
     assert whole(mine.opened()) == whole(Archive.open(story[1].archive))
     assert marks_in_the_clear(mine.home) == []
