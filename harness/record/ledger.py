@@ -289,6 +289,8 @@ def _vaults(home: Home, found: Sequence[Entry]) -> Iterator[str]:
     rolled = {str(one.facts.get("seal")) for one in found if one.kind == "roll"}
     begun |= {str(one.facts.get("new")) for one in found if one.kind == "roll"}
     present = {path.name: path for path in seal_folders(home)}
+    rest = {name for name in rolled & set(present) if not (present[name] / SEAL_FILE).exists()}
+    present = {name: path for name, path in present.items() if name not in rest}  # of a vault that was rolled on
     yield from (f"seal {name} is in the vault, but was never entered" for name in sorted(set(present) - begun))
     yield from (
         f"seal {name} was entered, but its vault is gone" for name in told if name not in present and name not in rolled

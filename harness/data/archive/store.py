@@ -70,6 +70,7 @@ DAMAGE = (
     "Corrupt",
     "checksum",
     "Failed to load",
+    "Failure while replaying WAL",
     "serialization",
     "Serialization",
 )
@@ -170,8 +171,11 @@ class Store:
 
     @contextmanager
     def replacing(self) -> Iterator[None]:
-        """Hold the lock, with the file closed, while the whole file is replaced."""
+        """Hold the lock, with the file closed and nothing left in the log beside it, while the file is replaced."""
         with _locked(self.path, self.wait, shared=False):
+            if self.path.exists():
+                with _connected(self.path, read_only=False) as connection:
+                    connection.execute("CHECKPOINT")
             yield
 
     def prepare(self, *, read_only: bool) -> None:

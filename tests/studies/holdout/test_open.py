@@ -58,7 +58,7 @@ def test_an_opening_scores_what_was_sealed_and_answers_the_claim(closed: Closed,
     made, ran = closed
     facts = facts_of(ran)
     assert (facts["answer"], facts["decision"], facts["exploratory"]) == ("confirmed", "use it", False)
-    assert kinds(made.home) == ["sealing", "seal", "plan", "opening", "result"]
+    assert kinds(made.home) == ["sealing", "seal", "plan", "opening", "closing", "result"]
     # the rows are those of an archive that was never sealed
     whole = Home(tmp_path / "whole")
     archive = filled(whole)
