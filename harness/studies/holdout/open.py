@@ -97,7 +97,7 @@ def open_holdout(  # noqa: PLR0913 - what an opening is asked for, by keyword
         exploratory = standing.exploratory if standing.begun else bool(standing.earlier)
         if not standing.begun:
             told = {"plan": plan.id, "seals": list(plan.seal_ids), "again": again, "reason": reason}
-            enter(home, "opening", {**told, "exploratory": exploratory})
+            enter(home, "opening", {**told, "exploratory": exploratory, "fingerprints": dict(plan.fingerprints)})
         return _walked(home, plan, seals, identities, exploratory=exploratory, progress=progress)
 
 

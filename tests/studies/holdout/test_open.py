@@ -14,7 +14,8 @@ import pytest
 from harness.backtest.runner import execute
 from harness.core.claim import Claim
 from harness.core.errors import DamagedError, SealedError, UserError
-from harness.core.recipe import Experiment
+from harness.core.recipe import Experiment, Target
+from harness.core.transform import Transform
 from harness.data.archive import Archive
 from harness.data.vault.keys import new_identity
 from harness.record.cells import Cell, read_cell, write_cell
@@ -301,3 +302,13 @@ def test_development_that_does_not_come_out_again_makes_the_opening_void(made: M
     assert not [one for one in made.home.runs.iterdir() if "holdout" in json.loads((one / "manifest.json").read_text())]
     with pytest.raises(SealedError, match="this plan is void"):
         opened(made, other)
+
+
+def test_an_opening_for_a_target_that_was_not_named_at_the_sealing_shows_on_both(made: Made) -> None:
+    asked = replace(experiment(target=Target(("gdp",), Transform("log_growth", 1), season=4)), name="made_gdp")
+    made.run(asked)
+    ran = opened(made, planned(made, asked), asked)
+    for name in (ran.files.run_id, made.run(asked), made.run()):
+        run = Run(name, made.home)
+        assert "opened 1 time (1 confirming, 0 exploratory)" in summary(run)
+        assert run.leaderboard()["n_opened"].unique().to_list() == [1]
