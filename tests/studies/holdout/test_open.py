@@ -8,12 +8,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 
+from harness.backtest.assemble import Results
 from harness.backtest.runner import execute
 from harness.core.claim import Claim
 from harness.core.errors import DamagedError, SealedError, UserError
+from harness.core.identity import canonical
 from harness.core.recipe import Experiment, Target
 from harness.core.transform import Transform
 from harness.data.archive import Archive
@@ -30,6 +33,7 @@ from harness.report.verify import verify
 from harness.score.significance import bandwidth, diebold_mariano
 from harness.studies.holdout import checking
 from harness.studies.holdout.open import LOCK
+from harness.studies.holdout.verdict import AGAINST, verdict_of
 from tests.backtest.made_runs import Ran
 from tests.studies.holdout.made_holdouts import (
     CLAIM,
@@ -312,3 +316,33 @@ def test_an_opening_for_a_target_that_was_not_named_at_the_sealing_shows_on_both
         run = Run(name, made.home)
         assert "opened 1 time (1 confirming, 0 exploratory)" in summary(run)
         assert run.leaderboard()["n_opened"].unique().to_list() == [1]
+
+
+def test_an_archive_that_does_not_belong_to_the_vault_is_refused_before_the_opening_counts(made: Made) -> None:
+    with duckdb.connect(str(made.home.archive)) as connection:
+        connection.execute("DELETE FROM seals")
+    made.run()
+    with pytest.raises(SealedError, match="this archive is not the one that was sealed"):
+        opened(made, planned(made))
+    assert "opening" not in kinds(made.home)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "p_value", "told", "decision"),
+    [
+        ("better", 0.01, {}, "yes"),
+        ("not better", 0.5, {"if_undecided": "wait"}, "no"),
+        ("no verdict: 9 origins", None, {"if_undecided": "wait"}, "wait"),
+        ("no verdict: 9 origins", None, {}, "no"),
+    ],
+)
+def test_each_answer_has_its_decision(verdict: str, p_value: float | None, told: dict[str, str], decision: str) -> None:
+    row = {"horizon": 1, "model": "ar", "verdict": verdict, "p_better_than_naive": p_value}
+    frames = {
+        "leaderboard": pl.DataFrame([row]),
+        "against_rivals": pl.DataFrame(schema=dict.fromkeys(("horizon", "model", *AGAINST), pl.String)).cast(
+            {"horizon": pl.Int64}
+        ),
+    }
+    claim = canonical(Claim(model="ar", horizon=1, if_confirmed="yes", if_not="no", **told))
+    assert verdict_of(Results(frames, {}), claim).decision == decision  # type: ignore[arg-type]
