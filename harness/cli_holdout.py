@@ -94,7 +94,7 @@ def _keys(args: argparse.Namespace) -> None:
 
 
 def _request_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--plan", metavar="ID", required=True, help="the plan that is to be opened")
+    parser.add_argument("--plan", metavar="ID", required=True, help="the plan, or the beginning of its id")
     parser.add_argument("--out", metavar="FILE", required=True, type=Path, help="the request, for the custodian")
     _add_keys(parser)
 

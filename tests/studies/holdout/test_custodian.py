@@ -472,6 +472,14 @@ def test_a_grant_does_not_outlive_the_ledger_it_was_granted_on(two: Two) -> None
         two.open(grant)
 
 
+def test_a_plan_is_asked_for_by_the_beginning_of_its_id(two: Two) -> None:
+    planned(two.home, "abc1")
+    planned(two.home, "abd2")
+    assert json.loads(two.request("abc").read_text())["plan"] == "abc1"
+    with pytest.raises(UnknownNameError, match="several begin so"):
+        two.request("ab")
+
+
 def test_requests_need_a_plan_a_custodian_and_only_one(two: Two) -> None:
     with pytest.raises(UnknownNameError, match="unknown plan"):
         two.request("p9")
