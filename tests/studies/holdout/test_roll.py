@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -17,14 +18,19 @@ from harness.cli import main
 from harness.core.errors import DamagedError, SealedError, UserError
 from harness.data.archive import Archive
 from harness.data.changes import ChangeFile
+from harness.data.vault.files import WRAPPED
+from harness.data.vault.keys import encrypt
 from harness.experiment.holdouts import rolled
 from harness.record.chain import Entry
+from harness.record.files import write_file
 from harness.record.home import Home
 from harness.record.ledger import entries, verify_ledger
 from harness.record.plans import HoldoutPlan
-from harness.record.seals import seals_of, unfinished
+from harness.record.seals import CUSTODIAN, seals_of, unfinished
 from harness.studies.holdout import open as opening
 from harness.studies.holdout import roll as rolling
+from harness.studies.holdout.custodian import identities_from_grant, write_public_part, write_request
+from harness.studies.holdout.granting import write_grant
 from harness.studies.holdout.open import opened_archive
 from harness.studies.holdout.roll import Rolled
 from tests.backtest.made_runs import Ran
@@ -41,6 +47,7 @@ from tests.studies.holdout.made_holdouts import (
     opened,
     planned,
     quarter,
+    sealed,
     values,
 )
 
@@ -255,6 +262,46 @@ def test_a_folder_left_of_a_vault_that_was_rolled_on_is_no_seal_and_any_other_is
     with pytest.raises(DamagedError, match="the description of a seal is gone"):
         seals_of(spent.home)
     assert verify_ledger(spent.home).broken
+
+
+@pytest.mark.slow
+def test_a_custodians_seal_rolls_with_the_grant_of_its_opening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other, theirs = Home(tmp_path / "custodian"), tmp_path / "their_keys"
+    write_public_part(other, tmp_path / "public.json", keys=theirs)
+    public = json.loads((tmp_path / "public.json").read_text())
+    made = sealed(tmp_path, seal={"grade": CUSTODIAN, "custodian": public})
+    monkeypatch.setenv("HARNESS_KEYS", str(made.keys))
+    identity = made.keys / f"{SEAL_ID}.identity"
+    wrapped = encrypt(identity.read_text().strip().encode(), public["age"])
+    write_file(made.home.vault / SEAL_ID / WRAPPED, wrapped)
+    identity.unlink()
+    request, grant = tmp_path / "request.json", tmp_path / "grant.json"
+
+    def granted(plan: HoldoutPlan) -> Mapping[str, str]:
+        write_request(made.home, plan.id, request, keys=made.keys)
+        write_grant(other, request, grant, keys=theirs)
+        return identities_from_grant(made.home, plan.id, grant, keys=made.keys)
+
+    made.run()
+    first = planned(made)
+    opened(made, first, granted=lambda: granted(first))
+    hs.Archive.open(made.home.archive).append(newer(), source="newer")
+    with pytest.raises(SealedError, match="opens by a custodian's grant"):
+        rolled(TO, made.home)
+    forged = json.loads(grant.read_text()) | {"again": True}
+    (tmp_path / "forged.json").write_text(json.dumps(forged))
+    with pytest.raises(SealedError, match="did not sign it"):
+        rolled(TO, made.home, grant=tmp_path / "forged.json")
+    done = rolled(TO, made.home, grant=grant)
+    (seal,) = seals_of(made.home)
+    assert (seal.id, seal.grade, seal.custodian) == (done.new, CUSTODIAN, public)
+    assert (made.home.vault / seal.id / WRAPPED).exists()
+    assert not (made.keys / f"{seal.id}.identity").exists()
+    made.run()
+    second = planned(made)
+    assert not second.exploratory
+    opened(made, second, granted=lambda: granted(second))  # another seal: no --again is needed
+    assert [one.facts["exploratory"] for one in entries(made.home) if one.kind == "opening"] == [False, False]
 
 
 @pytest.mark.slow
