@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from harness.record.home import Home
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
-UNHINDERED = ("holdout seal", "holdout status", "ledger verify", "new", "datasets")
-"""Verbs that can be used while a sealing is unfinished."""
+UNHINDERED = ("holdout seal", "holdout roll", "holdout status", "ledger verify", "new", "datasets")
+"""Verbs that can be used while a sealing or a roll is unfinished."""
 EXPERIMENT_HELP = "name of experiments/NAME.toml, or the path of an experiment file"
 DATASET_HELP = "name of a dataset folder (see `harness datasets`), or its path"
 RUN_HELP = "run id, or its unambiguous beginning (see `harness runs`)"

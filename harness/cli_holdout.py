@@ -94,7 +94,7 @@ def _keys(args: argparse.Namespace) -> None:
 
 
 def _request_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--plan", metavar="ID", required=True, help="the plan that is to be opened")
+    parser.add_argument("--plan", metavar="ID", required=True, help="the plan, or the beginning of its id")
     parser.add_argument("--out", metavar="FILE", required=True, type=Path, help="the request, for the custodian")
     _add_keys(parser)
 
@@ -111,7 +111,9 @@ def _grant_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("request", metavar="REQUEST", type=Path, help="what `harness holdout request` wrote")
     parser.add_argument("--out", metavar="FILE", required=True, type=Path, help="the grant, for who asked")
     parser.add_argument("--head", metavar="HASH", default="", help="a ledger head noted earlier that must be in it")
-    parser.add_argument("--again", action="store_true", help="although the seal was opened, or granted, before")
+    parser.add_argument(
+        "--again", action="store_true", help="although the seal was opened, or this or another plan was granted, before"
+    )
     _add_keys(parser)
 
 
@@ -121,7 +123,13 @@ def _grant(args: argparse.Namespace) -> None:
     done = write_grant(_home(args), args.request, args.out, head=args.head, again=args.again, keys=args.keys)
     print(f"plan {done.plan}: {done.claim}")
     print(f"ledger: {done.checked}")
-    print(f"opened before: {done.openings}; granted here before: {done.earlier}")
+    print(f"by other plans opened before: {done.openings}, granted here before: {done.earlier}")
+    if done.repeated:
+        print(
+            f"this plan was granted before: {done.repeated} time{'s' * (done.repeated > 1)}; only a crash needs another"
+        )
+    for one in done.became:
+        print(f"before: {one}")
     print(f"wrote {args.out}: whoever asked opens with harness holdout open --plan {done.plan} --grant {args.out}")
 
 

@@ -28,6 +28,7 @@ class Claim:
         against: `rivals`: each of the always-on naive rivals.
         level: largest one-sided p-value at which the claim holds.
         if_confirmed, if_not: the decision that follows from each answer, in words.
+        if_undecided: that if the claim cannot be decided; "" = as `if_not`.
     """
 
     candidates: tuple[str, ...] = ()
@@ -38,6 +39,7 @@ class Claim:
     level: float = 0.05
     if_confirmed: str = ""
     if_not: str = ""
+    if_undecided: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a claim that no answer could settle."""

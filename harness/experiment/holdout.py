@@ -42,6 +42,7 @@ def read_claim(table: Table) -> Claim | None:
         level=level,
         if_confirmed=table.text("if_confirmed"),
         if_not=table.text("if_not"),
+        if_undecided=table.text("if_undecided"),
     )
 
 

@@ -91,7 +91,17 @@ KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "range": ("int", "float", "choice", "log", "step", "when"),
         "score": ("primary",),
         "kpi": ("unit", "kind", "under", "over", "abstain", "trades"),
-        "holdout": ("candidates", "model", "horizon", "metric", "against", "level", "if_confirmed", "if_not"),
+        "holdout": (
+            "candidates",
+            "model",
+            "horizon",
+            "metric",
+            "against",
+            "level",
+            "if_confirmed",
+            "if_not",
+            "if_undecided",
+        ),
     }
 )
 """Section -> keys. `transform` and `window` are the tables those values may be; "" is the top of the file.

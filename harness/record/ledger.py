@@ -180,14 +180,37 @@ def refusals(home: Home, command: str) -> Iterator[None]:
         raise
 
 
-def seals_in(found: Iterable[Entry], fingerprints: Iterable[str]) -> tuple[str, ...]:
-    """Ids of the entered seals whose targets share a fingerprint, oldest first."""
-    wanted, named = set(fingerprints), dict[str, None]()
+def seals_in(found: Iterable[Entry], sources: Mapping[str, str]) -> tuple[str, ...]:
+    """Ids of the entered seals that concern a target, oldest first.
+
+    They cover one of its source series, or were sealed or opened for a target that shares a fingerprint.
+
+    Args:
+        found: entries of the ledger.
+        sources: source series of the target -> fingerprint.
+    """
+    wanted, named = set(sources.values()), dict[str, None]()
     for one in found:
-        targets = one.facts.get("targets")
-        if one.kind == "seal" and isinstance(targets, dict) and wanted & set(targets.values()):
-            named[str(one.facts.get("seal"))] = None
+        if one.kind == "seal":
+            if wanted & _marks(one, "targets") or _covered(one, sources):
+                named[str(one.facts.get("seal"))] = None
+        elif one.kind == "opening" and wanted & _marks(one, "fingerprints"):
+            named |= dict.fromkeys(named_seals(one))
     return tuple(named)
+
+
+def _marks(entry: Entry, fact: str) -> set[str]:
+    """The fingerprints that an entry gives by series."""
+    told = entry.facts.get(fact)
+    return {str(one) for one in told.values()} if isinstance(told, dict) else set()
+
+
+def _covered(entry: Entry, names: Iterable[str]) -> bool:
+    """Whether a seal covers any of some series: it names it, or another one of its dataset."""
+    told = entry.facts.get("series")
+    series = [str(one) for one in told] if isinstance(told, list) else []
+    datasets = {one.rpartition("/")[0] for one in series} - {""}
+    return any(one in series or one.rpartition("/")[0] in datasets for one in names)
 
 
 def openings_of(found: Iterable[Entry], seals: Iterable[str]) -> OpeningCount:
@@ -204,18 +227,18 @@ def named_seals(entry: Entry) -> Sequence[str]:
     return [str(one) for one in seals] if isinstance(seals, list) else []
 
 
-def openings(home: Home, fingerprints: Iterable[str]) -> OpeningCount:
-    """How often the holdout was opened of targets that share a fingerprint.
+def openings(home: Home, sources: Mapping[str, str]) -> OpeningCount:
+    """How often the holdout of a target was opened, for whatever target it was.
 
     Args:
         home: the home folder.
-        fingerprints: of the target's source series.
+        sources: source series of the target -> fingerprint.
 
     Raises:
         DamagedError: the chain is broken.
     """
     found = entries(home)
-    return openings_of(found, seals_in(found, fingerprints))
+    return openings_of(found, seals_in(found, sources))
 
 
 def promised_manifest(found: Iterable[Entry], seal: str) -> str:
@@ -289,6 +312,8 @@ def _vaults(home: Home, found: Sequence[Entry]) -> Iterator[str]:
     rolled = {str(one.facts.get("seal")) for one in found if one.kind == "roll"}
     begun |= {str(one.facts.get("new")) for one in found if one.kind == "roll"}
     present = {path.name: path for path in seal_folders(home)}
+    rest = {name for name in rolled & set(present) if not (present[name] / SEAL_FILE).exists()}
+    present = {name: path for name, path in present.items() if name not in rest}  # of a vault that was rolled on
     yield from (f"seal {name} is in the vault, but was never entered" for name in sorted(set(present) - begun))
     yield from (
         f"seal {name} was entered, but its vault is gone" for name in told if name not in present and name not in rolled

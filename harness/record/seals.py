@@ -108,13 +108,23 @@ class Seal:
 
 
 def seals_of(home: Home) -> tuple[Seal, ...]:
-    """The seals in force in a home, oldest first.
+    """The seals in force in a home, oldest first; what is left of the vault of one that was rolled on is none.
 
     Raises:
         DamagedError: the description of one is damaged or gone.
     """
-    folders = sorted(home.vault.iterdir()) if home.vault.is_dir() else []
-    found = [Seal.read(one / SEAL_FILE) for one in folders if one.is_dir() and not one.name.startswith(".")]
+    every = sorted(home.vault.iterdir()) if home.vault.is_dir() else []
+    folders = [one for one in every if one.is_dir() and not one.name.startswith(".")]
+    found = [Seal.read(one / SEAL_FILE) for one in folders if (one / SEAL_FILE).exists()]
+    over = {one.follows for one in found}
+    for folder in folders:
+        if not (folder / SEAL_FILE).exists() and folder.name not in over:
+            raise DamagedError(
+                "the description of a seal is gone",
+                value=folder / SEAL_FILE,
+                rule="every folder in the vault is a seal's, and tells what it covers",
+                fix="bring the folder back from a copy; remove it where the ledger says that this seal was rolled on",
+            )
     return tuple(sorted(found, key=lambda one: (one.created_at, one.id)))
 
 
@@ -131,11 +141,12 @@ def refuse_unfinished(home: Home) -> None:
     """
     found = unfinished(home)
     if found:
+        rolls = bool(Seal.read(home.vault / found / SEAL_FILE).follows)
         raise SealedError(
-            "a sealing was interrupted",
+            "a roll was interrupted" if rolls else "a sealing was interrupted",
             value=found,
             rule="until it is finished, some of what is sealed still stands in the clear",
-            fix="run the same harness holdout seal command again",
+            fix=f"run the same harness holdout {'roll' if rolls else 'seal'} command again",
         )
 
 

@@ -76,7 +76,7 @@ def audit_text(record: AuditRecord, home: Home | None = None) -> str:
 
 def _holdout(record: AuditRecord, home: Home | None) -> str:
     effort = effort_from(record.facts)
-    return "" if effort is None or home is None else holdout_line(home, effort.fingerprints.values())
+    return "" if effort is None or home is None else holdout_line(home, effort.fingerprints)
 
 
 def audit_section(record: AuditRecord | None, name: str) -> Iterator[str]:

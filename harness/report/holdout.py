@@ -19,20 +19,22 @@ HEAD_ONLY = (
 )
 
 
-def holdout_line(home: Home, fingerprints: Iterable[str], zone: str = "UTC") -> str:
+def holdout_line(home: Home, sources: Mapping[str, str], zone: str = "UTC") -> str:
     """The holdout of a target in one line; "" where nothing of it was ever sealed.
 
     Args:
         home: the home folder.
-        fingerprints: of the target's source series.
+        sources: source series of the target -> fingerprint.
         zone: the target's time zone, in which the cut is a day.
     """
-    mine = set(fingerprints)
+    mine = set(sources.values())
     try:
-        found, here = entries(home), [seal for seal in seals_of(home) if mine & set(seal.targets.values())]
+        found, seals = entries(home), seals_of(home)
     except DamagedError as error:
         return f"Holdout: not known, as a record of it cannot be used ({error})"
-    named = dict.fromkeys([*seals_in(found, mine), *(seal.id for seal in here)])
+    told = seals_in(found, sources)
+    here = [one for one in seals if one.id in told or mine & set(one.targets.values()) or any(map(one.covers, sources))]
+    named = dict.fromkeys([*told, *(seal.id for seal in here)])
     if not named:
         return ""
     head = found[-1].hash if found else GENESIS
@@ -49,7 +51,7 @@ def run_line(home: Home, manifest: Mapping[str, object], zone: str = "UTC") -> s
         zone: the target's time zone.
     """
     effort = effort_from(manifest)
-    return "" if effort is None else holdout_line(home, effort.fingerprints.values(), zone)
+    return "" if effort is None else holdout_line(home, effort.fingerprints, zone)
 
 
 def openings_of_run(home: Home, manifest: Mapping[str, object]) -> int | None:
@@ -61,7 +63,7 @@ def openings_of_run(home: Home, manifest: Mapping[str, object]) -> int | None:
         found = entries(home)
     except DamagedError:
         return None
-    named = seals_in(found, effort.fingerprints.values())
+    named = seals_in(found, effort.fingerprints)
     return openings_of(found, named).total if named else None
 
 

@@ -23,6 +23,7 @@ def plan_text(plan: HoldoutPlan) -> str:
                 f"claim: {plan.told}",
                 f"if confirmed: {plan.claim['if_confirmed'] or NO_DECISION}",
                 f"if not: {plan.claim['if_not'] or NO_DECISION}",
+                f"if it cannot be decided: {plan.claim.get('if_undecided') or 'as if not'}",
                 f"looked at in the holdout: {', '.join(_names(plan.claim['candidates']))}, and the naive rivals",
                 f"sealed: {seals}",
                 f"development run {plan.run['id']}: {origins['development']} scored origins",

@@ -32,7 +32,9 @@ def status_text(found: Status) -> str:
     """Every seal, what opens it, how often it was opened, and what is wrong."""
     lines = [line for one in found.seals for line in _status(one)] or ["nothing is sealed"]
     if found.unfinished:
-        lines.append(f"sealing {found.unfinished} was interrupted: run the same harness holdout seal command again")
+        rolls = any(one.seal.id == found.unfinished and one.seal.follows for one in found.seals)
+        what, verb = ("roll to seal", "roll") if rolls else ("sealing", "seal")
+        lines.append(f"{what} {found.unfinished} was interrupted: run the same harness holdout {verb} command again")
     lines += [f"PROBLEM: {problem}" for problem in found.problems]
     return "\n".join([*lines, f"ledger head {found.head or 'none yet'}"])
 

@@ -176,7 +176,7 @@ def effort_text(home: Home, target: str, fingerprints: Mapping[str, str]) -> str
     """
     found = counts(home, fingerprints.values())
     looks, searches = details(home, fingerprints.values())
-    holdout = holdout_line(home, fingerprints.values())
+    holdout = holdout_line(home, fingerprints)
     lines = [
         f"{target}: {', '.join(f'{name} ({mark[:12]})' for name, mark in fingerprints.items())}",
         f"searched  {found.searched:,} trials inside training windows",

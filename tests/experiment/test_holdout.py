@@ -26,10 +26,10 @@ def test_a_claim_is_read_and_is_no_part_of_the_identity(load: Load) -> None:
     plain = load(MODELS)
     told = load(
         MODELS + '\n[holdout]\ncandidates = ["one", "two"]\nmodel = "two"\nhorizon = 1\nmetric = "mae"\nlevel = 0.1\n'
-        'if_confirmed = "use it"\nif_not = "do not"\n'
+        'if_confirmed = "use it"\nif_not = "do not"\nif_undecided = "wait"\n'
     )
     assert plain.claim is None
-    assert told.claim == Claim(("one", "two"), "two", 1, "mae", "rivals", 0.1, "use it", "do not")
+    assert told.claim == Claim(("one", "two"), "two", 1, "mae", "rivals", 0.1, "use it", "do not", "wait")
     assert canonical(told) == canonical(plain)
     assert load(MODELS + "\n[holdout]\n").claim == Claim() == hs.Claim()
 

@@ -133,6 +133,7 @@ against = "rivals"
 level = 0.1
 if_confirmed = "use it"
 if_not = "do not"
+if_undecided = "wait"
 """
 EXTERNAL = """
 [models.bank]

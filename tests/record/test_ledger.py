@@ -294,14 +294,14 @@ def test_a_sealing_that_was_not_finished_is_told(home: Home) -> None:
 
 def test_openings_are_counted_by_what_the_target_is_made_of(home: Home) -> None:
     sealed_home(home)
-    mine = SEAL.targets.values()
+    mine = SEAL.targets
     assert openings(home, mine).total == 0
     enter(home, "opening", {"plan": "p1", "seals": ["s1"], "again": False, "reason": "", "exploratory": False})
     enter(home, "opening", {"plan": "p2", "seals": ["s1"], "again": True, "reason": "bug", "exploratory": True})
     enter(home, "opening", {"plan": "p3", "seals": ["other"], "again": False, "reason": "", "exploratory": False})
     found = openings(home, mine)
     assert (found.confirmatory, found.exploratory, found.total) == (1, 1, 2)
-    assert openings(home, ["0" * 32]).total == 0
+    assert openings(home, {"another": "0" * 32}).total == 0
 
 
 def test_an_empty_ledger_says_what_it_cannot_tell(tmp_path: Path) -> None:

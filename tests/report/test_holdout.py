@@ -14,7 +14,7 @@ from harness.cli import main
 from harness.record.audits import AuditRecord
 from harness.record.files import json_bytes, sealed, write_file
 from harness.record.home import Home
-from harness.record.ledger import enter, entries, head, verify_ledger
+from harness.record.ledger import enter, entries, head, openings, verify_ledger
 from harness.record.registry import effort_from
 from harness.record.seals import CUSTODIAN, Seal
 from harness.report.audit import audit_text
@@ -27,7 +27,7 @@ from harness.report.verify import verify
 from tests.record.made_seals import SEAL, facts_of, sealed_home, write_vault
 
 Capture = pytest.CaptureFixture[str]
-MINE = tuple(SEAL.targets.values())
+MINE = SEAL.targets
 
 
 def opening(home: Home, plan: str, *, exploratory: bool = False) -> None:
@@ -50,7 +50,23 @@ def test_a_sealed_target_says_from_when_in_which_grade_and_how_often_it_was_open
     assert holdout_line(home, MINE).endswith(
         f", opened 3 times (1 confirming, 2 exploratory); ledger head {head(home)}"
     )
-    assert holdout_line(home, ["another target"]) == ""
+    assert holdout_line(home, {"another/target": "0" * 32}) == ""
+
+
+def test_openings_count_for_every_target_that_the_seal_covers(home: Home) -> None:
+    sealed_home(home)
+    enter(home, "opening", {"plan": "p1", "seals": ["s1"], "exploratory": False, "fingerprints": {"uk/gdp": "e" * 32}})
+    for sources in (
+        MINE,
+        {"uk_macro/cpi": "under another fingerprint"},
+        {"uk_macro/gdp": "of the sealed dataset"},
+        {"a copy": "f" * 32},
+        {"copy of what was opened": "e" * 32},
+    ):
+        assert "opened 1 time (1 confirming, 0 exploratory)" in holdout_line(home, sources), sources
+        assert openings(home, sources).total == 1
+    assert holdout_line(home, {"uk/retail": "0" * 32}) == ""
+    assert openings(home, {"uk/retail": "0" * 32}).total == 0
 
 
 @pytest.mark.parametrize(
@@ -111,7 +127,7 @@ def told(toy: hs.Run, tmp_path: Path) -> tuple[hs.Run, str]:
     sealed_home(home, targets=effort.fingerprints, cut="2026-04-01T00:00:00+00:00")
     opening(home, "p1")
     run = hs.Run(toy.id, home)
-    return run, holdout_line(home, effort.fingerprints.values())
+    return run, holdout_line(home, effort.fingerprints)
 
 
 def test_every_face_of_a_run_says_it(told: tuple[hs.Run, str], toy: hs.Run) -> None:

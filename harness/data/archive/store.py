@@ -71,6 +71,7 @@ DAMAGE = (
     "Corrupt",
     "checksum",
     "Failed to load",
+    "Failure while replaying WAL",
     "serialization",
     "Serialization",
 )
@@ -175,8 +176,11 @@ class Store:
             settle(self.path)
 
     def replace(self, out: Path) -> None:
-        """Put another file in the place of the archive, checksums and all, with the lock of a writer."""
+        """Put another file in the place of the archive, checksums and all, with nothing left in the log beside it."""
         with _locked(self.path, self.wait, shared=False):
+            if self.path.exists():
+                with _connected(self.path, read_only=False) as connection:
+                    connection.execute("CHECKPOINT")
             put_in_place(self.path, out)
 
     def prepare(self, *, read_only: bool) -> None:

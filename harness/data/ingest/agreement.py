@@ -100,11 +100,13 @@ def _refuse_other_seals(seals: Sequence[Seal], found: Sequence[Entry], rolled: s
     begun = sorted(_named(found, "sealing", "seal") - entered - rolled)
     present = {one.id for one in seals}
     if begun:
+        rolls = any(one.facts.get("seal") == begun[0] and one.facts.get("follows") for one in found)
+        same = "roll --to DATE" if rolls else "seal --from DATE EXPERIMENT..."
         raise SealedError(
-            "a sealing was begun and is not finished",
+            f"a {'roll' if rolls else 'sealing'} was begun and is not finished",
             value=begun[0],
             rule="nothing is added in between",
-            fix="give the same command again: harness holdout seal --from DATE EXPERIMENT...",
+            fix=f"give the same command again: harness holdout {same}",
         )
     gone = sorted(told - present - rolled)
     if gone:

@@ -10,6 +10,7 @@ from harness.core.errors import DamagedError, SealedError, UserError
 from harness.core.identity import canonical
 from harness.core.recipe import Experiment
 from harness.data.archive import Archive
+from harness.data.ingest.agreement import agreed_seals
 from harness.data.vault.files import WRAPPED, Vault
 from harness.data.vault.keys import IDENTITY, get_key, key_folder, needed_key, passphrase_asked, recipient_of
 from harness.data.vault.keys import unwrapped_by as unwrapped
@@ -101,7 +102,8 @@ def check_plan(home: Home, plan: HoldoutPlan, experiment: Experiment, found: Seq
         The seals of the plan.
 
     Raises:
-        SealedError: the first thing that differs.
+        SealedError: the first thing that differs, or vault, ledger and archive do not belong together as far as that
+            can be seen without decrypting.
     """
     for differ in (
         _experiment(plan, experiment),
@@ -114,7 +116,9 @@ def check_plan(home: Home, plan: HoldoutPlan, experiment: Experiment, found: Seq
             raise SealedError(
                 what, value=value, rule=f"plan {plan.id} froze it", fix=fix or NEW_PLAN.format(name=plan.name)
             )
-    return tuple(one for one in seals_of(home) if one.id in plan.seal_ids)
+    # a plan that was made on an archive without its seal froze that archive
+    agreed = agreed_seals(home, Archive.open(home.archive, read_only=True))
+    return tuple(one for one in agreed if one.id in plan.seal_ids)
 
 
 Differs = Iterator[tuple[str, str, str]]

@@ -73,7 +73,7 @@ def write_request(home: Home, plan: str, out: Path, *, keys: Path | None = None)
 
     Args:
         home: the sealed home.
-        plan: id.
+        plan: id, or its unambiguous beginning.
         out: the file for the custodian.
         keys: the folder of keys, where the private part of the one-use key stays; None = the usual one.
 
@@ -81,12 +81,13 @@ def write_request(home: Home, plan: str, out: Path, *, keys: Path | None = None)
         The ledger's head, with the request entered.
 
     Raises:
-        UnknownNameError: there is no such plan.
+        UnknownNameError: there is no such plan, or several begin so.
         UserError: none of its seals has a custodian, or they have several.
         DamagedError: the ledger is broken, or the plan is not what was written.
         SealedError: the plan was opened and closed already; entered.
     """
-    with refusals(home, f"holdout request {plan}"):
+    with refusals(home, f"holdout request --plan {plan}"):
+        plan = _whole_id(home, plan)
         content = plan_record(home, plan)
         checked = verify_ledger(home)
         if checked.broken:
@@ -114,6 +115,15 @@ def write_request(home: Home, plan: str, out: Path, *, keys: Path | None = None)
         lines = home.ledger.read_text(encoding="utf-8").splitlines()[: entry.number]
         write_exchange(out, {**record, "ledger": lines, "head": entry.hash})
         return entry.hash
+
+
+def _whole_id(home: Home, beginning: str) -> str:
+    """The id of the only plan that begins so, or of the one that is called so; else as it was given."""
+    names = [path.stem for path in home.plans.glob("*.json")] if home.plans.is_dir() else []
+    hits = [name for name in names if beginning and name.startswith(beginning)]
+    if len(hits) > 1 and beginning not in hits:
+        raise UnknownNameError("plan, as several begin so", beginning, hits)
+    return hits[0] if len(hits) == 1 else beginning
 
 
 def plan_record(home: Home, plan: str) -> dict[str, object]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.core.errors import DamagedError, SealedError
+from harness.core.errors import SealedError
 from harness.data.vault.keys import custodian_keys, decrypt, encrypt, key_folder, recipient_of, signed
 from harness.record.chain import Chain, Entry, chain_of
-from harness.record.files import SEAL, json_bytes, read_json, seal_holds, sealed, write_file
+from harness.record.files import SEAL, seal_holds
 from harness.record.home import Home
 from harness.record.ledger import named_seals, promised_manifest
 from harness.studies.holdout.exchange import (
@@ -25,8 +25,7 @@ from harness.studies.holdout.exchange import (
     signed_part,
     write_exchange,
 )
-
-CUSTODIAN_FOLDER = "custodian"
+from harness.studies.holdout.signed_before import Signed, became, remember, signed_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +38,8 @@ class Granted:
         checked: against what the ledger was held.
         openings: of the seals so far, by other plans.
         earlier: grants for the seals so far, for other plans.
+        repeated: grants for this very plan so far.
+        became: what the ledger says of every grant so far, for this ledger's seals.
     """
 
     plan: str
@@ -46,6 +47,8 @@ class Granted:
     checked: str
     openings: int
     earlier: int
+    repeated: int
+    became: tuple[str, ...]
 
 
 def write_grant(
@@ -58,11 +61,12 @@ def write_grant(
         request: the file that was sent.
         out: the grant.
         head: a ledger head the custodian noted elsewhere; it must be among the entries.
-        again: grant although the seal was opened, or granted to another plan, before.
+        again: grant although the seal was opened, or granted to this or another plan, before.
         keys: the folder of keys; None = the usual one.
 
     Raises:
-        SealedError: the request is forged, foreign, rolled back, or for a seal that was opened before; it says what.
+        SealedError: the request is forged, foreign, rolled back, or for a seal that was opened or granted before; it
+            says what.
         DamagedError: what is remembered here is not what was written.
     """
     record = read_exchange(request, REQUEST)
@@ -72,30 +76,26 @@ def write_grant(
     if head and not chain.holds(head):
         raise _refused(f"the head {head} is not in its ledger: it was cut short, rolled back or chained anew", request)
     seals = seals_in(record)
-    remembered = {name: _remembered(home, name) for name in seals}
-    for name, one in remembered.items():
-        if one.get("head") and not chain.holds(str(one["head"])):
+    before = signed_for(home, seals, chain.entries)
+    for name, one in before.items():
+        if not chain.holds(one.head):
             raise _refused(
-                f"the head signed here last for seal {name} ({one['head']}) is not in its ledger: it was cut short, "
-                "rolled back or chained anew",
+                f"the head signed here last for seal {name} ({one.head}) is not in its ledger: it was cut short, "
+                "rolled back or chained anew, or is that of a copy",
                 request,
             )
-    openings, earlier = _used_before(str(record["plan"]), chain.entries, remembered)
-    if (openings or earlier) and not again:
-        raise SealedError(
-            "the seal was opened before",
-            value=f"{openings} openings in its ledger, {earlier} grants here, for other plans",
-            rule="only the first opening confirms; another is exploratory",
-            fix="grant it with --again if that is wanted",
-        )
+    ledger = chain.entries[0].hash
+    mine = [before.get(name) or Signed(name, ledger, "", ()) for name in seals]
+    used = _refuse_used(str(record["plan"]), chain.entries, mine, again=again)
     opened = {name: _identity(name, one, plan, chain.entries, identity) for name, one in seals.items()}
     grant = _signed(record, opened, signing, again=again)
     for name in seals:
-        _remember(home, name, remembered[name], grant)
+        remember(home, name, before.get(name), grant, ledger)
     write_exchange(out, grant)
-    told = [f"head signed here last for {name}" for name, one in remembered.items() if one.get("head")]
+    told = [f"head signed here last for {name}" for name in before]
     checked = " and ".join([*([f"the head {head}"] if head else []), *told]) or "no head: none was signed here before"
-    return Granted(str(record["plan"]), str(plan.facts.get("claim", "")), f"holds against {checked}", openings, earlier)
+    claim, fates = str(plan.facts.get("claim", "")), became(before.values(), chain.entries)
+    return Granted(str(record["plan"]), claim, f"holds against {checked}", *used, fates)
 
 
 def _chain(record: Mapping[str, object]) -> Chain:
@@ -128,11 +128,29 @@ def _plan_of(record: Mapping[str, object], found: Sequence[Entry]) -> Entry:
     return entered
 
 
-def _used_before(plan: str, found: Sequence[Entry], remembered: Mapping[str, Mapping[str, object]]) -> tuple[int, int]:
-    """Openings in the ledger, and grants from here, of any of the seals to other plans."""
-    openings = [one for one in found if one.kind == "opening" and set(remembered) & set(named_seals(one))]
-    plans = {str(told.get("plan")) for one in remembered.values() for told in _grants(one)}
-    return sum(one.facts.get("plan") != plan for one in openings), len(plans - {plan})
+def _refuse_used(plan: str, found: Sequence[Entry], signed: Sequence[Signed], *, again: bool) -> tuple[int, int, int]:
+    """Openings by other plans in the ledger, and grants from here to other plans and to this one, of the seals."""
+    seals = {one.seal for one in signed}
+    openings = [one for one in found if one.kind == "opening" and seals & set(named_seals(one))]
+    others = sum(one.facts.get("plan") != plan for one in openings)
+    granted = {(str(one["plan"]), str(one["at"])) for each in signed for one in each.grants}
+    earlier = len({name for name, _ in granted} - {plan})
+    dates = sorted(at for name, at in granted if name == plan)
+    if (others or earlier) and not again:
+        raise SealedError(
+            "the seal was opened before",
+            value=f"{others} openings in its ledger, {earlier} grants here, for other plans",
+            rule="only the first opening confirms; another is exploratory",
+            fix="grant it with --again if that is wanted",
+        )
+    if dates and not again:
+        raise SealedError(
+            "this plan was granted before",
+            value=f"{plan}, on {', '.join(dates)}",
+            rule="only a crash needs a second grant: the first one resumes its opening, and may have opened a copy",
+            fix="grant it with --again if the first one was lost",
+        )
+    return others, earlier, len(dates)
 
 
 def _identity(name: str, sent: Mapping[str, str], plan: Entry, found: Sequence[Entry], identity: str) -> str:
@@ -168,33 +186,6 @@ def _signed(record: Mapping[str, object], opened: Mapping[str, str], signing: st
         },
     }
     return {**grant, SIGNATURE: signed(signing, signed_part(grant))}
-
-
-def _remembered(home: Home, seal: str) -> dict[str, object]:
-    """What was signed here for a seal; nothing the first time."""
-    path = home.root / CUSTODIAN_FOLDER / f"{seal}.json"
-    if not path.exists():
-        return {}
-    record = read_json(path)
-    if seal_holds(record) is not True:
-        raise DamagedError(
-            "what was signed for this seal is damaged",
-            value=path,
-            rule="the head signed last must be in every later ledger",
-            fix="bring it back from a copy",
-        )
-    return record
-
-
-def _remember(home: Home, seal: str, before: Mapping[str, object], grant: Mapping[str, object]) -> None:
-    told = {name: grant[name] for name in ("plan", "head", "once", "again", "at")}
-    record = {"seal": seal, "head": grant["head"], "grants": [*_grants(before), told]}
-    write_file(home.root / CUSTODIAN_FOLDER / f"{seal}.json", json_bytes(sealed(record)))
-
-
-def _grants(remembered: Mapping[str, object]) -> list[Mapping[str, object]]:
-    grants = remembered.get("grants")
-    return [one for one in grants if isinstance(one, dict)] if isinstance(grants, list) else []
 
 
 def _refused(why: str, value: object) -> SealedError:

@@ -38,7 +38,7 @@ from harness.data.ingest.agreement import entered_files
 from harness.data.vault.files import OPENINGS, Vault
 from harness.record.cells import Cell
 from harness.record.home import Home
-from harness.record.ledger import enter, refusals
+from harness.record.ledger import enter, entries, refusals
 from harness.record.plans import HoldoutPlan
 from harness.record.platform import code_diff
 from harness.record.registry import note
@@ -86,7 +86,7 @@ def open_holdout(  # noqa: PLR0913 - what an opening is asked for, by keyword
             was opened before; all of it is entered in the ledger.
         DamagedError: development did not come out as recorded; the plan is then void.
     """
-    with refusals(home, f"holdout open --plan {plan.id}"), _alone(home, plan):
+    with refusals(home, f"holdout open --plan {plan.id}"), alone(home, f"plan {plan.id}"):
         found = checked_ledger(home, plan)
         standing = standing_of(plan, found)
         if standing.run:
@@ -98,26 +98,37 @@ def open_holdout(  # noqa: PLR0913 - what an opening is asked for, by keyword
         exploratory = standing.exploratory if standing.begun else bool(standing.earlier)
         if not standing.begun:
             told = {"plan": plan.id, "seals": list(plan.seal_ids), "again": again, "reason": reason}
-            enter(home, "opening", {**told, "exploratory": exploratory})
+            enter(home, "opening", {**told, "exploratory": exploratory, "fingerprints": dict(plan.fingerprints)})
         return _walked(home, plan, seals, identities, exploratory=exploratory, progress=progress)
 
 
 @contextmanager
-def _alone(home: Home, plan: HoldoutPlan) -> Iterator[None]:
-    """Hold the home against another opening; the second one is told."""
+def alone(home: Home, doing: str) -> Iterator[None]:
+    """Hold the home against every other opening or roll; the second one is told.
+
+    Args:
+        home: the home folder.
+        doing: what is done meanwhile, in words.
+
+    Raises:
+        SealedError: another process, or a block around this one, opens or rolls a holdout of this home.
+    """
+    if not home.root.is_dir():  # there is nothing to open, and nothing is made
+        yield
+        return
     with (home.root / LOCK).open("a+") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             handle.seek(0)
             raise SealedError(
-                "another opening is under way",
+                "another opening is under way, or a roll",
                 value=f"process {handle.read().strip() or 'unknown'}",
-                rule="one opening at a time",
+                rule="a holdout is opened or rolled on by one process at a time",
                 fix="wait until it is over",
             ) from error
         handle.truncate(0)
-        handle.write(f"{os.getpid()}, plan {plan.id}")
+        handle.write(f"{os.getpid()}, {doing}")
         handle.flush()
         yield
 
@@ -176,6 +187,7 @@ def _walked(
 ) -> str:
     stages = Stages()
     changes = opened_archive(home, seals, identities).changes()
+    seen = instant(max(changes.known_through[one] for seal in seals for one in seal.series)).isoformat()
     stages.done("decrypt")
     claim = restored(Claim, plan.claim)
     experiment = replace(restored(Experiment, plan.experiment), folder=plan.folder)
@@ -186,20 +198,27 @@ def _walked(
     recorded = read_manifest(RunFiles(str(plan.run["id"]), home.runs / str(plan.run["id"])))
     place = Place(changes, shelves, None, clocks=clocks(recorded, home, whole.experiment.models))
     keys, cells = cells_of(whole, board, place, InProcess(), stages=stages, progress=progress)
-    _check_development(home, plan, keys, checksums(cells))
+    _check_development(home, plan, (keys, checksums(cells)), seen)
     name = run_id(whole.experiment, changes)
     results, mine = judged(whole, changes, cells, name, plan.cut)
     verdict = verdict_of(results, plan.claim)
     stages.done("score")
     manifest = run_manifest(mine, changes, board, results)
-    seen = instant(max(changes.known_through[one] for seal in seals for one in seal.series)).isoformat()
     manifest["holdout"] = {**_facts(plan, verdict, seals, exploratory=exploratory), "seen": seen}
+    _enter_closing(home, plan, name, seen)
     _close(home, plan, (mine, changes, board), cells, manifest, shelves)
     files = start_run(home, name, mine.experiment)
     write_run(files, manifest, results.frames, stages.record, code_diff=code_diff())
     told = {"plan": plan.id, "verdict": verdict.answer, "decision": verdict.decision, "run": name}
     enter(home, "result", {**told, "exploratory": exploratory, "seen": seen})
     return name
+
+
+def _enter_closing(home: Home, plan: HoldoutPlan, run: str, seen: str) -> None:
+    """Enter, before any of it is in the clear, which run holds the answer, and through when it saw; once."""
+    facts = {"plan": plan.id, "run": run, "seen": seen}
+    if not any(one.kind == "closing" and one.facts == facts for one in entries(home)):
+        enter(home, "closing", facts)
 
 
 def _close(
@@ -222,10 +241,10 @@ def _close(
 
 
 def _check_development(
-    home: Home, plan: HoldoutPlan, keys: Mapping[str, list[str]], found: Mapping[str, list[str]]
+    home: Home, plan: HoldoutPlan, walked: tuple[Mapping[str, list[str]], Mapping[str, list[str]]], seen: str
 ) -> None:
     """The cells of development must be those recorded, bit for bit; else the plan is void."""
-    for what, now in (("cells", keys), ("checksums", found)):
+    for what, now in zip(("cells", "checksums"), walked, strict=True):
         recorded = plan.run[what]
         for model, mine in recorded.items() if isinstance(recorded, dict) else ():
             differ = [place for place, one in enumerate(mine) if now.get(model, [])[place : place + 1] != [one]]
@@ -233,7 +252,7 @@ def _check_development(
                 why = (
                     f"{model}: {len(differ)} of {len(mine)} development {what} differ, the first at origin {differ[0]}"
                 )
-                enter(home, "void", {"plan": plan.id, "why": why})
+                enter(home, "void", {"plan": plan.id, "why": why, "seen": seen})
                 raise DamagedError(
                     "development did not come out as it was recorded, so the opening is void",
                     value=why,

@@ -27,9 +27,12 @@ from harness.record.home import Home
 from harness.record.ledger import enter, entries, named_seals, refusals
 from harness.record.seals import CUSTODIAN, LEAVING, Seal, seals_of
 from harness.studies.holdout.checking import Granted, checked_vault, identities_of
-from harness.studies.holdout.open import opened_archive
+from harness.studies.holdout.open import alone, opened_archive
 from harness.studies.holdout.scope import changes_before
 from harness.studies.holdout.seal import ROWS, Lock, begin_vault, finish, keyed, resume
+
+OVER = ("result", "void")
+"""Kinds of entries by which an opening is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +63,11 @@ def roll(home: Home, day: date, *, seal: str = "", granted: Granted | None = Non
         keys: folder of keys; None = the default.
 
     Raises:
-        SealedError: the seal was not opened and closed, the day is not after all that was seen, or nothing would stay
-            sealed; entered in the ledger.
+        SealedError: the seal was not opened and closed, an opening of it is unfinished or under way, the day is not
+            after all that was seen, or nothing would stay sealed; entered in the ledger.
         UnknownNameError: there is no such seal.
     """
-    with refusals(home, f"holdout roll --to {day}"):
+    with refusals(home, f"holdout roll --to {day}"), alone(home, "roll"):
         done = resume(home, keys=keys)
         if done is not None and done.seal.follows:
             return _rolled(done.seal)
@@ -92,17 +95,27 @@ def _chosen(home: Home, name: str) -> Seal:
 
 
 def _seen(found: Sequence[Entry], seal: Seal) -> datetime:
-    """Up to when the openings of a seal have seen what was published."""
-    mine = {one.facts.get("plan") for one in found if one.kind == "opening" and seal.id in named_seals(one)}
-    closed = [one.facts for one in found if one.kind == "result" and one.facts.get("plan") in mine]
-    if not closed:
+    """Up to when the openings of a seal have seen what was published; what a void one decrypted counts as seen."""
+    mine = dict.fromkeys(
+        str(one.facts.get("plan")) for one in found if one.kind == "opening" and seal.id in named_seals(one)
+    )
+    told = [one for one in found if str(one.facts.get("plan")) in mine]
+    left = [plan for plan in mine if not any(one.kind in OVER and one.facts.get("plan") == plan for one in told)]
+    if left:
+        raise SealedError(
+            "an opening of this holdout was begun and not closed",
+            value=f"plan {left[0]}",
+            rule="what it has seen is not known before it is over, and may not be sealed again",
+            fix=f"finish it first: harness holdout open --plan {left[0]}",
+        )
+    if not any(one.kind == "result" for one in told):
         raise SealedError(
             "the holdout was not opened and closed",
             value=seal.id,
             rule="only a spent stretch is released into development",
             fix="harness holdout plan EXPERIMENT, then harness holdout open --plan ID",
         )
-    return max(datetime.fromisoformat(str(facts["seen"])) for facts in closed)
+    return max(datetime.fromisoformat(str(one.facts["seen"])) for one in told if "seen" in one.facts)
 
 
 def _refuse_day(changes: ChangeFile, old: Seal, cut: datetime, seen: datetime) -> None:

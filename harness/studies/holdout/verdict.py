@@ -93,7 +93,8 @@ def verdict_of(results: Results, claim: Mapping[str, object]) -> Verdict:
         answer = UNDECIDED
     else:
         answer = CONFIRMED if p_value < float(str(claim["level"])) else NOT_CONFIRMED
-    decision = claim["if_confirmed"] if answer == CONFIRMED else claim["if_not"]
+    undecided = claim.get("if_undecided") or claim["if_not"]
+    decision = {CONFIRMED: claim["if_confirmed"], NOT_CONFIRMED: claim["if_not"], UNDECIDED: undecided}[answer]
     return Verdict(
         answer,
         str(decision),

@@ -265,6 +265,74 @@ def test_the_custodian_remembers_a_grant_that_the_ledger_was_made_to_forget(two:
         two.grant(two.request("p2"))
 
 
+def test_the_same_plan_is_granted_again_only_when_it_is_said_to_be_again(two: Two) -> None:
+    two.grant(two.request())
+    request = two.request(name="second.json")
+    with pytest.raises(SealedError, match=r"granted before: p1, on .*only a crash needs a second grant"):
+        two.grant(request, "second_grant.json")
+    assert not (two.folder / "second_grant.json").exists()
+    done = write_grant(two.other, request, two.folder / "g2.json", again=True, keys=two.other_keys)
+    assert (done.openings, done.earlier, done.repeated) == (0, 0, 1)
+    assert two.open(two.folder / "g2.json") == {"s1": two.identity}
+    told = json.loads((two.other.root / "custodian" / "s1.json").read_text())
+    assert [one["plan"] for one in told["grants"]] == ["p1", "p1"]
+
+
+def test_the_next_request_shows_what_became_of_every_grant(two: Two) -> None:
+    """A copy of the home was opened with the grant and thrown away: its result is not in the ledger that asks again."""
+    two.grant(two.request())
+    planned(two.home, "p2")
+    second = write_grant(two.other, two.request("p2"), two.folder / "g.json", again=True, keys=two.other_keys)
+    (told,) = second.became
+    assert told.startswith("plan p1, granted on ")
+    assert told.endswith("NO OPENING IS IN THE LEDGER: the grant was not used, or opened a copy of the home")
+    opened(two, "p2")
+    planned(two.home, "p3")
+    third = write_grant(two.other, two.request("p3"), two.folder / "g.json", again=True, keys=two.other_keys)
+    assert third.became[0] == told or third.became[1] == told
+    assert sum("its result is in the ledger (confirmed)" in one for one in third.became) == 1
+
+
+def rolled_on(two: Two) -> None:
+    """The seal is over, another one of the same custodian follows."""
+    enter(two.home, "roll", {"seal": "s1", "to": "2021-01-01", "new": "s2"})
+    shutil.rmtree(two.home.vault / "s1")
+    seal_for(two.home, public_part(two.other_keys), new_identity(), "s2")
+    planned(two.home, "p2", "s2")
+
+
+def test_the_custodians_memory_outlives_a_roll(two: Two) -> None:
+    """Rolled back to before the grant, and the seal then rolled on: the new seal's first request tells of it."""
+    kept = b"".join(lines_of(two.home)[:3])
+    two.grant(two.request())
+    two.home.ledger.write_bytes(kept)
+    rolled_on(two)
+    with pytest.raises(SealedError, match="the head signed here last for seal s1"):
+        two.grant(two.request("p2"))
+
+
+def test_a_seal_that_follows_another_is_granted_with_the_whole_ledger(two: Two) -> None:
+    two.open(two.grant(two.request()))
+    opened(two, "p1")
+    rolled_on(two)
+    done = write_grant(two.other, two.request("p2"), two.folder / "g.json", keys=two.other_keys)
+    assert done.checked == "holds against head signed here last for s1"
+    assert (done.openings, done.earlier, done.repeated) == (0, 0, 0)
+
+
+def test_a_seal_is_known_by_its_ledger_also_where_that_forgot_the_other_seals(two: Two) -> None:
+    enter(two.home, "refusal", {"what": "x", "value": "", "command": ""})
+    lines = lines_of(two.home)
+    rechained([lines[-1], *lines[:-1]], two.home.ledger)
+    two.grant(two.request())
+    two.home.ledger.write_bytes(lines_of(two.home)[0])
+    shutil.rmtree(two.home.vault / "s1")
+    seal_for(two.home, public_part(two.other_keys), new_identity(), "s2")
+    planned(two.home, "p2", "s2")
+    with pytest.raises(SealedError, match="head signed here last for seal s1"):
+        two.grant(two.request("p2"))
+
+
 @pytest.mark.parametrize("how", ["rolled back", "rechained"])
 def test_a_ledger_without_the_head_signed_last_is_not_granted(two: Two, how: str) -> None:
     two.grant(two.request())
@@ -402,6 +470,14 @@ def test_a_grant_does_not_outlive_the_ledger_it_was_granted_on(two: Two) -> None
     two.home.ledger.write_bytes(b"".join(lines_of(two.home)[:3]))
     with pytest.raises(SealedError, match="cut short, rolled back or chained anew since it was granted"):
         two.open(grant)
+
+
+def test_a_plan_is_asked_for_by_the_beginning_of_its_id(two: Two) -> None:
+    planned(two.home, "abc1")
+    planned(two.home, "abd2")
+    assert json.loads(two.request("abc").read_text())["plan"] == "abc1"
+    with pytest.raises(UnknownNameError, match="several begin so"):
+        two.request("ab")
 
 
 def test_requests_need_a_plan_a_custodian_and_only_one(two: Two) -> None:

@@ -8,13 +8,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 
+from harness.backtest.assemble import Results
 from harness.backtest.runner import execute
 from harness.core.claim import Claim
 from harness.core.errors import DamagedError, SealedError, UserError
-from harness.core.recipe import Experiment
+from harness.core.identity import canonical
+from harness.core.recipe import Experiment, Target
+from harness.core.transform import Transform
 from harness.data.archive import Archive
 from harness.data.vault.keys import new_identity
 from harness.record.cells import Cell, read_cell, write_cell
@@ -29,6 +33,7 @@ from harness.report.verify import verify
 from harness.score.significance import bandwidth, diebold_mariano
 from harness.studies.holdout import checking
 from harness.studies.holdout.open import LOCK
+from harness.studies.holdout.verdict import AGAINST, verdict_of
 from tests.backtest.made_runs import Ran
 from tests.studies.holdout.made_holdouts import (
     CLAIM,
@@ -58,7 +63,7 @@ def test_an_opening_scores_what_was_sealed_and_answers_the_claim(closed: Closed,
     made, ran = closed
     facts = facts_of(ran)
     assert (facts["answer"], facts["decision"], facts["exploratory"]) == ("confirmed", "use it", False)
-    assert kinds(made.home) == ["sealing", "seal", "plan", "opening", "result"]
+    assert kinds(made.home) == ["sealing", "seal", "plan", "opening", "closing", "result"]
     # the rows are those of an archive that was never sealed
     whole = Home(tmp_path / "whole")
     archive = filled(whole)
@@ -301,3 +306,43 @@ def test_development_that_does_not_come_out_again_makes_the_opening_void(made: M
     assert not [one for one in made.home.runs.iterdir() if "holdout" in json.loads((one / "manifest.json").read_text())]
     with pytest.raises(SealedError, match="this plan is void"):
         opened(made, other)
+
+
+def test_an_opening_for_a_target_that_was_not_named_at_the_sealing_shows_on_both(made: Made) -> None:
+    asked = replace(experiment(target=Target(("gdp",), Transform("log_growth", 1), season=4)), name="made_gdp")
+    made.run(asked)
+    ran = opened(made, planned(made, asked), asked)
+    for name in (ran.files.run_id, made.run(asked), made.run()):
+        run = Run(name, made.home)
+        assert "opened 1 time (1 confirming, 0 exploratory)" in summary(run)
+        assert run.leaderboard()["n_opened"].unique().to_list() == [1]
+
+
+def test_an_archive_that_does_not_belong_to_the_vault_is_refused_before_the_opening_counts(made: Made) -> None:
+    with duckdb.connect(str(made.home.archive)) as connection:
+        connection.execute("DELETE FROM seals")
+    made.run()
+    with pytest.raises(SealedError, match="this archive is not the one that was sealed"):
+        opened(made, planned(made))
+    assert "opening" not in kinds(made.home)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "p_value", "told", "decision"),
+    [
+        ("better", 0.01, {}, "yes"),
+        ("not better", 0.5, {"if_undecided": "wait"}, "no"),
+        ("no verdict: 9 origins", None, {"if_undecided": "wait"}, "wait"),
+        ("no verdict: 9 origins", None, {}, "no"),
+    ],
+)
+def test_each_answer_has_its_decision(verdict: str, p_value: float | None, told: dict[str, str], decision: str) -> None:
+    row = {"horizon": 1, "model": "ar", "verdict": verdict, "p_better_than_naive": p_value}
+    frames = {
+        "leaderboard": pl.DataFrame([row]),
+        "against_rivals": pl.DataFrame(schema=dict.fromkeys(("horizon", "model", *AGAINST), pl.String)).cast(
+            {"horizon": pl.Int64}
+        ),
+    }
+    claim = canonical(Claim(model="ar", horizon=1, if_confirmed="yes", if_not="no", **told))
+    assert verdict_of(Results(frames, {}), claim).decision == decision  # type: ignore[arg-type]

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -9,13 +14,23 @@ import polars as pl
 import pytest
 
 import harness as hs
-from harness.core.errors import SealedError, UserError
+from harness.cli import main
+from harness.core.errors import DamagedError, SealedError, UserError
 from harness.data.archive import Archive
 from harness.data.changes import ChangeFile
+from harness.data.vault.files import WRAPPED
+from harness.data.vault.keys import encrypt
 from harness.experiment.holdouts import rolled
+from harness.record.chain import Entry
+from harness.record.files import write_file
 from harness.record.home import Home
-from harness.record.ledger import verify_ledger
-from harness.record.seals import seals_of, unfinished
+from harness.record.ledger import entries, verify_ledger
+from harness.record.plans import HoldoutPlan
+from harness.record.seals import CUSTODIAN, seals_of, unfinished
+from harness.studies.holdout import open as opening
+from harness.studies.holdout import roll as rolling
+from harness.studies.holdout.custodian import identities_from_grant, write_public_part, write_request
+from harness.studies.holdout.granting import write_grant
 from harness.studies.holdout.open import opened_archive
 from harness.studies.holdout.roll import Rolled
 from tests.backtest.made_runs import Ran
@@ -32,6 +47,7 @@ from tests.studies.holdout.made_holdouts import (
     opened,
     planned,
     quarter,
+    sealed,
     values,
 )
 
@@ -120,6 +136,172 @@ def test_a_holdout_that_was_never_opened_does_not_roll(made: Made) -> None:
         rolled("soon", made.home, keys=made.keys)
     with pytest.raises(UserError, match="unknown seal"):
         rolled(TO, made.home, seal="zzz", keys=made.keys)
+
+
+def stopped_before_its_result(made: Made, plan: HoldoutPlan) -> None:
+    """An opening that is killed when all of its answer is in the clear, but not entered."""
+    entering = opening.enter
+
+    def stop(home: Home, kind: str, facts: Mapping[str, object]) -> Entry:
+        if kind == "result":
+            raise Stopped
+        return entering(home, kind, facts)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(opening, "enter", stop)
+        with pytest.raises(Stopped):
+            opened(made, plan, again=True, reason="look")
+
+
+def test_an_opening_that_was_begun_and_not_closed_keeps_the_seal_from_rolling(spent: Made) -> None:
+    spent.run()
+    plan = planned(spent)
+    stopped_before_its_result(spent, plan)
+    assert kinds(spent.home)[-2:] == ["opening", "closing"]
+    with pytest.raises(SealedError, match="begun and not closed") as refused:
+        rolled(TO, spent.home)
+    assert refused.value.fix == f"finish it first: harness holdout open --plan {plan.id}"
+    opened(spent, plan)
+    told = [one.kind for one in entries(spent.home) if one.facts.get("plan") == plan.id]
+    assert told == ["plan", "opening", "closing", "result"]
+    with pytest.raises(SealedError, match="opened cannot be sealed again"):  # what the second opening saw
+        rolled(TO, spent.home)
+
+
+def test_what_a_void_opening_decrypted_counts_as_seen(spent: Made) -> None:
+    spent.run()
+    plan = planned(spent)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(opening, "checksums", lambda cells: {name: ["other"] * len(cells[name]) for name in cells})
+        with pytest.raises(DamagedError, match="the opening is void"):
+            opened(spent, plan, again=True, reason="look")
+    assert kinds(spent.home)[-1] == "void"
+    with pytest.raises(SealedError, match="opened cannot be sealed again"):
+        rolled(TO, spent.home)
+
+
+def test_a_roll_and_an_opening_wait_for_each_other(spent: Made) -> None:
+    spent.run()
+    plan, told = planned(spent), list[str]()
+
+    def meanwhile(done: int, every: int) -> None:
+        if not told:
+            with pytest.raises(SealedError, match="another opening is under way, or a roll") as refused:
+                rolled(TO, spent.home)
+            told.append(refused.value.value)
+
+    opened(spent, plan, again=True, reason="look", progress=meanwhile)
+    assert told == [f"process {os.getpid()}, plan {plan.id}"]
+    with opening.alone(spent.home, "roll"), pytest.raises(SealedError, match="under way, or a roll"):
+        opened(spent, planned(spent), again=True, reason="look")
+
+
+def stopping(*_: object, **__: object) -> None:
+    raise Stopped
+
+
+def killed_after_its_commit(archive: Path) -> None:
+    """Another series gets a value from a process that dies before the database's log is folded in."""
+    text = f"""
+import os, harness as hs, polars as pl
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from harness.data.archive.store import Store
+archive, whole = hs.Archive.open({str(archive)!r}), Store._transaction
+@contextmanager
+def dying(self, connection):
+    with whole(self, connection):
+        yield
+    os._exit(9)
+Store._transaction = dying
+row = dict(series_id=["other"], period=[date(2010, 3, 31)], value=[7.5])
+row["published_at"] = [datetime(2010, 5, 1, tzinfo=UTC)]
+archive.append(pl.DataFrame(row), source="late")
+"""
+    assert subprocess.run([sys.executable, "-c", text], check=False).returncode == 9
+
+
+def test_a_log_beside_the_archive_is_folded_in_before_a_roll_replaces_it(spent: Made) -> None:
+    killed_after_its_commit(spent.home.archive)
+    log = spent.home.archive.with_name("archive.duckdb.wal")
+    assert log.exists()
+    kept = log.read_bytes()
+    rolled(TO, spent.home)
+    assert not log.exists()
+    assert "late" in Archive.open(spent.home.archive, read_only=True).batches()["source"].to_list()
+    log.write_bytes(kept)
+    with pytest.raises(DamagedError, match="the archive is damaged"):  # a log of another archive
+        Archive.open(spent.home.archive, read_only=True)
+
+
+def test_a_roll_that_was_interrupted_goes_on_by_the_same_command(
+    spent: Made, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["holdout", "roll", "--to", str(TO), "--home", str(spent.home.root), "--keys", str(spent.keys)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rolling, "finish", stopping)
+        with pytest.raises(Stopped):
+            main(command)
+    assert main(["runs", "--home", str(spent.home.root)]) == 2
+    told = capsys.readouterr().err
+    assert "a roll was interrupted" in told
+    assert "run the same harness holdout roll command again" in told
+    assert main(["holdout", "status", "--home", str(spent.home.root), "--keys", str(spent.keys)]) == 0
+    assert "run the same harness holdout roll command again" in capsys.readouterr().out
+    assert main(command) == 0
+    assert f"seal {SEAL_ID} is over" in capsys.readouterr().out
+    assert not unfinished(spent.home)
+
+
+def test_a_folder_left_of_a_vault_that_was_rolled_on_is_no_seal_and_any_other_is_damage(spent: Made) -> None:
+    done = rolled(TO, spent.home)
+    (spent.home.vault / SEAL_ID / "openings").mkdir(parents=True)
+    assert [one.id for one in seals_of(spent.home)] == [done.new]
+    assert not verify_ledger(spent.home).broken
+    (spent.home.vault / "foreign").mkdir()
+    with pytest.raises(DamagedError, match="the description of a seal is gone"):
+        seals_of(spent.home)
+    assert verify_ledger(spent.home).broken
+
+
+@pytest.mark.slow
+def test_a_custodians_seal_rolls_with_the_grant_of_its_opening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other, theirs = Home(tmp_path / "custodian"), tmp_path / "their_keys"
+    write_public_part(other, tmp_path / "public.json", keys=theirs)
+    public = json.loads((tmp_path / "public.json").read_text())
+    made = sealed(tmp_path, seal={"grade": CUSTODIAN, "custodian": public})
+    monkeypatch.setenv("HARNESS_KEYS", str(made.keys))
+    identity = made.keys / f"{SEAL_ID}.identity"
+    wrapped = encrypt(identity.read_text().strip().encode(), public["age"])
+    write_file(made.home.vault / SEAL_ID / WRAPPED, wrapped)
+    identity.unlink()
+    request, grant = tmp_path / "request.json", tmp_path / "grant.json"
+
+    def granted(plan: HoldoutPlan) -> Mapping[str, str]:
+        write_request(made.home, plan.id, request, keys=made.keys)
+        write_grant(other, request, grant, keys=theirs)
+        return identities_from_grant(made.home, plan.id, grant, keys=made.keys)
+
+    made.run()
+    first = planned(made)
+    opened(made, first, granted=lambda: granted(first))
+    hs.Archive.open(made.home.archive).append(newer(), source="newer")
+    with pytest.raises(SealedError, match="opens by a custodian's grant"):
+        rolled(TO, made.home)
+    forged = json.loads(grant.read_text()) | {"again": True}
+    (tmp_path / "forged.json").write_text(json.dumps(forged))
+    with pytest.raises(SealedError, match="did not sign it"):
+        rolled(TO, made.home, grant=tmp_path / "forged.json")
+    done = rolled(TO, made.home, grant=grant)
+    (seal,) = seals_of(made.home)
+    assert (seal.id, seal.grade, seal.custodian) == (done.new, CUSTODIAN, public)
+    assert (made.home.vault / seal.id / WRAPPED).exists()
+    assert not (made.keys / f"{seal.id}.identity").exists()
+    made.run()
+    second = planned(made)
+    assert not second.exploratory
+    opened(made, second, granted=lambda: granted(second))  # another seal: no --again is needed
+    assert [one.facts["exploratory"] for one in entries(made.home) if one.kind == "opening"] == [False, False]
 
 
 @pytest.mark.slow
