@@ -181,7 +181,7 @@ def _walked(
     place = Place(changes, shelves, None)
     keys, cells = cells_of(whole, board, place, InProcess(), stages=stages, progress=progress)
     _check_development(home, plan, keys, checksums(cells))
-    name = run_id(whole.experiment, changes)
+    name = run_id(whole.experiment, changes, plan.id)
     results, mine = judged(whole, changes, cells, name, plan.cut)
     verdict = verdict_of(results, plan.claim)
     stages.done("score")
@@ -189,7 +189,7 @@ def _walked(
     seen = instant(max(changes.known_through[one] for seal in seals for one in seal.series)).isoformat()
     manifest["holdout"] = {**_facts(plan, verdict, seals, exploratory=exploratory), "seen": seen}
     _close(home, plan, (mine, changes, board), cells, manifest, shelves)
-    files = start_run(home, name, mine.experiment)
+    files = start_run(home, name, mine.experiment, plan.id)
     write_run(files, manifest, results.frames, stages.record, code_diff=code_diff())
     told = {"plan": plan.id, "verdict": verdict.answer, "decision": verdict.decision, "run": name}
     enter(home, "result", {**told, "exploratory": exploratory, "seen": seen})
@@ -212,7 +212,7 @@ def _close(
     effort = replace(effort, fingerprints=prints)
     manifest |= {"cells": {}, "cell_checksums": {}, "studies": {}, "batches": [], "effort": effort.record()}
     manifest["holdout_checksums"] = checksums(cells)
-    note(home, effort, run_id(plan.experiment, changes))
+    note(home, effort, run_id(plan.experiment, changes, holdout.id))
 
 
 def _check_development(

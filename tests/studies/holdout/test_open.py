@@ -21,7 +21,7 @@ from harness.record.cells import Cell, read_cell, write_cell
 from harness.record.home import Home
 from harness.record.ledger import entries
 from harness.record.plans import HoldoutPlan
-from harness.record.runs import find_run, read_manifest, read_table
+from harness.record.runs import find_run, read_manifest, read_table, start_run
 from harness.report.opening import opening_text
 from harness.report.run import Run
 from harness.report.summary import summary
@@ -265,7 +265,12 @@ def test_a_second_opening_needs_a_reason_and_is_exploratory(made: Made, plan: Ho
         opened(made, early, asked)
     with pytest.raises(UserError, match="needs a reason"):
         opened(made, early, asked, again=True)
+    kept = {path.name: path.read_bytes() for path in first.files.folder.iterdir()}
     again = opened(made, early, asked, again=True, reason="a reviewer asked")
+    assert again.files.run_id != first.files.run_id  # of equal candidates on equal data
+    assert {path.name: path.read_bytes() for path in first.files.folder.iterdir()} == kept
+    assert facts_of(first)["plan"] == plan.id
+    assert verify(made.home).intact
     assert facts_of(again)["exploratory"] is True
     assert "exploratory" in summary(Run(again.files.run_id, made.home))
     found = [one.facts for one in entries(made.home) if one.kind == "opening"]
@@ -274,6 +279,16 @@ def test_a_second_opening_needs_a_reason_and_is_exploratory(made: Made, plan: Ho
     late = planned(made, experiment(claim=replace(CLAIM, level=0.15)))
     assert late.exploratory
     assert "exploratory only" in late.warnings[0]
+
+
+def test_what_an_opening_said_is_never_overwritten(closed: Closed) -> None:
+    made, ran = closed
+    kept = (ran.files.folder / "manifest.json").read_bytes()
+    for opens in ("", "another plan"):
+        with pytest.raises(DamagedError, match="another run stands under this id"):
+            start_run(made.home, ran.files.run_id, experiment(), opens)
+    assert start_run(made.home, ran.files.run_id, experiment(), str(facts_of(ran)["plan"])) == ran.files
+    assert (ran.files.folder / "manifest.json").read_bytes() == kept
 
 
 def test_two_openings_at_once_are_one(made: Made, plan: HoldoutPlan) -> None:
