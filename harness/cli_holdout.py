@@ -44,9 +44,8 @@ def _seal_options(parser: argparse.ArgumentParser) -> None:
     )
     who = parser.add_mutually_exclusive_group()
     who.add_argument("--custodian", metavar="FILE", type=Path, help="public part of the keys of who keeps the seal")
-    who.add_argument(
-        "--passphrase", action="store_true", help="a passphrase opens it (HARNESS_PASSPHRASE, or asked for)"
-    )
+    phrase = "a passphrase of at least 12 characters opens it (HARNESS_PASSPHRASE, or asked for)"
+    who.add_argument("--passphrase", action="store_true", help=phrase)
     parser.add_argument("--dry-run", action="store_true", help="only list what would be sealed")
     _add_keys(parser)
 
@@ -137,6 +136,7 @@ def _plan(args: argparse.Namespace) -> None:
 
 
 def _open_options(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "A seal with a passphrase opens with that of HARNESS_PASSPHRASE, else it is asked for."
     parser.add_argument("--plan", metavar="ID", required=True, help="the plan, or the beginning of its id")
     parser.add_argument("--grant", metavar="FILE", type=Path, help="what the custodian sent, where the seal has one")
     parser.add_argument("--again", action="store_true", help="although it was opened before: counted, exploratory")
@@ -227,5 +227,9 @@ HOLDOUT |= {
     ),
 }
 LEDGER: dict[str, tuple[Verb, str, Options]] = {
-    "verify": (_verify, "check every line of the ledger, and the vault against it", _verify_options),
+    "verify": (
+        _verify,
+        "check every line of the ledger, and the vaults' lists and the plans against it (files: harness verify)",
+        _verify_options,
+    ),
 }

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from harness.core.time import local_day
 from harness.record.plans import Expected, HoldoutPlan
+from harness.record.seals import CUSTODIAN
 from harness.report.text import number, p_value, table
 
 NO_DECISION = "(none was stated)"
@@ -31,9 +32,21 @@ def plan_text(plan: HoldoutPlan) -> str:
         ),
         "\n".join(_expected(plan)),
         "\n".join(f"warning: {text}" for text in plan.warnings),
-        f"open it once: harness holdout open --plan {plan.id}",
+        "\n".join(_next(plan)),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _next(plan: HoldoutPlan) -> Iterator[str]:
+    """How it is opened: by a custodian's grant where the seal has one, with a reason where it was opened before."""
+    again, granted = ' --again --reason "..."' if plan.exploratory else "", ""
+    if any(one["grade"] == CUSTODIAN for one in plan.seals):
+        granted = " --grant grant.json"
+        yield f"ask its custodian: harness holdout request --plan {plan.id} --out request.json"
+        more = " --again" if plan.exploratory else ""
+        yield f"on the custodian's machine: harness holdout grant request.json --out grant.json{more}"
+    once = "open it again, exploratory" if plan.exploratory else "open it once"
+    yield f"{once}: harness holdout open --plan {plan.id}{granted}{again}"
 
 
 def _expected(plan: HoldoutPlan) -> Iterator[str]:
@@ -45,7 +58,8 @@ def _expected(plan: HoldoutPlan) -> Iterator[str]:
     yield table(head, [_row(one) for one in plan.expected], left=0, indent="  ")
     yield (
         "  matured: origins whose outcome should be public; worth: independent ones; needed: for a verdict at all; "
-        "smallest found: difference to that rival found with 80 % power (against all rivals at once it is larger)."
+        "smallest found: difference to that rival found with 80 % power (against all rivals at once it is larger; "
+        "none: larger than the rival's own error)."
     )
 
 
