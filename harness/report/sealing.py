@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.record.seals import Seal
+from harness.report.holdout import opened_text
 from harness.studies.holdout.seal import Sealing
 from harness.studies.holdout.status import SealStatus, Status
 
@@ -38,11 +39,10 @@ def status_text(found: Status) -> str:
 
 
 def _status(one: SealStatus) -> list[str]:
-    seal, opened = one.seal, one.opened
-    times = f"opened {opened.total} time{'s' * (opened.total != 1)}" if opened.total else "never opened"
-    more = f" ({opened.confirmatory} confirming, {opened.exploratory} exploratory)" if opened.total else ""
+    seal = one.seal
+    times = "whether it was opened is not known" if one.opened is None else opened_text(one.opened)
     return [
-        f"seal {seal.id}: sealed from {seal.cut} ({seal.told}), {times}{more}",
+        f"seal {seal.id}: sealed from {seal.cut} ({seal.told}), {times}",
         f"  for {', '.join(seal.experiments)}; opened by {one.opens}; {one.files} encrypted files",
         *_covered(seal),
     ]

@@ -93,6 +93,20 @@ def test_openings_stay_on_the_target_when_the_seal_is_rolled_on(home: Home) -> N
     )
 
 
+def test_a_ledger_that_is_gone_beside_a_vault_never_counts_as_never_opened(home: Home, capsys: Capture) -> None:
+    sealed_home(home)
+    opening(home, "p1")
+    home.ledger.unlink()
+    line = holdout_line(home, MINE)
+    assert line.startswith("Holdout: sealed from 2019-01-01 (public: honour seal), whether it was opened is not known")
+    assert "the ledger is gone" in line
+    assert main(["holdout", "status", "--home", str(home.root)]) == 1
+    out = capsys.readouterr().out
+    assert "whether it was opened is not known" in out
+    for said in (line, out):
+        assert "never opened" not in said
+
+
 def test_a_damaged_ledger_is_said_to_be_so(home: Home) -> None:
     sealed_home(home)
     home.ledger.write_bytes(home.ledger.read_bytes().replace(b"2019", b"2018", 1))
@@ -205,6 +219,22 @@ def test_verify_looks_at_ledger_plans_and_vaults(home: Home) -> None:
     plan.with_name("p2.json").unlink()
     plan.write_text(text)
     assert problems(home) == {}
+
+
+def test_a_plan_exchanged_for_another_is_found_by_its_digest(home: Home, capsys: Capture) -> None:
+    sealed_home(home)
+    plan = planned(home)
+    verb = ["ledger", "verify", "--home", str(home.root)]
+    assert main(verb) == 0
+    write_file(plan, json_bytes(sealed({"id": "p1", "claim": "worse"})))
+    assert main(verb) == 1
+    assert "plan p1: its file is not the one that was entered" in capsys.readouterr().out
+    assert problems(home) == {"plans/p1.json": "its file is not the one that was entered"}
+    plan.unlink()
+    assert main(verb) == 1
+    assert "plan p1: its file is gone" in capsys.readouterr().out
+    assert main([*verb, "--head", head(home)[:8]]) == 2
+    assert "not a full hash" in capsys.readouterr().err
 
 
 def test_verify_finds_a_plan_made_up_a_list_rolled_back_and_a_ledger_edited(home: Home) -> None:
