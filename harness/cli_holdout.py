@@ -53,7 +53,13 @@ def _seal_options(parser: argparse.ArgumentParser) -> None:
 def _seal(args: argparse.Namespace) -> None:
     from harness.experiment.sealing import seal_experiments
     from harness.report.sealing import sealing_text
-    from harness.studies.holdout.seal import Lock, custodian_from
+    from harness.studies.holdout.seal import Lock, Sealing, custodian_from
+
+    told = list[Sealing]()
+
+    def tell(ahead: Sealing) -> None:
+        told.append(ahead)
+        print(sealing_text(ahead), flush=True)
 
     done = seal_experiments(
         [_experiment_file(one) for one in args.experiments],
@@ -61,9 +67,9 @@ def _seal(args: argparse.Namespace) -> None:
         _home(args),
         lock=Lock(custodian_from(args.custodian) if args.custodian else None, args.passphrase, keys=args.keys),
         dry_run=args.dry_run,
-        told=lambda ahead: print(sealing_text(ahead), flush=True),
+        told=tell,
     )
-    print(sealing_text(done))
+    print(sealing_text(done, told=bool(told)))
 
 
 def _status_options(parser: argparse.ArgumentParser) -> None:
@@ -166,7 +172,9 @@ def _roll(args: argparse.Namespace) -> None:
 
     done = rolled(args.to, _home(args), seal=args.seal, grant=args.grant, keys=args.keys)
     print(f"seal {done.old} is over: what was published before {done.to} is open for development")
-    print(f"seal {done.new}: everything from {done.to} on stays sealed, {done.rows} rows, under a new key")
+    print(
+        f"seal {done.new}: everything from {done.to} on stays sealed, {done.rows} row{'s' * (done.rows != 1)}, under a new key"
+    )
 
 
 def _verify_options(parser: argparse.ArgumentParser) -> None:

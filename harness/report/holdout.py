@@ -88,7 +88,7 @@ def _sealed(seal: Seal, zone: str) -> str:
     local = seal.instant.astimezone(ZoneInfo(zone))
     plain = (local.hour, local.minute, local.second) == (0, 0, 0)
     cut = f"{local:%Y-%m-%d}" if plain else f"{seal.instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    return f"sealed from {cut} ({seal.told})"
+    return f"sealed from {cut} ({'; '.join(one for one in (seal.told, seal.seen) if one)})"
 
 
 def _absent(found: Sequence[Entry], gone: Sequence[str]) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
+import polars as pl
+
 from harness.core.time import local_day
 from harness.record.plans import Expected, HoldoutPlan
 from harness.record.seals import CUSTODIAN
@@ -27,6 +29,7 @@ def plan_text(plan: HoldoutPlan) -> str:
                 f"looked at in the holdout: {', '.join(_names(plan.claim['candidates']))}, and the naive rivals",
                 f"sealed: {seals}",
                 f"development run {plan.run['id']}: {origins['development']} scored origins",
+                *_seen(plan),
                 f"effort: {plan.effort['searched']} trials searched, {plan.effort['looked']} recipes looked at",
             ]
         ),
@@ -47,6 +50,13 @@ def _next(plan: HoldoutPlan) -> Iterator[str]:
         yield f"on the custodian's machine: harness holdout grant request.json --out grant.json{more}"
     once = "open it again, exploratory" if plan.exploratory else "open it once"
     yield f"{once}: harness holdout open --plan {plan.id}{granted}{again}"
+
+
+def _seen(plan: HoldoutPlan) -> Iterator[str]:
+    """What was looked at of the holdout before it was one."""
+    for one in plan.seals:
+        known = str(one.get("seen") or "no run on record had seen it before it was sealed")
+        yield f"earlier looks, {one['seal']}: {known}"
 
 
 def _expected(plan: HoldoutPlan) -> Iterator[str]:
@@ -91,7 +101,38 @@ def opening_rows(manifest: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
     if not isinstance(facts, Mapping):
         return ()
     decision = str(facts["decision"] or NO_DECISION)
-    return ("claim", str(facts["told"])), ("verdict", answer_text(facts)), ("decision", decision)
+    told = (("claim", str(facts["told"])), ("verdict", answer_text(facts)), ("decision", decision))
+    return (*told, ("plan", str(facts["plan"])))
+
+
+STRADDLERS = "Straddlers: issued before the seal, outcome after it; neither development nor part of the claim"
+
+
+def straddler_rows(straddlers: pl.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of what straddles the cut of an opening.
+
+    Args:
+        straddlers: `Run.straddlers()`.
+    """
+    head = ["h", "model", "n", "value", "best rival", "its value"]
+    rows = [
+        [
+            str(one["horizon"]),
+            str(one["model"]),
+            str(one["n"]),
+            f"{number(one['value'])} {one['metric']}",
+            str(one["best_rival"] or "-"),
+            number(one["best_rival_value"]),
+        ]
+        for one in straddlers.filter(~pl.col("is_rival")).sort("horizon", "model").iter_rows(named=True)
+    ]
+    return head, rows
+
+
+def straddlers_text(straddlers: pl.DataFrame) -> str:
+    """The same as text; "" = nothing straddles the cut."""
+    head, rows = straddler_rows(straddlers)
+    return f"{STRADDLERS}\n{table(head, rows, left=2, indent='  ')}" if rows else ""
 
 
 def answer_text(facts: Mapping[str, object]) -> str:
@@ -117,7 +158,7 @@ def _opening(facts: Mapping[str, object]) -> Iterator[str]:
     rows = [_against(one) for one in against] if isinstance(against, list) else []
     if rows:
         yield table(["rival", "its value", "the model's", "ratio", "p", "note"], rows, left=1, indent="  ")
-    yield "  Scored: origins at or after the seal. Issued before it with an outcome after it: table `straddlers`."
+    yield "  Scored: origins at or after the seal. Issued before it with an outcome after it: apart, as straddlers."
 
 
 def _against(one: Mapping[str, object]) -> list[str]:

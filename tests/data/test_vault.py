@@ -242,7 +242,7 @@ except UserError as error:
 def test_a_passphrase_wraps_the_identity(monkeypatch: pytest.MonkeyPatch) -> None:
     identity = keys.new_identity()
     monkeypatch.setenv(keys.PASSPHRASE, "short")
-    with pytest.raises(UserError, match="at least 12.*choose a longer one"):
+    with pytest.raises(UserError, match=r"at least 12.*choose a longer one"):
         keys.passphrase_asked(confirm=True)
     monkeypatch.setenv(keys.PASSPHRASE, "correct horse battery")
     wrapped = keys.wrapped_by(identity, keys.passphrase_asked(confirm=True))

@@ -46,7 +46,7 @@ def test_without_a_head_the_verdict_is_consistent_and_never_more(home: Home) -> 
     assert (done.verdict, done.since, done.broken) == (f"unbroken since {hashes[3]}", 2, False)
     assert verify_ledger(home, hashes[3][:32]).verdict == f"unbroken since {hashes[3][:32]}"
     for short in (hashes[3][:31], "g" * 64, hashes[3] + "0"):  # too short a beginning could be forged
-        with pytest.raises(UserError, match="not a full hash.*first 32 at least"):
+        with pytest.raises(UserError, match=r"not a full hash.*first 32 at least"):
             verify_ledger(home, short)
 
 

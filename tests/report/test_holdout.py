@@ -67,6 +67,19 @@ def test_the_grade_is_told(home: Home, grade: str, public: bool, told: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("runs", "follows", "told"),
+    [
+        (("r1",), "", "(public: honour seal; 1 recorded run had seen it before it was sealed)"),
+        (("r1", "r2"), "s0", "(public: honour seal; 2 recorded runs may have seen it before it was sealed)"),
+        ((), "", "(public: honour seal)"),
+    ],
+)
+def test_earlier_looks_are_told(home: Home, runs: tuple[str, ...], follows: str, told: str) -> None:
+    sealed_home(home, runs=runs, follows=follows)
+    assert told in holdout_line(home, MINE)
+
+
+@pytest.mark.parametrize(
     ("cut", "zone", "told"),
     [
         ("2015-01-01T05:00:00+00:00", "America/New_York", "from 2015-01-01 ("),

@@ -127,7 +127,7 @@ def _refuse_second(plan: HoldoutPlan, earlier: int, *, again: bool, reason: str)
     if not again:
         raise SealedError(
             "the holdout was opened before",
-            value=f"{earlier} times, by other plans",
+            value=f"{earlier} time{'s' * (earlier != 1)}, by other plans",
             rule="only the first opening confirms; every other is counted and exploratory",
             fix='--again --reason "...", or harness holdout roll once there are new data',
         )
