@@ -172,9 +172,8 @@ def _roll(args: argparse.Namespace) -> None:
 
     done = rolled(args.to, _home(args), seal=args.seal, grant=args.grant, keys=args.keys)
     print(f"seal {done.old} is over: what was published before {done.to} is open for development")
-    print(
-        f"seal {done.new}: everything from {done.to} on stays sealed, {done.rows} row{'s' * (done.rows != 1)}, under a new key"
-    )
+    rows = f"{done.rows} row{'s' * (done.rows != 1)}"
+    print(f"seal {done.new}: everything from {done.to} on stays sealed, {rows}, under a new key")
 
 
 def _verify_options(parser: argparse.ArgumentParser) -> None:
