@@ -344,7 +344,7 @@ def _at_least_one(workers: int | None) -> int | None:
 
 
 def _runs(args: argparse.Namespace) -> None:
-    from harness.record.runs import list_runs
+    from harness.record.runs import list_runs, plan_opened
     from harness.report.text import table
 
     found = list_runs(_home(args))
@@ -353,12 +353,15 @@ def _runs(args: argparse.Namespace) -> None:
             str(run.get("run_id", ""))[:12],
             str(run.get("name", "")),
             str(run.get("status", "")),
+            "opening" if plan_opened(run) else "",
             str(run.get("started_at")),
         ]
         for run in found
     ]
     print(
-        table(["run", "experiment", "status", "started"], rows) if rows else "no runs yet: harness backtest EXPERIMENT"
+        table(["run", "experiment", "status", "holdout", "started"], rows)
+        if rows
+        else "no runs yet: harness backtest EXPERIMENT"
     )
 
 

@@ -44,9 +44,8 @@ def _seal_options(parser: argparse.ArgumentParser) -> None:
     )
     who = parser.add_mutually_exclusive_group()
     who.add_argument("--custodian", metavar="FILE", type=Path, help="public part of the keys of who keeps the seal")
-    who.add_argument(
-        "--passphrase", action="store_true", help="a passphrase opens it (HARNESS_PASSPHRASE, or asked for)"
-    )
+    phrase = "a passphrase of at least 12 characters opens it (HARNESS_PASSPHRASE, or asked for)"
+    who.add_argument("--passphrase", action="store_true", help=phrase)
     parser.add_argument("--dry-run", action="store_true", help="only list what would be sealed")
     _add_keys(parser)
 
@@ -54,7 +53,13 @@ def _seal_options(parser: argparse.ArgumentParser) -> None:
 def _seal(args: argparse.Namespace) -> None:
     from harness.experiment.sealing import seal_experiments
     from harness.report.sealing import sealing_text
-    from harness.studies.holdout.seal import Lock, custodian_from
+    from harness.studies.holdout.seal import Lock, Sealing, custodian_from
+
+    told = list[Sealing]()
+
+    def tell(ahead: Sealing) -> None:
+        told.append(ahead)
+        print(sealing_text(ahead), flush=True)
 
     done = seal_experiments(
         [_experiment_file(one) for one in args.experiments],
@@ -62,9 +67,9 @@ def _seal(args: argparse.Namespace) -> None:
         _home(args),
         lock=Lock(custodian_from(args.custodian) if args.custodian else None, args.passphrase, keys=args.keys),
         dry_run=args.dry_run,
-        told=lambda ahead: print(sealing_text(ahead), flush=True),
+        told=tell,
     )
-    print(sealing_text(done))
+    print(sealing_text(done, told=bool(told)))
 
 
 def _status_options(parser: argparse.ArgumentParser) -> None:
@@ -145,6 +150,7 @@ def _plan(args: argparse.Namespace) -> None:
 
 
 def _open_options(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "A seal with a passphrase opens with that of HARNESS_PASSPHRASE, else it is asked for."
     parser.add_argument("--plan", metavar="ID", required=True, help="the plan, or the beginning of its id")
     parser.add_argument("--grant", metavar="FILE", type=Path, help="what the custodian sent, where the seal has one")
     parser.add_argument("--again", action="store_true", help="although it was opened before: counted, exploratory")
@@ -174,7 +180,8 @@ def _roll(args: argparse.Namespace) -> None:
 
     done = rolled(args.to, _home(args), seal=args.seal, grant=args.grant, keys=args.keys)
     print(f"seal {done.old} is over: what was published before {done.to} is open for development")
-    print(f"seal {done.new}: everything from {done.to} on stays sealed, {done.rows} rows, under a new key")
+    rows = f"{done.rows} row{'s' * (done.rows != 1)}"
+    print(f"seal {done.new}: everything from {done.to} on stays sealed, {rows}, under a new key")
 
 
 def _verify_options(parser: argparse.ArgumentParser) -> None:
@@ -235,5 +242,9 @@ HOLDOUT |= {
     ),
 }
 LEDGER: dict[str, tuple[Verb, str, Options]] = {
-    "verify": (_verify, "check every line of the ledger, and the vault against it", _verify_options),
+    "verify": (
+        _verify,
+        "check every line of the ledger, and the vaults' lists and the plans against it (files: harness verify)",
+        _verify_options,
+    ),
 }

@@ -31,7 +31,12 @@ def add_record_verbs(add: Add) -> None:
     _add_archive(add("archive", _archive, "put the archive into one file for another machine, or take it out of one"))
     card = add("model-card", _model_card, "print a model of a run as a page of Markdown")
     card.add_argument("run", metavar="RUN", help=RUN_HELP)
-    card.add_argument("--model", metavar="NAME", default="", help="the model (default: the best that is no rival)")
+    card.add_argument(
+        "--model",
+        metavar="NAME",
+        default="",
+        help="the model (default: the claimed one of an opening, else the best that is no rival)",
+    )
     add("verify", _verify, "check every recorded file against its hash")
 
 

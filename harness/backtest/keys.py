@@ -164,6 +164,6 @@ def _schedule_digests(plan: Plan) -> list[str]:
     return out
 
 
-def run_id(experiment: Experiment, changes: ChangeFile) -> str:
-    """Identity of a run: resolved experiment, archive state, code and lock."""
-    return run_identity(canonical(experiment), changes.hash, code_hash(), lock_hash())
+def run_id(experiment: Experiment, changes: ChangeFile, opens: str = "") -> str:
+    """Identity of a run: resolved experiment, archive state, code, lock, and the plan of an opening ("" = none)."""
+    return run_identity(canonical(experiment), changes.hash, code_hash(), lock_hash(), opens)

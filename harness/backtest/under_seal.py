@@ -15,6 +15,7 @@ from harness.core.time import micros
 from harness.data.changes import ChangeFile
 from harness.forecast.features import declared_inputs
 from harness.record.home import Home
+from harness.record.runs import plan_opened
 from harness.record.seals import Seal, sealed_from, seals_of
 
 OPEN = "the sealed period is for a claim made beforehand: harness holdout plan, then harness holdout open"
@@ -90,8 +91,16 @@ def refuse_sealed_run(manifest: Mapping[str, object], experiment: Experiment, ho
         home: the home folder.
 
     Raises:
-        SealedError: its last scored origin lies at or past the cut.
+        SealedError: it is an opening, or its last scored origin lies at or past the cut.
     """
+    plan = plan_opened(manifest)
+    if plan:
+        raise SealedError(
+            "the run of an opening is not derived again",
+            value=f"run {manifest.get('run_id')}, plan {plan}",
+            rule="a holdout opens once; the opening replayed development and found it bit for bit as recorded",
+            fix=f"harness show tells its results; this prints the standing answer: harness holdout open --plan {plan}",
+        )
     found, facts = seal_over(seals_of(home), experiment), manifest.get("facts")
     last = facts.get("last_scored") if isinstance(facts, dict) else None
     if found is not None and isinstance(last, str) and datetime.fromisoformat(last) >= found[0].instant:

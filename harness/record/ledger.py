@@ -8,16 +8,17 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.core.errors import DamagedError, SealedError
+from harness.core.errors import DamagedError, SealedError, UserError
 from harness.core.identity import canonical
 from harness.record.chain import GENESIS, Chain, Entry, chain_of, written
-from harness.record.files import sha256_of, sync_folder
+from harness.record.files import SEAL, read_json, seal_holds, sha256_of, sync_folder
 from harness.record.home import Home
 from harness.record.seals import SEAL_FILE, Seal
 
@@ -274,13 +275,17 @@ class LedgerCheck:
 
 
 def verify_ledger(home: Home, head: str = "") -> LedgerCheck:
-    """Check every line of the ledger, and the vault against what the ledger last said of it; nothing is repaired.
+    """Check every line of the ledger, and the vaults' lists and the plans against it; nothing is repaired.
 
     Args:
         home: the home folder.
         head: a hash noted earlier (32 digits at least). Without one a ledger that was cut short, rolled back or chained
             anew looks whole, so the verdict is "consistent" at most.
+
+    Raises:
+        UserError: the head is not a full hash.
     """
+    refuse_short(head)
     chain = read_chain(home)
     reasons, notes, since = list[str](), list[str](), 0
     if chain.fault:
@@ -296,6 +301,7 @@ def verify_ledger(home: Home, head: str = "") -> LedgerCheck:
         reasons.append(GONE)
     elif not chain.fault:
         reasons += _vaults(home, chain.entries)
+        reasons += [f"plan {name}: {fault}" for name, fault in plan_faults(home, chain.entries).items()]
         notes += _unfinished(chain.entries)
     if chain.torn:
         notes.append(f"its last line was cut off by a crash ({chain.torn} bytes); the next entry removes the rest")
@@ -334,6 +340,38 @@ def _vaults(home: Home, found: Sequence[Entry]) -> Iterator[str]:
                 f"seal {name}: the list of its vault's files is not the one last entered: the vault was changed or "
                 "rolled back, or an ingest was cut off (repeat it)"
             )
+
+
+def plan_faults(home: Home, found: Iterable[Entry]) -> dict[str, str]:
+    """Plan -> why its file is not the one that was entered; by digests alone."""
+    faults = {}
+    for one in found:
+        if one.kind == "plan" and SEAL in one.facts:
+            name = str(one.facts.get("plan"))
+            try:
+                record = read_json(home.plans / f"{name}.json")
+            except DamagedError as error:
+                gone = not (home.plans / f"{name}.json").exists()
+                faults[name] = "its file is gone" if gone else error.what
+                continue
+            if seal_holds(record) is not True or record.get(SEAL) != one.facts.get(SEAL):
+                faults[name] = "its file is not the one that was entered"
+    return faults
+
+
+def refuse_short(head: str) -> None:
+    """Refuse a head that is too short to vouch for anything; "" = none was given.
+
+    Raises:
+        UserError: it is.
+    """
+    if head and re.fullmatch(rf"[0-9a-fA-F]{{{len(GENESIS) // 2},{len(GENESIS)}}}", head) is None:
+        raise UserError(
+            "this is not a full hash",
+            value=head,
+            rule=f"a head has {len(GENESIS)} hex digits, of which the first {len(GENESIS) // 2} at least are needed",
+            fix="copy it whole from a report, or from what harness ledger verify printed",
+        )
 
 
 def _unfinished(found: Sequence[Entry]) -> Iterator[str]:

@@ -61,7 +61,8 @@ class HoldoutPlan:
         experiment: canonical form of the resolved experiment, with its rivals.
         claim: canonical form of the claim with every default filled in: model, horizon and metric are named.
         kpi: canonical form of the cost of an error, or None.
-        seals: of its inputs: `seal`, `cut`, `manifest` (hash of the list of the vault's files), `grade`, `told`.
+        seals: of its inputs: `seal`, `cut`, `manifest` (hash of the list of the vault's files), `grade`, `told`,
+            `seen` (how many recorded runs knew it before it was sealed; "" = none).
         archive: `state` and `change_file` of the archive in the clear.
         code: `hash`, `version`, `lock`.
         platform: numeric platform.

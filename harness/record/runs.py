@@ -58,13 +58,31 @@ def _alive(process: int) -> bool:
     return True
 
 
-def start_run(home: Home, run_id: str, experiment: Experiment) -> RunFiles:
-    """Open the folder of a run; a finished manifest of the same identity stays until it is replaced."""
+def start_run(home: Home, run_id: str, experiment: Experiment, opens: str = "") -> RunFiles:
+    """Open the folder of a run; a finished manifest of the same identity stays until it is replaced.
+
+    Args:
+        home: the home folder.
+        run_id: of the run.
+        experiment: resolved.
+        opens: id of the plan by which it opens a holdout; "" = it is no opening.
+
+    Raises:
+        DamagedError: a finished run of another plan stands there; it is never overwritten.
+    """
     files = RunFiles(run_id, home.runs / run_id)
     try:
-        begun_before = bool(read_manifest(files))
+        before = read_manifest(files)
     except DamagedError:  # none yet, or a damaged one: the cells are still there, so the run starts its record anew
-        begun_before = False
+        before = {}
+    if before.get("status") == "complete" and plan_opened(before) != opens:
+        raise DamagedError(
+            "another run stands under this id",
+            value=f"{run_id}, of {plan_opened(before) or 'no plan'}, not of {opens or 'no plan'}",
+            rule="what an opening said is never overwritten",
+            fix="harness verify says which run is not what it says; bring it back from a copy",
+        )
+    begun_before = bool(before)
     if not begun_before:
         begun = {
             "run_id": run_id,
@@ -180,16 +198,18 @@ def read_manifest(files: RunFiles) -> dict[str, object]:
     return manifest
 
 
-def run_identity(experiment: object, change_file: str, code: str, lock: str) -> str:
-    """The id of a run: its resolved experiment, archive state, code and lock.
+def run_identity(experiment: object, change_file: str, code: str, lock: str, opens: str = "") -> str:
+    """The id of a run: its resolved experiment, archive state, code and lock, and the plan it opens a holdout by.
 
     Args:
         experiment: canonical form of the resolved experiment.
         change_file: hash of the change file.
         code: hash of the package's code.
         lock: hash of the installed packages.
+        opens: id of the plan; "" = the run is no opening.
     """
-    return digest("run", experiment, change_file, code, lock)[:16]
+    plan = ("opening", opens) if opens else ()
+    return digest("run", experiment, change_file, code, lock, *plan)[:16]
 
 
 def identity_told(manifest: Mapping[str, object]) -> str:
@@ -197,7 +217,14 @@ def identity_told(manifest: Mapping[str, object]) -> str:
     archive, code = manifest.get("archive"), manifest.get("code")
     said = archive.get("change_file") if isinstance(archive, dict) else ""
     hashed = code.get("hash") if isinstance(code, dict) else ""
-    return run_identity(manifest.get("experiment"), str(said), str(hashed), digest(manifest.get("packages")))
+    lock, opens = digest(manifest.get("packages")), plan_opened(manifest)
+    return run_identity(manifest.get("experiment"), str(said), str(hashed), lock, opens)
+
+
+def plan_opened(manifest: Mapping[str, object]) -> str:
+    """Id of the plan by which a run opened a holdout; "" = it is no opening."""
+    facts = manifest.get("holdout")
+    return str(facts.get("plan") or "") if isinstance(facts, dict) else ""
 
 
 def finished(files: RunFiles) -> dict[str, object]:

@@ -78,6 +78,17 @@ class Seal:
             return "public: honour seal" if self.grade == HONOUR else "public: custodian seal"
         return f"{self.grade} seal"
 
+    @property
+    def seen(self) -> str:
+        """How many recorded runs knew what it covers, or some of it, before it was sealed; "" = none.
+
+        >>> Seal("s1", "2019-01-01T00:00:00+00:00", (), runs=("r1", "r2")).seen
+        '2 recorded runs had seen it before it was sealed'
+        """
+        number = len(self.runs)
+        knew = "may have seen" if self.follows else "had seen"  # the runs are those of the seal that was rolled on
+        return f"{number} recorded run{'s' * (number > 1)} {knew} it before it was sealed" if number else ""
+
     def covers(self, series_id: str) -> bool:
         """Whether a series is sealed: it is named, or belongs to a dataset that is."""
         dataset, slash, _ = series_id.rpartition("/")

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.core.errors import DamagedError
 from harness.record.files import json_bytes, read_json, seal_holds, sha256_of
 from harness.record.home import Home
-from harness.record.ledger import MANIFEST_FILE, read_chain, seal_folders, under_seal, verify_ledger
+from harness.record.ledger import MANIFEST_FILE, plan_faults, read_chain, seal_folders, under_seal, verify_ledger
 from harness.record.seals import SEAL_FILE, Seal
 from harness.record.verified import Checked
 
@@ -21,15 +21,18 @@ def ledger(home: Home) -> Iterator[Checked]:
     if not home.ledger.exists() and not seal_folders(home):
         return
     done, place = verify_ledger(home), home.ledger.name
-    yield from (Checked(place, problem=reason) for reason in done.reasons)
+    apart = {f"plan {name}: {fault}" for name, fault in plan_faults(home, read_chain(home).entries).items()}
+    reasons = [reason for reason in done.reasons if reason not in apart]  # plans have lines of their own
+    yield from (Checked(place, problem=reason) for reason in reasons)
     yield from (Checked(place, note=note) for note in done.notes)
-    if not done.broken:
+    if not reasons:
         yield Checked(place, 1)
 
 
 def plans(home: Home) -> Iterator[Checked]:
     """Plans: each against its digest and its name, and entered in the ledger; none that was entered is gone."""
-    entered = {str(one.facts.get("plan")) for one in read_chain(home).entries if one.kind == "plan"}
+    found = read_chain(home).entries
+    entered, faults = {str(one.facts.get("plan")) for one in found if one.kind == "plan"}, plan_faults(home, found)
     files = sorted(home.plans.glob("*.json")) if home.plans.is_dir() else []
     for path in files:
         place = f"plans/{path.name}"
@@ -42,6 +45,8 @@ def plans(home: Home) -> Iterator[Checked]:
             yield Checked(place, problem="its digest does not hold: it was changed after it was written")
         elif path.stem not in entered:
             yield Checked(place, problem="it was never entered in the ledger")
+        elif path.stem in faults:
+            yield Checked(place, problem=faults[path.stem])
         else:
             yield Checked(place, 1)
     yield from (Checked(f"plans/{one}.json", problem="it is gone") for one in sorted(entered - {p.stem for p in files}))

@@ -34,10 +34,18 @@ def audit_beside(run: Run) -> AuditRecord | None:
         return AuditRecord({"damaged": str(error)}, {})
 
 
-def audit_line(record: AuditRecord | None, name: str) -> str:
-    """The audit of a run in one line."""
+def audit_line(record: AuditRecord | None, name: str, opens: str = "") -> str:
+    """The audit of a run in one line.
+
+    Args:
+        record: of the audit; None = there was none.
+        name: of the experiment.
+        opens: id of the plan by which the run opened a holdout; "" = it is no opening.
+    """
     if record is not None and "damaged" in record.facts:
         return f"leakage audit: its record cannot be used ({record.facts['damaged']})"
+    if record is None and opens:
+        return f"an opening is not audited itself: harness audit {name} audits the development it replayed"
     if record is None:
         return f"not audited for leakage: harness audit {name}"
     verdicts = [f"{check} {_word(check, found)}{_remarks(record, check, found)}" for check, found in _checks(record)]
@@ -79,10 +87,10 @@ def _holdout(record: AuditRecord, home: Home | None) -> str:
     return "" if effort is None or home is None else holdout_line(home, effort.fingerprints)
 
 
-def audit_section(record: AuditRecord | None, name: str) -> Iterator[str]:
+def audit_section(record: AuditRecord | None, name: str, opens: str = "") -> Iterator[str]:
     """The audit as a section of the page; text from data is escaped."""
     yield markup.element("h2", "Leakage audit")
-    yield markup.element("p", audit_line(record, name), "" if record is not None else "banner")
+    yield markup.element("p", audit_line(record, name, opens), "" if record is not None or opens else "banner")
     if record is None:
         return
     yield markup.table(

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import polars as pl
 
 from harness.core.errors import UnknownNameError, UserError
+from harness.record.runs import plan_opened
 from harness.report.audit import audit_line
 from harness.report.card_data import treatment
 from harness.report.card_search import candidates, plain, reachable_blocks, searched, searched_names
 from harness.report.facts import ON_LATEST_ROWS, ON_REVISED_DATA, PSEUDO_REAL_TIME, Facts, facts_of, moment_text
 from harness.report.holdout import run_line
 from harness.report.markdown import bullets, grid, text
+from harness.report.opening import opening_rows
 from harness.report.run import Run
 from harness.report.text import megabytes, number, p_value, share, skill
 from harness.studies.verdict import NOT_PROVABLE
@@ -35,14 +37,15 @@ def model_card(run: Run, model: str = "") -> str:
 
     Args:
         run: a finished run.
-        model: its name; "" = the only one that is no rival, else the one with the best mean rank over the horizons.
+        model: its name; "" = the claimed one in an opening, else the only one that is no rival, else the one with the
+            best mean rank over the horizons.
 
     Raises:
         UnknownNameError: the run has no such model.
         UserError: the run is not finished, or has rivals only.
     """
     facts, board = facts_of(run.manifest), run.leaderboard()
-    recipe = _recipe(run.manifest, _chosen(board, facts, model))
+    recipe = _recipe(run.manifest, _chosen(board, facts, model, _claimed(run.manifest)))
     name = str(recipe["name"])
     parts = [
         _head(facts, recipe),
@@ -53,7 +56,7 @@ def model_card(run: Run, model: str = "") -> str:
         _section("Search", searched(run, name)),
         _section("Scores", _scores(board, facts, name)),
         _section("Uncertainty", _uncertainty(run, board, name)),
-        _section("Leakage audit", [text(audit_line(run.audit(), facts.name))]),
+        _section("Leakage audit", [text(audit_line(run.audit(), facts.name, plan_opened(run.manifest)))]),
         *_holdout(run, facts),
         _section("Limits", _limits(facts, board, name)),
         _section("How to reproduce", _again(run, facts)),
@@ -65,11 +68,13 @@ def _section(title: str, lines: Iterable[str]) -> str:
     return "\n\n".join([f"## {title}", *lines])
 
 
-def _chosen(board: pl.DataFrame, facts: Facts, model: str) -> str:
+def _chosen(board: pl.DataFrame, facts: Facts, model: str, claimed: str) -> str:
     if model:
         if model not in (*facts.models, *facts.rivals):
             raise UnknownNameError("model of this run", model, (*facts.models, *facts.rivals))
         return model
+    if claimed:
+        return claimed
     if not facts.models:
         raise UserError("this run has naive rivals only", value=facts.run_id, fix="name one: --model last_value")
     own = board.filter(~pl.col("is_rival")).group_by("model", maintain_order=True).agg(pl.col("rank").mean())
@@ -259,12 +264,27 @@ def _limits(facts: Facts, board: pl.DataFrame, name: str) -> Iterator[str]:
 
 def _holdout(run: Run, facts: Facts) -> list[str]:
     line = run_line(run.home, run.manifest, facts.zone)
-    return [_section("Holdout", [text(line.removeprefix("Holdout: "))])] if line else []
+    told = bullets(*(f"{name}: {said}" for name, said in opening_rows(run.manifest)))
+    said = [part for part in (told, text(line.removeprefix("Holdout: "))) if part]
+    return [_section("Holdout", said)] if said else []
+
+
+def _claimed(manifest: Mapping[str, object]) -> str:
+    """The model that an opening is about; "" = the run is none."""
+    return str(_mapping(_mapping(manifest.get("holdout")).get("claim")).get("model") or "")
 
 
 def _again(run: Run, facts: Facts) -> Iterator[str]:
     version = str(facts.code.get("version") or "outside a checkout")
-    yield f"```console\n$ harness reproduce {run.id}\n$ harness verify\n$ harness lineage {run.id}\n```"
+    plan = plan_opened(run.manifest)
+    if plan:
+        yield (
+            "A holdout opens once, so its run is not derived again. The opening replayed development and found it bit "
+            "for bit as recorded; the same command prints the standing answer, and the record can be verified:"
+        )
+        yield f"```console\n$ harness holdout open --plan {plan}\n$ harness verify\n```"
+    else:
+        yield f"```console\n$ harness reproduce {run.id}\n$ harness verify\n$ harness lineage {run.id}\n```"
     dirty = "+changes" in version
     main = [name for name in ("polars", "numpy", "scipy", "lightgbm", "statsmodels") if name in facts.packages]
     computed = ", ".join(str(facts.platform.get(name)) for name in ("machine", "libc", "python"))

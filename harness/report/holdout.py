@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from harness.core.errors import DamagedError
 from harness.record.chain import GENESIS, Entry
 from harness.record.home import Home
-from harness.record.ledger import LedgerCheck, entries, openings_of, seals_in
+from harness.record.ledger import LedgerCheck, OpeningCount, entries, openings_of, seals_in
 from harness.record.registry import effort_from
 from harness.record.seals import Seal, seals_of
 
@@ -37,7 +37,10 @@ def holdout_line(home: Home, sources: Mapping[str, str], zone: str = "UTC") -> s
     named = dict.fromkeys([*told, *(seal.id for seal in here)])
     if not named:
         return ""
-    head = found[-1].hash if found else GENESIS
+    if not found:
+        told = ", ".join(_sealed(seal, zone) for seal in here)
+        return f"Holdout: {told}, whether it was opened is not known: the ledger is gone (harness ledger verify)"
+    head = found[-1].hash
     parts = [*(_sealed(seal, zone) for seal in here), *_absent(found, [one for one in named if one not in _ids(here)])]
     return f"Holdout: {', '.join([*parts, _opened(found, named)])}; ledger head {head}"
 
@@ -87,7 +90,7 @@ def _sealed(seal: Seal, zone: str) -> str:
     local = seal.instant.astimezone(ZoneInfo(zone))
     plain = (local.hour, local.minute, local.second) == (0, 0, 0)
     cut = f"{local:%Y-%m-%d}" if plain else f"{seal.instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    return f"sealed from {cut} ({seal.told})"
+    return f"sealed from {cut} ({'; '.join(one for one in (seal.told, seal.seen) if one)})"
 
 
 def _absent(found: Sequence[Entry], gone: Sequence[str]) -> list[str]:
@@ -97,7 +100,15 @@ def _absent(found: Sequence[Entry], gone: Sequence[str]) -> list[str]:
 
 
 def _opened(found: Sequence[Entry], named: Iterable[str]) -> str:
-    count = openings_of(found, named)
+    return opened_text(openings_of(found, named))
+
+
+def opened_text(count: OpeningCount) -> str:
+    """How often a holdout was opened.
+
+    >>> opened_text(OpeningCount(1, 2)), opened_text(OpeningCount())
+    ('opened 3 times (1 confirming, 2 exploratory)', 'never opened')
+    """
     if not count.total:
         return "never opened"
     times = f"{count.total} time{'s' * (count.total > 1)}"

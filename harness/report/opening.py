@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
+import polars as pl
+
 from harness.core.time import local_day
 from harness.record.plans import Expected, HoldoutPlan
+from harness.record.seals import CUSTODIAN
 from harness.report.text import number, p_value, table
 
 NO_DECISION = "(none was stated)"
@@ -27,14 +30,34 @@ def plan_text(plan: HoldoutPlan) -> str:
                 f"looked at in the holdout: {', '.join(_names(plan.claim['candidates']))}, and the naive rivals",
                 f"sealed: {seals}",
                 f"development run {plan.run['id']}: {origins['development']} scored origins",
+                *_seen(plan),
                 f"effort: {plan.effort['searched']} trials searched, {plan.effort['looked']} recipes looked at",
             ]
         ),
         "\n".join(_expected(plan)),
         "\n".join(f"warning: {text}" for text in plan.warnings),
-        f"open it once: harness holdout open --plan {plan.id}",
+        "\n".join(_next(plan)),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _next(plan: HoldoutPlan) -> Iterator[str]:
+    """How it is opened: by a custodian's grant where the seal has one, with a reason where it was opened before."""
+    again, granted = ' --again --reason "..."' if plan.exploratory else "", ""
+    if any(one["grade"] == CUSTODIAN for one in plan.seals):
+        granted = " --grant grant.json"
+        yield f"ask its custodian: harness holdout request --plan {plan.id} --out request.json"
+        more = " --again" if plan.exploratory else ""
+        yield f"on the custodian's machine: harness holdout grant request.json --out grant.json{more}"
+    once = "open it again, exploratory" if plan.exploratory else "open it once"
+    yield f"{once}: harness holdout open --plan {plan.id}{granted}{again}"
+
+
+def _seen(plan: HoldoutPlan) -> Iterator[str]:
+    """What was looked at of the holdout before it was one."""
+    for one in plan.seals:
+        known = str(one.get("seen") or "no run on record had seen it before it was sealed")
+        yield f"earlier looks, {one['seal']}: {known}"
 
 
 def _expected(plan: HoldoutPlan) -> Iterator[str]:
@@ -46,7 +69,8 @@ def _expected(plan: HoldoutPlan) -> Iterator[str]:
     yield table(head, [_row(one) for one in plan.expected], left=0, indent="  ")
     yield (
         "  matured: origins whose outcome should be public; worth: independent ones; needed: for a verdict at all; "
-        "smallest found: difference to that rival found with 80 % power (against all rivals at once it is larger)."
+        "smallest found: difference to that rival found with 80 % power (against all rivals at once it is larger; "
+        "none: larger than the rival's own error)."
     )
 
 
@@ -78,7 +102,38 @@ def opening_rows(manifest: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
     if not isinstance(facts, Mapping):
         return ()
     decision = str(facts["decision"] or NO_DECISION)
-    return ("claim", str(facts["told"])), ("verdict", answer_text(facts)), ("decision", decision)
+    told = (("claim", str(facts["told"])), ("verdict", answer_text(facts)), ("decision", decision))
+    return (*told, ("plan", str(facts["plan"])))
+
+
+STRADDLERS = "Straddlers: issued before the seal, outcome after it; neither development nor part of the claim"
+
+
+def straddler_rows(straddlers: pl.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of what straddles the cut of an opening.
+
+    Args:
+        straddlers: `Run.straddlers()`.
+    """
+    head = ["h", "model", "n", "value", "best rival", "its value"]
+    rows = [
+        [
+            str(one["horizon"]),
+            str(one["model"]),
+            str(one["n"]),
+            f"{number(one['value'])} {one['metric']}",
+            str(one["best_rival"] or "-"),
+            number(one["best_rival_value"]),
+        ]
+        for one in straddlers.filter(~pl.col("is_rival")).sort("horizon", "model").iter_rows(named=True)
+    ]
+    return head, rows
+
+
+def straddlers_text(straddlers: pl.DataFrame) -> str:
+    """The same as text; "" = nothing straddles the cut."""
+    head, rows = straddler_rows(straddlers)
+    return f"{STRADDLERS}\n{table(head, rows, left=2, indent='  ')}" if rows else ""
 
 
 def answer_text(facts: Mapping[str, object]) -> str:
@@ -104,7 +159,7 @@ def _opening(facts: Mapping[str, object]) -> Iterator[str]:
     rows = [_against(one) for one in against] if isinstance(against, list) else []
     if rows:
         yield table(["rival", "its value", "the model's", "ratio", "p", "note"], rows, left=1, indent="  ")
-    yield "  Scored: origins at or after the seal. Issued before it with an outcome after it: table `straddlers`."
+    yield "  Scored: origins at or after the seal. Issued before it with an outcome after it: apart, as straddlers."
 
 
 def _against(one: Mapping[str, object]) -> list[str]:

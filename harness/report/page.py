@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from harness.record.audits import AuditRecord
+from harness.record.runs import plan_opened
 from harness.report import markup
 from harness.report.audit import audit_beside, audit_section
 from harness.report.board import Notes, answer, board_table, public_text, unanswered
@@ -23,7 +24,7 @@ from harness.report.facts import (
     horizon_text,
 )
 from harness.report.holdout import run_line
-from harness.report.opening import opening_rows
+from harness.report.opening import STRADDLERS, opening_rows, straddler_rows
 from harness.report.run import Run
 from harness.report.search_text import effort_line, narrowed_of
 from harness.report.summary import adjusted_notes, cost, data_rows, outcome_text
@@ -45,7 +46,9 @@ class Records:
         audit: what a leakage audit of this run found, None = there was none.
         effort: what was searched and looked at on the target so far, in words, and ranges narrowed since.
         holdout: what is sealed of the target, and how often it was opened; "" = nothing ever was.
-        opening: claim, verdict and decision, where the run is an opening of a holdout.
+        opening: claim, verdict, decision and plan, where the run is an opening of a holdout.
+        straddlers: its scores of what straddles the cut; None = it is no opening.
+        opens: id of its plan; "" = it is no opening.
         notes: reasons for which there is no verdict, collected while the page is written.
     """
 
@@ -62,6 +65,8 @@ class Records:
     effort: tuple[str, ...] = ()
     holdout: str = ""
     opening: tuple[tuple[str, str], ...] = ()
+    straddlers: pl.DataFrame | None = None
+    opens: str = ""
     notes: Notes = field(default_factory=Notes)
 
 
@@ -87,15 +92,18 @@ def render(run: Run) -> str:
         (effort_line(run.effort()), *(f"{model}: {text}" for model, text in narrowed_of(run.manifest))),
         run_line(run.home, run.manifest, facts.zone),
         opening_rows(run.manifest),
+        run.straddlers() if plan_opened(run.manifest) else None,
+        plan_opened(run.manifest),
     )
     body = [
         *_head(records),
         *_data(records),
+        *_straddlers(records),
         *_horizons(records),
         *_legend(records),
         *_cuts(records),
         *_gaps(records),
-        *audit_section(records.audit, records.facts.name),
+        *audit_section(records.audit, records.facts.name, records.opens),
         *_limits(),
         *_identity(records),
     ]
@@ -145,6 +153,14 @@ def _data(records: Records) -> Iterator[str]:
     for one in records.facts.datasets:
         said = [str(one.get(key, "")) for key in ("title", "origin", "licence", "attribution")]
         yield markup.element("p", f"{one.get('name')}: {'. '.join(text for text in said if text)}", "quiet")
+
+
+def _straddlers(records: Records) -> Iterator[str]:
+    if records.straddlers is not None and records.straddlers.height:
+        head, rows = straddler_rows(records.straddlers)
+        yield markup.element("h2", "Straddlers")
+        yield markup.element("p", f"{STRADDLERS}.", "quiet")
+        yield markup.table([*head, ""], [[*row, ""] for row in rows], left=2)
 
 
 def _horizons(records: Records) -> Iterator[str]:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from harness.core.errors import UserError
 from harness.record.audits import AuditRecord, read_audit
 from harness.record.home import Home, open_home
 from harness.record.ledger import refusals
 from harness.record.registry import Counts, counts, effort_from
-from harness.record.runs import RunFiles, find_run, read_manifest, read_table
+from harness.record.runs import RunFiles, find_run, plan_opened, read_manifest, read_table
 from harness.report.holdout import openings_of_run
 
 if TYPE_CHECKING:
@@ -128,6 +129,16 @@ class Run:
     def against_rivals(self) -> pl.DataFrame:
         """Every model against every always-on rival, with the one-sided Diebold-Mariano test."""
         return read_table(self._files, "against_rivals")
+
+    def straddlers(self) -> pl.DataFrame:
+        """Scores, in an opening, of forecasts issued before the cut whose outcome came out after it.
+
+        Raises:
+            UserError: the run is no opening of a holdout.
+        """
+        if not plan_opened(self.manifest):
+            raise UserError("this run opened no holdout", value=self.id, rule="only an opening has straddlers")
+        return read_table(self._files, "straddlers")
 
     def inputs(self) -> pl.DataFrame:
         """What the data were: one row per input with its lag rule, availability and pseudo-real-time shares."""

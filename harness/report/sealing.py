@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.record.seals import Seal
+from harness.report.holdout import opened_text
 from harness.studies.holdout.seal import Sealing
 from harness.studies.holdout.status import SealStatus, Status
 
@@ -12,15 +13,25 @@ SHOWN = 12
 """Series listed at most."""
 
 
-def sealing_text(done: Sealing) -> str:
-    """What is, or will be, sealed: series, rows and files that leave."""
+def sealing_text(done: Sealing, *, told: bool = False) -> str:
+    """What is, or will be, sealed: series, rows and files that leave.
+
+    Args:
+        done: the sealing.
+        told: the list was printed before it was done; it is not repeated.
+    """
     seal = done.seal
     head = f"sealed as {seal.id}" if done.done else "to be sealed"
-    lines = [f"{head}: everything published from {seal.cut} on ({seal.told})", *_covered(seal)]
+    lines = [f"{head}: everything published from {seal.cut} on ({seal.told})", *([] if told else _covered(seal))]
     if done.finished:
         lines.insert(0, "an earlier sealing had been interrupted and is finished now")
-    lines += [f"  rows of the archive: {_counted(done.rows)}", f"  files: {_counted(done.leaves)}"]
-    if done.others:
+    if done.readable:
+        lines.append(
+            f"  stays readable: what was published before, the last at {done.readable}; origins before the cut"
+        )
+    if not told:
+        lines += [f"  rows of the archive: {_counted(done.rows)}", f"  files: {_counted(done.leaves)}"]
+    if done.others and not told:
         lines.append(f"  not looked at, as the harness did not write them: {', '.join(done.others)}")
     if done.done:
         lines.append("the archive now ends before the cut; run experiments again: their cells are still there")
@@ -40,11 +51,11 @@ def status_text(found: Status) -> str:
 
 
 def _status(one: SealStatus) -> list[str]:
-    seal, opened = one.seal, one.opened
-    times = f"opened {opened.total} time{'s' * (opened.total != 1)}" if opened.total else "never opened"
-    more = f" ({opened.confirmatory} confirming, {opened.exploratory} exploratory)" if opened.total else ""
+    seal = one.seal
+    times = "whether it was opened is not known" if one.opened is None else opened_text(one.opened)
+    seen = f"; {seal.seen}" if seal.seen else ""
     return [
-        f"seal {seal.id}: sealed from {seal.cut} ({seal.told}), {times}{more}",
+        f"seal {seal.id}: sealed from {seal.cut} ({seal.told}), {times}{seen}",
         f"  for {', '.join(seal.experiments)}; opened by {one.opens}; {one.files} encrypted files",
         *_covered(seal),
     ]

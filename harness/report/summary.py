@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import polars as pl
 
 from harness.core.time import local_day
+from harness.record.runs import plan_opened
 from harness.report.audit import audit_beside, audit_line
 from harness.report.board import Notes, answer, board_table, public_text, unanswered
 from harness.report.facts import (
@@ -19,7 +20,7 @@ from harness.report.facts import (
     horizon_text,
 )
 from harness.report.holdout import run_line
-from harness.report.opening import opening_text
+from harness.report.opening import opening_text, straddlers_text
 from harness.report.run import Run
 from harness.report.search_text import effort_line, narrowed_of
 from harness.report.text import megabytes, seconds, share, table
@@ -39,18 +40,19 @@ def summary(run: Run) -> str:
         DamagedError: a record is damaged.
     """
     board, forecasts, inputs = run.leaderboard(), run.forecasts(), run.inputs()
-    facts = facts_of(run.manifest)
+    facts, opens = facts_of(run.manifest), plan_opened(run.manifest)
     notes = Notes()
     parts = [
         "\n".join(_head(facts)),
         opening_text(run.manifest),
+        straddlers_text(run.straddlers()) if opens else "",
         "\n".join(["Data", data_table(inputs), *adjusted_notes(inputs)]),
         *_boards(board, forecasts, facts, notes),
         "\n".join(_footnotes(facts, notes, substituted=bool(board["n_reference"].sum()))),
         _gaps(forecasts),
         "\n".join(_effort(run)),
         run_line(run.home, run.manifest, facts.zone),
-        audit_line(audit_beside(run), facts.name),
+        audit_line(audit_beside(run), facts.name, opens),
         "\n".join(f"{name:<6} {text}" for name, text in cost(facts))
         + f"\nrun    {run.id}\nfiles  {run.files.folder}\npage   harness report {run.id}",
     ]

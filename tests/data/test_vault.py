@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -216,11 +219,30 @@ def test_the_custodian_has_keys_of_their_own(tmp_path: Path) -> None:
     assert keys.public_part(tmp_path) == {"age": keys.recipient_of(identity), "ed25519": keys.signer_of(signing)}
 
 
+def test_without_a_terminal_the_variable_of_the_passphrase_is_named() -> None:
+    code = """
+from harness.core.errors import UserError
+from harness.data.vault.keys import passphrase_asked
+try:
+    passphrase_asked()
+except UserError as error:
+    print(error)
+"""
+    bare = {name: value for name, value in os.environ.items() if name != keys.PASSPHRASE}
+    done = subprocess.run(  # without a terminal of its own, and without input
+        [sys.executable, "-W", "error", "-c", code],
+        env=bare, stdin=subprocess.DEVNULL, capture_output=True, text=True, start_new_session=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.startswith("the passphrase cannot be asked for: there is no terminal")
+    assert "set HARNESS_PASSPHRASE" in done.stdout
+    assert done.stderr == ""
+
+
 @pytest.mark.slow
 def test_a_passphrase_wraps_the_identity(monkeypatch: pytest.MonkeyPatch) -> None:
     identity = keys.new_identity()
     monkeypatch.setenv(keys.PASSPHRASE, "short")
-    with pytest.raises(UserError, match="at least 12"):
+    with pytest.raises(UserError, match=r"at least 12.*choose a longer one"):
         keys.passphrase_asked(confirm=True)
     monkeypatch.setenv(keys.PASSPHRASE, "correct horse battery")
     wrapped = keys.wrapped_by(identity, keys.passphrase_asked(confirm=True))

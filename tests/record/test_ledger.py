@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.errors import DamagedError, SealedError
+from harness.core.errors import DamagedError, SealedError, UserError
 from harness.record.chain import GENESIS, chain_of
 from harness.record.files import json_bytes, sha256_of, write_file
 from harness.record.home import Home
@@ -45,7 +45,9 @@ def test_without_a_head_the_verdict_is_consistent_and_never_more(home: Home) -> 
     done = verify_ledger(home, hashes[3])
     assert (done.verdict, done.since, done.broken) == (f"unbroken since {hashes[3]}", 2, False)
     assert verify_ledger(home, hashes[3][:32]).verdict == f"unbroken since {hashes[3][:32]}"
-    assert verify_ledger(home, hashes[3][:31]).broken, "too short a beginning could be forged"
+    for short in (hashes[3][:31], "g" * 64, hashes[3] + "0"):  # too short a beginning could be forged
+        with pytest.raises(UserError, match=r"not a full hash.*first 32 at least"):
+            verify_ledger(home, short)
 
 
 def edited(lines: list[bytes]) -> list[bytes]:

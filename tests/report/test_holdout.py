@@ -83,6 +83,19 @@ def test_the_grade_is_told(home: Home, grade: str, public: bool, told: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("runs", "follows", "told"),
+    [
+        (("r1",), "", "(public: honour seal; 1 recorded run had seen it before it was sealed)"),
+        (("r1", "r2"), "s0", "(public: honour seal; 2 recorded runs may have seen it before it was sealed)"),
+        ((), "", "(public: honour seal)"),
+    ],
+)
+def test_earlier_looks_are_told(home: Home, runs: tuple[str, ...], follows: str, told: str) -> None:
+    sealed_home(home, runs=runs, follows=follows)
+    assert told in holdout_line(home, MINE)
+
+
+@pytest.mark.parametrize(
     ("cut", "zone", "told"),
     [
         ("2015-01-01T05:00:00+00:00", "America/New_York", "from 2015-01-01 ("),
@@ -107,6 +120,20 @@ def test_openings_stay_on_the_target_when_the_seal_is_rolled_on(home: Home) -> N
     assert holdout_line(home, MINE).startswith(
         "Holdout: sealed from 2021-01-01 (public: honour seal), opened 1 time (1 confirming, 0 exploratory)"
     )
+
+
+def test_a_ledger_that_is_gone_beside_a_vault_never_counts_as_never_opened(home: Home, capsys: Capture) -> None:
+    sealed_home(home)
+    opening(home, "p1")
+    home.ledger.unlink()
+    line = holdout_line(home, MINE)
+    assert line.startswith("Holdout: sealed from 2019-01-01 (public: honour seal), whether it was opened is not known")
+    assert "the ledger is gone" in line
+    assert main(["holdout", "status", "--home", str(home.root)]) == 1
+    out = capsys.readouterr().out
+    assert "whether it was opened is not known" in out
+    for said in (line, out):
+        assert "never opened" not in said
 
 
 def test_a_damaged_ledger_is_said_to_be_so(home: Home) -> None:
@@ -221,6 +248,22 @@ def test_verify_looks_at_ledger_plans_and_vaults(home: Home) -> None:
     plan.with_name("p2.json").unlink()
     plan.write_text(text)
     assert problems(home) == {}
+
+
+def test_a_plan_exchanged_for_another_is_found_by_its_digest(home: Home, capsys: Capture) -> None:
+    sealed_home(home)
+    plan = planned(home)
+    verb = ["ledger", "verify", "--home", str(home.root)]
+    assert main(verb) == 0
+    write_file(plan, json_bytes(sealed({"id": "p1", "claim": "worse"})))
+    assert main(verb) == 1
+    assert "plan p1: its file is not the one that was entered" in capsys.readouterr().out
+    assert problems(home) == {"plans/p1.json": "its file is not the one that was entered"}
+    plan.unlink()
+    assert main(verb) == 1
+    assert "plan p1: its file is gone" in capsys.readouterr().out
+    assert main([*verb, "--head", head(home)[:8]]) == 2
+    assert "not a full hash" in capsys.readouterr().err
 
 
 def test_verify_finds_a_plan_made_up_a_list_rolled_back_and_a_ledger_edited(home: Home) -> None:

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from harness.core.errors import SealedError
 from harness.record.home import Home
+from harness.record.runs import list_runs, plan_opened
 from harness.record.seals import Seal, sealed_from, seals_of
 
 CLOCKED = frozenset({"runs", "batches", "raw_files"})
@@ -90,9 +91,14 @@ def refuse_sealed_question(home: Home, text: str, views: Sequence[str]) -> None:
 
 
 def sealed_note(home: Home) -> str:
-    """What is to be said beside every answer of a home under seal; "" = it is under none."""
+    """What is to be said beside every answer of a home under seal; "" = it is under none.
+
+    The tables of runs that opened a holdout do tell of what is sealed.
+    """
     told = [f"{', '.join(seal.datasets or seal.series)} from {_told(seal)} on ({seal.told})" for seal in seals_of(home)]
-    return f"sealed, and in no answer: {'; '.join(told)}" if told else ""
+    opened = [str(run["run_id"]) for run in list_runs(home) if plan_opened(run)] if told else []
+    but = f" but of the runs that opened it ({', '.join(opened)})" if opened else ""
+    return f"sealed, and in no answer{but}: {'; '.join(told)}" if told else ""
 
 
 def _instants(text: str) -> Iterator[datetime]:

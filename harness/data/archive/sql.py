@@ -42,7 +42,7 @@ class Answer:
     Attributes:
         frame: the rows, at most as many as were asked for.
         cut: whether there are more.
-        note: what is sealed and therefore in no answer; "" = nothing.
+        note: what is sealed, and in no answer but of the runs that opened it; "" = nothing.
     """
 
     frame: pl.DataFrame

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import stat
+import warnings
 from pathlib import Path
 
 import pyrage
@@ -199,15 +200,39 @@ def passphrase_asked(*, confirm: bool = False) -> str:
         confirm: a new one is chosen: ask for it twice, and for a length.
 
     Raises:
-        UserError: it is too short, or given differently the second time.
+        UserError: it is too short, given differently the second time, or there is no terminal to ask at.
     """
     given = os.environ.get(PASSPHRASE)
-    found = given if given is not None else getpass.getpass("Passphrase of the holdout: ")
+    found = given if given is not None else _typed("Passphrase of the holdout: ")
     if confirm and len(found) < SHORTEST:
-        raise UserError("the passphrase is too short", value=f"{len(found)} characters", rule=f"at least {SHORTEST}")
-    if confirm and given is None and getpass.getpass("The same once more: ") != found:
+        raise UserError(
+            "the passphrase is too short",
+            value=f"{len(found)} characters",
+            rule=f"at least {SHORTEST} characters",
+            fix="choose a longer one, for example four or five words",
+        )
+    if confirm and given is None and _typed("The same once more: ") != found:
         raise UserError("the two passphrases differ", fix="try again")
     return found
+
+
+def _typed(prompt: str) -> str:
+    """What is typed at a terminal without being shown.
+
+    Raises:
+        UserError: there is no terminal.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", getpass.GetPassWarning)
+            return getpass.getpass(prompt)
+    except (EOFError, getpass.GetPassWarning) as error:
+        raise UserError(
+            "the passphrase cannot be asked for",
+            value="there is no terminal",
+            rule="a seal with a passphrase opens with it alone",
+            fix=f"set {PASSPHRASE} in the environment, or run the command in a terminal",
+        ) from error
 
 
 def custodian_keys(*, create: bool = False, folder: Path) -> tuple[str, str]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.core.errors import SealedError
+from harness.core.errors import SealedError, UserError
 from harness.core.identity import digest
 from harness.record.files import json_bytes, write_file
 
@@ -29,8 +29,11 @@ def read_exchange(path: Path, kind: str) -> dict[str, object]:
     """Read a request or a grant; every id in it is fit to be the name of a file.
 
     Raises:
+        UserError: there is no such file.
         SealedError: it is something else.
     """
+    if not path.is_file():
+        raise UserError("no such file", value=path, rule=f"a {kind[:-2]}")
     try:
         record = json.loads(path.read_bytes())
         fits = record["kind"] == kind and isinstance(record["seals"], dict) and bool(record["seals"])

@@ -101,7 +101,8 @@ def warnings_of(expected: Sequence[Expected], claim: Claim, openings: int) -> It
         openings: how often the holdout was opened so far.
     """
     if openings:
-        yield f"the holdout was opened {openings} times: this plan can be exploratory only (open --again --reason ...)"
+        times = f"{openings} time{'s' * (openings != 1)}"
+        yield f"the holdout was opened {times}: this plan can be exploratory only (open --again --reason ...)"
     mine = next((one for one in expected if one.horizon == claim.horizon), None)
     if mine is None:
         yield f"the claim cannot be decided: {claim.model} has no scored cell at h = {claim.horizon} in development"
@@ -110,8 +111,14 @@ def warnings_of(expected: Sequence[Expected], claim: Claim, openings: int) -> It
             f"the claim cannot be decided: {mine.matured} matured origins are expected, {mine.needed} are needed with "
             f"a bandwidth of {mine.bandwidth}"
         )
+    elif mine.effective is None:
+        yield f"whether the claim can be decided is not known: development shows no loss difference to {mine.rival}"
     elif mine.smallest is None:
-        yield f"the claim cannot be decided: so few origins find no difference, however large, with {POWER:.0%} power"
+        yield (
+            f"the claim can hardly be decided: even a perfect forecast would not be found better with {POWER:.0%} "
+            f"power, as the smallest difference that is found exceeds the error of {mine.rival} itself, "
+            "given how much losses varied in development"
+        )
     elif mine.seen < mine.smallest:
         yield (
             f"the claim can hardly be decided: in development the difference to {mine.rival} was {mine.seen:.4g}, the "

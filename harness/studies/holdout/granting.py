@@ -12,7 +12,7 @@ from harness.data.vault.keys import custodian_keys, decrypt, encrypt, key_folder
 from harness.record.chain import Chain, Entry, chain_of
 from harness.record.files import SEAL, seal_holds
 from harness.record.home import Home
-from harness.record.ledger import named_seals, promised_manifest
+from harness.record.ledger import named_seals, promised_manifest, refuse_short
 from harness.studies.holdout.exchange import (
     GRANT,
     REQUEST,
@@ -69,6 +69,7 @@ def write_grant(
             says what.
         DamagedError: what is remembered here is not what was written.
     """
+    refuse_short(head)
     record = read_exchange(request, REQUEST)
     identity, signing = custodian_keys(folder=key_folder(home, keys))
     chain = _chain(record)

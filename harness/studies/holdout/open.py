@@ -139,7 +139,7 @@ def _refuse_second(plan: HoldoutPlan, earlier: int, *, again: bool, reason: str)
     if not again:
         raise SealedError(
             "the holdout was opened before",
-            value=f"{earlier} times, by other plans",
+            value=f"{earlier} time{'s' * (earlier != 1)}, by other plans",
             rule="only the first opening confirms; every other is counted and exploratory",
             fix='--again --reason "...", or harness holdout roll once there are new data',
         )
@@ -199,7 +199,7 @@ def _walked(
     place = Place(changes, shelves, None, clocks=clocks(recorded, home, whole.experiment.models))
     keys, cells = cells_of(whole, board, place, InProcess(), stages=stages, progress=progress)
     _check_development(home, plan, (keys, checksums(cells)), seen)
-    name = run_id(whole.experiment, changes)
+    name = run_id(whole.experiment, changes, plan.id)
     results, mine = judged(whole, changes, cells, name, plan.cut)
     verdict = verdict_of(results, plan.claim)
     stages.done("score")
@@ -207,7 +207,7 @@ def _walked(
     manifest["holdout"] = {**_facts(plan, verdict, seals, exploratory=exploratory), "seen": seen}
     _enter_closing(home, plan, name, seen)
     _close(home, plan, (mine, changes, board), cells, manifest, shelves)
-    files = start_run(home, name, mine.experiment)
+    files = start_run(home, name, mine.experiment, plan.id)
     write_run(files, manifest, results.frames, stages.record, code_diff=code_diff())
     told = {"plan": plan.id, "verdict": verdict.answer, "decision": verdict.decision, "run": name}
     enter(home, "result", {**told, "exploratory": exploratory, "seen": seen})
@@ -237,7 +237,7 @@ def _close(
     effort = replace(effort, fingerprints=prints)
     manifest |= {"cells": {}, "cell_checksums": {}, "studies": {}, "batches": [], "effort": effort.record()}
     manifest["holdout_checksums"] = checksums(cells)
-    note(home, effort, run_id(plan.experiment, changes))
+    note(home, effort, run_id(plan.experiment, changes, holdout.id))
 
 
 def _check_development(

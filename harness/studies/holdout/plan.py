@@ -202,6 +202,7 @@ def _seal_facts(home: Home, seal: Seal) -> dict[str, object]:
         "manifest": Vault.open(home, seal.id).manifest_hash,
         "grade": seal.grade,
         "told": seal.told,
+        "seen": seal.seen,
     }
 
 

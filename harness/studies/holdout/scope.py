@@ -124,6 +124,13 @@ def changes_before(changes: ChangeFile, cut: int) -> ChangeFile:
     return replace(changes, **{name: getattr(changes, name)[kept] for name in columns})
 
 
+def last_readable(scope: Scope, changes: ChangeFile) -> str:
+    """ISO instant of the last publication of what is covered that stays in the clear."""
+    early = changes_before(changes, micros(scope.cut))
+    mine = np.isin(early.code, [early.codes[name] for name in scope.series])
+    return instant(int(early.published[mine].max())).isoformat(timespec="minutes") if mine.any() else ""
+
+
 def refuse_empty(scope: Scope, changes: ChangeFile) -> None:
     """Refuse a day that leaves nothing to seal, or nothing to develop on.
 

@@ -39,7 +39,7 @@ from harness.record.home import Home
 from harness.record.ledger import enter, entries, refusals
 from harness.record.seals import CUSTODIAN, HONOUR, LEAVING, SEAL_FILE, Seal, seals_of, unfinished
 from harness.studies.holdout.leaving import Leaving, leaving, others, refuse_busy, remove, remove_scratch
-from harness.studies.holdout.scope import Scope, refuse_empty, refuse_twice, scope_of
+from harness.studies.holdout.scope import Scope, last_readable, refuse_empty, refuse_twice, scope_of
 
 ROWS = "rows "
 """Begins the name of a count of rows of a table, among the counts of files."""
@@ -73,6 +73,7 @@ class Sealing:
         others: files in the home that the harness did not write there; they are left as they are.
         done: it is sealed.
         finished: it was begun by an earlier command, and has been finished now.
+        readable: ISO instant of the last publication that stays in the clear; "" = not looked up.
     """
 
     seal: Seal
@@ -81,6 +82,7 @@ class Sealing:
     others: tuple[str, ...] = ()
     done: bool = False
     finished: bool = False
+    readable: str = ""
 
 
 def seal(
@@ -119,7 +121,9 @@ def seal(
     bare = replace(scope.seal(""), public=public, grade=CUSTODIAN if lock.custodian else HONOUR)
     left = leaving(home, archive, bare)
     if dry_run or told:
-        ahead = Sealing(bare, _some(sealed_rows(archive, bare)), left.counts, others(home))
+        ahead = Sealing(
+            bare, _some(sealed_rows(archive, bare)), left.counts, others(home), readable=last_readable(scope, changes)
+        )
         if dry_run:
             return ahead
         if told:

@@ -9,7 +9,7 @@ from harness.core.errors import DamagedError, SealedError, UserError
 from harness.data.vault.files import WRAPPED, Vault
 from harness.data.vault.keys import IDENTITY, SIGNING, get_key, key_folder, recipient_of, signer_of
 from harness.record.home import Home
-from harness.record.ledger import OpeningCount, entries, openings_of, promised_manifest, verify_ledger
+from harness.record.ledger import OpeningCount, entries, openings_of, promised_manifest, read_chain, verify_ledger
 from harness.record.seals import CUSTODIAN, Seal, seals_of, unfinished
 
 
@@ -20,14 +20,14 @@ class SealStatus:
     Attributes:
         seal: what everyone may know of it.
         files: files in its vault.
-        opened: how often it was opened.
+        opened: how often it was opened; None = not known, as the ledger is gone or damaged.
         opens: what opens it.
         problems: what is wrong, one clause each.
     """
 
     seal: Seal
     files: int
-    opened: OpeningCount
+    opened: OpeningCount | None
     opens: str
     problems: tuple[str, ...]
 
@@ -57,7 +57,7 @@ def status(home: Home, *, keys: Path | None = None) -> Status:
         keys: folder of keys; None = the usual one.
     """
     checked = verify_ledger(home)
-    found = tuple(_status(home, seal, keys, broken=checked.broken) for seal in seals_of(home))
+    found = tuple(_status(home, seal, keys, broken=bool(read_chain(home).fault)) for seal in seals_of(home))
     told = [f"seal {one.seal.id}: {problem}" for one in found for problem in one.problems]
     return Status(found, checked.head, unfinished(home), (*checked.reasons, *told))
 
@@ -72,7 +72,8 @@ def _status(home: Home, seal: Seal, keys: Path | None, *, broken: bool) -> SealS
         files = len(vault.files())
     except (SealedError, DamagedError):
         files = 0
-    return SealStatus(seal, files, openings_of(chain, [seal.id]), opens, (*problems, *wrong))
+    opened = openings_of(chain, [seal.id]) if chain else None
+    return SealStatus(seal, files, opened, opens, (*problems, *wrong))
 
 
 def _opens(home: Home, seal: Seal, keys: Path | None) -> tuple[str, list[str]]:

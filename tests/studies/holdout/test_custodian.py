@@ -210,6 +210,15 @@ def test_a_file_that_is_no_request_is_refused(two: Two, content: bytes) -> None:
         two.grant(two.folder / "junk.json")
 
 
+def test_a_file_that_is_not_there_is_no_matter_of_the_ledger(two: Two) -> None:
+    before = two.home.ledger.read_bytes()
+    for way in (two.grant, two.open):
+        with pytest.raises(UserError, match="no such file") as told:
+            way(two.folder / "nowhere.json")
+        assert not isinstance(told.value, SealedError)
+    assert two.home.ledger.read_bytes() == before
+
+
 def test_a_wrapped_identity_of_another_vault_is_not_granted(two: Two) -> None:
     """Someone asks for the key of a second seal under the name of the first."""
     wrapped = encrypt(new_identity().encode(), public_part(two.other_keys)["age"])

@@ -14,6 +14,7 @@ import pytest
 
 from harness.backtest.assemble import Results
 from harness.backtest.runner import execute
+from harness.cli import main
 from harness.core.claim import Claim
 from harness.core.errors import DamagedError, SealedError, UserError
 from harness.core.identity import canonical
@@ -25,7 +26,7 @@ from harness.record.cells import Cell, read_cell, write_cell
 from harness.record.home import Home
 from harness.record.ledger import entries
 from harness.record.plans import HoldoutPlan
-from harness.record.runs import find_run, read_manifest, read_table
+from harness.record.runs import find_run, read_manifest, read_table, start_run
 from harness.report.opening import opening_text
 from harness.report.run import Run
 from harness.report.summary import summary
@@ -35,6 +36,7 @@ from harness.studies.holdout import checking
 from harness.studies.holdout.open import LOCK
 from harness.studies.holdout.verdict import AGAINST, verdict_of
 from tests.backtest.made_runs import Ran
+from tests.report.test_readme import documented
 from tests.studies.holdout.made_holdouts import (
     CLAIM,
     CUT_AT,
@@ -133,8 +135,38 @@ def test_the_run_of_an_opening_is_shown_reported_and_verified(closed: Closed) ->
     assert "ar beats every naive rival on rmse at h = 0" in page
     assert "CONFIRMED" in page
     assert run.effort().looks.get("holdout") == 1
+    assert "Straddlers: issued before the seal" in text
+    assert "<h2>Straddlers</h2>" in page
+    assert run.straddlers().equals(read_table(ran.files, "straddlers"))
+    assert sorted(documented("straddlers")) == sorted(run.straddlers().columns)
+    with pytest.raises(UserError, match="opened no holdout"):
+        Run(str(facts_of(ran)["development"]), made.home).straddlers()
     done = verify(made.home)
     assert done.intact, done.problems
+
+
+def test_no_face_of_an_opening_names_a_verb_that_is_refused(closed: Closed, capsys: pytest.CaptureFixture[str]) -> None:
+    made, ran = closed
+    run, plan, where = Run(ran.files.run_id, made.home), str(facts_of(ran)["plan"]), ["--home", str(made.home.root)]
+    card = run.model_card()
+    assert card.startswith("# Model card: ar in made")
+    for said in ("claim: ar beats every naive rival", "verdict: CONFIRMED", "decision: use it", f"plan: {plan}"):
+        assert f"- {said}" in card
+    assert f"$ harness holdout open --plan {plan}" in card
+    for face in (card, summary(run), run.report(made.home.root / "page.html").read_text()):
+        assert "harness reproduce" not in face
+        assert "harness lineage" not in face
+        assert "an opening is not audited itself" in face
+    development = Run(str(facts_of(ran)["development"]), made.home)
+    assert f"harness reproduce {development.id}" in development.model_card()
+    for verb in ("reproduce", "lineage"):
+        assert main([verb, run.id, *where]) == 2
+        assert f"prints the standing answer: harness holdout open --plan {plan}" in capsys.readouterr().err
+    assert main(["runs", *where]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert ("opening" in lines[run.id[:12]], "opening" in lines[development.id[:12]]) == (True, False)
+    assert main(["sql", "SELECT 1", *where]) == 0
+    assert f"in no answer but of the runs that opened it ({run.id})" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -266,11 +298,16 @@ def test_a_second_opening_needs_a_reason_and_is_exploratory(made: Made, plan: Ho
     assert made.home.ledger.read_bytes() == told
     with pytest.raises(SealedError, match="opened and closed"):
         opened(made, plan, again=True, reason="once more")
-    with pytest.raises(SealedError, match="opened before: 1 times"):
+    with pytest.raises(SealedError, match="opened before: 1 time, by"):
         opened(made, early, asked)
     with pytest.raises(UserError, match="needs a reason"):
         opened(made, early, asked, again=True)
+    kept = {path.name: path.read_bytes() for path in first.files.folder.iterdir()}
     again = opened(made, early, asked, again=True, reason="a reviewer asked")
+    assert again.files.run_id != first.files.run_id  # of equal candidates on equal data
+    assert {path.name: path.read_bytes() for path in first.files.folder.iterdir()} == kept
+    assert facts_of(first)["plan"] == plan.id
+    assert verify(made.home).intact
     assert facts_of(again)["exploratory"] is True
     assert "exploratory" in summary(Run(again.files.run_id, made.home))
     found = [one.facts for one in entries(made.home) if one.kind == "opening"]
@@ -279,6 +316,16 @@ def test_a_second_opening_needs_a_reason_and_is_exploratory(made: Made, plan: Ho
     late = planned(made, experiment(claim=replace(CLAIM, level=0.15)))
     assert late.exploratory
     assert "exploratory only" in late.warnings[0]
+
+
+def test_what_an_opening_said_is_never_overwritten(closed: Closed) -> None:
+    made, ran = closed
+    kept = (ran.files.folder / "manifest.json").read_bytes()
+    for opens in ("", "another plan"):
+        with pytest.raises(DamagedError, match="another run stands under this id"):
+            start_run(made.home, ran.files.run_id, experiment(), opens)
+    assert start_run(made.home, ran.files.run_id, experiment(), str(facts_of(ran)["plan"])) == ran.files
+    assert (ran.files.folder / "manifest.json").read_bytes() == kept
 
 
 def test_two_openings_at_once_are_one(made: Made, plan: HoldoutPlan) -> None:

@@ -15,9 +15,10 @@ from harness.record.files import json_bytes
 from harness.record.ledger import entries
 from harness.record.plans import Expected, HoldoutPlan, list_plans, read_plan
 from harness.record.runs import find_run, read_manifest, read_table
+from harness.record.seals import CUSTODIAN, SEAL_FILE, Seal
 from harness.report.opening import plan_text
 from harness.studies.holdout.expected import warnings_of
-from tests.studies.holdout.made_holdouts import CLAIM, Made, experiment, kinds, planned, sealed
+from tests.studies.holdout.made_holdouts import CLAIM, SEAL_ID, Made, experiment, kinds, planned, sealed
 
 
 def test_a_plan_names_everything_and_says_what_can_be_shown(made: Made, plan: HoldoutPlan) -> None:
@@ -72,6 +73,29 @@ def test_a_claim_that_cannot_be_decided_is_warned_of(made: Made) -> None:
     assert f"warning: {warning}" in plan_text(hopeless)
 
 
+def test_earlier_looks_are_told(made: Made, plan: HoldoutPlan) -> None:
+    assert f"earlier looks, {SEAL_ID}: no run on record had seen it before it was sealed" in plan_text(plan)
+    path = made.home.vault / SEAL_ID / SEAL_FILE
+    path.write_bytes(json_bytes(replace(Seal.read(path), runs=("r1", "r2")).record()))
+    seen = planned(made)
+    assert f"earlier looks, {SEAL_ID}: 2 recorded runs had seen it before it was sealed" in plan_text(seen)
+
+
+def test_the_last_lines_of_a_plan_say_how_this_one_is_opened(plan: HoldoutPlan) -> None:
+    opens = f"harness holdout open --plan {plan.id}"
+    assert plan_text(plan).endswith(f"open it once: {opens}")
+    again = plan_text(replace(plan, exploratory=True))
+    assert again.endswith(f'open it again, exploratory: {opens} --again --reason "..."')
+    kept = tuple({**one, "grade": CUSTODIAN} for one in plan.seals)
+    lines = plan_text(replace(plan, seals=kept)).splitlines()[-3:]
+    assert lines[0].endswith(f"harness holdout request --plan {plan.id} --out request.json")
+    assert lines[1].endswith("harness holdout grant request.json --out grant.json")
+    assert lines[2] == f"open it once: {opens} --grant grant.json"
+    both = plan_text(replace(plan, seals=kept, exploratory=True))
+    assert "grant request.json --out grant.json --again" in both
+    assert both.endswith(' --grant grant.json --again --reason "..."')
+
+
 SEEN = Expected(0, 40, 10, 0, 40.0, "drift", 0.5, 1.0, 0.3, 30.0)
 
 
@@ -80,9 +104,11 @@ SEEN = Expected(0, 40, 10, 0, 40.0, "drift", 0.5, 1.0, 0.3, 30.0)
     [
         ([SEEN], 0, []),
         ([replace(SEEN, smallest=0.6)], 0, ["the claim can hardly be decided: in development the difference to drift"]),
-        ([replace(SEEN, smallest=None)], 0, ["the claim cannot be decided: so few origins"]),
+        ([replace(SEEN, smallest=None)], 0, ["the claim can hardly be decided: even a perfect forecast"]),
+        ([replace(SEEN, smallest=None, effective=None)], 0, ["whether the claim can be decided is not known"]),
         ([replace(SEEN, matured=9)], 0, ["the claim cannot be decided: 9 matured origins are expected, 10 are needed"]),
         ([replace(SEEN, horizon=1)], 0, ["the claim cannot be decided: ar has no scored cell at h = 0"]),
+        ([SEEN], 1, ["the holdout was opened 1 time: this plan can be exploratory only"]),
         ([SEEN], 2, ["the holdout was opened 2 times: this plan can be exploratory only"]),
     ],
 )

@@ -13,6 +13,7 @@ import pytest
 from harness.cli import main
 from harness.core.errors import SealedError, UserError
 from harness.core.series import Series
+from harness.core.time import instant, micros
 from harness.data.archive import Archive
 from harness.data.archive.sealing import seals_within
 from harness.data.archive.unsealing import opened
@@ -114,6 +115,9 @@ def test_a_dry_run_tells_and_does_nothing(bare: Marked) -> None:
     assert text.startswith(f"to be sealed: everything published from {CUT}T00:00:00+00:00 on (honour seal)")
     assert f"{len(bare.marks.numbers)} changes" in text
     assert "1 raw" in text
+    last = Archive.open(bare.home.archive, read_only=True).changes()
+    newest = instant(int(last.published[last.published < micros(ahead.seal.instant)].max()))
+    assert f"stays readable: what was published before, the last at {newest.isoformat(timespec='minutes')};" in text
     assert bare.seal().rows == ahead.rows
 
 
@@ -186,6 +190,7 @@ def test_the_command_seals(bare: Marked, capsys: pytest.CaptureFixture[str]) -> 
     assert main(["holdout", "seal", "--from", CUT, str(bare.experiment), *where]) == 0
     said = capsys.readouterr().out
     assert said.index("to be sealed") < said.index("sealed as")
+    assert [said.count(part) for part in ("  series: ", "  rows of the archive: ", "stays readable: ")] == [1, 1, 1]
     assert main(["holdout", "status", *where]) == 0
     assert "never opened" in capsys.readouterr().out
     assert main(["holdout", "seal", "--from", "2011-01-01", str(bare.experiment), *where]) == 2
