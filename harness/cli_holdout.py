@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.core.errors import UserError
+
 if TYPE_CHECKING:
     from harness.record.home import Home
 
@@ -38,9 +40,9 @@ def _add_parts(parser: argparse.ArgumentParser, name: str, parts: dict[str, tupl
 
 
 def _seal_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("experiments", metavar="EXPERIMENT", nargs="+", help="experiments whose targets are sealed")
+    parser.add_argument("experiments", metavar="EXPERIMENT", nargs="*", help="experiments whose targets are sealed")
     parser.add_argument(
-        "--from", dest="day", metavar="DATE", required=True, help="first sealed day (2019-01-01), in the target's zone"
+        "--from", dest="day", metavar="DATE", default="", help="first sealed day (2019-01-01), in the target's zone"
     )
     who = parser.add_mutually_exclusive_group()
     who.add_argument("--custodian", metavar="FILE", type=Path, help="public part of the keys of who keeps the seal")
@@ -48,6 +50,9 @@ def _seal_options(parser: argparse.ArgumentParser) -> None:
         "--passphrase", action="store_true", help="a passphrase opens it (HARNESS_PASSPHRASE, or asked for)"
     )
     parser.add_argument("--dry-run", action="store_true", help="only list what would be sealed")
+    parser.add_argument(
+        "--abandon", action="store_true", help="give up a sealing that was interrupted before anything was taken away"
+    )
     _add_keys(parser)
 
 
@@ -56,6 +61,14 @@ def _seal(args: argparse.Namespace) -> None:
     from harness.report.sealing import sealing_text
     from harness.studies.holdout.seal import Lock, custodian_from
 
+    if args.abandon:
+        return _abandon(args)
+    if not args.experiments or not args.day:
+        raise UserError(
+            "it is not said what is sealed, or from when",
+            value=" ".join(args.experiments) or "no experiment",
+            rule="harness holdout seal --from DATE EXPERIMENT...",
+        )
     done = seal_experiments(
         [_experiment_file(one) for one in args.experiments],
         args.day,
@@ -65,6 +78,12 @@ def _seal(args: argparse.Namespace) -> None:
         told=lambda ahead: print(sealing_text(ahead), flush=True),
     )
     print(sealing_text(done))
+
+
+def _abandon(args: argparse.Namespace) -> None:
+    from harness.studies.holdout.abandoning import abandon
+
+    print(f"given up: {', '.join(abandon(_home(args)))}; nothing was sealed, nothing was taken away")
 
 
 def _status_options(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ from harness.data.vault.files import FILES, Vault
 from harness.data.vault.manifest import MANIFEST, VaultFile, read_manifest
 from harness.record.chain import Entry
 from harness.record.home import Home
-from harness.record.ledger import enter, entries, promised_manifest, read_chain
+from harness.record.ledger import begun_sealings, enter, entries, promised_manifest, read_chain
 from harness.record.seals import Seal, refuse_unfinished, sealed_from, seals_of
 
 COPY = "bring the home folder back from a copy"
@@ -97,14 +97,15 @@ def _refuse_other_seals(seals: Sequence[Seal], found: Sequence[Entry], rolled: s
     """The vault's seals are those the ledger tells of."""
     told = _named(found, "seal", "seal")
     entered = told | _named(found, "roll", "new")
-    begun = sorted(_named(found, "sealing", "seal") - entered - rolled)
+    begun = begun_sealings(found)
     present = {one.id for one in seals}
     if begun:
         raise SealedError(
             "a sealing was begun and is not finished",
             value=begun[0],
             rule="nothing is added in between",
-            fix="give the same command again: harness holdout seal --from DATE EXPERIMENT...",
+            fix="give the same command again (harness holdout seal --from DATE EXPERIMENT...), or give it up: harness "
+            "holdout seal --abandon",
         )
     gone = sorted(told - present - rolled)
     if gone:

@@ -24,8 +24,9 @@ from harness.data.vault.keys import key_folder, passphrase_asked
 from harness.record.chain import Entry
 from harness.record.files import json_bytes, sync_folder, unused_name, write_file
 from harness.record.home import Home
-from harness.record.ledger import enter, entries, named_seals, refusals
+from harness.record.ledger import begun_sealings, enter, entries, named_seals, refusals
 from harness.record.seals import CUSTODIAN, LEAVING, Seal, seals_of
+from harness.studies.holdout.abandoning import give_up_begun
 from harness.studies.holdout.checking import Granted, checked_vault, identities_of
 from harness.studies.holdout.open import opened_archive
 from harness.studies.holdout.scope import changes_before
@@ -77,7 +78,8 @@ def roll(home: Home, day: date, *, seal: str = "", granted: Granted | None = Non
         cut = min(end_of_day(day - timedelta(days=1), changes.series[name].zone) for name in old.targets)
         _refuse_day(changes, old, cut, seen)
         made = _following(old, changes, cut)
-        if not any(one.kind == "sealing" and one.facts.get("seal") == made.id for one in found):
+        give_up_begun(home, but=made.id)
+        if made.id not in begun_sealings(found):
             enter(home, "sealing", {"seal": made.id, "cut": made.cut, "follows": old.id})
         _replace(home, whole, (old, identity), made, keys)
     return _rolled(finish(home, keys=keys, resumed=False).seal)

@@ -36,7 +36,7 @@ from harness.data.vault.keys import (
 from harness.data.vault.packing import Packer
 from harness.record.files import json_bytes, read_json, write_file
 from harness.record.home import Home
-from harness.record.ledger import enter, entries, refusals
+from harness.record.ledger import begun_sealings, enter, entries, refusals
 from harness.record.seals import CUSTODIAN, HONOUR, LEAVING, SEAL_FILE, Seal, seals_of, unfinished
 from harness.studies.holdout.leaving import Leaving, leaving, others, refuse_busy, remove, remove_scratch
 from harness.studies.holdout.scope import Scope, refuse_empty, refuse_twice, scope_of
@@ -203,11 +203,13 @@ def resume(home: Home, *, keys: Path | None = None) -> Sealing | None:
 
 def _begun(home: Home, scope: Scope) -> str:
     """Enter that a sealing begins; one that was begun for the same question goes on under its id."""
-    done = {one.facts.get("seal") for one in entries(home) if one.kind == "seal"}
-    for one in entries(home):
-        if one.kind == "sealing" and one.facts.get("scope") == scope.identity and one.facts.get("seal") not in done:
-            return str(one.facts["seal"])
-    made = secrets.token_hex(6)
+    found = entries(home)
+    done = {one.facts.get("seal") for one in found if one.kind == "seal"}
+    same = [one.facts for one in found if one.kind == "sealing" and one.facts.get("scope") == scope.identity]
+    names = [str(facts["seal"]) for facts in same if facts["seal"] not in done]
+    if names and names[-1] in begun_sealings(found):
+        return names[-1]
+    made = names[-1] if names else secrets.token_hex(6)
     enter(home, "sealing", {"seal": made, "cut": scope.cut.isoformat(), "scope": scope.identity})
     return made
 
