@@ -37,7 +37,7 @@ class Seal:
         signer: the Ed25519 public key (hex) that signs the list of the vault's files.
         custodian: the custodian's age public key and Ed25519 public key (hex); {} for an honour seal.
         known_through: series -> ISO instant up to which it is known, sealed part included.
-        raw: SHA-256 of the raw files that were moved into the vault.
+        raw: keyed hashes of the raw files that were moved into the vault.
         runs: ids of the runs that were moved into the vault.
         effort: what those runs and audits searched and looked at, as their records say it.
         counts: rows, files, runs and so on that were sealed, by kind.

@@ -17,10 +17,10 @@ from harness.core.identity import digest
 from harness.core.time import end_of_day, instant, micros
 from harness.data.archive import Archive
 from harness.data.archive.received import BATCH
-from harness.data.archive.sealing import CAPPED, SEALED, split
+from harness.data.archive.sealing import CAPPED, HASHED, SEALED, raw_of, split
 from harness.data.changes import ChangeFile
 from harness.data.vault.files import WRAPPED, Vault
-from harness.data.vault.keys import key_folder, passphrase_asked
+from harness.data.vault.keys import SIGNING, key_folder, needed_key, passphrase_asked, veiled
 from harness.record.chain import Entry
 from harness.record.files import json_bytes, sync_folder, unused_name, write_file
 from harness.record.home import Home
@@ -148,11 +148,12 @@ def _replace(home: Home, whole: Archive, old: tuple[Seal, str], made: Seal, keys
     lock = Lock(made.custodian or None, bool(passphrase), keys=keys)
     vault, wrapped = begin_vault(home, keyed(made, folder, lock), folder, lock, passphrase)
     for one in before.files():
-        if one.kind not in SEALED and one.kind not in CAPPED and one.kind != BATCH:  # files that left the home
+        if one.kind not in SEALED and one.kind not in {*CAPPED, *HASHED, BATCH}:  # files that left the home
             vault.put(one.kind, before.read(old[1], one.name), dict(one.facts))
     out = unused_name(home.root)
     try:
-        rows = split(whole, out, vault.seal, vault.put)
+        veil = veiled(needed_key(folder, f"{made.id}.{SIGNING}"))
+        rows = split(whole, out, vault.seal, vault.put, veil)
         vault.sign()
         if wrapped:
             write_file(vault.folder / WRAPPED, wrapped)
@@ -160,7 +161,8 @@ def _replace(home: Home, whole: Archive, old: tuple[Seal, str], made: Seal, keys
         write_file(vault.folder / LEAVING, json_bytes(gone))
         files = {name: count for name, count in made.counts.items() if not name.startswith(ROWS)}
         counts = files | {f"{ROWS}{table}": count for table, count in rows.items() if count}
-        vault.finish(home, replace(vault.seal, counts=counts))
+        raw = tuple(sorted(veil(HASHED["raw_files"], one) for one in raw_of(whole, made)[0]))
+        vault.finish(home, replace(vault.seal, counts=counts, raw=raw))
         with Archive.open(home.archive, read_only=True).store.replacing():
             out.replace(home.archive)
             sync_folder(home.root)

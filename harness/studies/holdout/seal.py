@@ -15,7 +15,7 @@ from pathlib import Path
 from harness.core.errors import DamagedError, UserError
 from harness.core.recipe import Experiment
 from harness.data.archive import Archive
-from harness.data.archive.sealing import seal_archive, sealed_rows, seals_within
+from harness.data.archive.sealing import HASHED, seal_archive, sealed_rows, seals_within
 from harness.data.changes import ChangeFile
 from harness.data.vault.files import WRAPPED, Vault
 from harness.data.vault.keys import (
@@ -31,6 +31,7 @@ from harness.data.vault.keys import (
     put_key,
     recipient_of,
     signer_of,
+    veiled,
     wrapped_by,
 )
 from harness.data.vault.packing import Packer
@@ -135,9 +136,11 @@ def seal(
     packer.close()
 
     def ready(rows: Mapping[str, int]) -> None:
-        _publish(home, vault, left, rows, wrapped)
+        raw = tuple(sorted(veil(HASHED["raw_files"], one) for one in left.raw))
+        _publish(home, vault, replace(left, raw=raw), rows, wrapped)
 
-    seal_archive(archive, made, vault.put, ready)
+    veil = veiled(needed_key(folder, f"{made.id}.{SIGNING}"))
+    seal_archive(archive, made, vault.put, ready, veil)
     return finish(home, keys=lock.keys, resumed=False)
 
 
