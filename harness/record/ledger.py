@@ -25,7 +25,7 @@ LONGEST = 300
 """Characters of a refused value that are kept."""
 MANIFEST_FILE = "manifest.json"
 CONSISTENT, BROKEN = "consistent", "broken"
-ENTERED = ("cut", "grade", "public", "recipient", "signer")
+ENTERED = ("cut", "grade", "public", "recipient", "signer", "description")
 """What the ledger and the description of a seal both tell of it."""
 GONE = "the ledger is gone, or was emptied, while sealed holdouts are in the vault"
 

@@ -166,7 +166,7 @@ def finish(home: Home, *, keys: Path | None = None, resumed: bool = True) -> Sea
     _sweep(home, vault)
     made, manifest = vault.seal, vault.manifest_hash
     if not any(one.kind == "seal" and one.facts.get("seal") == made.id for one in entries(home)):
-        told = ("cut", "series", "targets", "grade", "public", "recipient", "signer")
+        told = ("cut", "series", "targets", "grade", "public", "recipient", "signer", "description")
         facts = {name: getattr(made, name) for name in told}
         enter(home, "seal", {"seal": made.id, **facts, "manifest": manifest})
     (vault.folder / LEAVING).unlink()
