@@ -49,6 +49,9 @@ def _seal_options(parser: argparse.ArgumentParser) -> None:
     who.add_argument(
         "--passphrase", action="store_true", help="a passphrase opens it (HARNESS_PASSPHRASE, or asked for)"
     )
+    parser.add_argument(
+        "--with-copies", action="store_true", help="seal whole datasets of what repeats a sealed series along"
+    )
     parser.add_argument("--dry-run", action="store_true", help="only list what would be sealed")
     parser.add_argument(
         "--abandon", action="store_true", help="give up a sealing that was interrupted before anything was taken away"
@@ -74,6 +77,7 @@ def _seal(args: argparse.Namespace) -> None:
         args.day,
         _home(args),
         lock=Lock(custodian_from(args.custodian) if args.custodian else None, args.passphrase, keys=args.keys),
+        along=args.with_copies,
         dry_run=args.dry_run,
         told=lambda ahead: print(sealing_text(ahead), flush=True),
     )

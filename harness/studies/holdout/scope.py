@@ -18,6 +18,8 @@ from harness.core.time import end_of_day, instant, micros
 from harness.data.archive import Archive
 from harness.data.changes import ChangeFile
 from harness.data.derive import ASSUMED
+from harness.data.ingest.copies import Copy
+from harness.data.ingest.recognised import copies_within
 from harness.forecast.features import declared_inputs
 from harness.record.seals import Seal, sealed_from
 
@@ -96,6 +98,42 @@ def scope_of(experiments: Sequence[Experiment], day: date, archive: Archive, cha
         cut, names, tuple(series), tuple(sorted(datasets)), tuple(sorted(sources)), tuple(sorted(universes)),
         prints, known,
     )  # fmt: skip
+
+
+def copies_of(scope: Scope, archive: Archive, seals: Sequence[Seal]) -> tuple[Copy, ...]:
+    """The series of an archive that repeat one of the scope, and would go on saying in the clear what is sealed."""
+    return tuple(copies_within(archive, seals, scope.seal("")))
+
+
+def with_copies(scope: Scope, archive: Archive, changes: ChangeFile, seals: Sequence[Seal]) -> Scope:
+    """The scope with whole datasets of what repeats a series of it, and of what repeats one of those."""
+    while found := copies_of(scope, archive, seals):
+        datasets = {*scope.datasets, *(one.name.rpartition("/")[0] for one in found)} - {""}
+        names = {*scope.series, *(one.name for one in found)}
+        series = sorted(name for name in changes.ids if name in names or name.rpartition("/")[0] in datasets)
+        known = {n: instant(changes.known_through[n]).isoformat() for n in series if n in changes.known_through}
+        named = {name for name, members in archive.universes().items() if set(members) & set(series)}
+        universes = tuple(sorted({*scope.universes, *named}))
+        scope = replace(
+            scope, series=tuple(series), datasets=tuple(sorted(datasets)), universes=universes, known_through=known
+        )
+    return scope
+
+
+def refuse_copies_of(scope: Scope, found: Sequence[Copy]) -> None:
+    """Refuse to seal while a copy of what is sealed would stay in the clear.
+
+    Raises:
+        SealedError: there is one.
+    """
+    if found:
+        more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+        raise SealedError(
+            "the archive has a copy of what is to be sealed",
+            value=f"{found[0].told}{more}",
+            rule=f"from {scope.cut.isoformat()} on the copy would say in the clear what is sealed",
+            fix="seal the copies' datasets along (--with-copies), or name an experiment of theirs too",
+        )
 
 
 def refuse_twice(scope: Scope, seals: Iterable[Seal]) -> None:

@@ -40,7 +40,15 @@ from harness.record.home import Home
 from harness.record.ledger import begun_sealings, enter, entries, refusals
 from harness.record.seals import CUSTODIAN, HONOUR, LEAVING, SEAL_FILE, Seal, seals_of, unfinished
 from harness.studies.holdout.leaving import Leaving, leaving, others, refuse_busy, remove, remove_scratch
-from harness.studies.holdout.scope import Scope, refuse_empty, refuse_twice, scope_of
+from harness.studies.holdout.scope import (
+    Scope,
+    copies_of,
+    refuse_copies_of,
+    refuse_empty,
+    refuse_twice,
+    scope_of,
+    with_copies,
+)
 
 ROWS = "rows "
 """Begins the name of a count of rows of a table, among the counts of files."""
@@ -72,6 +80,7 @@ class Sealing:
         rows: sealed rows by table.
         leaves: files that leave the home.
         others: files in the home that the harness did not write there; they are left as they are.
+        copies: series that repeat one of the sealed ones and are not sealed along, in words.
         done: it is sealed.
         finished: it was begun by an earlier command, and has been finished now.
     """
@@ -80,6 +89,7 @@ class Sealing:
     rows: Mapping[str, int]
     leaves: Mapping[str, int]
     others: tuple[str, ...] = ()
+    copies: tuple[str, ...] = ()
     done: bool = False
     finished: bool = False
 
@@ -91,6 +101,7 @@ def seal(
     changes: ChangeFile,
     *,
     lock: Lock | None = None,
+    along: bool = False,
     dry_run: bool = False,
     told: Callable[[Sealing], None] | None = None,
 ) -> Sealing:
@@ -102,25 +113,31 @@ def seal(
         day: the first sealed day, in the zone of the (earliest) target.
         changes: change file of the home's archive.
         lock: who can open it.
+        along: seal whole datasets of what repeats a sealed series too.
         dry_run: tell what would leave, and do nothing.
         told: called with what will leave, before anything is done.
 
     Raises:
-        SealedError: some of it is sealed already, whatever the day; entered in the ledger.
+        SealedError: some of it is sealed already, whatever the day, or has a copy that would not be sealed; entered in
+            the ledger.
         UserError: there is nothing to seal, or nothing to develop on; the folder of keys lies in the home; a run is
             under way.
     """
     lock = lock or Lock()
     archive = Archive.open(home.archive, read_only=True)
     with refusals(home, f"holdout seal --from {day}"):
-        scope = scope_of(experiments, day, archive, changes)
-        refuse_twice(scope, seals_of(home))
+        scope, seals = scope_of(experiments, day, archive, changes), seals_of(home)
+        refuse_twice(scope, seals)
         refuse_empty(scope, changes)
+        scope = with_copies(scope, archive, changes, seals) if along else scope
+        copies = () if along else copies_of(scope, archive, seals)
+        if not dry_run:
+            refuse_copies_of(scope, copies)
     public = all(name.rpartition("/")[0] in lock.public for name in scope.series)
     bare = replace(scope.seal(""), public=public, grade=CUSTODIAN if lock.custodian else HONOUR)
     left = leaving(home, archive, bare)
     if dry_run or told:
-        ahead = Sealing(bare, _some(sealed_rows(archive, bare)), left.counts, others(home))
+        ahead = Sealing(bare, _some(sealed_rows(archive, bare)), left.counts, others(home), tuple(one.told for one in copies))
         if dry_run:
             return ahead
         if told:
