@@ -65,7 +65,8 @@ def _seal(args: argparse.Namespace) -> None:
     from harness.studies.holdout.seal import Lock, custodian_from
 
     if args.abandon:
-        return _abandon(args)
+        _abandon(args)
+        return
     if not args.experiments or not args.day:
         raise UserError(
             "it is not said what is sealed, or from when",
@@ -76,8 +77,12 @@ def _seal(args: argparse.Namespace) -> None:
         [_experiment_file(one) for one in args.experiments],
         args.day,
         _home(args),
-        lock=Lock(custodian_from(args.custodian) if args.custodian else None, args.passphrase, keys=args.keys),
-        along=args.with_copies,
+        lock=Lock(
+            custodian_from(args.custodian) if args.custodian else None,
+            args.passphrase,
+            keys=args.keys,
+            along=args.with_copies,
+        ),
         dry_run=args.dry_run,
         told=lambda ahead: print(sealing_text(ahead), flush=True),
     )

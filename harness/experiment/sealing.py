@@ -25,7 +25,6 @@ def seal_experiments(
     home: Home,
     *,
     lock: Lock | None = None,
-    along: bool = False,
     dry_run: bool = False,
     told: Callable[[Sealing], None] | None = None,
 ) -> Sealing:
@@ -36,7 +35,6 @@ def seal_experiments(
         day: first sealed day, in the zone of the (earliest) target.
         home: the home folder.
         lock: who can open it; datasets that say they are public are added.
-        along: seal whole datasets of what repeats a sealed series too.
         dry_run: tell what would be sealed, and do nothing.
         told: called with what will be sealed, before it is.
 
@@ -55,7 +53,7 @@ def seal_experiments(
     lock = replace(lock, public=lock.public | _public(asked))
     resolved = [one.experiment for one in ready]
     changes = ChangeFile.open(ready[-1].changes)
-    return seal(home, resolved, first, changes, lock=lock, along=along, dry_run=dry_run, told=told)
+    return seal(home, resolved, first, changes, lock=lock, dry_run=dry_run, told=told)
 
 
 def _day(day: date | str) -> date:

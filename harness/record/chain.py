@@ -19,7 +19,8 @@ class Entry:
     Attributes:
         number: of the line, from 1.
         at: ISO instant UTC at which it was entered.
-        kind: `sealing`, `abandoned`, `seal`, `batch`, `plan`, `request`, `grant`, `opening`, `result`, `void`, `roll`, `refusal`.
+        kind: `sealing`, `abandoned`, `seal`, `batch`, `plan`, `request`, `grant`, `opening`, `result`,
+            `void`, `roll`, `refusal`.
         facts: what was done, as JSON.
         previous: hash of the line before; `GENESIS` before the first.
         hash: SHA-256 (hex) of all of the above.

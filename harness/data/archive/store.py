@@ -169,9 +169,16 @@ class Store:
                 yield connection, ATTACHED
 
     @contextmanager
-    def replacing(self) -> Iterator[None]:
-        """Hold the lock, with the file closed, while the whole file is replaced."""
+    def replacing(self, *, settled: bool = False) -> Iterator[None]:
+        """Hold the lock, with the file closed, while the whole file is replaced.
+
+        Args:
+            settled: first empty a write-ahead log that a stopped process left: it would not fit the new file.
+        """
         with _locked(self.path, self.wait, shared=False):
+            if settled and self.path.with_name(f"{self.path.name}.wal").exists():
+                with _connected(self.path, read_only=False) as connection:
+                    connection.execute("CHECKPOINT")
             yield
 
     def prepare(self, *, read_only: bool) -> None:

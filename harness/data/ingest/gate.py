@@ -26,9 +26,18 @@ from harness.data.archive.sealing import CONTENT, HASHED
 from harness.data.batch import Batch, Coverage, read_batch
 from harness.data.cleaning.notes import Treated
 from harness.data.declaration import Catalogue
+from harness.data.derive import RULE
 from harness.data.external import read_forecasts
 from harness.data.ingest.agreement import agreed_seals, told_seals
-from harness.data.ingest.parted import LISTED, PUBLICATIONS, part_listed, part_treated, part_values, without_rows
+from harness.data.ingest.parted import (
+    LISTED,
+    PUBLICATIONS,
+    Parted,
+    part_listed,
+    part_treated,
+    part_values,
+    without_rows,
+)
 from harness.data.ingest.recognised import refuse_copies
 from harness.data.sealed import Sealed
 from harness.data.vault.files import Vault
@@ -104,6 +113,7 @@ class Gate:
         into = partial(Archive.append, self.archive, source=source, coverage=coverage, known_through=known_through)
         with refusals(self.home, f"append {source}"):
             parted, statements = part_values(frame, catalogue, self.seals)
+            self._refuse_later_vintages(parted, statements)
             if source not in self._cleared:
                 refuse_copies(self.archive, catalogue, self.seals, statements)
             told = None
@@ -386,6 +396,19 @@ class Gate:
         if key not in _keys(vault, kind):
             manifest = vault.add(kind, content(), {**facts, "key": key})
             enter(self.home, "batch", {"seal": seal.id, "manifest": manifest, "rows": facts.get("rows", 0)})
+
+    def _refuse_later_vintages(self, parted: Parted, statements: pl.DataFrame) -> None:
+        """Refuse rows dated by a rule before the cut whose number, as they state, was known only past it."""
+        for place, seal in enumerate(self.seals):
+            mine = (parted.seal == place) & ~parted.sealed & (statements["availability"] == RULE)
+            later = int((mine & (statements["vintage"] >= micros(seal.instant)).fill_null(value=False)).sum())
+            if later:
+                raise SealedError(
+                    "values dated before the seal were known only later",
+                    value=f"{later} row(s) with a value_known_at past {seal.cut}",
+                    rule=f"what was known only past the cut is sealed ({seal.told} {seal.id}), under whatever date",
+                    fix="give them the published_at of their vintage: then they go into the vault",
+                )
 
     def _shown(self, sha256: str) -> list[str]:
         """What stands in the clear for a content: its hash, and what took its place when it was sealed."""

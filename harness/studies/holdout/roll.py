@@ -163,7 +163,7 @@ def _replace(home: Home, whole: Archive, old: tuple[Seal, str], made: Seal, keys
         counts = files | {f"{ROWS}{table}": count for table, count in rows.items() if count}
         raw = tuple(sorted(veil(HASHED["raw_files"], one) for one in raw_of(whole, made)[0]))
         vault.finish(home, replace(vault.seal, counts=counts, raw=raw))
-        with Archive.open(home.archive, read_only=True).store.replacing():
+        with Archive.open(home.archive, read_only=True).store.replacing(settled=True):
             out.replace(home.archive)
             sync_folder(home.root)
     finally:

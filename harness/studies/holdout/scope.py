@@ -17,7 +17,7 @@ from harness.core.recipe import Experiment
 from harness.core.time import end_of_day, instant, micros
 from harness.data.archive import Archive
 from harness.data.changes import ChangeFile
-from harness.data.derive import ASSUMED
+from harness.data.derive import ASSUMED, RULE
 from harness.data.ingest.copies import Copy
 from harness.data.ingest.recognised import copies_within
 from harness.forecast.features import declared_inputs
@@ -160,6 +160,27 @@ def changes_before(changes: ChangeFile, cut: int) -> ChangeFile:
     kept = (changes.published < cut) & ~((changes.availability == ASSUMED) & (changes.vintage >= cut))
     columns = ("code", "period", "published", "value", "vintage", "availability")
     return replace(changes, **{name: getattr(changes, name)[kept] for name in columns})
+
+
+def refuse_later_vintages(scope: Scope, changes: ChangeFile) -> None:
+    """Refuse a day that values dated before it were not known on, as they themselves state.
+
+    Final values that state no vintage go by their date (pseudo real time).
+
+    Raises:
+        UserError: a value dated by a rule before the cut states a vintage at or after it.
+    """
+    at = micros(scope.cut)
+    mine = np.isin(changes.code, [changes.codes[name] for name in scope.series]) & (changes.published < at)
+    later = mine & (changes.availability == RULE) & (changes.vintage >= at)
+    if later.any():
+        named = changes.ids[int(changes.code[later][0])]
+        raise UserError(
+            "values dated before the first sealed day were known only later",
+            value=f"{int(later.sum())} value(s) of {named}, from {scope.cut.isoformat()}",
+            rule="what states a value_known_at past the cut would tell in the clear what is sealed",
+            fix="name a day after those vintages, or append such values to an archive of their own",
+        )
 
 
 def refuse_empty(scope: Scope, changes: ChangeFile) -> None:

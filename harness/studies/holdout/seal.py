@@ -45,6 +45,7 @@ from harness.studies.holdout.scope import (
     copies_of,
     refuse_copies_of,
     refuse_empty,
+    refuse_later_vintages,
     refuse_twice,
     scope_of,
     with_copies,
@@ -56,19 +57,21 @@ ROWS = "rows "
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """Who can open a seal.
+    """Who can open a seal, and whether copies go along.
 
     Attributes:
         custodian: the custodian's public part (`age` and `ed25519`); {} = nobody but the holder of the key here.
         passphrase: the key is wrapped by a passphrase instead of being kept in a file.
         public: datasets that can be had elsewhere.
         keys: folder of keys; None = the usual one.
+        along: whole datasets of what repeats a sealed series are sealed too.
     """
 
     custodian: Mapping[str, str] | None = None
     passphrase: bool = False
     public: frozenset[str] = frozenset()
     keys: Path | None = None
+    along: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,6 @@ def seal(
     changes: ChangeFile,
     *,
     lock: Lock | None = None,
-    along: bool = False,
     dry_run: bool = False,
     told: Callable[[Sealing], None] | None = None,
 ) -> Sealing:
@@ -113,7 +115,6 @@ def seal(
         day: the first sealed day, in the zone of the (earliest) target.
         changes: change file of the home's archive.
         lock: who can open it.
-        along: seal whole datasets of what repeats a sealed series too.
         dry_run: tell what would leave, and do nothing.
         told: called with what will leave, before anything is done.
 
@@ -129,15 +130,18 @@ def seal(
         scope, seals = scope_of(experiments, day, archive, changes), seals_of(home)
         refuse_twice(scope, seals)
         refuse_empty(scope, changes)
-        scope = with_copies(scope, archive, changes, seals) if along else scope
-        copies = () if along else copies_of(scope, archive, seals)
+        refuse_later_vintages(scope, changes)
+        scope = with_copies(scope, archive, changes, seals) if lock.along else scope
+        copies = () if lock.along else copies_of(scope, archive, seals)
         if not dry_run:
             refuse_copies_of(scope, copies)
     public = all(name.rpartition("/")[0] in lock.public for name in scope.series)
     bare = replace(scope.seal(""), public=public, grade=CUSTODIAN if lock.custodian else HONOUR)
     left = leaving(home, archive, bare)
     if dry_run or told:
-        ahead = Sealing(bare, _some(sealed_rows(archive, bare)), left.counts, others(home), tuple(one.told for one in copies))
+        ahead = Sealing(
+            bare, _some(sealed_rows(archive, bare)), left.counts, others(home), tuple(one.told for one in copies)
+        )
         if dry_run:
             return ahead
         if told:

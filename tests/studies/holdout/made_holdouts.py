@@ -140,7 +140,10 @@ def sealed(folder: Path, *, series: tuple[str, ...] = ("cpi", "gdp"), seal: Mapp
         vault.finish(made.home, replace(facts, counts=counts))
 
     seal_archive(archive, facts, vault.put, ready, veiled(signing))
-    told = {name: getattr(facts, name) for name in ("cut", "targets", "grade", "public", "recipient", "signer", "description")}
+    told = {
+        name: getattr(facts, name)
+        for name in ("cut", "targets", "grade", "public", "recipient", "signer", "description")
+    }
     enter(made.home, "seal", {"seal": facts.id, "manifest": vault.manifest_hash, "series": list(series), **told})
     return made
 

@@ -9,8 +9,10 @@ import pytest
 from harness.core.errors import SealedError
 from harness.data.archive import Archive
 from harness.data.ingest import ingest
+from harness.experiment.sealing import seal_experiments
 from harness.report.sealing import sealing_text
-from tests.studies.holdout.marked import Marked, marks_in_bytes, marks_read_out
+from harness.studies.holdout.seal import Lock
+from tests.studies.holdout.marked import CUT, Marked, marks_in_bytes, marks_read_out
 
 
 @pytest.fixture
@@ -36,7 +38,8 @@ def test_a_copy_in_the_archive_is_told_and_refused(twin: Marked) -> None:
 
 
 def test_copies_are_sealed_along_and_leave_nothing(twin: Marked) -> None:
-    done = twin.seal(along=True)
+    lock = Lock(keys=twin.keys, along=True)
+    done = seal_experiments([twin.experiment], CUT, twin.home, lock=lock)
     assert done.copies == ()
     assert done.seal.datasets == ("marked", "twin")
     assert done.rows["changes"] == 2 * len(twin.marks.numbers)
