@@ -87,6 +87,8 @@ def _seal(args: argparse.Namespace) -> None:
         told=lambda ahead: print(sealing_text(ahead), flush=True),
     )
     print(sealing_text(done))
+    if done.done and args.keys:
+        print(f"later data need the signing key: set HARNESS_KEYS={args.keys.absolute()} for every command from now on")
 
 
 def _abandon(args: argparse.Namespace) -> None:

@@ -17,7 +17,7 @@ from harness.record.ledger import entries, verify_ledger
 from harness.studies.holdout import seal as sealing
 from harness.studies.holdout.abandoning import abandon
 from harness.studies.holdout.seal import Lock
-from tests.studies.holdout.marked import Marked
+from tests.studies.holdout.marked import CUT, Marked
 
 NEW = pl.DataFrame(
     {
@@ -104,3 +104,11 @@ def test_a_sealing_whose_archive_is_split_cannot_be_given_up(bare: Marked) -> No
 def test_sealing_needs_a_day_and_an_experiment(bare: Marked, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["holdout", "seal", "--home", str(bare.home.root), "--from", "2012-01-01"]) == 2
     assert "no experiment" in capsys.readouterr().err
+
+
+def test_a_seal_with_a_folder_of_keys_says_how_later_commands_find_it(
+    bare: Marked, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["holdout", "seal", str(bare.experiment), "--from", CUT, "--keys", str(bare.keys)]
+    assert main([*asked, "--home", str(bare.home.root)]) == 0
+    assert f"set HARNESS_KEYS={bare.keys}" in capsys.readouterr().out
