@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.core.errors import UserError
+
 if TYPE_CHECKING:
     from harness.record.home import Home
 
@@ -38,15 +40,21 @@ def _add_parts(parser: argparse.ArgumentParser, name: str, parts: dict[str, tupl
 
 
 def _seal_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("experiments", metavar="EXPERIMENT", nargs="+", help="experiments whose targets are sealed")
+    parser.add_argument("experiments", metavar="EXPERIMENT", nargs="*", help="experiments whose targets are sealed")
     parser.add_argument(
-        "--from", dest="day", metavar="DATE", required=True, help="first sealed day (2019-01-01), in the target's zone"
+        "--from", dest="day", metavar="DATE", default="", help="first sealed day (2019-01-01), in the target's zone"
     )
     who = parser.add_mutually_exclusive_group()
     who.add_argument("--custodian", metavar="FILE", type=Path, help="public part of the keys of who keeps the seal")
     phrase = "a passphrase of at least 12 characters opens it (HARNESS_PASSPHRASE, or asked for)"
     who.add_argument("--passphrase", action="store_true", help=phrase)
+    parser.add_argument(
+        "--with-copies", action="store_true", help="seal whole datasets of what repeats a sealed series along"
+    )
     parser.add_argument("--dry-run", action="store_true", help="only list what would be sealed")
+    parser.add_argument(
+        "--abandon", action="store_true", help="give up a sealing that was interrupted before anything was taken away"
+    )
     _add_keys(parser)
 
 
@@ -61,15 +69,37 @@ def _seal(args: argparse.Namespace) -> None:
         told.append(ahead)
         print(sealing_text(ahead), flush=True)
 
+    if args.abandon:
+        _abandon(args)
+        return
+    if not args.experiments or not args.day:
+        raise UserError(
+            "it is not said what is sealed, or from when",
+            value=" ".join(args.experiments) or "no experiment",
+            rule="harness holdout seal --from DATE EXPERIMENT...",
+        )
     done = seal_experiments(
         [_experiment_file(one) for one in args.experiments],
         args.day,
         _home(args),
-        lock=Lock(custodian_from(args.custodian) if args.custodian else None, args.passphrase, keys=args.keys),
+        lock=Lock(
+            custodian_from(args.custodian) if args.custodian else None,
+            args.passphrase,
+            keys=args.keys,
+            along=args.with_copies,
+        ),
         dry_run=args.dry_run,
         told=tell,
     )
     print(sealing_text(done, told=bool(told)))
+    if done.done and args.keys:
+        print(f"later data need the signing key: set HARNESS_KEYS={args.keys.absolute()} for every command from now on")
+
+
+def _abandon(args: argparse.Namespace) -> None:
+    from harness.studies.holdout.abandoning import abandon
+
+    print(f"given up: {', '.join(abandon(_home(args)))}; nothing was sealed, nothing was taken away")
 
 
 def _status_options(parser: argparse.ArgumentParser) -> None:

@@ -15,6 +15,7 @@ from harness.data.dataset import find_dataset, load_dataset
 from harness.experiment.launch import prepare
 from harness.experiment.load import load_experiment
 from harness.record.home import Home
+from harness.studies.holdout.abandoning import give_up_begun
 from harness.studies.holdout.seal import Lock, Sealing, resume, seal
 
 
@@ -47,10 +48,12 @@ def seal_experiments(
         done = resume(home, keys=lock.keys)
         if done is not None and set(done.seal.experiments) == {one.name for one in asked}:
             return done
+        give_up_begun(home)  # nothing was taken yet: what came since may be read in, and another day be chosen
     ready = [prepare(one, home) for one in experiments]
     lock = replace(lock, public=lock.public | _public(asked))
     resolved = [one.experiment for one in ready]
-    return seal(home, resolved, first, ChangeFile.open(ready[-1].changes), lock=lock, dry_run=dry_run, told=told)
+    changes = ChangeFile.open(ready[-1].changes)
+    return seal(home, resolved, first, changes, lock=lock, dry_run=dry_run, told=told)
 
 
 def _day(day: date | str) -> date:

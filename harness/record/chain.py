@@ -19,7 +19,7 @@ class Entry:
     Attributes:
         number: of the line, from 1.
         at: ISO instant UTC at which it was entered.
-        kind: `sealing`, `seal`, `batch`, `plan`, `request`, `grant`, `opening`, `closing`, `result`,
+        kind: `sealing`, `abandoned`, `seal`, `batch`, `plan`, `request`, `grant`, `opening`, `closing`, `result`,
             `void`, `roll`, `refusal`.
         facts: what was done, as JSON.
         previous: hash of the line before; `GENESIS` before the first.

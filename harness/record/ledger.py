@@ -26,7 +26,7 @@ LONGEST = 300
 """Characters of a refused value that are kept."""
 MANIFEST_FILE = "manifest.json"
 CONSISTENT, BROKEN = "consistent", "broken"
-ENTERED = ("cut", "grade", "public", "recipient", "signer")
+ENTERED = ("cut", "grade", "public", "recipient", "signer", "description")
 """What the ledger and the description of a seal both tell of it."""
 GONE = "the ledger is gone, or was emptied, while sealed holdouts are in the vault"
 
@@ -248,6 +248,20 @@ def promised_manifest(found: Iterable[Entry], seal: str) -> str:
     return str(told[-1].facts.get("manifest", "")) if told else ""
 
 
+def begun_sealings(found: Iterable[Entry]) -> tuple[str, ...]:
+    """Ids of the sealings that were begun and are neither finished nor abandoned, oldest first."""
+    begun = dict[str, None]()
+    for one in found:
+        name = str(one.facts.get("seal"))
+        if one.kind == "sealing":
+            begun[name] = None
+        elif one.kind in ("seal", "abandoned"):
+            begun.pop(name, None)
+        elif one.kind == "roll":
+            begun.pop(str(one.facts.get("new")), None)
+    return tuple(begun)
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerCheck:
     """What became of checking a ledger.
@@ -375,6 +389,5 @@ def refuse_short(head: str) -> None:
 
 
 def _unfinished(found: Sequence[Entry]) -> Iterator[str]:
-    done = {str(one.facts.get("seal")) for one in found if one.kind == "seal"}
-    begun = dict.fromkeys(str(one.facts.get("seal")) for one in found if one.kind == "sealing")
-    yield from (f"seal {name} was begun and not finished: repeat the command" for name in begun if name not in done)
+    for name in begun_sealings(found):
+        yield f"seal {name} was begun and not finished: repeat the command, or give it up (holdout seal --abandon)"

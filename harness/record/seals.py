@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
@@ -9,13 +10,18 @@ from pathlib import Path
 from typing import Self
 
 from harness.core.errors import DamagedError, SealedError
-from harness.record.files import read_json, seal_holds, sealed
+from harness.record.files import json_bytes, read_json, seal_holds, sealed
 from harness.record.home import Home
 
 SEAL_FILE = "seal.json"
 LEAVING = "leaving.json"
 """Lists, in a vault, what still has to leave the home; gone when a sealing is finished."""
 HONOUR, CUSTODIAN = "honour", "custodian"
+SETTLED = (
+    "id", "cut", "series", "datasets", "sources", "universes", "targets", "experiments", "grade", "public", "recipient",
+    "signer", "custodian", "known_through", "follows",
+)  # fmt: skip
+"""What of a seal is settled before its vault is first signed, and never changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +43,7 @@ class Seal:
         signer: the Ed25519 public key (hex) that signs the list of the vault's files.
         custodian: the custodian's age public key and Ed25519 public key (hex); {} for an honour seal.
         known_through: series -> ISO instant up to which it is known, sealed part included.
-        raw: SHA-256 of the raw files that were moved into the vault.
+        raw: keyed hashes of the raw files that were moved into the vault.
         runs: ids of the runs that were moved into the vault.
         effort: what those runs and audits searched and looked at, as their records say it.
         counts: rows, files, runs and so on that were sealed, by kind.
@@ -93,6 +99,11 @@ class Seal:
         """Whether a series is sealed: it is named, or belongs to a dataset that is."""
         dataset, slash, _ = series_id.rpartition("/")
         return series_id in self.series or (bool(slash) and dataset in self.datasets)
+
+    @property
+    def description(self) -> str:
+        """Hash of what is settled: signed with the vault's list and entered in the ledger, so no edit lifts a seal."""
+        return hashlib.sha256(json_bytes({name: getattr(self, name) for name in SETTLED})).hexdigest()
 
     def record(self) -> dict[str, object]:
         """JSON form, with a digest of its own."""

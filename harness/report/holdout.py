@@ -38,8 +38,8 @@ def holdout_line(home: Home, sources: Mapping[str, str], zone: str = "UTC") -> s
     if not named:
         return ""
     if not found:
-        told = ", ".join(_sealed(seal, zone) for seal in here)
-        return f"Holdout: {told}, whether it was opened is not known: the ledger is gone (harness ledger verify)"
+        lines = ", ".join(_sealed(seal, zone) for seal in here)
+        return f"Holdout: {lines}, whether it was opened is not known: the ledger is gone (harness ledger verify)"
     head = found[-1].hash
     parts = [*(_sealed(seal, zone) for seal in here), *_absent(found, [one for one in named if one not in _ids(here)])]
     return f"Holdout: {', '.join([*parts, _opened(found, named)])}; ledger head {head}"

@@ -33,6 +33,9 @@ def sealing_text(done: Sealing, *, told: bool = False) -> str:
         lines += [f"  rows of the archive: {_counted(done.rows)}", f"  files: {_counted(done.leaves)}"]
     if done.others and not told:
         lines.append(f"  not looked at, as the harness did not write them: {', '.join(done.others)}")
+    lines += [
+        f"  a copy that would not be sealed (refused; --with-copies seals it along): {one}" for one in done.copies
+    ]
     if done.done:
         lines.append("the archive now ends before the cut; run experiments again: their cells are still there")
         lines.append("note the ledger's head elsewhere (harness ledger verify prints it)")

@@ -289,7 +289,12 @@ def test_a_description_that_was_edited_is_broken(home: Home) -> None:
 def test_a_sealing_that_was_not_finished_is_told(home: Home) -> None:
     enter(home, "sealing", {"seal": "s1", "cut": SEAL.cut})
     done = verify_ledger(home)
-    assert (done.broken, done.notes) == (False, ("seal s1 was begun and not finished: repeat the command",))
+    told = "seal s1 was begun and not finished: repeat the command, or give it up (holdout seal --abandon)"
+    assert (done.broken, done.notes) == (False, (told,))
+    enter(home, "abandoned", {"seal": "s1"})
+    assert verify_ledger(home).notes == ()
+    enter(home, "sealing", {"seal": "s1", "cut": SEAL.cut})
+    assert verify_ledger(home).notes == (told,)
     enter(home, "seal", facts_of(SEAL, write_vault(home)))
     assert verify_ledger(home).notes == ()
 

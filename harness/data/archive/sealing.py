@@ -61,13 +61,26 @@ SEALED = {
     "refused_failures": f"refusal IN (FROM {REFUSED})",
 }
 """What of each table is sealed; of cleaning records, what was not provably published before the cut."""
-CLEAR = ("meta", "series", "cleaning", "assertions", "raw_files", "originals", "seals")
-"""Tables that stay as they are: declarations, counts and hashes. Every table is here, in `SEALED` or in `CAPPED`."""
+CLEAR = ("meta", "series", "seals")
+"""Tables that stay as they are. Every table is here, in `SEALED`, in `CAPPED` or in `HASHED`."""
+HASHED = {"cleaning": "", "assertions": "", "raw_files": "raw", "originals": "original"}
+"""Tables whose hashes could give short contents away, of what is sealed: the vault keeps them, and in the clear stand
+hashes keyed under this word ("" = none, nothing is looked up by them)."""
+HASHES = ("hash_before", "hash_after", "hash", "sha256")
+CONTENT = "content"
+"""The word under which the content hash of a batch is keyed."""
+Veil = Callable[[str, str], str]
+"""Takes a word and a plain hash, gives what stands for it in the clear."""
 CAPPED = {"batches": f"batch IN (FROM {OF_SEAL})", "known": MINE}
 """Tables whose `known_through` ends before the cut; the vault keeps what they said."""
 
 
-def split(archive: Archive, out: Path, seal: Seal, sink: Sink) -> dict[str, int]:
+def no_hash(word: str, plain: str) -> str:  # noqa: ARG001 - a `Veil`
+    """Leave no hash at all in the clear."""
+    return ""
+
+
+def split(archive: Archive, out: Path, seal: Seal, sink: Sink, veil: Veil = no_hash) -> dict[str, int]:
     """Write an archive without what a seal covers, and hand over what it lacks.
 
     Args:
@@ -75,6 +88,7 @@ def split(archive: Archive, out: Path, seal: Seal, sink: Sink) -> dict[str, int]
         out: the new archive's file.
         seal: what is sealed, and from when.
         sink: takes the parts, each a table's rows as Parquet of at most `BLOCK` rows; memory stays bounded by them.
+        veil: makes what stands in the clear for hashes of what is sealed.
 
     Returns:
         Sealed rows by table.
@@ -83,10 +97,12 @@ def split(archive: Archive, out: Path, seal: Seal, sink: Sink) -> dict[str, int]
         SealedError: some of it is sealed already.
     """
     with archive.store.attached() as (connection, source):
-        return _split(connection, source, out, seal, sink)
+        return _split(connection, source, out, seal, (sink, veil))
 
 
-def seal_archive(archive: Archive, seal: Seal, sink: Sink, ready: Callable[[Mapping[str, int]], None]) -> None:
+def seal_archive(
+    archive: Archive, seal: Seal, sink: Sink, ready: Callable[[Mapping[str, int]], None], veil: Veil = no_hash
+) -> None:
     """Put an archive without what a seal covers in the place of the archive.
 
     The lock of a writer is held throughout. Once `ready` has returned, everything sealed must be safe elsewhere.
@@ -96,6 +112,7 @@ def seal_archive(archive: Archive, seal: Seal, sink: Sink, ready: Callable[[Mapp
         seal: what is sealed, and from when.
         sink: takes the parts.
         ready: called with the sealed rows by table, right before the new file takes the place of the old one.
+        veil: as `split`.
 
     Raises:
         SealedError: some of it is sealed already.
@@ -104,7 +121,7 @@ def seal_archive(archive: Archive, seal: Seal, sink: Sink, ready: Callable[[Mapp
     out = unused_name(path.parent)
     try:
         with archive.store.rewriting() as (connection, source):
-            counts = _split(connection, source, out, seal, sink)
+            counts = _split(connection, source, out, seal, (sink, veil))
             connection.execute(f"DETACH {source}")
             ready(counts)
             put_in_place(path, out)
@@ -206,7 +223,10 @@ def columns_of(connection: duckdb.DuckDBPyConnection, database: str) -> dict[str
     return tables
 
 
-def _split(connection: duckdb.DuckDBPyConnection, source: str, out: Path, seal: Seal, sink: Sink) -> dict[str, int]:
+def _split(
+    connection: duckdb.DuckDBPyConnection, source: str, out: Path, seal: Seal, hands: tuple[Sink, Veil]
+) -> dict[str, int]:
+    sink, veil = hands
     counts: dict[str, int] = {}
     with chosen(connection, source, seal) as codes:
         there = columns_of(connection, source)
@@ -222,7 +242,11 @@ def _split(connection: duckdb.DuckDBPyConnection, source: str, out: Path, seal: 
                 _hand_over(connection, f"{source}.{table} WHERE {kept}", table, sink)
         for table, mine in CAPPED.items():
             _hand_over(connection, f"{source}.{table} WHERE {mine}", table, sink)
+        for table in HASHED:
+            if table in there:
+                _hand_over(connection, f"{source}.{table} WHERE batch IN (FROM {OF_SEAL})", table, sink)
         _cap(connection, seal)
+        _veil_hashes(connection, veil)
         _note_seal(connection, codes, seal)
         connection.execute("CHECKPOINT target")
         connection.execute("DETACH target")
@@ -271,6 +295,24 @@ def _cap(connection: duckdb.DuckDBPyConnection, seal: Seal) -> None:
         hidden = sum(told.get("set_aside", {}).values()) - sum(clear.values())
         told["set_aside"] = clear | ({"sealed": hidden} if hidden else {})
         connection.execute("UPDATE target.batches SET cleaning = ? WHERE batch = ?", [json.dumps(told), batch])
+
+
+def _veil_hashes(connection: duckdb.DuckDBPyConnection, veil: Veil) -> None:
+    """Put other hashes in the place of those of batches that say something of what is sealed."""
+    there, mine = columns_of(connection, "target"), f"batch IN (FROM {OF_SEAL})"
+    for table, word in {**HASHED, "batches": CONTENT}.items():
+        for column in (one for one in HASHES if one in there[table]):
+            text = f"SELECT DISTINCT {column} FROM target.{table} WHERE {mine} AND {column} <> ''"  # noqa: S608 - ours
+            plain = [str(one) for (one,) in connection.execute(text).fetchall()]
+            shown = pl.DataFrame(
+                {"plain": plain, "shown": [veil(word, one) if word else "" for one in plain]},
+                schema={"plain": pl.String, "shown": pl.String},
+            )
+            with offered(connection, "veiled_hashes", shown):
+                connection.execute(
+                    f"UPDATE target.{table} SET {column} = v.shown FROM veiled_hashes v"  # noqa: S608
+                    f" WHERE {mine} AND {column} = v.plain"
+                )
 
 
 def _note_seal(connection: duckdb.DuckDBPyConnection, codes: list[int], seal: Seal) -> None:

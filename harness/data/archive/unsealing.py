@@ -14,6 +14,7 @@ from harness.data.archive import Archive
 from harness.data.archive.received import BATCH, Received
 from harness.data.archive.sealing import (
     CAPPED,
+    HASHED,
     ISSUED,
     MINE,
     NAMED,
@@ -75,7 +76,7 @@ def _open(archive: Archive, connection: duckdb.DuckDBPyConnection, seal: Seal, p
         for kind, content in parts:
             if kind == BATCH:
                 Received.unpacked(content).enter(archive)
-            elif kind in SEALED or kind in CAPPED:
+            elif kind in SEALED or kind in CAPPED or kind in HASHED:
                 _put_back(connection, kind, content)
         if _print(connection, f"NOT coalesce({sealed_where('changes', seal)}, false)") != clear:
             raise DamagedError(
@@ -123,9 +124,9 @@ def _put_back(connection: duckdb.DuckDBPyConnection, table: str, content: bytes)
     assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table never becomes a series
     if table == "refusals":
         _make_room(connection, frame["refusal"].unique())
-    if table == "batches":
-        with offered(connection, "put_back", frame.select("batch")):
-            connection.execute("DELETE FROM batches WHERE batch IN (FROM put_back)")
+    if table == "batches" or table in HASHED:
+        with offered(connection, "put_back", frame.select("batch").unique()):
+            connection.execute(f"DELETE FROM {table} WHERE batch IN (FROM put_back)")  # noqa: S608 - a table of ours
     insert(connection, table, frame)
 
 

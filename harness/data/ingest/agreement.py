@@ -12,8 +12,8 @@ from harness.data.vault.files import FILES, Vault
 from harness.data.vault.manifest import MANIFEST, VaultFile, read_manifest
 from harness.record.chain import Entry
 from harness.record.home import Home
-from harness.record.ledger import enter, entries, promised_manifest, read_chain
-from harness.record.seals import Seal, refuse_unfinished, sealed_from, seals_of
+from harness.record.ledger import begun_sealings, enter, entries, promised_manifest, read_chain
+from harness.record.seals import SEAL_FILE, Seal, refuse_unfinished, sealed_from, seals_of
 
 COPY = "bring the home folder back from a copy"
 
@@ -34,7 +34,8 @@ def agreed_seals(home: Home, archive: Archive) -> tuple[Seal, ...]:
             the archive is not the one that was sealed.
         DamagedError: the ledger's chain is broken, or the description of a seal is damaged.
     """
-    if not (home.vault.is_dir() or home.ledger.exists()):
+    within = seals_within(archive) if archive.path.exists() else set()
+    if not (within or home.vault.is_dir() or home.ledger.exists()):
         return ()
     found = entries(home)
     refuse_unfinished(home)
@@ -43,7 +44,15 @@ def agreed_seals(home: Home, archive: Archive) -> tuple[Seal, ...]:
     _refuse_other_seals(seals, found, rolled)
     for seal in seals:
         _refuse_other_vault(home, seal, found)
-    lacking = [one for one in seals if one.id not in seals_within(archive)]
+    strange = sorted(within - {one.id for one in seals})
+    if strange:
+        raise SealedError(
+            "vault and ledger of a seal are gone",
+            value=f"{archive.path}, seal {strange[0]}",
+            rule="the archive lists the seals it was split by, so their series stay sealed",
+            fix=COPY,
+        )
+    lacking = [one for one in seals if one.id not in within]
     if lacking:
         raise SealedError(
             "this archive is not the one that was sealed",
@@ -97,7 +106,7 @@ def _refuse_other_seals(seals: Sequence[Seal], found: Sequence[Entry], rolled: s
     """The vault's seals are those the ledger tells of."""
     told = _named(found, "seal", "seal")
     entered = told | _named(found, "roll", "new")
-    begun = sorted(_named(found, "sealing", "seal") - entered - rolled)
+    begun = begun_sealings(found)
     present = {one.id for one in seals}
     if begun:
         rolls = any(one.facts.get("seal") == begun[0] and one.facts.get("follows") for one in found)
@@ -106,7 +115,7 @@ def _refuse_other_seals(seals: Sequence[Seal], found: Sequence[Entry], rolled: s
             f"a {'roll' if rolls else 'sealing'} was begun and is not finished",
             value=begun[0],
             rule="nothing is added in between",
-            fix=f"give the same command again: harness holdout {same}",
+            fix=f"give the same command again (harness holdout {same}), or give it up: harness holdout seal --abandon",
         )
     gone = sorted(told - present - rolled)
     if gone:
@@ -137,6 +146,7 @@ def _refuse_other_vault(home: Home, seal: Seal, found: Sequence[Entry]) -> None:
             rows = manifest.files[-1].facts.get("rows", 0)
             enter(home, "batch", {"seal": seal.id, "manifest": here, "rows": rows, "resumed": True})
             promised = here
+    _refuse_other_description(vault, found)
     lost = [one.name for one in vault.files() if not _there(vault, one.name, one.size)] if here else [MANIFEST]
     if lost or promised != here:
         raise SealedError(
@@ -144,6 +154,21 @@ def _refuse_other_vault(home: Home, seal: Seal, found: Sequence[Entry]) -> None:
             value=f"{seal.id}: {f'{lost[0]} is gone or shortened' if lost else 'it was changed or rolled back'}",
             rule="a vault is only ever added to, and each addition is entered",
             fix=f"{COPY}; harness ledger verify tells what differs",
+        )
+
+
+def _refuse_other_description(vault: Vault, found: Sequence[Entry]) -> None:
+    """What the seal says it covers is what was signed and entered."""
+    told = [one.facts for one in found if one.kind == "seal" and one.facts.get("seal") == vault.seal.id]
+    entered = {str(facts["description"]) for facts in told if "description" in facts}
+    path = vault.folder / MANIFEST
+    signed = {read_manifest(path.read_bytes(), vault.seal.signer)[0].description} if path.exists() else set()
+    if path.exists() and entered | signed != {vault.seal.description}:
+        raise SealedError(
+            "the description of a seal is not the one it was sealed with",
+            value=f"{vault.seal.id}: {SEAL_FILE} was edited",
+            rule="what a seal covers, and from when, is signed with its vault and entered in the ledger",
+            fix=COPY,
         )
 
 

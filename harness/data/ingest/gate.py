@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -23,21 +22,31 @@ from harness.data.archive import received as kinds
 from harness.data.archive.books import known_by
 from harness.data.archive.received import BATCH, Received
 from harness.data.archive.refusals import Refusal
+from harness.data.archive.sealing import CONTENT, HASHED
 from harness.data.batch import Batch, Coverage, read_batch
 from harness.data.cleaning.notes import Treated
 from harness.data.declaration import Catalogue
+from harness.data.derive import RULE
 from harness.data.external import read_forecasts
 from harness.data.ingest.agreement import agreed_seals, told_seals
-from harness.data.ingest.parted import LISTED, PUBLICATIONS, part_listed, part_treated, part_values, without_rows
+from harness.data.ingest.parted import (
+    LISTED,
+    PUBLICATIONS,
+    Parted,
+    part_listed,
+    part_treated,
+    part_values,
+    without_rows,
+)
 from harness.data.ingest.recognised import refuse_copies
 from harness.data.sealed import Sealed
 from harness.data.vault.files import Vault
-from harness.data.vault.keys import SIGNING, get_key, key_folder, needed_key
+from harness.data.vault.keys import SIGNING, get_key, key_folder, keyed_hash, needed_key
 from harness.record.home import Home
 from harness.record.ledger import enter, refusals
 from harness.record.seals import Seal, sealed_from
 
-RAW, REFUSED, ORIGINAL = "raw", "refused", "original"
+RAW, REFUSED, ORIGINAL = HASHED["raw_files"], "refused", HASHED["originals"]
 HIDDEN = "what it says of the data is not shown, since it may be sealed"
 READERS: Mapping[str, Callable[..., Any]] = {
     kinds.FORECASTS: read_forecasts,
@@ -104,6 +113,7 @@ class Gate:
         into = partial(Archive.append, self.archive, source=source, coverage=coverage, known_through=known_through)
         with refusals(self.home, f"append {source}"):
             parted, statements = part_values(frame, catalogue, self.seals)
+            self._refuse_later_vintages(parted, statements)
             if source not in self._cleared:
                 refuse_copies(self.archive, catalogue, self.seals, statements)
             told = None
@@ -116,7 +126,7 @@ class Gate:
             with self.hiding(source, places[0]):
                 given = None if told is None else told.rows
                 whole = read_batch(parted.rows, catalogue, coverage=coverage, publications=given, now=now)
-            if known_through is None and treated is None and self._has(whole.sha256):
+            if known_through is None and treated is None and any(map(self._has, self._shown(whole.sha256))):
                 return _known_before(source, whole.rows_in, whole.sha256)
             known, cuts = self._known(whole, known_through, catalogue, now), self._cuts(catalogue)
             arguments = {"source": source, "coverage": coverage, "known_through": known_through, "treated": treated}
@@ -182,7 +192,7 @@ class Gate:
                 more = {"source": source} if kind == kinds.FORECASTS else {}
                 whole = READERS[kind](parted.rows, catalogue, now=now, **more)
             asserted = label if treated is not None else ""
-            if self.archive.has_batch(kind, whole.sha256, asserted):
+            if any(self.archive.has_batch(kind, one, asserted) for one in self._shown(whole.sha256)):
                 return _known_before(label or kind, whole.rows_in, whole.sha256)
 
             def received(place: int) -> Received:
@@ -239,9 +249,9 @@ class Gate:
         """
         for seal in self.seals:
             signing = get_key(key_folder(self.home), f"{seal.id}.{SIGNING}")
-            if signing is None or self._has(_keyed(signing, (kind, sha256, *([source] if source else [])))):
+            if signing is None or self._has(keyed_hash(signing, (kind, sha256, *([source] if source else [])))):
                 return True
-        return self.archive.has_batch(kind, sha256, source)
+        return any(self.archive.has_batch(kind, one, source) for one in self._shown(sha256))
 
     def original(self, place: int, sha256: str) -> str:
         """What stands in the clear for the hash of a file with names in it; "" without the key."""
@@ -250,8 +260,10 @@ class Gate:
     def keep_raw(self, place: int, content: bytes, suffix: str) -> None:
         """Put a raw file into the vault of a seal, once; an archive that is thrown away keeps none."""
         sha256 = hashlib.sha256(content).hexdigest()
-        if self.keeps and sha256 not in self.seals[place].raw:
-            self._keep(place, RAW, lambda: content, self._key(place, (RAW, sha256)), {"suffix": suffix})
+        if self.keeps:
+            key = self._key(place, (RAW, sha256))
+            if key not in self.seals[place].raw:
+                self._keep(place, RAW, lambda: content, key, {"suffix": suffix})
 
     def refuse_raw(self, sha256: str, label: str) -> None:
         """Refuse a file that belongs to a sealed dataset, under another one.
@@ -265,8 +277,8 @@ class Gate:
         """
         for place, seal in enumerate(self.seals):
             signing = get_key(key_folder(self.home), f"{seal.id}.{SIGNING}")
-            keyed = None if signing is None else _keyed(signing, (RAW, sha256))
-            kept = sha256 in seal.raw or keyed in _keys(Vault.open(self.home, seal.id), RAW)
+            keyed = None if signing is None else keyed_hash(signing, (RAW, sha256))
+            kept = keyed in seal.raw or keyed in _keys(Vault.open(self.home, seal.id), RAW)
             if kept or not {sha256, self.original(place, sha256)}.isdisjoint(self._originals(seal)):
                 raise SealedError(
                     "this file is a sealed one under another name",
@@ -385,17 +397,35 @@ class Gate:
             manifest = vault.add(kind, content(), {**facts, "key": key})
             enter(self.home, "batch", {"seal": seal.id, "manifest": manifest, "rows": facts.get("rows", 0)})
 
+    def _refuse_later_vintages(self, parted: Parted, statements: pl.DataFrame) -> None:
+        """Refuse rows dated by a rule before the cut whose number, as they state, was known only past it."""
+        for place, seal in enumerate(self.seals):
+            mine = (parted.seal == place) & ~parted.sealed & (statements["availability"] == RULE)
+            later = int((mine & (statements["vintage"] >= micros(seal.instant)).fill_null(value=False)).sum())
+            if later:
+                raise SealedError(
+                    "values dated before the seal were known only later",
+                    value=f"{later} row(s) with a value_known_at past {seal.cut}",
+                    rule=f"what was known only past the cut is sealed ({seal.told} {seal.id}), under whatever date",
+                    fix="give them the published_at of their vintage: then they go into the vault",
+                )
+
+    def _shown(self, sha256: str) -> list[str]:
+        """What stands in the clear for a content: its hash, and what took its place when it was sealed."""
+        keys = (self._hash(place, (CONTENT, sha256)) for place in range(len(self.seals)))
+        return [sha256, *(key for key in keys if key)]
+
     def _has(self, sha256: str) -> bool:
         """Whether the archive recorded a batch of this content (keyed, unless it is from before the seal)."""
         return sha256 in self.archive.batches()["sha256"].to_list()
 
     def _key(self, place: int, words: Sequence[str]) -> str:
-        return _keyed(self._signing(self.seals[place]), words)
+        return keyed_hash(self._signing(self.seals[place]), words)
 
     def _hash(self, place: int, words: Sequence[str]) -> str:
         """A keyed hash that may stand in the clear; "" without the key."""
         signing = get_key(key_folder(self.home), f"{self.seals[place].id}.{SIGNING}")
-        return "" if signing is None else _keyed(signing, words)
+        return "" if signing is None else keyed_hash(signing, words)
 
     def _signing(self, seal: Seal) -> str:
         return needed_key(key_folder(self.home), f"{seal.id}.{SIGNING}")
@@ -416,11 +446,6 @@ def _without_values(error: DataError) -> DataError:
 def _known_before(source: str, rows: int, sha256: str) -> BatchReport:
     """The report of a batch that was recorded before anything was sealed."""
     return BatchReport(0, source, rows, 0, 0, rows, 0, None, sha256)
-
-
-def _keyed(signing: str, words: Sequence[str]) -> str:
-    """A hash that only whoever has the signing key can make, so that short contents cannot be guessed from it."""
-    return hmac.new(bytes.fromhex(signing), "\n".join(words).encode(), hashlib.sha256).hexdigest()
 
 
 def _keys(vault: Vault, kind: str) -> set[str]:

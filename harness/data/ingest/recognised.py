@@ -60,6 +60,23 @@ def copies(archive: Archive, catalogue: Catalogue, seals: Sequence[Seal], statem
                     yield copy
 
 
+def copies_within(archive: Archive, seals: Sequence[Seal], sealing: Seal) -> Iterator[Copy]:
+    """The series of an archive that say the same as one that is about to be sealed, by all that both say.
+
+    Args:
+        archive: not yet sealed.
+        seals: those in force; what they cover is not asked about.
+        sealing: what is about to be sealed.
+    """
+    series = {one.id: one for one in archive.series()}
+    known = archive.histories(dict.fromkeys(series, ALWAYS))
+    originals = [name for name in known if sealing.covers(name)]
+    for name, stated in known.items():
+        if stated.height >= PAIRS and not sealing.covers(name) and sealed_from(seals, name) is None:
+            found = (_compared(series[name], stated, series[one], known[one]) for one in originals)
+            yield from (one for one in [next(filter(None, found), None)] if one is not None)
+
+
 def _stated(statements: pl.DataFrame, before: pl.DataFrame | None) -> pl.DataFrame:
     """Period, first and latest value of one series, what the archive has of it included."""
     new = (

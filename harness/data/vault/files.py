@@ -154,6 +154,8 @@ class Vault:
         found = [] if signed else [f"{MANIFEST} is not signed with the key of this vault"]
         if manifest.seal != self.seal.id:
             found.append(f"{MANIFEST} is that of another vault ({manifest.seal})")
+        if manifest.description != self.seal.description:
+            found.append(f"{SEAL_FILE} is not the description that was signed")
         if promised is not None and promised != manifest_hash(text):
             found.append(f"{MANIFEST} is not the one the ledger noted last ({promised[:12]})")
         listed = {one.name: one for one in manifest.files}
@@ -204,7 +206,7 @@ class Vault:
         """
         path = self.folder / MANIFEST
         if not path.exists():
-            return Manifest(self.seal.id)
+            return Manifest(self.seal.id, description=self.seal.description)
         manifest, signed = read_manifest(path.read_bytes(), self.seal.signer)
         if not signed or manifest.seal != self.seal.id:
             raise SealedError(

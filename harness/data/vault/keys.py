@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
+import hmac
 import os
 import stat
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyrage
@@ -19,6 +22,7 @@ from harness.record.home import Home
 KEYS, PASSPHRASE = "HARNESS_KEYS", "HARNESS_PASSPHRASE"
 IDENTITY, SIGNING, ONCE = "identity", "signing", "once"
 CUSTODIAN = "custodian"
+KEYED = "k"
 SHORTEST = 12
 """Characters of a passphrase at least."""
 
@@ -143,6 +147,20 @@ def signature_holds(signer: str, content: bytes, signature: str) -> bool:
     except (InvalidSignature, ValueError):
         return False
     return True
+
+
+def keyed_hash(signing: str, words: Sequence[str]) -> str:
+    """A hash that only whoever has the signing key can make, so that short contents cannot be guessed from it.
+
+    It begins with `KEYED`, which no plain hash does.
+    """
+    found = hmac.new(bytes.fromhex(signing), "\n".join(words).encode(), hashlib.sha256)
+    return f"{KEYED}{found.hexdigest()}"
+
+
+def veiled(signing: str) -> Callable[[str, str], str]:
+    """What takes the place of plain hashes when a home is sealed: word and hash -> keyed hash; keyed ones stay."""
+    return lambda word, plain: plain if plain[:1] in ("", KEYED) else keyed_hash(signing, (word, plain))
 
 
 def encrypt(content: bytes, recipient: str) -> bytes:

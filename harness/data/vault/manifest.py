@@ -42,11 +42,13 @@ class Manifest:
         seal: id of the seal it belongs to.
         files: in the order they were added.
         previous: hash of the manifest before this one; "" for the first.
+        description: hash of what is settled of the seal (`Seal.description`).
     """
 
     seal: str
     files: tuple[VaultFile, ...] = ()
     previous: str = ""
+    description: str = ""
 
     def after(self, present: str, *added: VaultFile) -> Self:
         """The manifest with more files; `present` is the hash of this one."""
@@ -77,7 +79,7 @@ def read_manifest(text: bytes, signer: str) -> tuple[Manifest, bool]:
         told = json.loads(text)
         content, signature = told["manifest"], told["signature"]
         files = tuple(VaultFile(**one) for one in content["files"])
-        manifest = Manifest(str(content["seal"]), files, str(content["previous"]))
+        manifest = Manifest(str(content["seal"]), files, str(content["previous"]), str(content["description"]))
         holds = signature_holds(signer, _canonical(content), str(signature))
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedError(

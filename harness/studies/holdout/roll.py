@@ -17,15 +17,16 @@ from harness.core.identity import digest
 from harness.core.time import end_of_day, instant, micros
 from harness.data.archive import Archive
 from harness.data.archive.received import BATCH
-from harness.data.archive.sealing import CAPPED, SEALED, split
+from harness.data.archive.sealing import CAPPED, HASHED, SEALED, raw_of, split
 from harness.data.changes import ChangeFile
 from harness.data.vault.files import WRAPPED, Vault
-from harness.data.vault.keys import key_folder, passphrase_asked
+from harness.data.vault.keys import SIGNING, key_folder, needed_key, passphrase_asked, veiled
 from harness.record.chain import Entry
 from harness.record.files import json_bytes, unused_name, write_file
 from harness.record.home import Home
-from harness.record.ledger import enter, entries, named_seals, refusals
+from harness.record.ledger import begun_sealings, enter, entries, named_seals, refusals
 from harness.record.seals import CUSTODIAN, LEAVING, Seal, seals_of
+from harness.studies.holdout.abandoning import give_up_begun
 from harness.studies.holdout.checking import Granted, checked_vault, identities_of
 from harness.studies.holdout.open import alone, opened_archive
 from harness.studies.holdout.scope import changes_before
@@ -80,7 +81,8 @@ def roll(home: Home, day: date, *, seal: str = "", granted: Granted | None = Non
         cut = min(end_of_day(day - timedelta(days=1), changes.series[name].zone) for name in old.targets)
         _refuse_day(changes, old, cut, seen)
         made = _following(old, changes, cut)
-        if not any(one.kind == "sealing" and one.facts.get("seal") == made.id for one in found):
+        give_up_begun(home, but=made.id)
+        if made.id not in begun_sealings(found):
             enter(home, "sealing", {"seal": made.id, "cut": made.cut, "follows": old.id})
         _replace(home, whole, (old, identity), made, keys)
     return _rolled(finish(home, keys=keys, resumed=False).seal)
@@ -159,11 +161,12 @@ def _replace(home: Home, whole: Archive, old: tuple[Seal, str], made: Seal, keys
     lock = Lock(made.custodian or None, bool(passphrase), keys=keys)
     vault, wrapped = begin_vault(home, keyed(made, folder, lock), folder, lock, passphrase)
     for one in before.files():
-        if one.kind not in SEALED and one.kind not in CAPPED and one.kind != BATCH:  # files that left the home
+        if one.kind not in SEALED and one.kind not in {*CAPPED, *HASHED, BATCH}:  # files that left the home
             vault.put(one.kind, before.read(old[1], one.name), dict(one.facts))
     out = unused_name(home.root)
     try:
-        rows = split(whole, out, vault.seal, vault.put)
+        veil = veiled(needed_key(folder, f"{made.id}.{SIGNING}"))
+        rows = split(whole, out, vault.seal, vault.put, veil)
         vault.sign()
         if wrapped:
             write_file(vault.folder / WRAPPED, wrapped)
@@ -171,7 +174,8 @@ def _replace(home: Home, whole: Archive, old: tuple[Seal, str], made: Seal, keys
         write_file(vault.folder / LEAVING, json_bytes(gone))
         files = {name: count for name, count in made.counts.items() if not name.startswith(ROWS)}
         counts = files | {f"{ROWS}{table}": count for table, count in rows.items() if count}
-        vault.finish(home, replace(vault.seal, counts=counts))
+        raw = tuple(sorted(veil(HASHED["raw_files"], one) for one in raw_of(whole, made)[0]))
+        vault.finish(home, replace(vault.seal, counts=counts, raw=raw))
         Archive.open(home.archive, read_only=True).store.replace(out)
     finally:
         for left in (out, out.with_name(f"{out.name}.wal")):

@@ -17,7 +17,9 @@ from harness.core.recipe import Experiment
 from harness.core.time import end_of_day, instant, micros
 from harness.data.archive import Archive
 from harness.data.changes import ChangeFile
-from harness.data.derive import ASSUMED
+from harness.data.derive import ASSUMED, RULE
+from harness.data.ingest.copies import Copy
+from harness.data.ingest.recognised import copies_within
 from harness.forecast.features import declared_inputs
 from harness.record.seals import Seal, sealed_from
 
@@ -98,6 +100,42 @@ def scope_of(experiments: Sequence[Experiment], day: date, archive: Archive, cha
     )  # fmt: skip
 
 
+def copies_of(scope: Scope, archive: Archive, seals: Sequence[Seal]) -> tuple[Copy, ...]:
+    """The series of an archive that repeat one of the scope, and would go on saying in the clear what is sealed."""
+    return tuple(copies_within(archive, seals, scope.seal("")))
+
+
+def with_copies(scope: Scope, archive: Archive, changes: ChangeFile, seals: Sequence[Seal]) -> Scope:
+    """The scope with whole datasets of what repeats a series of it, and of what repeats one of those."""
+    while found := copies_of(scope, archive, seals):
+        datasets = {*scope.datasets, *(one.name.rpartition("/")[0] for one in found)} - {""}
+        names = {*scope.series, *(one.name for one in found)}
+        series = sorted(name for name in changes.ids if name in names or name.rpartition("/")[0] in datasets)
+        known = {n: instant(changes.known_through[n]).isoformat() for n in series if n in changes.known_through}
+        named = {name for name, members in archive.universes().items() if set(members) & set(series)}
+        universes = tuple(sorted({*scope.universes, *named}))
+        scope = replace(
+            scope, series=tuple(series), datasets=tuple(sorted(datasets)), universes=universes, known_through=known
+        )
+    return scope
+
+
+def refuse_copies_of(scope: Scope, found: Sequence[Copy]) -> None:
+    """Refuse to seal while a copy of what is sealed would stay in the clear.
+
+    Raises:
+        SealedError: there is one.
+    """
+    if found:
+        more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+        raise SealedError(
+            "the archive has a copy of what is to be sealed",
+            value=f"{found[0].told}{more}",
+            rule=f"from {scope.cut.isoformat()} on the copy would say in the clear what is sealed",
+            fix="seal the copies' datasets along (--with-copies), or name an experiment of theirs too",
+        )
+
+
 def refuse_twice(scope: Scope, seals: Iterable[Seal]) -> None:
     """Refuse to seal again what is sealed, whatever the day.
 
@@ -129,6 +167,27 @@ def last_readable(scope: Scope, changes: ChangeFile) -> str:
     early = changes_before(changes, micros(scope.cut))
     mine = np.isin(early.code, [early.codes[name] for name in scope.series])
     return instant(int(early.published[mine].max())).isoformat(timespec="minutes") if mine.any() else ""
+
+
+def refuse_later_vintages(scope: Scope, changes: ChangeFile) -> None:
+    """Refuse a day that values dated before it were not known on, as they themselves state.
+
+    Final values that state no vintage go by their date (pseudo real time).
+
+    Raises:
+        UserError: a value dated by a rule before the cut states a vintage at or after it.
+    """
+    at = micros(scope.cut)
+    mine = np.isin(changes.code, [changes.codes[name] for name in scope.series]) & (changes.published < at)
+    later = mine & (changes.availability == RULE) & (changes.vintage >= at)
+    if later.any():
+        named = changes.ids[int(changes.code[later][0])]
+        raise UserError(
+            "values dated before the first sealed day were known only later",
+            value=f"{int(later.sum())} value(s) of {named}, from {scope.cut.isoformat()}",
+            rule="what states a value_known_at past the cut would tell in the clear what is sealed",
+            fix="name a day after those vintages, or append such values to an archive of their own",
+        )
 
 
 def refuse_empty(scope: Scope, changes: ChangeFile) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from harness.core.errors import DamagedError, UserError
 from harness.core.recipe import Experiment
 from harness.data.archive import Archive
-from harness.data.archive.sealing import seal_archive, sealed_rows, seals_within
+from harness.data.archive.sealing import HASHED, seal_archive, sealed_rows, seals_within
 from harness.data.changes import ChangeFile
 from harness.data.vault.files import WRAPPED, Vault
 from harness.data.vault.keys import (
@@ -31,15 +31,26 @@ from harness.data.vault.keys import (
     put_key,
     recipient_of,
     signer_of,
+    veiled,
     wrapped_by,
 )
 from harness.data.vault.packing import Packer
 from harness.record.files import json_bytes, read_json, write_file
 from harness.record.home import Home
-from harness.record.ledger import enter, entries, refusals
+from harness.record.ledger import begun_sealings, enter, entries, refusals
 from harness.record.seals import CUSTODIAN, HONOUR, LEAVING, SEAL_FILE, Seal, seals_of, unfinished
 from harness.studies.holdout.leaving import Leaving, leaving, others, refuse_busy, remove, remove_scratch
-from harness.studies.holdout.scope import Scope, last_readable, refuse_empty, refuse_twice, scope_of
+from harness.studies.holdout.scope import (
+    Scope,
+    copies_of,
+    last_readable,
+    refuse_copies_of,
+    refuse_empty,
+    refuse_later_vintages,
+    refuse_twice,
+    scope_of,
+    with_copies,
+)
 
 ROWS = "rows "
 """Begins the name of a count of rows of a table, among the counts of files."""
@@ -47,19 +58,21 @@ ROWS = "rows "
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """Who can open a seal.
+    """Who can open a seal, and whether copies go along.
 
     Attributes:
         custodian: the custodian's public part (`age` and `ed25519`); {} = nobody but the holder of the key here.
         passphrase: the key is wrapped by a passphrase instead of being kept in a file.
         public: datasets that can be had elsewhere.
         keys: folder of keys; None = the usual one.
+        along: whole datasets of what repeats a sealed series are sealed too.
     """
 
     custodian: Mapping[str, str] | None = None
     passphrase: bool = False
     public: frozenset[str] = frozenset()
     keys: Path | None = None
+    along: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +84,7 @@ class Sealing:
         rows: sealed rows by table.
         leaves: files that leave the home.
         others: files in the home that the harness did not write there; they are left as they are.
+        copies: series that repeat one of the sealed ones and are not sealed along, in words.
         done: it is sealed.
         finished: it was begun by an earlier command, and has been finished now.
         readable: ISO instant of the last publication that stays in the clear; "" = not looked up.
@@ -80,6 +94,7 @@ class Sealing:
     rows: Mapping[str, int]
     leaves: Mapping[str, int]
     others: tuple[str, ...] = ()
+    copies: tuple[str, ...] = ()
     done: bool = False
     finished: bool = False
     readable: str = ""
@@ -107,22 +122,33 @@ def seal(
         told: called with what will leave, before anything is done.
 
     Raises:
-        SealedError: some of it is sealed already, whatever the day; entered in the ledger.
+        SealedError: some of it is sealed already, whatever the day, or has a copy that would not be sealed; entered in
+            the ledger.
         UserError: there is nothing to seal, or nothing to develop on; the folder of keys lies in the home; a run is
             under way.
     """
     lock = lock or Lock()
     archive = Archive.open(home.archive, read_only=True)
     with refusals(home, f"holdout seal --from {day}"):
-        scope = scope_of(experiments, day, archive, changes)
-        refuse_twice(scope, seals_of(home))
+        scope, seals = scope_of(experiments, day, archive, changes), seals_of(home)
+        refuse_twice(scope, seals)
         refuse_empty(scope, changes)
+        refuse_later_vintages(scope, changes)
+        scope = with_copies(scope, archive, changes, seals) if lock.along else scope
+        copies = () if lock.along else copies_of(scope, archive, seals)
+        if not dry_run:
+            refuse_copies_of(scope, copies)
     public = all(name.rpartition("/")[0] in lock.public for name in scope.series)
     bare = replace(scope.seal(""), public=public, grade=CUSTODIAN if lock.custodian else HONOUR)
     left = leaving(home, archive, bare)
     if dry_run or told:
         ahead = Sealing(
-            bare, _some(sealed_rows(archive, bare)), left.counts, others(home), readable=last_readable(scope, changes)
+            bare,
+            _some(sealed_rows(archive, bare)),
+            left.counts,
+            others(home),
+            tuple(one.told for one in copies),
+            readable=last_readable(scope, changes),
         )
         if dry_run:
             return ahead
@@ -139,9 +165,11 @@ def seal(
     packer.close()
 
     def ready(rows: Mapping[str, int]) -> None:
-        _publish(home, vault, left, rows, wrapped)
+        raw = tuple(sorted(veil(HASHED["raw_files"], one) for one in left.raw))
+        _publish(home, vault, replace(left, raw=raw), rows, wrapped)
 
-    seal_archive(archive, made, vault.put, ready)
+    veil = veiled(needed_key(folder, f"{made.id}.{SIGNING}"))
+    seal_archive(archive, made, vault.put, ready, veil)
     return finish(home, keys=lock.keys, resumed=False)
 
 
@@ -168,7 +196,7 @@ def finish(home: Home, *, keys: Path | None = None, resumed: bool = True) -> Sea
     _sweep(home, vault)
     made, manifest = vault.seal, vault.manifest_hash
     if not any(one.kind == "seal" and one.facts.get("seal") == made.id for one in entries(home)):
-        told = ("cut", "series", "targets", "grade", "public", "recipient", "signer")
+        told = ("cut", "series", "targets", "grade", "public", "recipient", "signer", "description")
         facts = {name: getattr(made, name) for name in told}
         enter(home, "seal", {"seal": made.id, **facts, "manifest": manifest})
     (vault.folder / LEAVING).unlink()
@@ -208,11 +236,13 @@ def resume(home: Home, *, keys: Path | None = None) -> Sealing | None:
 
 def _begun(home: Home, scope: Scope) -> str:
     """Enter that a sealing begins; one that was begun for the same question goes on under its id."""
-    done = {one.facts.get("seal") for one in entries(home) if one.kind == "seal"}
-    for one in entries(home):
-        if one.kind == "sealing" and one.facts.get("scope") == scope.identity and one.facts.get("seal") not in done:
-            return str(one.facts["seal"])
-    made = secrets.token_hex(6)
+    found = entries(home)
+    done = {one.facts.get("seal") for one in found if one.kind == "seal"}
+    same = [one.facts for one in found if one.kind == "sealing" and one.facts.get("scope") == scope.identity]
+    names = [str(facts["seal"]) for facts in same if facts["seal"] not in done]
+    if names and names[-1] in begun_sealings(found):
+        return names[-1]
+    made = names[-1] if names else secrets.token_hex(6)
     enter(home, "sealing", {"seal": made, "cut": scope.cut.isoformat(), "scope": scope.identity})
     return made
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.errors import DamagedError, SealedError, UserError
+from harness.data.archive import Archive
+from harness.data.archive.sealing import seals_within
 from harness.data.vault.files import WRAPPED, Vault
 from harness.data.vault.keys import IDENTITY, SIGNING, get_key, key_folder, recipient_of, signer_of
 from harness.record.home import Home
@@ -59,6 +61,9 @@ def status(home: Home, *, keys: Path | None = None) -> Status:
     checked = verify_ledger(home)
     found = tuple(_status(home, seal, keys, broken=bool(read_chain(home).fault)) for seal in seals_of(home))
     told = [f"seal {one.seal.id}: {problem}" for one in found for problem in one.problems]
+    within = seals_within(Archive.open(home.archive, read_only=True)) if home.archive.exists() else set()
+    lost = sorted(within - {one.seal.id for one in found})
+    told += [f"seal {name}: the archive was split by it, but its vault is gone" for name in lost]
     return Status(found, checked.head, unfinished(home), (*checked.reasons, *told))
 
 

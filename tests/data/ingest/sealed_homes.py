@@ -17,7 +17,16 @@ from harness.data.archive.store import query
 from harness.data.archive.unsealing import opened
 from harness.data.ingest.agreement import entered_files
 from harness.data.vault.files import Vault
-from harness.data.vault.keys import IDENTITY, SIGNING, new_identity, new_signing, put_key, recipient_of, signer_of
+from harness.data.vault.keys import (
+    IDENTITY,
+    SIGNING,
+    new_identity,
+    new_signing,
+    put_key,
+    recipient_of,
+    signer_of,
+    veiled,
+)
 from harness.record.home import Home
 from harness.record.ledger import enter
 from harness.record.seals import Seal
@@ -134,9 +143,10 @@ def sealed_home(
         for path in raw:
             vault.put("raw", path.read_bytes())
         vault.sign()
-        vault.finish(home, replace(seal, raw=tuple(path.name.partition(".")[0] for path in raw), counts=dict(counts)))
+        hashes = tuple(veiled(signing)("raw", path.name.partition(".")[0]) for path in raw)
+        vault.finish(home, replace(seal, raw=hashes, counts=dict(counts)))
 
-    seal_archive(Archive.open(home.archive), seal, vault.put, ready)
+    seal_archive(Archive.open(home.archive), seal, vault.put, ready, veiled(signing))
     for path in sorted(home.raw.iterdir()) if home.raw.is_dir() else []:
         path.unlink()
     enter(home, "seal", {"seal": seal_id, "manifest": vault.manifest_hash, "cut": cut.isoformat()})

@@ -21,7 +21,7 @@ from harness.data.archive import Archive
 from harness.data.archive.sealing import seal_archive
 from harness.data.changes import ChangeFile
 from harness.data.vault.files import Vault
-from harness.data.vault.keys import key_folder, new_identity, new_signing, put_key, recipient_of, signer_of
+from harness.data.vault.keys import key_folder, new_identity, new_signing, put_key, recipient_of, signer_of, veiled
 from harness.experiment.models import completed
 from harness.record.home import Home
 from harness.record.ledger import enter, entries
@@ -139,8 +139,11 @@ def sealed(folder: Path, *, series: tuple[str, ...] = ("cpi", "gdp"), seal: Mapp
         vault.sign()
         vault.finish(made.home, replace(facts, counts=counts))
 
-    seal_archive(archive, facts, vault.put, ready)
-    told = {name: getattr(facts, name) for name in ("cut", "targets", "grade", "public", "recipient", "signer")}
+    seal_archive(archive, facts, vault.put, ready, veiled(signing))
+    told = {
+        name: getattr(facts, name)
+        for name in ("cut", "targets", "grade", "public", "recipient", "signer", "description")
+    }
     enter(made.home, "seal", {"seal": facts.id, "manifest": vault.manifest_hash, "series": list(series), **told})
     return made
 
