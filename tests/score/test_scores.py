@@ -88,7 +88,7 @@ answers = st.lists(
 def test_every_planned_cell_is_counted_once(rows, model, data):
     outcomes = data.draw(st.lists(st.one_of(st.none(), st.floats(-9, 9)), min_size=len(model), max_size=len(model)))
     assume(any(outcome is not None for outcome in outcomes))  # a plan without any matured outcome is refused
-    assume(any(answer is not None for answer in model))  # of a model without a single row nobody knows that it was asked
+    assume(any(answer is not None for answer in model))  # one without any row is unknown
     table = scores(rows({"last_value": [0.0] * len(model), "m": model}, outcomes), SPEC)
     for row in table.iter_rows(named=True):
         missing = row["n_failed"] + row["n_abstained"] + row["n_not_issued"] + row["n_missing"]
