@@ -91,6 +91,7 @@ bench: $(VENV)/ready ## time the replay against one query per origin, training r
 	$(BIN)/python experiments/benchmarks/replay.py
 	$(BIN)/python experiments/benchmarks/rows.py
 	$(BIN)/python experiments/benchmarks/search_record.py
+	$(BIN)/python experiments/benchmarks/tuned_trial.py
 	$(BIN)/python experiments/benchmarks/seal.py
 
 runs: $(VENV)/ready ## list the runs so far

@@ -225,6 +225,7 @@ def test_cleaning_records_of_sealed_rows_lie_in_the_vault(tmp_path: Path, monkey
     assert content(made.opened()) == whole
 
 
+@pytest.mark.slow
 def test_assertions_on_lists_are_parted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     declared = """
 [[events]]

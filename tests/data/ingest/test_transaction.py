@@ -200,7 +200,7 @@ STOPS = [
         ((Vault, "add", 5, True), ()),  # the first batch is in the vault, and the ledger has not heard of it
         ((gate, "enter", 6, True), pytest.mark.slow),  # two batches of four are entered
         ((books, "insert", 9, True), pytest.mark.slow),
-        ((gate, "enter", 8, True), ()),  # all are entered, and the archive has not committed
+        ((gate, "enter", 8, True), pytest.mark.slow),  # all are entered, and the archive has not committed
         ((Vault, "add", 1, False), pytest.mark.slow),
         ((Vault, "add", 4, True), pytest.mark.slow),
         ((gate, "enter", 5, False), pytest.mark.slow),

@@ -61,6 +61,7 @@ def test_another_day_can_be_chosen_after_a_sealing_was_interrupted(
     assert verify_ledger(bare.home).reasons == verify_ledger(bare.home).notes == ()
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on_when_the_data_grew_in_between(bare: Marked) -> None:
     first = interrupted(bare)
     values = bare.folder / "datasets" / "marked" / "values.csv"

@@ -355,6 +355,7 @@ def test_development_that_does_not_come_out_again_makes_the_opening_void(made: M
         opened(made, other)
 
 
+@pytest.mark.slow
 def test_an_opening_for_a_target_that_was_not_named_at_the_sealing_shows_on_both(made: Made) -> None:
     asked = replace(experiment(target=Target(("gdp",), Transform("log_growth", 1), season=4)), name="made_gdp")
     made.run(asked)

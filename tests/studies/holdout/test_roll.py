@@ -153,6 +153,7 @@ def stopped_before_its_result(made: Made, plan: HoldoutPlan) -> None:
             opened(made, plan, again=True, reason="look")
 
 
+@pytest.mark.slow
 def test_an_opening_that_was_begun_and_not_closed_keeps_the_seal_from_rolling(spent: Made) -> None:
     spent.run()
     plan = planned(spent)
@@ -168,6 +169,7 @@ def test_an_opening_that_was_begun_and_not_closed_keeps_the_seal_from_rolling(sp
         rolled(TO, spent.home)
 
 
+@pytest.mark.slow
 def test_what_a_void_opening_decrypted_counts_as_seen(spent: Made) -> None:
     spent.run()
     plan = planned(spent)
@@ -180,6 +182,7 @@ def test_what_a_void_opening_decrypted_counts_as_seen(spent: Made) -> None:
         rolled(TO, spent.home)
 
 
+@pytest.mark.slow
 def test_a_roll_and_an_opening_wait_for_each_other(spent: Made) -> None:
     spent.run()
     plan, told = planned(spent), list[str]()
