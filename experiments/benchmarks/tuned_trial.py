@@ -1,4 +1,4 @@
-"""What a trial costs against LightGBM alone: one year's search of `uk_inflation_tuned`, with LightGBM's own time apart."""
+"""A trial against LightGBM alone: one year of searches of `uk_inflation_tuned`, with LightGBM's own time apart."""
 
 from __future__ import annotations
 
