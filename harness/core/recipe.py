@@ -139,9 +139,6 @@ class Training:
     refit_every: int = 1
 
 
-WindowOperation = Literal["rolling_mean", "rolling_std", "rolling_min", "rolling_max"]
-
-
 @dataclass(frozen=True, slots=True)
 class FeatureBlock:
     """Features made of one input; column names are `NAME.operation_k` (for example `gdp.latest_1`, `gdp.age`).

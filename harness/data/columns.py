@@ -18,7 +18,6 @@ from harness.core.time import end_of_day, micros, period_ends, period_ordinals
 from harness.data.declaration import Catalogue
 
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-ISO_OFFSET = re.compile(r"(Z|[+-]\d{2}:?\d{2})$")
 DATE_RULE = "dates are ISO dates (2020-03-31), instants are aware datetimes of one zone"
 ZONE_FIX = "declare the zone, for example pl.col(name).dt.replace_time_zone('Europe/London')"
 

@@ -23,7 +23,6 @@ from harness.record.seals import seals_of
 from harness.record.verified import Checked
 
 NAME = "archive.duckdb"
-OLDER = "exported by another version, whose form is not checked"
 
 
 def change_folders(home: Home) -> Iterator[Checked]:
