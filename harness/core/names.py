@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 
-class Names(tuple[str, ...]):
+class Names(tuple[str, ...]):  # noqa: SLOT001 - what was looked up is remembered in its dict
     """A tuple of distinct ids.
 
     >>> names = Names(("a", "b", "c"))
