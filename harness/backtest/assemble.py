@@ -10,18 +10,15 @@ import numpy as np
 import polars as pl
 
 from harness.backtest.data_facts import input_facts, origin_facts, public_shares
-from harness.backtest.splits import Plan, target_inputs
+from harness.backtest.splits import Plan
 from harness.core.frames import UTC_INSTANT
 from harness.core.recipe import Recipe
-from harness.core.time import MICROSECOND, NEVER, SEASONS, Timeline, end_of_day, instant
-from harness.data.calendars import sessions_known
+from harness.core.time import MICROSECOND, NEVER, end_of_day
 from harness.data.changes import ChangeFile
-from harness.data.outcomes import MATURED, OUTCOME_STATUS, Windows, outcomes
-from harness.data.past import past_of
+from harness.data.outcomes import OUTCOME_STATUS
 from harness.forecast.catalog import entry_for, reference_name
 from harness.record.cells import Cell
 from harness.score.decision import Kpi
-from harness.score.point import seasonal_naive_scale
 from harness.score.spec import functional_of
 from harness.score.tables import ScoreSpec, score_tables
 
@@ -75,13 +72,15 @@ def score_rows(
     forecasts = _forecasts(plan, cells).join(truth.select([*CELL, "days_to_release", "scored"]), on=CELL, how="left")
     forecasts = forecasts.with_columns(pl.lit(run_id).alias("run_id")).select(FORECAST_COLUMNS)
     points = forecasts.filter(pl.col("quantile").is_null())
-    scales, scale_notes = _scales(scaled_by or plan, changes)
-    rows = points.join(truth.drop("days_to_release", "scored"), on=CELL, how="left").join(scales, on="series_id")
+    scales = scales_of(scaled_by or plan, changes)
+    rows = points.join(truth.drop("days_to_release", "scored"), on=CELL, how="left").join(
+        scales.frame(plan.experiment.target), on="series_id"
+    )
     rivals = [recipe.name for recipe in plan.experiment.models if recipe.rival]
     rows = rows.join(_spans(plan, changes), on="model", how="left").with_columns(
         pl.col("model").is_in(rivals).alias("is_rival")
     )
-    return ScoreRows(forecasts, rows, scale_notes)
+    return ScoreRows(forecasts, rows, scales.notes)
 
 
 def assemble(
@@ -257,44 +256,6 @@ def _span_in_origins(plan: Plan) -> int:
         message = f"no scored origin of {series}"
         raise ValueError(message)
     return max(1, int(inside.max()))
-
-
-def _scales(plan: Plan, changes: ChangeFile) -> tuple[pl.DataFrame, dict[str, str]]:
-    """Seasonal-naive error of pinned outcomes matured before the first scored origin, per series (S26)."""
-    target = plan.experiment.target
-    name = target.transform.inputs(target.series[0])[0]
-    series = changes.series[name]
-    known = int(plan.known[plan.first_scored])
-    spans = [past_of(changes, one).span for one in target_inputs(target)]
-    first, last = min(span[0] for span in spans), max(span[1] for span in spans)
-    if series.parsed.kind == "B":
-        timeline = Timeline(series.parsed, sessions_known(series, instant(known)))
-        assert timeline.sessions is not None  # noqa: S101 - Timeline of B always has sessions
-        own = timeline.sessions[(timeline.sessions >= first) & (timeline.sessions <= last)]
-    else:
-        own = np.arange(first, last + 1, dtype=np.int64)
-    season = target.season or SEASONS.get(series.parsed.kind, 1)
-    width = target.transform.span if target.transform.is_volatility else 1
-    if len(own) < width:
-        own = own[:0]
-    windows = Windows(own[: len(own) - width + 1], own[width - 1 :])
-    table = outcomes(changes, target, windows, until=known)
-    seen = (table.matured_at != NEVER) & (table.matured_at <= known) & (table.status == MATURED)
-    notes: dict[str, str] = {}
-    values: dict[str, list[object]] = {"series_id": [], "scale_mae": [], "scale_rmse": []}
-    for row, series_id in enumerate(target.series):
-        past = np.where(seen[row], table.value[row], np.nan)
-        newest = np.flatnonzero(seen[row])
-        past = past[: newest[-1] + 1] if len(newest) else past[:0]
-        absolute = seasonal_naive_scale(past, season, 1)
-        squared = seasonal_naive_scale(past, season, 2)
-        values["series_id"].append(series_id)
-        values["scale_mae"].append(absolute.value)
-        values["scale_rmse"].append(squared.value)
-        if absolute.reason:
-            notes[series_id] = absolute.reason
-    schema = {"series_id": pl.String(), "scale_mae": pl.Float64(), "scale_rmse": pl.Float64()}
-    return pl.DataFrame(values, schema=schema), notes
 
 
 def _spans(plan: Plan, changes: ChangeFile) -> pl.DataFrame:
