@@ -273,37 +273,41 @@ def _plan(args: argparse.Namespace) -> None:
     from harness.backtest.splits import build_plan
     from harness.data.changes import ChangeFile
     from harness.experiment.launch import prepare
+    from harness.record.working import working
     from harness.report.plan_table import plan_text
 
-    ready = prepare(_experiment_file(args.experiment), _home(args))
-    for report in ready.ingested:
-        _print_ingest(report)
-    changes = ChangeFile.open(ready.changes)
-    plan = build_plan(ready.experiment, changes)
-    inputs, origins = input_facts(plan, changes), origin_facts(plan, changes)
+    with working(_home(args)):
+        ready = prepare(_experiment_file(args.experiment), _home(args))
+        for report in ready.ingested:
+            _print_ingest(report)
+        changes = ChangeFile.open(ready.changes)
+        plan = build_plan(ready.experiment, changes)
+        inputs, origins = input_facts(plan, changes), origin_facts(plan, changes)
     print(plan_text(ready.experiment, inputs, origins, public_shares(plan, changes), everything=args.all))
 
 
 def _backtest(args: argparse.Namespace) -> None:
     from harness.backtest.runner import execute
     from harness.experiment.launch import prepare
+    from harness.record.working import working
     from harness.report.run import Run
     from harness.report.summary import summary
 
     home = _home(args)
-    ready = prepare(_experiment_file(args.experiment), home)
-    for report in ready.ingested:
-        _print_ingest(report)
     shown = args.progress or (sys.stderr.isatty() and not args.quiet)
-    with _Bar(shown=shown) as bar:
-        run_id = execute(
-            ready.experiment,
-            ready.changes,
-            home,
-            workers=args.workers,
-            progress=bar.move,
-            batches=ready.batches,
-        )
+    with working(home):
+        ready = prepare(_experiment_file(args.experiment), home)
+        for report in ready.ingested:
+            _print_ingest(report)
+        with _Bar(shown=shown) as bar:
+            run_id = execute(
+                ready.experiment,
+                ready.changes,
+                home,
+                workers=args.workers,
+                progress=bar.move,
+                batches=ready.batches,
+            )
     print(summary(Run(run_id, home)))
 
 

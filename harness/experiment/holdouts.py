@@ -20,6 +20,7 @@ from harness.experiment.models import completed
 from harness.record.home import Home
 from harness.record.ledger import entries, refusals
 from harness.record.plans import HoldoutPlan, list_plans, read_plan
+from harness.record.working import working
 from harness.studies.holdout.checking import Granted
 from harness.studies.holdout.custodian import identities_from_grant
 from harness.studies.holdout.open import open_holdout
@@ -39,9 +40,10 @@ def planned(experiment: Experiment | str | Path, home: Home) -> HoldoutPlan:
         UserError: the experiment was not run in development, or as `prepare`.
     """
     file = "" if isinstance(experiment, Experiment) else str(Path(experiment).absolute())
-    ready = prepare(experiment, home)
-    with refusals(home, f"holdout plan {ready.experiment.name}"):
-        return make_plan(ready.experiment, ready.changes, home, file=file)
+    with working(home):
+        ready = prepare(experiment, home)
+        with refusals(home, f"holdout plan {ready.experiment.name}"):
+            return make_plan(ready.experiment, ready.changes, home, file=file)
 
 
 def opened(

@@ -26,6 +26,7 @@ from harness.record.home import Home
 from harness.record.ledger import refusals
 from harness.record.runs import find_run
 from harness.record.seals import refuse_unfinished, seals_of
+from harness.record.working import working
 from harness.studies.audit import Asked, Audit, audit
 from harness.studies.checks import Say
 from harness.studies.recorded import recorded_run
@@ -65,6 +66,11 @@ def prepare(experiment: Experiment | str | Path, home: Home, archive: Archive | 
             archive is busy or damaged.
         SealedError: it asks for origins past a seal, or the archive knows what is sealed; the ledger tells of it.
     """
+    with working(home):
+        return _prepared(experiment, home, archive)
+
+
+def _prepared(experiment: Experiment | str | Path, home: Home, archive: Archive | None) -> Prepared:
     with refusals(home, "prepare"):
         refuse_unfinished(home)
     asked = experiment if isinstance(experiment, Experiment) else load_experiment(experiment)
@@ -121,8 +127,9 @@ def launch(
     Raises:
         UserError: as `prepare` and `execute`.
     """
-    ready = prepare(experiment, home, archive)
-    return execute(ready.experiment, ready.changes, home, workers=workers, progress=progress, batches=ready.batches)
+    with working(home):
+        ready = prepare(experiment, home, archive)
+        return execute(ready.experiment, ready.changes, home, workers=workers, progress=progress, batches=ready.batches)
 
 
 def audited(
@@ -145,8 +152,9 @@ def audited(
     Raises:
         UserError: as `prepare` and `studies.audit.audit`.
     """
-    ready = prepare(experiment, home, archive)
-    return audit(ready.experiment, ready.changes, home, asked, say=say)
+    with working(home):
+        ready = prepare(experiment, home, archive)
+        return audit(ready.experiment, ready.changes, home, asked, say=say)
 
 
 def reproduced(
@@ -173,9 +181,10 @@ def reproduced(
     Raises:
         UserError: code, packages or archive state are not those recorded; the message names what differs.
     """
-    with refusals(home, f"reproduce {run_id}"):
-        run = recorded_run(find_run(home, run_id), home, archive, folder=folder)
-    return reproduce(run, code_of, models=models, workers=workers, progress=progress)
+    with working(home):
+        with refusals(home, f"reproduce {run_id}"):
+            run = recorded_run(find_run(home, run_id), home, archive, folder=folder)
+        return reproduce(run, code_of, models=models, workers=workers, progress=progress)
 
 
 def target_fingerprints(target: Path | str, home: Home) -> dict[str, str]:

@@ -31,8 +31,10 @@ from harness.data.lags import RuleCheck
 from harness.data.listings import Listing, Refused, read_listings
 from harness.data.observations import Observations, observe, statements
 from harness.data.tables import RawTable, sha256_of
+from harness.record.home import Home
 from harness.record.ledger import refusals
 from harness.record.seals import Seal
+from harness.record.working import working
 
 __all__ = ["IngestReport", "ingest", "lacks"]
 
@@ -66,7 +68,13 @@ def ingest(
         UserError: a series that the archive has under another declaration, or a file it has read in another way.
         SealedError: the dataset repeats a sealed one, or vault, ledger and archive do not tell the same.
     """
-    dataset = load_dataset(folder)
+    with working(Home(archive.path.absolute().parent), wait=archive.store.wait):
+        return _guarded(load_dataset(folder), archive, raw_dir, alter, seals)
+
+
+def _guarded(
+    dataset: Dataset, archive: Archive, raw_dir: Path, alter: Alteration | None, seals: Sequence[Seal] | None
+) -> IngestReport:
     gate = Gate.of(archive, seals)
     found: list[Refusal] = []
     refused, unread = partial(_refused, found, dataset, gate), partial(_unread, found, dataset, gate)

@@ -11,6 +11,7 @@ from harness.data.vault.files import MAKING, Vault
 from harness.record.home import Home
 from harness.record.ledger import begun_sealings, enter, entries, refusals
 from harness.record.seals import unfinished
+from harness.record.working import exclusively
 
 
 def abandon(home: Home) -> tuple[str, ...]:
@@ -20,7 +21,7 @@ def abandon(home: Home) -> tuple[str, ...]:
         UserError: no sealing was begun and left.
         SealedError: one is past that point, or its vault is gone; entered in the ledger.
     """
-    with refusals(home, "holdout seal --abandon"):
+    with refusals(home, "holdout seal --abandon"), exclusively(home):
         found = unfinished(home)
         if found:
             if found in _within(home):

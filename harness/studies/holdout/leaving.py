@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.core.errors import DamagedError, UserError
+from harness.core.errors import DamagedError
 from harness.core.time import micros
 from harness.data.archive import Archive
 from harness.data.archive.sealing import raw_of, reaches_back
@@ -101,23 +100,6 @@ def leaving(home: Home, archive: Archive, seal: Seal) -> Leaving:
         tuple(one.name for one in paths["runs"]),
         tuple(efforts),
     )
-
-
-def refuse_busy(home: Home) -> None:
-    """Refuse to seal under the feet of a run.
-
-    Raises:
-        UserError: a process is working on one.
-    """
-    for work in home.runs.glob("*/.work-*") if home.runs.is_dir() else ():
-        owner = work.name.removeprefix(".work-")
-        if owner.isdigit() and Path(f"/proc/{owner}").exists() and int(owner) != os.getpid():
-            raise UserError(
-                "a run is under way",
-                value=f"{work.parent.name}, process {owner}",
-                rule="what it writes could hold what is being sealed",
-                fix="wait for it to end",
-            )
 
 
 def others(home: Home) -> tuple[str, ...]:

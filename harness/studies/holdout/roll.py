@@ -26,6 +26,7 @@ from harness.record.files import json_bytes, unused_name, write_file
 from harness.record.home import Home
 from harness.record.ledger import begun_sealings, enter, entries, named_seals, refusals
 from harness.record.seals import CUSTODIAN, LEAVING, Seal, seals_of
+from harness.record.working import exclusively
 from harness.studies.holdout.abandoning import give_up_begun
 from harness.studies.holdout.checking import Granted, checked_vault, identities_of
 from harness.studies.holdout.open import alone, opened_archive
@@ -66,9 +67,10 @@ def roll(home: Home, day: date, *, seal: str = "", granted: Granted | None = Non
     Raises:
         SealedError: the seal was not opened and closed, an opening of it is unfinished or under way, the day is not
             after all that was seen, or nothing would stay sealed; entered in the ledger.
+        ArchiveBusyError: a run, an audit, a plan or an ingest is under way.
         UnknownNameError: there is no such seal.
     """
-    with refusals(home, f"holdout roll --to {day}"), alone(home, "roll"):
+    with refusals(home, f"holdout roll --to {day}"), alone(home, "roll"), exclusively(home):
         done = resume(home, keys=keys)
         if done is not None and done.seal.follows:
             return _rolled(done.seal)
@@ -85,7 +87,7 @@ def roll(home: Home, day: date, *, seal: str = "", granted: Granted | None = Non
         if made.id not in begun_sealings(found):
             enter(home, "sealing", {"seal": made.id, "cut": made.cut, "follows": old.id})
         _replace(home, whole, (old, identity), made, keys)
-    return _rolled(finish(home, keys=keys, resumed=False).seal)
+        return _rolled(finish(home, keys=keys, resumed=False).seal)
 
 
 def _chosen(home: Home, name: str) -> Seal:
