@@ -18,7 +18,7 @@ from harness.data.archive import Archive
 from harness.data.changes import ChangeFile
 from harness.data.dataset import find_dataset, load_dataset
 from harness.data.ingest import IngestReport, ingest, lacks
-from harness.data.ingest.agreement import refuse_foreign
+from harness.data.ingest.agreement import refuse_foreign, refuse_forgotten
 from harness.experiment.load import load_experiment, validate
 from harness.experiment.models import completed
 from harness.experiment.usercode import code_of
@@ -81,6 +81,7 @@ def _prepared(experiment: Experiment | str | Path, home: Home, archive: Archive 
     with refusals(home, f"prepare {asked.name}"):
         series = [*archive.series(), *(series for one in datasets for series in one.series)]
         refuse_foreign(home, archive, {one.id for one in series})
+        refuse_forgotten(archive)
     reports = [ingest(one.folder, archive, raw_dir=home.raw) for one in datasets if lacks(archive, one)]
     ingested = tuple(report for report in reports if not report.already)
     if isinstance(experiment, Experiment):

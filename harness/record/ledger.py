@@ -20,6 +20,7 @@ from harness.core.identity import canonical
 from harness.record.chain import GENESIS, Chain, Entry, chain_of, written
 from harness.record.files import SEAL, read_json, seal_holds, sha256_of, sync_folder
 from harness.record.home import Home
+from harness.record.runs import list_runs, plan_opened
 from harness.record.seals import SEAL_FILE, Seal
 
 LONGEST = 300
@@ -311,8 +312,14 @@ def verify_ledger(home: Home, head: str = "") -> LedgerCheck:
     elif head:
         place = next((one.number for one in chain.entries if one.hash.startswith(head.lower())), 0)
         since = len(chain.entries) - place
+    left = _left(home) if not chain.entries else ()
     if not chain.entries and not chain.fault and seal_folders(home):
         reasons.append(GONE)
+    elif left and not chain.fault:
+        reasons.append(
+            f"{left[0]} tells of a sealed holdout of which there is neither ledger nor vault: they were removed, or it "
+            "came here without them"
+        )
     elif not chain.fault:
         reasons += _vaults(home, chain.entries)
         reasons += [f"plan {name}: {fault}" for name, fault in plan_faults(home, chain.entries).items()]
@@ -354,6 +361,13 @@ def _vaults(home: Home, found: Sequence[Entry]) -> Iterator[str]:
                 f"seal {name}: the list of its vault's files is not the one last entered: the vault was changed or "
                 "rolled back, or an ingest was cut off (repeat it)"
             )
+
+
+def _left(home: Home) -> tuple[str, ...]:
+    """What else in a home tells that it was under seal: plans, and runs that opened a holdout."""
+    plans = sorted(home.plans.glob("*.json")) if home.plans.is_dir() else []
+    opened = (f"run {one.get('run_id')}" for one in list_runs(home) if plan_opened(one))
+    return (*(f"plan {path.stem}" for path in plans), *opened)
 
 
 def plan_faults(home: Home, found: Iterable[Entry]) -> dict[str, str]:

@@ -27,14 +27,11 @@ from harness.record.home import Home
 from harness.record.ledger import begun_sealings, enter, entries, named_seals, refusals
 from harness.record.seals import CUSTODIAN, LEAVING, Seal, seals_of
 from harness.record.working import exclusively
-from harness.studies.holdout.abandoning import give_up_begun
+from harness.studies.holdout.abandoning import OVER, give_up_begun
 from harness.studies.holdout.checking import Granted, checked_vault, identities_of
 from harness.studies.holdout.open import alone, opened_archive
 from harness.studies.holdout.scope import changes_before
 from harness.studies.holdout.seal import ROWS, Lock, begin_vault, finish, keyed, resume
-
-OVER = ("result", "void")
-"""Kinds of entries by which an opening is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +107,9 @@ def _seen(found: Sequence[Entry], seal: Seal) -> datetime:
             "an opening of this holdout was begun and not closed",
             value=f"plan {left[0]}",
             rule="what it has seen is not known before it is over, and may not be sealed again",
-            fix=f"finish it first: harness holdout open --plan {left[0]}",
+            fix=f"finish it first: harness holdout open --plan {left[0]} (where it cannot be any more: --give-up)",
         )
-    if not any(one.kind == "result" for one in told):
+    if not mine:
         raise SealedError(
             "the holdout was not opened and closed",
             value=seal.id,

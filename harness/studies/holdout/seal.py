@@ -40,7 +40,7 @@ from harness.record.home import Home
 from harness.record.ledger import begun_sealings, enter, entries, refusals
 from harness.record.seals import CUSTODIAN, HONOUR, LEAVING, SEAL_FILE, Seal, seals_of, unfinished
 from harness.record.working import exclusively, working
-from harness.studies.holdout.leaving import Leaving, leaving, others, remove, remove_scratch
+from harness.studies.holdout.leaving import Leaving, leaving, others, refuse_links, remove, remove_scratch
 from harness.studies.holdout.scope import (
     Scope,
     copies_of,
@@ -142,6 +142,7 @@ def _sealed(
     dry_run: bool,
     told: Callable[[Sealing], None] | None,
 ) -> Sealing:
+    refuse_links(home)
     archive = Archive.open(home.archive, read_only=True)
     with refusals(home, f"holdout seal --from {day}"):
         scope, seals = scope_of(experiments, day, archive, changes), seals_of(home)
