@@ -495,6 +495,8 @@ def _print_reasons(archive: Archive, dataset: str) -> None:
 def _print_ingest(report: IngestReport) -> None:
     if report.already:
         print(f"{report.dataset}: nothing new")
+        if report.unkeyed:
+            print("  as far as it is recorded in the clear: the key that signs the vault is not here (HARNESS_KEYS)")
         return
     print(f"{report.dataset}: {len(report.series)} series, {report.rows_in} rows in, {report.kept} new")
     from harness.report.cleaning import RESTAMPED
@@ -502,6 +504,10 @@ def _print_ingest(report: IngestReport) -> None:
     for one in report.sources:
         if one.sealed:
             print(f"  {one.label}: {one.sealed} rows sealed")
+        if one.ahead:
+            print(
+                f"  {one.label}: {one.ahead} rows, public before the seal, of periods that end after it stay readable"
+            )
         if one.restamped:
             print(f"  {one.label}: {one.restamped} {RESTAMPED}")
         if one.set_aside:

@@ -24,6 +24,7 @@ from harness.data.declared import Dataset, Source
 from harness.data.ingest.gate import Gate
 from harness.data.ingest.reports import IngestReport, SourceReport, reported
 from harness.data.ingest.rules import late_rules, uncaptured
+from harness.data.ingest.unkeyed import unchanged_by_record
 from harness.data.ingest.unread import refused_unread, unchanged_without_key
 from harness.data.inputs import GO_ON, Alteration, Input, keep_raw, raw_hashes, read_input, refuse_reread
 from harness.data.issued import Issued, read_forecast_list
@@ -145,6 +146,8 @@ def _ingested(
             refuse_reread(inputs, recorded, _keyed(dataset, gate))
         waiting = archive.waiting()
         fresh = [one for one in inputs if one.tag not in recorded or one.tag in waiting]
+        if gate is not None and unchanged_by_record(gate, dataset.series, fresh, (*listings, issued)):
+            return _nothing_new(dataset)
         observed, rules = _observed(dataset, archive, fresh, refused, alter, gate)
     lists = [one.table for one in (*listings, issued) if one is not None]
     if gate is not None:
@@ -161,6 +164,12 @@ def _ingested(
         if issued is not None:
             reports.append(_issue(into, issued, refused))
     return IngestReport(dataset.name, tuple(one.id for one in dataset.series), (*reports, *announced), tuple(rules))
+
+
+def _nothing_new(dataset: Dataset) -> IngestReport:
+    labels = [one.label for one in dataset.sources]
+    sources = tuple(SourceReport(one, already=True) for one in labels)
+    return IngestReport(dataset.name, tuple(one.id for one in dataset.series), sources, unkeyed=True)
 
 
 def _observed(

@@ -45,6 +45,7 @@ from harness.studies.holdout.scope import (
     Scope,
     copies_of,
     last_readable,
+    readable_ahead,
     refuse_copies_of,
     refuse_empty,
     refuse_later_vintages,
@@ -89,6 +90,7 @@ class Sealing:
         done: it is sealed.
         finished: it was begun by an earlier command, and has been finished now.
         readable: ISO instant of the last publication that stays in the clear; "" = not looked up.
+        ahead: values that were public before the cut, of periods that end after it; they stay in the clear.
     """
 
     seal: Seal
@@ -99,6 +101,7 @@ class Sealing:
     done: bool = False
     finished: bool = False
     readable: str = ""
+    ahead: int = 0
 
 
 def seal(
@@ -164,6 +167,7 @@ def _sealed(
             others(home),
             tuple(one.told for one in copies),
             readable=last_readable(scope, changes),
+            ahead=readable_ahead(scope, changes),
         )
         if dry_run:
             return ahead
