@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from harness.data.archive import Archive
     from harness.data.ingest import IngestReport
+    from harness.data.ingest.reports import SourceReport
     from harness.record.home import Home
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
@@ -499,23 +500,25 @@ def _print_ingest(report: IngestReport) -> None:
             print("  as far as it is recorded in the clear: the key that signs the vault is not here (HARNESS_KEYS)")
         return
     print(f"{report.dataset}: {len(report.series)} series, {report.rows_in} rows in, {report.kept} new")
+    for one in report.sources:
+        _print_source(one)
+
+
+def _print_source(one: SourceReport) -> None:
     from harness.report.cleaning import RESTAMPED
 
-    for one in report.sources:
-        if one.sealed:
-            print(f"  {one.label}: {one.sealed} rows sealed")
-        if one.ahead:
-            print(
-                f"  {one.label}: {one.ahead} rows, public before the seal, of periods that end after it stay readable"
-            )
-        if one.restamped:
-            print(f"  {one.label}: {one.restamped} {RESTAMPED}")
-        if one.set_aside:
-            print(f"  {one.label}: {one.set_aside} rows set aside")
-        for name, touched in one.steps:
-            print(f"  {one.label}: {name}: {touched} rows touched")
-        for name, severity, verdict, failed in one.assertions:
-            if verdict != "passed":
-                print(f"  {one.label}: {name} ({severity}): {verdict}" + (f", {failed} rows" if failed else ""))
-        for name, rows in one.undeclared:
-            print(f"  {one.label}: {name!r} is not declared, its {rows} rows stay in the raw input only")
+    if one.sealed:
+        print(f"  {one.label}: {one.sealed} rows sealed")
+    if one.ahead:
+        print(f"  {one.label}: {one.ahead} rows, public before the seal, of periods that end after it stay readable")
+    if one.restamped:
+        print(f"  {one.label}: {one.restamped} {RESTAMPED}")
+    if one.set_aside:
+        print(f"  {one.label}: {one.set_aside} rows set aside")
+    for name, touched in one.steps:
+        print(f"  {one.label}: {name}: {touched} rows touched")
+    for name, severity, verdict, failed in one.assertions:
+        if verdict != "passed":
+            print(f"  {one.label}: {name} ({severity}): {verdict}" + (f", {failed} rows" if failed else ""))
+    for name, rows in one.undeclared:
+        print(f"  {one.label}: {name!r} is not declared, its {rows} rows stay in the raw input only")

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 from harness.core.errors import DamagedError, SealedError, UserError
@@ -324,6 +325,7 @@ def verify_ledger(home: Home, head: str = "") -> LedgerCheck:
         reasons += _vaults(home, chain.entries)
         reasons += [f"plan {name}: {fault}" for name, fault in plan_faults(home, chain.entries).items()]
         notes += _unfinished(chain.entries)
+    notes += _set_back(chain.entries)
     if chain.torn:
         notes.append(f"its last line was cut off by a crash ({chain.torn} bytes); the next entry removes the rest")
     if not chain.entries and not reasons:
@@ -400,6 +402,13 @@ def refuse_short(head: str) -> None:
             rule=f"a head has {len(GENESIS)} hex digits, of which the first {len(GENESIS) // 2} at least are needed",
             fix="copy it whole from a report, or from what harness ledger verify printed",
         )
+
+
+def _set_back(found: Sequence[Entry]) -> Iterator[str]:
+    """Where the clock was set back; what is told of instants there may be wrong, the order of entries is not."""
+    for before, one in pairwise(found):
+        if one.at < before.at:
+            yield f"entry {one.number} of {one.at} follows one of {before.at}: the clock was set back in between"
 
 
 def _unfinished(found: Sequence[Entry]) -> Iterator[str]:

@@ -79,13 +79,14 @@ class Gate:
 
         Args:
             archive: where to; its folder is its home.
-            seals: those to go by in an archive that is thrown away; None = those of its home.
+            seals: those to go by in an archive that is thrown away; None = those of its home, which a home under seal
+                goes by whatever is given.
 
         Raises:
             SealedError: vault, ledger and archive do not tell the same.
         """
         home = Home(archive.path.absolute().parent)
-        if seals is not None:
+        if seals is not None and not home.vault.is_dir():
             return cls(archive, home, seals, keeps=False) if seals else None
         with refusals(home, "ingest"):
             found = agreed_seals(home, archive)

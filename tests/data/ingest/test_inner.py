@@ -1,4 +1,4 @@
-"""No door leads sealed rows into an archive in the clear, the inner ones neither; and what a gate tells beside counts."""
+"""No door leads sealed rows into an archive in the clear, inner ones neither; and what a gate tells beside counts."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import harness as hs
 from harness.cli import main
 from harness.core.errors import SealedError
 from harness.data.archive import Archive
+from harness.data.ingest import ingest
 from harness.record.home import Home
 from harness.record.ledger import entries
-from tests.data.ingest.sealed_homes import CUT, Sealed, before, dataset, made_values, month_end, sealed_home
+from tests.data.ingest.sealed_homes import CUT, Sealed, before, dataset, month_end, sealed_home
 from tests.data.ingest.test_gate import EARLY, LATE, VALUES, frame_of, taken, under_seal
 
 __all__ = ["under_seal"]
@@ -45,10 +46,11 @@ def refused(archive: Archive, door: str, first: int = 1) -> None:
 
 @pytest.mark.parametrize("door", DOORS)
 def test_the_inner_archive_takes_nothing_from_the_cut_on(door: str, under_seal: Sealed) -> None:
-    refused(under_seal.archive, door)
+    archive = under_seal.archive
+    refused(archive, door)
     assert entries(under_seal.home)[-1].kind == "refusal"
-    with under_seal.archive.together(), pytest.raises(SealedError):
-        DOORS[door](under_seal.archive, 1)
+    with archive.together(), pytest.raises(SealedError):
+        DOORS[door](archive, 1)
     if door != "values":
         refused(under_seal.archive, door, 0)  # not even beside rows from before it
         early = {"forecasts": ISSUED, "events": EVENTS, "members": MEMBERS}[door].head(1)
@@ -107,8 +109,8 @@ def test_what_was_public_before_the_cut_of_later_periods_stays_readable_and_is_c
     report = hs.Archive.open(under_seal.home.archive).append(rows, source="early")
     assert (report.kept, report.sealed, report.ahead) == (3, 0, 2)
     told = rows.select(series=pl.lit("cpi"), period="period", value="value", published="published_at")
-    more = made_values(84).filter(pl.col("period") < date(2018, 10, 1))
-    folder = dataset(tmp_path, pl.concat([more, told.cast(more.schema)]))
+    more = before(VALUES, EARLY)
+    folder = dataset(tmp_path, pl.concat([more, told.select(more.columns).cast(more.schema)]))
     assert main(["ingest", str(folder), "--home", str(under_seal.home.root)]) == 0
     assert "2 rows, public before the seal, of periods that end after it stay readable" in capsys.readouterr().out
 
@@ -161,3 +163,10 @@ def test_without_the_signing_key_lists_are_known_by_their_counts(
     assert made.archive.state() == state
     with pytest.raises(SealedError, match="the key is not here"):
         taken(with_forecasts(tmp_path, *days, "2019-07-01"), home)
+
+
+def test_an_ingest_that_is_told_of_no_seals_goes_by_those_of_the_home(tmp_path: Path, under_seal: Sealed) -> None:
+    folder = dataset(tmp_path, before(VALUES, LATE))
+    report = ingest(folder, under_seal.archive, raw_dir=under_seal.home.raw, seals=())
+    assert report.sealed
+    assert list(under_seal.home.raw.iterdir()) == []

@@ -1,4 +1,4 @@
-"""What else lies in a home, openings that cannot be finished, and a seal of which vault and ledger are gone together."""
+"""What else lies in a home, openings that cannot be finished, and a seal whose vault and ledger are gone together."""
 
 from __future__ import annotations
 
