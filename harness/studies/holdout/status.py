@@ -88,7 +88,10 @@ def verified(home: Home, head: str = "") -> LedgerCheck:
     within = seals_within(Archive.open(home.archive, read_only=True)) if home.archive.exists() else set()
     lost = sorted(within - {path.name for path in seal_folders(home)})
     told = tuple(f"seal {name}: the archive was split by it, but its vault is gone" for name in lost)
-    return replace(done, verdict=BROKEN, reasons=(*done.reasons, *told)) if told else done
+    if not told:
+        return done
+    notes = done.notes if done.entries else ()  # that there is no entry is no harmless note then
+    return replace(done, verdict=BROKEN, reasons=(*done.reasons, *told), notes=notes)
 
 
 def _status(home: Home, seal: Seal, keys: Path | None, *, broken: bool) -> SealStatus:
