@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from harness.data.archive import Archive
     from harness.data.ingest import IngestReport
+    from harness.data.ingest.reports import SourceReport
     from harness.record.home import Home
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
@@ -273,37 +274,41 @@ def _plan(args: argparse.Namespace) -> None:
     from harness.backtest.splits import build_plan
     from harness.data.changes import ChangeFile
     from harness.experiment.launch import prepare
+    from harness.record.working import working
     from harness.report.plan_table import plan_text
 
-    ready = prepare(_experiment_file(args.experiment), _home(args))
-    for report in ready.ingested:
-        _print_ingest(report)
-    changes = ChangeFile.open(ready.changes)
-    plan = build_plan(ready.experiment, changes)
-    inputs, origins = input_facts(plan, changes), origin_facts(plan, changes)
+    with working(_home(args)):
+        ready = prepare(_experiment_file(args.experiment), _home(args))
+        for report in ready.ingested:
+            _print_ingest(report)
+        changes = ChangeFile.open(ready.changes)
+        plan = build_plan(ready.experiment, changes)
+        inputs, origins = input_facts(plan, changes), origin_facts(plan, changes)
     print(plan_text(ready.experiment, inputs, origins, public_shares(plan, changes), everything=args.all))
 
 
 def _backtest(args: argparse.Namespace) -> None:
     from harness.backtest.runner import execute
     from harness.experiment.launch import prepare
+    from harness.record.working import working
     from harness.report.run import Run
     from harness.report.summary import summary
 
     home = _home(args)
-    ready = prepare(_experiment_file(args.experiment), home)
-    for report in ready.ingested:
-        _print_ingest(report)
     shown = args.progress or (sys.stderr.isatty() and not args.quiet)
-    with _Bar(shown=shown) as bar:
-        run_id = execute(
-            ready.experiment,
-            ready.changes,
-            home,
-            workers=args.workers,
-            progress=bar.move,
-            batches=ready.batches,
-        )
+    with working(home):
+        ready = prepare(_experiment_file(args.experiment), home)
+        for report in ready.ingested:
+            _print_ingest(report)
+        with _Bar(shown=shown) as bar:
+            run_id = execute(
+                ready.experiment,
+                ready.changes,
+                home,
+                workers=args.workers,
+                progress=bar.move,
+                batches=ready.batches,
+            )
     print(summary(Run(run_id, home)))
 
 
@@ -491,21 +496,29 @@ def _print_reasons(archive: Archive, dataset: str) -> None:
 def _print_ingest(report: IngestReport) -> None:
     if report.already:
         print(f"{report.dataset}: nothing new")
+        if report.unkeyed:
+            print("  as far as it is recorded in the clear: the key that signs the vault is not here (HARNESS_KEYS)")
         return
     print(f"{report.dataset}: {len(report.series)} series, {report.rows_in} rows in, {report.kept} new")
+    for one in report.sources:
+        _print_source(one)
+
+
+def _print_source(one: SourceReport) -> None:
     from harness.report.cleaning import RESTAMPED
 
-    for one in report.sources:
-        if one.sealed:
-            print(f"  {one.label}: {one.sealed} rows sealed")
-        if one.restamped:
-            print(f"  {one.label}: {one.restamped} {RESTAMPED}")
-        if one.set_aside:
-            print(f"  {one.label}: {one.set_aside} rows set aside")
-        for name, touched in one.steps:
-            print(f"  {one.label}: {name}: {touched} rows touched")
-        for name, severity, verdict, failed in one.assertions:
-            if verdict != "passed":
-                print(f"  {one.label}: {name} ({severity}): {verdict}" + (f", {failed} rows" if failed else ""))
-        for name, rows in one.undeclared:
-            print(f"  {one.label}: {name!r} is not declared, its {rows} rows stay in the raw input only")
+    if one.sealed:
+        print(f"  {one.label}: {one.sealed} rows sealed")
+    if one.ahead:
+        print(f"  {one.label}: {one.ahead} rows, public before the seal, of periods that end after it stay readable")
+    if one.restamped:
+        print(f"  {one.label}: {one.restamped} {RESTAMPED}")
+    if one.set_aside:
+        print(f"  {one.label}: {one.set_aside} rows set aside")
+    for name, touched in one.steps:
+        print(f"  {one.label}: {name}: {touched} rows touched")
+    for name, severity, verdict, failed in one.assertions:
+        if verdict != "passed":
+            print(f"  {one.label}: {name} ({severity}): {verdict}" + (f", {failed} rows" if failed else ""))
+    for name, rows in one.undeclared:
+        print(f"  {one.label}: {name!r} is not declared, its {rows} rows stay in the raw input only")

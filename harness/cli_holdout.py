@@ -184,7 +184,12 @@ def _open_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plan", metavar="ID", required=True, help="the plan, or the beginning of its id")
     parser.add_argument("--grant", metavar="FILE", type=Path, help="what the custodian sent, where the seal has one")
     parser.add_argument("--again", action="store_true", help="although it was opened before: counted, exploratory")
-    parser.add_argument("--reason", metavar="TEXT", default="", help="why it is opened again")
+    parser.add_argument("--reason", metavar="TEXT", default="", help="why it is opened again, or given up")
+    parser.add_argument(
+        "--give-up",
+        action="store_true",
+        help="declare an opening void that was begun and cannot be finished: it counts all the same (needs --reason)",
+    )
     _add_keys(parser)
 
 
@@ -194,8 +199,18 @@ def _open(args: argparse.Namespace) -> None:
     from harness.report.summary import summary
 
     home = _home(args)
+    if args.give_up:
+        _give_up(args)
+        return
     run_id = opened(args.plan, home, grant=args.grant, keys=args.keys, again=args.again, reason=args.reason)
     print(summary(Run(run_id, home)))
+
+
+def _give_up(args: argparse.Namespace) -> None:
+    from harness.studies.holdout.abandoning import give_up_opening
+
+    plan = give_up_opening(_home(args), args.plan, args.reason, keys=args.keys)
+    print(f"given up: the opening of plan {plan} is void, and counts; another plan opens with --again, as exploratory")
 
 
 def _roll_options(parser: argparse.ArgumentParser) -> None:
@@ -221,10 +236,10 @@ def _verify_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _verify(args: argparse.Namespace) -> int | None:
-    from harness.record.ledger import verify_ledger
     from harness.report.holdout import check_text
+    from harness.studies.holdout.status import verified
 
-    done = verify_ledger(_home(args), args.head)
+    done = verified(_home(args), args.head)
     print(check_text(done, args.head))
     return FAILED if done.broken else None
 

@@ -101,6 +101,27 @@ def open(  # noqa: A001 - the verb's own name and options
     return Run(run_id, place)
 
 
+def give_up(plan_id: str, *, reason: str, keys: Place = None, home: Place = None) -> str:
+    """Declare an opening void that was begun and cannot be finished any more; it counts all the same.
+
+    Args:
+        plan_id: id of its plan, or the beginning.
+        reason: why it cannot be finished.
+        keys: folder of keys; None = `HARNESS_KEYS`, else the default.
+        home: the home folder; None = `HARNESS_HOME`, else `.harness` in the working folder.
+
+    Returns:
+        The id of the plan.
+
+    Raises:
+        UnknownNameError: there is no such opening, or it is over.
+    """
+    from harness.record.home import open_home
+    from harness.studies.holdout.abandoning import give_up_opening
+
+    return give_up_opening(open_home(home), plan_id, reason, keys=_path(keys))
+
+
 def status(*, keys: Place = None, home: Place = None) -> Status:
     """What is sealed, how often it was opened, and whether vault, ledger and keys are as they should be.
 

@@ -20,6 +20,8 @@ from harness.experiment.models import completed
 from harness.record.home import Home
 from harness.record.ledger import entries, refusals
 from harness.record.plans import HoldoutPlan, list_plans, read_plan
+from harness.record.working import working
+from harness.studies.holdout.abandoning import OVER
 from harness.studies.holdout.checking import Granted
 from harness.studies.holdout.custodian import identities_from_grant
 from harness.studies.holdout.open import open_holdout
@@ -39,9 +41,10 @@ def planned(experiment: Experiment | str | Path, home: Home) -> HoldoutPlan:
         UserError: the experiment was not run in development, or as `prepare`.
     """
     file = "" if isinstance(experiment, Experiment) else str(Path(experiment).absolute())
-    ready = prepare(experiment, home)
-    with refusals(home, f"holdout plan {ready.experiment.name}"):
-        return make_plan(ready.experiment, ready.changes, home, file=file)
+    with working(home):
+        ready = prepare(experiment, home)
+        with refusals(home, f"holdout plan {ready.experiment.name}"):
+            return make_plan(ready.experiment, ready.changes, home, file=file)
 
 
 def opened(
@@ -114,7 +117,7 @@ def _for_roll(home: Home, seal: str, grant: Path, keys: Path | None) -> Granted:
     """The identity that a custodian granted for the plan whose opening is over."""
 
     def granted() -> Mapping[str, str]:
-        closed = {one.facts.get("plan") for one in entries(home) if one.kind == "result"}
+        closed = {one.facts.get("plan") for one in entries(home) if one.kind in OVER}
         mine = [one for one in list_plans(home) if one.id in closed and one.seal_ids[0].startswith(seal)]
         return identities_from_grant(home, mine[-1].id if mine else "", grant, keys=keys, rolling=True)
 

@@ -18,7 +18,7 @@ from harness.data.archive import Archive
 from harness.data.changes import ChangeFile
 from harness.data.dataset import find_dataset, load_dataset
 from harness.data.ingest import IngestReport, ingest, lacks
-from harness.data.ingest.agreement import refuse_foreign
+from harness.data.ingest.agreement import refuse_foreign, refuse_forgotten
 from harness.experiment.load import load_experiment, validate
 from harness.experiment.models import completed
 from harness.experiment.usercode import code_of
@@ -26,6 +26,7 @@ from harness.record.home import Home
 from harness.record.ledger import refusals
 from harness.record.runs import find_run
 from harness.record.seals import refuse_unfinished, seals_of
+from harness.record.working import working
 from harness.studies.audit import Asked, Audit, audit
 from harness.studies.checks import Say
 from harness.studies.recorded import recorded_run
@@ -65,6 +66,11 @@ def prepare(experiment: Experiment | str | Path, home: Home, archive: Archive | 
             archive is busy or damaged.
         SealedError: it asks for origins past a seal, or the archive knows what is sealed; the ledger tells of it.
     """
+    with working(home):
+        return _prepared(experiment, home, archive)
+
+
+def _prepared(experiment: Experiment | str | Path, home: Home, archive: Archive | None) -> Prepared:
     with refusals(home, "prepare"):
         refuse_unfinished(home)
     asked = experiment if isinstance(experiment, Experiment) else load_experiment(experiment)
@@ -75,6 +81,7 @@ def prepare(experiment: Experiment | str | Path, home: Home, archive: Archive | 
     with refusals(home, f"prepare {asked.name}"):
         series = [*archive.series(), *(series for one in datasets for series in one.series)]
         refuse_foreign(home, archive, {one.id for one in series})
+        refuse_forgotten(archive)
     reports = [ingest(one.folder, archive, raw_dir=home.raw) for one in datasets if lacks(archive, one)]
     ingested = tuple(report for report in reports if not report.already)
     if isinstance(experiment, Experiment):
@@ -121,8 +128,9 @@ def launch(
     Raises:
         UserError: as `prepare` and `execute`.
     """
-    ready = prepare(experiment, home, archive)
-    return execute(ready.experiment, ready.changes, home, workers=workers, progress=progress, batches=ready.batches)
+    with working(home):
+        ready = prepare(experiment, home, archive)
+        return execute(ready.experiment, ready.changes, home, workers=workers, progress=progress, batches=ready.batches)
 
 
 def audited(
@@ -145,8 +153,9 @@ def audited(
     Raises:
         UserError: as `prepare` and `studies.audit.audit`.
     """
-    ready = prepare(experiment, home, archive)
-    return audit(ready.experiment, ready.changes, home, asked, say=say)
+    with working(home):
+        ready = prepare(experiment, home, archive)
+        return audit(ready.experiment, ready.changes, home, asked, say=say)
 
 
 def reproduced(
@@ -173,9 +182,10 @@ def reproduced(
     Raises:
         UserError: code, packages or archive state are not those recorded; the message names what differs.
     """
-    with refusals(home, f"reproduce {run_id}"):
-        run = recorded_run(find_run(home, run_id), home, archive, folder=folder)
-    return reproduce(run, code_of, models=models, workers=workers, progress=progress)
+    with working(home):
+        with refusals(home, f"reproduce {run_id}"):
+            run = recorded_run(find_run(home, run_id), home, archive, folder=folder)
+        return reproduce(run, code_of, models=models, workers=workers, progress=progress)
 
 
 def target_fingerprints(target: Path | str, home: Home) -> dict[str, str]:

@@ -15,6 +15,7 @@ from harness.data.dataset import find_dataset, load_dataset
 from harness.experiment.launch import prepare
 from harness.experiment.load import load_experiment
 from harness.record.home import Home
+from harness.record.working import exclusively, working
 from harness.studies.holdout.abandoning import give_up_begun
 from harness.studies.holdout.seal import Lock, Sealing, resume, seal
 
@@ -42,7 +43,19 @@ def seal_experiments(
         UserError: as `prepare` and `studies.holdout.seal.seal`.
         SealedError: some of it is sealed already; entered in the ledger.
     """
-    first, lock = _day(day), lock or Lock()
+    with working(home) if dry_run else exclusively(home):
+        return _sealed(experiments, _day(day), home, lock or Lock(), dry_run=dry_run, told=told)
+
+
+def _sealed(
+    experiments: Sequence[Experiment | str | Path],
+    first: date,
+    home: Home,
+    lock: Lock,
+    *,
+    dry_run: bool,
+    told: Callable[[Sealing], None] | None,
+) -> Sealing:
     asked = [one if isinstance(one, Experiment) else load_experiment(one) for one in experiments]
     if not dry_run:
         done = resume(home, keys=lock.keys)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 from harness.core.errors import DamagedError, SealedError, UserError
@@ -20,6 +21,7 @@ from harness.core.identity import canonical
 from harness.record.chain import GENESIS, Chain, Entry, chain_of, written
 from harness.record.files import SEAL, read_json, seal_holds, sha256_of, sync_folder
 from harness.record.home import Home
+from harness.record.runs import list_runs, plan_opened
 from harness.record.seals import SEAL_FILE, Seal
 
 LONGEST = 300
@@ -311,12 +313,19 @@ def verify_ledger(home: Home, head: str = "") -> LedgerCheck:
     elif head:
         place = next((one.number for one in chain.entries if one.hash.startswith(head.lower())), 0)
         since = len(chain.entries) - place
+    left = _left(home) if not chain.entries else ()
     if not chain.entries and not chain.fault and seal_folders(home):
         reasons.append(GONE)
+    elif left and not chain.fault:
+        reasons.append(
+            f"{left[0]} tells of a sealed holdout of which there is neither ledger nor vault: they were removed, or it "
+            "came here without them"
+        )
     elif not chain.fault:
         reasons += _vaults(home, chain.entries)
         reasons += [f"plan {name}: {fault}" for name, fault in plan_faults(home, chain.entries).items()]
         notes += _unfinished(chain.entries)
+    notes += _set_back(chain.entries)
     if chain.torn:
         notes.append(f"its last line was cut off by a crash ({chain.torn} bytes); the next entry removes the rest")
     if not chain.entries and not reasons:
@@ -356,6 +365,13 @@ def _vaults(home: Home, found: Sequence[Entry]) -> Iterator[str]:
             )
 
 
+def _left(home: Home) -> tuple[str, ...]:
+    """What else in a home tells that it was under seal: plans, and runs that opened a holdout."""
+    plans = sorted(home.plans.glob("*.json")) if home.plans.is_dir() else []
+    opened = (f"run {one.get('run_id')}" for one in list_runs(home) if plan_opened(one))
+    return (*(f"plan {path.stem}" for path in plans), *opened)
+
+
 def plan_faults(home: Home, found: Iterable[Entry]) -> dict[str, str]:
     """Plan -> why its file is not the one that was entered; by digests alone."""
     faults = {}
@@ -386,6 +402,13 @@ def refuse_short(head: str) -> None:
             rule=f"a head has {len(GENESIS)} hex digits, of which the first {len(GENESIS) // 2} at least are needed",
             fix="copy it whole from a report, or from what harness ledger verify printed",
         )
+
+
+def _set_back(found: Sequence[Entry]) -> Iterator[str]:
+    """Where the clock was set back; what is told of instants there may be wrong, the order of entries is not."""
+    for before, one in pairwise(found):
+        if one.at < before.at:
+            yield f"entry {one.number} of {one.at} follows one of {before.at}: the clock was set back in between"
 
 
 def _unfinished(found: Sequence[Entry]) -> Iterator[str]:

@@ -18,9 +18,9 @@ FILES = "files"
 
 def ledger(home: Home) -> Iterator[Checked]:
     """The ledger: its chain, and the vault against what it last said of it."""
-    if not home.ledger.exists() and not seal_folders(home):
-        return
     done, place = verify_ledger(home), home.ledger.name
+    if not (home.ledger.exists() or seal_folders(home) or done.reasons):
+        return
     apart = {f"plan {name}: {fault}" for name, fault in plan_faults(home, read_chain(home).entries).items()}
     reasons = [reason for reason in done.reasons if reason not in apart]  # plans have lines of their own
     yield from (Checked(place, problem=reason) for reason in reasons)

@@ -29,6 +29,8 @@ def sealing_text(done: Sealing, *, told: bool = False) -> str:
         lines.append(
             f"  stays readable: what was published before, the last at {done.readable}; origins before the cut"
         )
+    if done.ahead:
+        lines.append(f"  of that, {done.ahead} values tell of periods that end after the cut: they were public before")
     if not told:
         lines += [f"  rows of the archive: {_counted(done.rows)}", f"  files: {_counted(done.leaves)}"]
     if done.others and not told:

@@ -10,11 +10,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 import pytest
 
 from harness.core.errors import DamagedError, SealedError, UserError
+from harness.record import ledger
 from harness.record.chain import GENESIS, chain_of
 from harness.record.files import json_bytes, sha256_of, write_file
 from harness.record.home import Home
@@ -317,3 +319,19 @@ def test_an_empty_ledger_says_what_it_cannot_tell(tmp_path: Path) -> None:
     assert "removed together" in done.notes[0]
     assert verify_ledger(Home(tmp_path), "a" * 64).broken
     assert chain_of(b"").head == GENESIS
+
+
+def test_a_clock_that_was_set_back_is_told(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(home, 2)
+    assert verify_ledger(home).notes == ()
+
+    class Earlier(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Earlier:
+            return cls(2001, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr(ledger, "datetime", Earlier)
+    filled(home, 1)
+    done = verify_ledger(home)
+    assert not done.broken
+    assert "entry 3 of 2001-01-01T00:00:00+00:00 follows one of" in done.notes[0]

@@ -40,6 +40,7 @@ from harness.data.archive.books import (
     unseen_record,
     with_asserted,
 )
+from harness.data.archive.cut import cuts_of
 from harness.data.archive.exporting import export_changes, hold_changes_of
 from harness.data.archive.refusals import Refusal, note_refusal, refusals
 from harness.data.archive.refused import refuse_sealed_instant
@@ -195,7 +196,11 @@ class Archive:
             batch = read_batch(frame, catalogue, coverage=coverage, publications=publications, now=now)
         codes = pl.concat([batch.statements["code"], batch.publications["code"]]).unique().sort().to_list()
         with self._writing() as connection:
-            known = {**known_by(batch.newest, known_through, catalogue, codes, now), **(sealed.known if sealed else {})}
+            cuts = cuts_of(connection, self.path, catalogue)
+            cuts.refuse(batch.statements, "published")
+            cuts.refuse(batch.publications.select("code", "published"), "published")
+            known = cuts.capped(known_by(batch.newest, known_through, catalogue, codes, now))
+            known |= sealed.known if sealed else {}
             number = next_batch(connection)
             again = restamped(connection, batch.statements, source, catalogue)
             entered = enter(connection, batch, catalogue, number)
@@ -258,6 +263,7 @@ class Archive:
         empty = sealed is not None and not len(frame)
         given = no_forecasts() if empty else read_forecasts(frame, catalogue, source=source, now=now)
         with self._writing() as connection:
+            cuts_of(connection, self.path, catalogue).refuse(given.rows, "issued")
             old = query(connection, "SELECT * FROM forecasts_in").select(FORECAST.names())
             new = given.unseen(old, catalogue)
             unseen_part = sealed is not None and not is_recorded(connection, sealed.key)
@@ -311,6 +317,7 @@ class Archive:
         empty = sealed is not None and not len(frame)
         given = nothing_announced(EVENT) if empty else read_events(frame, self._catalogue(), now=self.now())
         with self._writing() as connection:
+            cuts_of(connection, self.path, catalogue_of(connection)).refuse(given.rows, "announced")
             report = add_announced(connection, "events", EVENT, unseen_events, given, source, treated, sealed)
             if report.batch:
                 provenance.note_raw(connection, report.batch, raw or {})
@@ -344,6 +351,7 @@ class Archive:
         empty = sealed is not None and not len(frame)
         given = nothing_announced(MEMBER) if empty else read_members(frame, self._catalogue(), now=self.now())
         with self._writing() as connection:
+            cuts_of(connection, self.path, catalogue_of(connection)).refuse(given.rows, "announced")
             report = add_announced(connection, "members", MEMBER, unseen_members, given, source, treated, sealed)
             if report.batch:
                 provenance.note_raw(connection, report.batch, raw or {})

@@ -37,6 +37,8 @@ class BatchReport:
         sha256: content hash of what was given; of a batch with a sealed part a keyed one.
         restamped: rows whose value was there under a stamp that the file no longer has (`archive.restamped`).
         sealed: rows that went into a vault instead.
+        ahead: rows published before the cut of a seal, of periods that end after it: they were public, and stay
+            readable.
     """
 
     batch: int
@@ -50,6 +52,7 @@ class BatchReport:
     sha256: str
     restamped: int = 0
     sealed: int = 0
+    ahead: int = 0
 
 
 def catalogue_of(connection: duckdb.DuckDBPyConnection) -> Catalogue:

@@ -17,6 +17,8 @@ import polars as pl
 from harness.core.errors import ArchiveBusyError, DamagedError, UserError
 from harness.data.archive.engine import connected
 from harness.data.archive.sums import before_write, fulfil, promise, put_in_place, settle, sums_file, sums_of
+from harness.record.home import Home
+from harness.record.working import holders, working
 
 FORMAT = 1
 TABLES = """
@@ -64,7 +66,6 @@ LATER_TABLES = {
     " period VARCHAR, published VARCHAR, before VARCHAR, after VARCHAR, reason VARCHAR, decided VARCHAR",
 }
 HOLDER = re.compile(r"PID (\d+)")
-LOCK_TABLE = Path("/proc/locks")
 DAMAGE = (
     "not a valid DuckDB database",
     "Could not read enough bytes",
@@ -111,7 +112,7 @@ class Store:
             yield mine
             return
         _require(self.path)
-        with _locked(self.path, self.wait, shared=False):
+        with working(Home(self.path.parent), wait=self.wait), _locked(self.path, self.wait, shared=False):
             with _connected(self.path, read_only=False) as connection, self._transaction(connection):
                 before = before_write(self.path, connection)
                 for name, columns in LATER_TABLES.items():
@@ -426,10 +427,4 @@ def _acquire(handle: int, path: Path, wait: float, *, shared: bool) -> None:
 
 def _holder(handle: int) -> str:
     """Process ids of those who hold the lock: from the system's table, or else the last writer's word."""
-    inode = os.fstat(handle).st_ino
-    with suppress(OSError):
-        # 1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF
-        fields = [line.split() for line in LOCK_TABLE.read_text().splitlines()]
-        held = [row for row in fields if row[1] == "FLOCK" and row[5].endswith(f":{inode}")]
-        return ", ".join(sorted({row[4] for row in held}))
-    return os.pread(handle, 32, 0).decode()
+    return ", ".join(map(str, holders(handle))) or os.pread(handle, 32, 0).decode()

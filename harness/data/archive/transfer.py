@@ -38,6 +38,7 @@ from harness.record.registry import forget
 from harness.record.runs import MANIFEST, identity_told, list_runs
 from harness.record.studies import ASIDE, STUDY, TRIALS, finished_study, read_study, study_told
 from harness.record.verified import HASH_LENGTH
+from harness.record.working import exclusively, working
 
 TABLES, RAW = "tables", "raw"
 DEPTH = {TABLES: 1, RAW: 1, CHANGES: 2, CELLS: 2, FITS: 2, STUDIES: 2, AUDITS: 2, RUNS: 2}
@@ -77,6 +78,11 @@ def export_archive(home: Home, path: Path, *, runs: bool = False) -> Transferred
         UserError: there is no archive.
         DamagedError: something to be written is not what was recorded.
     """
+    with working(home):
+        return _exported(home, path, runs=runs)
+
+
+def _exported(home: Home, path: Path, *, runs: bool) -> Transferred:
     archive = Archive.open(home.archive, read_only=True)
     while True:  # until tables and change file are of one state, should another process append meanwhile
         with Store(home.archive, wait=10.0).reading() as connection:
@@ -141,6 +147,11 @@ def import_archive(home: Home, path: Path) -> Transferred:
         DamagedError: the file is damaged, something else, or does not give the archive it promises.
         SealedError: the home is under seal; its ledger tells of it.
     """
+    with exclusively(home):
+        return _imported(home, path)
+
+
+def _imported(home: Home, path: Path) -> Transferred:
     with refusals(home, "archive import"):
         _refuse_under_seal(home, path)
     with bundle.opened(path) as source:

@@ -24,6 +24,7 @@ from harness.data.declared import Dataset, Source
 from harness.data.ingest.gate import Gate
 from harness.data.ingest.reports import IngestReport, SourceReport, reported
 from harness.data.ingest.rules import late_rules, uncaptured
+from harness.data.ingest.unkeyed import unchanged_by_record
 from harness.data.ingest.unread import refused_unread, unchanged_without_key
 from harness.data.inputs import GO_ON, Alteration, Input, keep_raw, raw_hashes, read_input, refuse_reread
 from harness.data.issued import Issued, read_forecast_list
@@ -31,8 +32,10 @@ from harness.data.lags import RuleCheck
 from harness.data.listings import Listing, Refused, read_listings
 from harness.data.observations import Observations, observe, statements
 from harness.data.tables import RawTable, sha256_of
+from harness.record.home import Home
 from harness.record.ledger import refusals
 from harness.record.seals import Seal
+from harness.record.working import working
 
 __all__ = ["IngestReport", "ingest", "lacks"]
 
@@ -66,7 +69,13 @@ def ingest(
         UserError: a series that the archive has under another declaration, or a file it has read in another way.
         SealedError: the dataset repeats a sealed one, or vault, ledger and archive do not tell the same.
     """
-    dataset = load_dataset(folder)
+    with working(Home(archive.path.absolute().parent), wait=archive.store.wait):
+        return _guarded(load_dataset(folder), archive, raw_dir, alter, seals)
+
+
+def _guarded(
+    dataset: Dataset, archive: Archive, raw_dir: Path, alter: Alteration | None, seals: Sequence[Seal] | None
+) -> IngestReport:
     gate = Gate.of(archive, seals)
     found: list[Refusal] = []
     refused, unread = partial(_refused, found, dataset, gate), partial(_unread, found, dataset, gate)
@@ -137,6 +146,8 @@ def _ingested(
             refuse_reread(inputs, recorded, _keyed(dataset, gate))
         waiting = archive.waiting()
         fresh = [one for one in inputs if one.tag not in recorded or one.tag in waiting]
+        if gate is not None and unchanged_by_record(gate, dataset.series, fresh, (*listings, issued)):
+            return _nothing_new(dataset)
         observed, rules = _observed(dataset, archive, fresh, refused, alter, gate)
     lists = [one.table for one in (*listings, issued) if one is not None]
     if gate is not None:
@@ -153,6 +164,12 @@ def _ingested(
         if issued is not None:
             reports.append(_issue(into, issued, refused))
     return IngestReport(dataset.name, tuple(one.id for one in dataset.series), (*reports, *announced), tuple(rules))
+
+
+def _nothing_new(dataset: Dataset) -> IngestReport:
+    labels = [one.label for one in dataset.sources]
+    sources = tuple(SourceReport(one, already=True) for one in labels)
+    return IngestReport(dataset.name, tuple(one.id for one in dataset.series), sources, unkeyed=True)
 
 
 def _observed(

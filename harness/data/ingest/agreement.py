@@ -44,14 +44,7 @@ def agreed_seals(home: Home, archive: Archive) -> tuple[Seal, ...]:
     _refuse_other_seals(seals, found, rolled)
     for seal in seals:
         _refuse_other_vault(home, seal, found)
-    strange = sorted(within - {one.id for one in seals})
-    if strange:
-        raise SealedError(
-            "vault and ledger of a seal are gone",
-            value=f"{archive.path}, seal {strange[0]}",
-            rule="the archive lists the seals it was split by, so their series stay sealed",
-            fix=COPY,
-        )
+    _refuse_strange(archive, within - {one.id for one in seals})
     lacking = [one for one in seals if one.id not in within]
     if lacking:
         raise SealedError(
@@ -61,6 +54,27 @@ def agreed_seals(home: Home, archive: Archive) -> tuple[Seal, ...]:
             fix="bring the archive back from a copy; what is in the vault is not read in again",
         )
     return seals
+
+
+def refuse_forgotten(archive: Archive) -> None:
+    """Refuse to work on an archive that was split by a seal of which its home tells nothing any more.
+
+    Raises:
+        SealedError: its vault is gone; whether it was opened, nobody can tell then.
+    """
+    if archive.path.exists():
+        told = {one.id for one in told_seals(Home(archive.path.absolute().parent))}
+        _refuse_strange(archive, seals_within(archive) - told)
+
+
+def _refuse_strange(archive: Archive, strange: set[str]) -> None:
+    if strange:
+        raise SealedError(
+            "vault and ledger of a seal are gone",
+            value=f"{archive.path}, seal {min(strange)}",
+            rule="the archive lists the seals it was split by, so their series stay sealed",
+            fix=COPY,
+        )
 
 
 def refuse_foreign(home: Home, archive: Archive, series: Iterable[str]) -> None:

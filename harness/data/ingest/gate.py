@@ -33,6 +33,7 @@ from harness.data.ingest.parted import (
     LISTED,
     PUBLICATIONS,
     Parted,
+    ahead_of,
     part_listed,
     part_treated,
     part_values,
@@ -78,13 +79,14 @@ class Gate:
 
         Args:
             archive: where to; its folder is its home.
-            seals: those to go by in an archive that is thrown away; None = those of its home.
+            seals: those to go by in an archive that is thrown away; None = those of its home, which a home under seal
+                goes by whatever is given.
 
         Raises:
             SealedError: vault, ledger and archive do not tell the same.
         """
         home = Home(archive.path.absolute().parent)
-        if seals is not None:
+        if seals is not None and not home.vault.is_dir():
             return cls(archive, home, seals, keeps=False) if seals else None
         with refusals(home, "ingest"):
             found = agreed_seals(home, archive)
@@ -109,7 +111,7 @@ class Gate:
         raw: Mapping[str, str] | None = None,
     ) -> BatchReport:
         """Add published values."""
-        catalogue, now = self._catalogue(), self.archive.now()
+        catalogue, now = self.catalogue(), self.archive.now()
         into = partial(Archive.append, self.archive, source=source, coverage=coverage, known_through=known_through)
         with refusals(self.home, f"append {source}"):
             parted, statements = part_values(frame, catalogue, self.seals)
@@ -138,12 +140,13 @@ class Gate:
 
             words = (whole.sha256, str(known_through), source if treated is not None else "")
             sealed = self._sealed(received, {place: parted.count(place) for place in places}, words, known)
-            return into(
+            done = into(
                 parted.open,
                 publications=told.open if told is not None and told.open.height else None,
                 treated=self._clear_part(treated, places[0], cuts, free=catalogue.codes.keys() - cuts.keys()),
                 sealed=sealed,
             )
+            return replace(done, ahead=ahead_of(parted, statements, catalogue, self.seals))
 
     def append_forecasts(
         self,
@@ -182,7 +185,7 @@ class Gate:
         treated: Treated | None,
         label: str,
     ) -> BatchReport:
-        catalogue, now = self._catalogue(), self.archive.now()
+        catalogue, now = self.catalogue(), self.archive.now()
         form, stamp = LISTED[kind]
         with refusals(self.home, f"append {kind} {label}".rstrip()):
             parted = part_listed(frame, form, stamp, catalogue, self.seals, source=source)
@@ -252,6 +255,10 @@ class Gate:
             if signing is None or self._has(keyed_hash(signing, (kind, sha256, *([source] if source else [])))):
                 return True
         return any(self.archive.has_batch(kind, one, source) for one in self._shown(sha256))
+
+    def has_key(self, place: int) -> bool:
+        """Whether the key that signs the vault of a seal is here."""
+        return get_key(key_folder(self.home), f"{self.seals[place].id}.{SIGNING}") is not None
 
     def original(self, place: int, sha256: str) -> str:
         """What stands in the clear for the hash of a file with names in it; "" without the key."""
@@ -430,7 +437,8 @@ class Gate:
     def _signing(self, seal: Seal) -> str:
         return needed_key(key_folder(self.home), f"{seal.id}.{SIGNING}")
 
-    def _catalogue(self) -> Catalogue:
+    def catalogue(self) -> Catalogue:
+        """The series of the archive."""
         series = self.archive.series()
         return Catalogue({one.id: code for code, one in enumerate(series)}, dict(enumerate(series)))
 

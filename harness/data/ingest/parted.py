@@ -6,11 +6,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
 
-from harness.core.time import micros
+from harness.core.time import micros, period_ends
 from harness.data.cleaning.notes import Treated
 from harness.data.columns import code_rows, instants, polars_frame
 from harness.data.dating import dated
@@ -82,6 +83,27 @@ def part_values(frame: Any, catalogue: Catalogue, seals: Sequence[Seal]) -> tupl
     coded = code_rows(rows["series_id"], catalogue)
     statements = dated(rows, coded)
     return _parted(rows, statements["code"], statements["published"], _covers(catalogue, seals), seals), statements
+
+
+def ahead_of(parted: Parted, statements: pl.DataFrame, catalogue: Catalogue, seals: Sequence[Seal]) -> int:
+    """How many rows of sealed series were public before the cut, and tell of a period that ends after it.
+
+    Args:
+        parted: the rows.
+        statements: the same rows in their order, as `part_values` gives them.
+        catalogue: the series.
+        seals: those in force.
+    """
+    found = 0
+    for place, seal in enumerate(seals):
+        mine = statements.filter((parted.seal == place) & ~parted.sealed)
+        for code in mine["code"].unique().to_list():
+            series = catalogue.series[code]
+            ordinals = mine.filter(pl.col("code") == code)["period"].cast(pl.Int64).to_numpy()
+            # a last day ends at the next midnight of the series' zone
+            first = np.datetime64(seal.instant.astimezone(ZoneInfo(series.zone)).date(), "D")
+            found += int((period_ends(series.parsed, ordinals) >= first).sum())
+    return found
 
 
 def part_listed(

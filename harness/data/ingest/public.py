@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from functools import update_wrapper
 from typing import Any
 
 from harness.data import archive
 from harness.data.archive import BatchReport
 from harness.data.ingest.gate import Gate
+from harness.record.home import Home
+from harness.record.working import working
 
 
 class Archive(archive.Archive):
@@ -18,23 +21,31 @@ class Archive(archive.Archive):
 
     def append(self, frame: Any, **asked: Any) -> BatchReport:
         """As the archive does, through the gate."""
-        gate = Gate.of(self)
-        return super().append(frame, **asked) if gate is None else gate.append(frame, **asked)
+        with self._working():
+            gate = Gate.of(self)
+            return super().append(frame, **asked) if gate is None else gate.append(frame, **asked)
 
     def append_forecasts(self, frame: Any, **asked: Any) -> BatchReport:
         """As the archive does, through the gate."""
-        gate = Gate.of(self)
-        return super().append_forecasts(frame, **asked) if gate is None else gate.append_forecasts(frame, **asked)
+        with self._working():
+            gate = Gate.of(self)
+            return super().append_forecasts(frame, **asked) if gate is None else gate.append_forecasts(frame, **asked)
 
     def append_events(self, frame: Any, **asked: Any) -> BatchReport:
         """As the archive does, through the gate."""
-        gate = Gate.of(self)
-        return super().append_events(frame, **asked) if gate is None else gate.append_events(frame, **asked)
+        with self._working():
+            gate = Gate.of(self)
+            return super().append_events(frame, **asked) if gate is None else gate.append_events(frame, **asked)
 
     def append_members(self, frame: Any, **asked: Any) -> BatchReport:
         """As the archive does, through the gate."""
-        gate = Gate.of(self)
-        return super().append_members(frame, **asked) if gate is None else gate.append_members(frame, **asked)
+        with self._working():
+            gate = Gate.of(self)
+            return super().append_members(frame, **asked) if gate is None else gate.append_members(frame, **asked)
+
+    def _working(self) -> AbstractContextManager[None]:
+        """Nobody seals the home between what is asked of it and what is written."""
+        return working(Home(self.path.absolute().parent), wait=self.store.wait)
 
 
 for _name in ("append", "append_forecasts", "append_events", "append_members"):

@@ -19,6 +19,7 @@ class SourceReport:
         rows_in, kept, duplicates, set_aside: rows given to the archive, new, known before, refused with a reason
             (`Archive.set_aside()` has them).
         sealed: rows of them that went into a vault.
+        ahead: rows that were public before a seal's cut and tell of periods that end after it: they stay readable.
         empty: fields without a value, where that means "nothing known".
         steps: (name of a cleaning step, rows it touched).
         assertions: (name, severity, verdict, rows that failed).
@@ -35,6 +36,7 @@ class SourceReport:
     sealed: int = 0
     empty: int = 0
     restamped: int = 0
+    ahead: int = 0
     undeclared: tuple[tuple[str, int], ...] = ()
     steps: tuple[tuple[str, int], ...] = ()
     assertions: tuple[tuple[str, str, str, int], ...] = ()
@@ -49,12 +51,14 @@ class IngestReport:
         series: stored ids defined.
         sources: one report per table: values, forecasts, events, members.
         rules: stored id -> how its lag rule fares against the publications observed (only series with vintages).
+        unkeyed: nothing is new by what stands in the clear; the key that would tell for certain is not here.
     """
 
     dataset: str
     series: tuple[str, ...]
     sources: tuple[SourceReport, ...]
     rules: tuple[tuple[str, RuleCheck], ...] = ()
+    unkeyed: bool = False
 
     @property
     def already(self) -> bool:
@@ -98,4 +102,5 @@ def reported(label: str, report: BatchReport, treated: Treated | None) -> Source
         set_aside=report.set_aside,
         restamped=report.restamped,
         sealed=report.sealed,
+        ahead=report.ahead,
     )

@@ -1,16 +1,31 @@
-"""Giving up a sealing that was interrupted while everything it would have taken away was still in its place."""
+"""Giving up what was begun: a sealing that has taken nothing away yet, an opening that cannot be finished any more.
+
+Neither is forgotten: the ledger tells of both, and an opening counts all the same.
+"""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
 
-from harness.core.errors import SealedError, UserError
+from harness.core.errors import SealedError, UnknownNameError, UserError
+from harness.core.time import instant
 from harness.data.archive import Archive
 from harness.data.archive.sealing import seals_within
-from harness.data.vault.files import MAKING, Vault
+from harness.data.vault.files import MAKING, WRAPPED, Vault
+from harness.record.chain import Entry
 from harness.record.home import Home
-from harness.record.ledger import begun_sealings, enter, entries, refusals
-from harness.record.seals import unfinished
+from harness.record.ledger import begun_sealings, enter, entries, named_seals, refusals
+from harness.record.seals import seals_of, unfinished
+from harness.record.working import exclusively
+from harness.studies.holdout.checking import identities_of
+from harness.studies.holdout.open import alone, opened_archive
+
+OVER = ("result", "void")
+"""Kinds of entries by which an opening is over."""
 
 
 def abandon(home: Home) -> tuple[str, ...]:
@@ -20,7 +35,7 @@ def abandon(home: Home) -> tuple[str, ...]:
         UserError: no sealing was begun and left.
         SealedError: one is past that point, or its vault is gone; entered in the ledger.
     """
-    with refusals(home, "holdout seal --abandon"):
+    with refusals(home, "holdout seal --abandon"), exclusively(home):
         found = unfinished(home)
         if found:
             if found in _within(home):
@@ -57,6 +72,56 @@ def give_up_begun(home: Home, *, but: str = "") -> tuple[str, ...]:
             shutil.rmtree(left)
         enter(home, "abandoned", {"seal": name})
     return begun
+
+
+def give_up_opening(home: Home, name: str, reason: str, *, keys: Path | None = None) -> str:
+    """Give up an opening that was begun and cannot be finished; it counts, and its plan is void.
+
+    What it may have seen stays spent: everything that had reached the vault when it began.
+
+    Args:
+        home: the home folder.
+        name: the plan of the opening, or the beginning of its id; its file may be gone.
+        reason: why it cannot be finished.
+        keys: folder of keys; None = the default.
+
+    Returns:
+        Id of the plan.
+
+    Raises:
+        UnknownNameError: no opening that was begun and is not over is called so, or several are.
+        UserError: there is no reason.
+        SealedError: another opening or a roll is under way; entered in the ledger.
+    """
+    with refusals(home, f"holdout open --plan {name} --give-up"), alone(home, f"give up {name}"), exclusively(home):
+        found = entries(home)
+        over = {one.facts.get("plan") for one in found if one.kind in OVER}
+        begun = {str(one.facts.get("plan")): one for one in found if one.kind == "opening"}
+        open_ = [plan for plan in begun if plan not in over]
+        hits = [plan for plan in open_ if plan.startswith(name)]
+        if len(hits) != 1:
+            raise UnknownNameError("opening to give up", name, open_)
+        if not reason.strip():
+            raise UserError("giving an opening up needs a reason", value=hits[0], fix='add --reason "..."')
+        seen = _seen_at_most(home, found, begun[hits[0]], keys)
+        enter(home, "void", {"plan": hits[0], "why": f"given up: {reason}", "seen": seen.isoformat()})
+    return hits[0]
+
+
+def _seen_at_most(home: Home, found: Sequence[Entry], opening: Entry, keys: Path | None) -> datetime:
+    """Up to when an opening can have seen what was published.
+
+    Nothing is taken that lies in the future, so it is no later than anything that was entered until it began; nor than
+    the newest of what the vault has, where its key is at hand.
+    """
+    bound = max(datetime.fromisoformat(one.at) for one in found[: opening.number])
+    named = set(named_seals(opening))
+    with suppress(UserError, OSError):
+        seals = [one for one in seals_of(home) if one.id in named and not (home.vault / one.id / WRAPPED).exists()]
+        if {one.id for one in seals} == named:
+            changes = opened_archive(home, seals, identities_of(home, seals, keys=keys)).changes()
+            bound = min(bound, instant(max(changes.known_through[one] for seal in seals for one in seal.series)))
+    return bound
 
 
 def _within(home: Home) -> set[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -22,13 +21,15 @@ from harness.record.registry import effort_from
 from harness.record.runs import MANIFEST
 from harness.record.seals import Seal
 from harness.record.studies import STUDY
+from harness.studies.holdout.signed_before import CUSTODIAN_FOLDER
 
 SCRATCH = (".tmp-*", ".work-*", "*.duckdb.tmp")
 """Names of files that were being written when a process ended, and of what a database had no memory for."""
 
 OWN = (
-    "archive.duckdb", "archive.duckdb.lock", "archive.duckdb.wal", "registry.duckdb", "registry.lock", "ledger.jsonl",
-    "vault", "plans", "custodian", "raw", "changes", "cells", "fits", "studies", "runs", "audits",
+    "archive.duckdb", "archive.duckdb.lock", "archive.duckdb.wal", "archive.sums.json", "registry.duckdb",
+    "registry.duckdb.wal", "registry.lock", "ledger.jsonl", "opening.lock", "vault", "plans", "custodian", "raw",
+    "changes", "cells", "fits", "studies", "runs", "audits",
 )  # fmt: skip
 """What the harness keeps in a home folder."""
 
@@ -103,34 +104,41 @@ def leaving(home: Home, archive: Archive, seal: Seal) -> Leaving:
     )
 
 
-def refuse_busy(home: Home) -> None:
-    """Refuse to seal under the feet of a run.
+def others(home: Home) -> tuple[str, ...]:
+    """What lies in the home folder and was not put there by the harness; it may hold anything.
+
+    Beside what the harness does not keep these are links, whose target stays wherever it is, and in its folders files
+    where it keeps folders, or folders where it keeps files.
+    """
+    strange = [one for one in _entries(home.root) if one.name not in OWN or one.is_symlink()]
+    for folder in (home.runs, home.audits, home.changes, home.cells, home.fits, home.studies):
+        strange += [one for one in _entries(folder) if not one.is_dir() or one.is_symlink() or one.name[0] == "."]
+    for folder in (home.raw, home.plans, home.root / CUSTODIAN_FOLDER):
+        strange += [one for one in _entries(folder) if not one.is_file() or one.is_symlink() or one.name[0] == "."]
+    return tuple(str(one.relative_to(home.root)) for one in strange if not any(map(one.match, SCRATCH)))
+
+
+def refuse_links(home: Home) -> None:
+    """Refuse to seal an archive that lies elsewhere: what is put in its place would leave it there, whole.
 
     Raises:
-        UserError: a process is working on one.
+        UserError: the archive, or what belongs to it, is a link.
     """
-    for work in home.runs.glob("*/.work-*") if home.runs.is_dir() else ():
-        owner = work.name.removeprefix(".work-")
-        if owner.isdigit() and Path(f"/proc/{owner}").exists() and int(owner) != os.getpid():
+    for path in (home.archive, home.archive.with_name(f"{home.archive.name}.wal"), home.registry):
+        if path.is_symlink():
             raise UserError(
-                "a run is under way",
-                value=f"{work.parent.name}, process {owner}",
-                rule="what it writes could hold what is being sealed",
-                fix="wait for it to end",
+                "the archive of this home lies elsewhere",
+                value=f"{path} leads to {path.resolve()}",
+                rule="sealing replaces the archive, and the file behind a link would keep what is sealed",
+                fix="move the file itself into the home folder",
             )
-
-
-def others(home: Home) -> tuple[str, ...]:
-    """What lies in the home folder and was not put there by the harness; it may hold anything."""
-    found = sorted(home.root.iterdir()) if home.root.is_dir() else []
-    return tuple(one.name for one in found if one.name not in OWN and not one.name.startswith("."))
 
 
 def remove(home: Home, paths: tuple[str, ...]) -> None:
     """Remove files and folders of a home; those that are gone already are passed over."""
     for name in paths:
         path = home.root / name
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
@@ -142,6 +150,10 @@ def remove_scratch(home: Home) -> None:
         for path in [*home.root.glob(pattern), *home.root.glob(f"*/{pattern}"), *home.root.glob(f"*/*/{pattern}")]:
             if not path.is_relative_to(home.vault):
                 remove(home, (str(path.relative_to(home.root)),))
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 def _folders(folder: Path) -> list[Path]:

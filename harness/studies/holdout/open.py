@@ -45,6 +45,7 @@ from harness.record.registry import note
 from harness.record.runs import MANIFEST, RunFiles, read_manifest, start_run, write_run
 from harness.record.seals import Seal
 from harness.record.shelves import Shelves, sealed_shelves
+from harness.record.working import exclusively
 from harness.studies.holdout.checking import Granted, check_plan, checked_ledger, identities_of, standing_of
 from harness.studies.holdout.plan import walked_models
 from harness.studies.holdout.verdict import Verdict, judged, verdict_of
@@ -84,22 +85,23 @@ def open_holdout(  # noqa: PLR0913 - what an opening is asked for, by keyword
     Raises:
         SealedError: something differs from the plan, the key is wrong, another opening is under way, or the holdout
             was opened before; all of it is entered in the ledger.
+        ArchiveBusyError: a run, an audit, a plan or an ingest is under way.
         DamagedError: development did not come out as recorded; the plan is then void.
     """
     with refusals(home, f"holdout open --plan {plan.id}"), alone(home, f"plan {plan.id}"):
-        found = checked_ledger(home, plan)
-        standing = standing_of(plan, found)
+        standing = standing_of(plan, checked_ledger(home, plan))
         if standing.run:
             return _closed(home, plan, standing.run, again=again)
         if not standing.begun:
             _refuse_second(plan, standing.earlier, again=again, reason=reason)
-        seals = check_plan(home, plan, experiment, found)
-        identities = identities_of(home, seals, granted, keys)
-        exploratory = standing.exploratory if standing.begun else bool(standing.earlier)
-        if not standing.begun:
-            told = {"plan": plan.id, "seals": list(plan.seal_ids), "again": again, "reason": reason}
-            enter(home, "opening", {**told, "exploratory": exploratory, "fingerprints": dict(plan.fingerprints)})
-        return _walked(home, plan, seals, identities, exploratory=exploratory, progress=progress)
+        with exclusively(home):
+            seals = check_plan(home, plan, experiment, checked_ledger(home, plan))
+            identities = identities_of(home, seals, granted, keys)
+            exploratory = standing.exploratory if standing.begun else bool(standing.earlier)
+            if not standing.begun:
+                told = {"plan": plan.id, "seals": list(plan.seal_ids), "again": again, "reason": reason}
+                enter(home, "opening", {**told, "exploratory": exploratory, "fingerprints": dict(plan.fingerprints)})
+            return _walked(home, plan, seals, identities, exploratory=exploratory, progress=progress)
 
 
 @contextmanager

@@ -26,14 +26,12 @@ from harness.record.files import json_bytes, unused_name, write_file
 from harness.record.home import Home
 from harness.record.ledger import begun_sealings, enter, entries, named_seals, refusals
 from harness.record.seals import CUSTODIAN, LEAVING, Seal, seals_of
-from harness.studies.holdout.abandoning import give_up_begun
+from harness.record.working import exclusively
+from harness.studies.holdout.abandoning import OVER, give_up_begun
 from harness.studies.holdout.checking import Granted, checked_vault, identities_of
 from harness.studies.holdout.open import alone, opened_archive
 from harness.studies.holdout.scope import changes_before
 from harness.studies.holdout.seal import ROWS, Lock, begin_vault, finish, keyed, resume
-
-OVER = ("result", "void")
-"""Kinds of entries by which an opening is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +64,10 @@ def roll(home: Home, day: date, *, seal: str = "", granted: Granted | None = Non
     Raises:
         SealedError: the seal was not opened and closed, an opening of it is unfinished or under way, the day is not
             after all that was seen, or nothing would stay sealed; entered in the ledger.
+        ArchiveBusyError: a run, an audit, a plan or an ingest is under way.
         UnknownNameError: there is no such seal.
     """
-    with refusals(home, f"holdout roll --to {day}"), alone(home, "roll"):
+    with refusals(home, f"holdout roll --to {day}"), alone(home, "roll"), exclusively(home):
         done = resume(home, keys=keys)
         if done is not None and done.seal.follows:
             return _rolled(done.seal)
@@ -85,7 +84,7 @@ def roll(home: Home, day: date, *, seal: str = "", granted: Granted | None = Non
         if made.id not in begun_sealings(found):
             enter(home, "sealing", {"seal": made.id, "cut": made.cut, "follows": old.id})
         _replace(home, whole, (old, identity), made, keys)
-    return _rolled(finish(home, keys=keys, resumed=False).seal)
+        return _rolled(finish(home, keys=keys, resumed=False).seal)
 
 
 def _chosen(home: Home, name: str) -> Seal:
@@ -108,9 +107,9 @@ def _seen(found: Sequence[Entry], seal: Seal) -> datetime:
             "an opening of this holdout was begun and not closed",
             value=f"plan {left[0]}",
             rule="what it has seen is not known before it is over, and may not be sealed again",
-            fix=f"finish it first: harness holdout open --plan {left[0]}",
+            fix=f"finish it first: harness holdout open --plan {left[0]} (where it cannot be any more: --give-up)",
         )
-    if not any(one.kind == "result" for one in told):
+    if not mine:
         raise SealedError(
             "the holdout was not opened and closed",
             value=seal.id,

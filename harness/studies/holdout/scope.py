@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from harness.backtest.splits import target_inputs
 from harness.core.errors import SealedError, UserError
 from harness.core.identity import digest
 from harness.core.recipe import Experiment
-from harness.core.time import end_of_day, instant, micros
+from harness.core.time import end_of_day, instant, micros, period_ends
 from harness.data.archive import Archive
 from harness.data.changes import ChangeFile
 from harness.data.derive import ASSUMED, RULE
@@ -167,6 +168,17 @@ def last_readable(scope: Scope, changes: ChangeFile) -> str:
     early = changes_before(changes, micros(scope.cut))
     mine = np.isin(early.code, [early.codes[name] for name in scope.series])
     return instant(int(early.published[mine].max())).isoformat(timespec="minutes") if mine.any() else ""
+
+
+def readable_ahead(scope: Scope, changes: ChangeFile) -> int:
+    """Values of what is covered that were public before the cut, and tell of periods that end after it."""
+    early, found = changes_before(changes, micros(scope.cut)), 0
+    for name in scope.series:
+        series = changes.series[name]
+        ends = period_ends(series.parsed, early.period[early.code == early.codes[name]].astype(np.int64))
+        # a last day ends at the next midnight of the series' zone
+        found += int((ends >= np.datetime64(scope.cut.astimezone(ZoneInfo(series.zone)).date(), "D")).sum())
+    return found
 
 
 def refuse_later_vintages(scope: Scope, changes: ChangeFile) -> None:

@@ -39,11 +39,13 @@ from harness.record.files import json_bytes, read_json, write_file
 from harness.record.home import Home
 from harness.record.ledger import begun_sealings, enter, entries, refusals
 from harness.record.seals import CUSTODIAN, HONOUR, LEAVING, SEAL_FILE, Seal, seals_of, unfinished
-from harness.studies.holdout.leaving import Leaving, leaving, others, refuse_busy, remove, remove_scratch
+from harness.record.working import exclusively, working
+from harness.studies.holdout.leaving import Leaving, leaving, others, refuse_links, remove, remove_scratch
 from harness.studies.holdout.scope import (
     Scope,
     copies_of,
     last_readable,
+    readable_ahead,
     refuse_copies_of,
     refuse_empty,
     refuse_later_vintages,
@@ -88,6 +90,7 @@ class Sealing:
         done: it is sealed.
         finished: it was begun by an earlier command, and has been finished now.
         readable: ISO instant of the last publication that stays in the clear; "" = not looked up.
+        ahead: values that were public before the cut, of periods that end after it; they stay in the clear.
     """
 
     seal: Seal
@@ -98,6 +101,7 @@ class Sealing:
     done: bool = False
     finished: bool = False
     readable: str = ""
+    ahead: int = 0
 
 
 def seal(
@@ -124,10 +128,24 @@ def seal(
     Raises:
         SealedError: some of it is sealed already, whatever the day, or has a copy that would not be sealed; entered in
             the ledger.
-        UserError: there is nothing to seal, or nothing to develop on; the folder of keys lies in the home; a run is
-            under way.
+        UserError: there is nothing to seal, or nothing to develop on; the folder of keys lies in the home.
+        ArchiveBusyError: a run, an audit, a plan or an ingest is under way.
     """
-    lock = lock or Lock()
+    with working(home) if dry_run else exclusively(home):
+        return _sealed(home, experiments, day, changes, lock or Lock(), dry_run=dry_run, told=told)
+
+
+def _sealed(
+    home: Home,
+    experiments: Sequence[Experiment],
+    day: date,
+    changes: ChangeFile,
+    lock: Lock,
+    *,
+    dry_run: bool,
+    told: Callable[[Sealing], None] | None,
+) -> Sealing:
+    refuse_links(home)
     archive = Archive.open(home.archive, read_only=True)
     with refusals(home, f"holdout seal --from {day}"):
         scope, seals = scope_of(experiments, day, archive, changes), seals_of(home)
@@ -149,12 +167,12 @@ def seal(
             others(home),
             tuple(one.told for one in copies),
             readable=last_readable(scope, changes),
+            ahead=readable_ahead(scope, changes),
         )
         if dry_run:
             return ahead
         if told:
             told(ahead)
-    refuse_busy(home)
     folder = key_folder(home, lock.keys)
     key = passphrase_asked(confirm=True) if lock.passphrase else ""
     made = keyed(replace(bare, id=_begun(home, scope)), folder, lock)

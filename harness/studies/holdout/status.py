@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.core.errors import DamagedError, SealedError, UserError
@@ -11,7 +11,17 @@ from harness.data.archive.sealing import seals_within
 from harness.data.vault.files import WRAPPED, Vault
 from harness.data.vault.keys import IDENTITY, SIGNING, get_key, key_folder, recipient_of, signer_of
 from harness.record.home import Home
-from harness.record.ledger import OpeningCount, entries, openings_of, promised_manifest, read_chain, verify_ledger
+from harness.record.ledger import (
+    BROKEN,
+    LedgerCheck,
+    OpeningCount,
+    entries,
+    openings_of,
+    promised_manifest,
+    read_chain,
+    seal_folders,
+    verify_ledger,
+)
 from harness.record.seals import CUSTODIAN, Seal, seals_of, unfinished
 
 
@@ -58,13 +68,30 @@ def status(home: Home, *, keys: Path | None = None) -> Status:
         home: the home folder.
         keys: folder of keys; None = the usual one.
     """
-    checked = verify_ledger(home)
+    checked = verified(home)
     found = tuple(_status(home, seal, keys, broken=bool(read_chain(home).fault)) for seal in seals_of(home))
     told = [f"seal {one.seal.id}: {problem}" for one in found for problem in one.problems]
-    within = seals_within(Archive.open(home.archive, read_only=True)) if home.archive.exists() else set()
-    lost = sorted(within - {one.seal.id for one in found})
-    told += [f"seal {name}: the archive was split by it, but its vault is gone" for name in lost]
     return Status(found, checked.head, unfinished(home), (*checked.reasons, *told))
+
+
+def verified(home: Home, head: str = "") -> LedgerCheck:
+    """As `verify_ledger`, and held against the archive, which lists the seals it was split by.
+
+    Args:
+        home: the home folder.
+        head: a hash noted earlier; "" = none was.
+
+    Raises:
+        UserError: the head is not a full hash.
+    """
+    done = verify_ledger(home, head)
+    within = seals_within(Archive.open(home.archive, read_only=True)) if home.archive.exists() else set()
+    lost = sorted(within - {path.name for path in seal_folders(home)})
+    told = tuple(f"seal {name}: the archive was split by it, but its vault is gone" for name in lost)
+    if not told:
+        return done
+    notes = done.notes if done.entries else ()  # that there is no entry is no harmless note then
+    return replace(done, verdict=BROKEN, reasons=(*done.reasons, *told), notes=notes)
 
 
 def _status(home: Home, seal: Seal, keys: Path | None, *, broken: bool) -> SealStatus:
