@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import tracemalloc
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +21,7 @@ from harness.score.dense import Block, Entrant, Stage, tables
 from harness.score.spec import ScoreSpec
 from harness.score.tables import ScoreTables, score_tables
 
-DAY = 86_400_000_000
+DAY = 86_100_000_000
 RIVALS = ("drift", "last_value")
 OK, FALLBACK, FAILED, MISSING = 0, 1, 2, 5
 TABLES = ("scores", "common_sample", "against_rivals", "leaderboard")
@@ -180,14 +181,173 @@ def panels(draw: st.DrawFn) -> Panel:
     )
 
 
-@settings(max_examples=30, deadline=None)
-@given(panels(), st.lists(st.integers(1, 12), min_size=1, max_size=3))
-def test_arrays_in_blocks_give_the_bits_of_rows(panel: Panel, widths: list[int]) -> None:
+def found_or_refused(score: Callable[[], ScoreTables]) -> ScoreTables | str:
     try:
-        expected = score_tables(rows_of(panel), panel.stage.spec)
+        return score()
     except DataError as err:
-        with pytest.raises(DataError) as refused:
-            panel.tables(*widths)
-        assert str(refused.value) == str(err)
-        return
-    assert same(panel.tables(*widths), expected)
+        return str(err)
+
+
+def check_against_rows(panel: Panel, widths: list[int]) -> None:
+    found = found_or_refused(lambda: panel.tables(*widths))
+    expected = found_or_refused(lambda: score_tables(rows_of(panel), panel.stage.spec))
+    if isinstance(found, str) or isinstance(expected, str):
+        assert found == expected
+    else:
+        assert same(found, expected)
+
+
+WIDTHS = st.lists(st.integers(1, 12), min_size=1, max_size=3)
+
+
+@settings(max_examples=5, deadline=None)
+@given(panels(), WIDTHS)
+def test_arrays_in_blocks_give_the_bits_of_rows(panel: Panel, widths: list[int]) -> None:
+    check_against_rows(panel, widths)
+
+
+@pytest.mark.slow
+@settings(max_examples=200, deadline=None)
+@given(panels(), WIDTHS)
+def test_many_arrays_in_blocks_give_the_bits_of_rows(panel: Panel, widths: list[int]) -> None:
+    check_against_rows(panel, widths)
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.primary)
+def test_every_metric_and_an_external_on_its_span(spec: ScoreSpec) -> None:
+    check_against_rows(make_panel(2, shape=(20, 2, 4), spec=spec, span=(4, 15)), [3])
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 40), (60, 1, 1), (60, 1, 2)])
+def test_long_sums_are_added_up_in_the_order_of_rows(shape: tuple[int, int, int]) -> None:
+    panel = make_panel(3, shape=shape)
+    check_against_rows(panel, [shape[2]])
+    check_against_rows(panel, [7])
+
+
+def test_sums_in_pairs_would_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The specimen: NumPy's own sum along a contiguous axis."""
+    panel = make_panel(3, shape=(3, 1, 150))
+    expected = panel.tables()
+    pairs = lambda values: np.ascontiguousarray(np.moveaxis(values, -2, -1)).sum(axis=-1)  # noqa: E731
+    monkeypatch.setattr("harness.score.dense.sums.in_order", pairs)
+    assert not same(panel.tables(), expected)
+
+
+def test_a_last_bit_of_one_forecast_shows() -> None:
+    """The specimen of the comparison itself."""
+    panel = make_panel(4, holes=0.0)
+    values = panel.block.value["ar"].copy()
+    values[3, 0, 2] = np.nextafter(values[3, 0, 2], 9.0)
+    other = replace(panel.block, value={**panel.block.value, "ar": values})
+    assert not same(Panel(panel.stage, other).tables(), panel.tables())
+
+
+def test_threads_and_layout_leave_the_bits_alone() -> None:
+    panel = make_panel(5, shape=(14, 3, 40), span=(2, 9))
+    expected = panel.tables()
+    assert same(panel.tables(9, threads=2), expected)
+    block = panel.block
+    turned = {name: np.ascontiguousarray(array.T).T for name, array in block.value.items()}
+    assert same(Panel(panel.stage, replace(block, value=turned, series=pl.Series(block.series))).tables(), expected)
+
+
+def test_constant_arrays_may_be_broadcast() -> None:
+    panel = make_panel(6, holes=0.0)
+    shape = panel.block.planned.shape
+    flat = replace(
+        panel.block,
+        planned=np.broadcast_to(np.True_, shape),
+        outcome_status=np.broadcast_to(np.uint8(0), shape),
+        status={name: np.broadcast_to(np.uint8(0), shape) for name in panel.block.status},
+    )
+    assert same(Panel(panel.stage, flat).tables(2), panel.tables())
+
+
+def test_without_the_rows_of_series_the_others_are_the_same() -> None:
+    panel = make_panel(7, span=(1, 8))
+    every, pooled = panel.tables(2), panel.tables(2, by_series=False)
+    for name in ("scores", "common_sample"):
+        assert bits(getattr(pooled, name)).equals(bits(getattr(every, name).filter(pl.col("series_id").is_null())))
+    assert pooled.leaderboard.equals(every.leaderboard)
+    assert pooled.against_rivals.equals(every.against_rivals)
+
+
+def test_memory_does_not_grow_with_the_number_of_blocks() -> None:
+    def peak(count: int) -> int:
+        stage = make_panel(8, shape=(4, 1, 100)).stage
+        numbered = lambda number: tuple(f"{number:02d}{one:03d}" for one in range(100))  # noqa: E731
+
+        def blocks() -> Iterator[Block]:
+            for number in range(count):
+                yield replace(make_panel(number, shape=(4, 1, 100)).block, series=numbered(number))
+
+        tracemalloc.start()
+        tables(stage, blocks, by_series=False)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    peak(1)  # imports and caches of the libraries
+    assert peak(16) < 1.2 * peak(4)
+
+
+def with_cell(name: str, number: float, model: str = "") -> Callable[[Panel], Panel]:
+    """A change of one planned cell, of an array of the block or of one of a model's."""
+
+    def change(panel: Panel) -> Panel:
+        held = getattr(panel.block, name)
+        array = (held[model] if model else held).copy()
+        array[2, 0, 1] = number
+        return Panel(panel.stage, replace(panel.block, **{name: {**held, model: array} if model else array}))
+
+    return change
+
+
+def with_block(**changes: Any) -> Callable[[Panel], Panel]:
+    return lambda panel: Panel(panel.stage, replace(panel.block, **changes))
+
+
+def with_stage(change: Callable[[Stage], dict[str, Any]]) -> Callable[[Panel], Panel]:
+    return lambda panel: Panel(replace(panel.stage, **change(panel.stage)), panel.block)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (with_cell("value", np.inf, "ar"), "ar answered without a finite value"),
+        (with_cell("status", grid.STATUSES.index("already_public"), "ar"), "ar calls cells already public"),
+        (with_cell("outcome", np.nan), "a matured outcome lacks its value"),
+        (with_cell("published", 0), "a matured outcome lacks its value or instant"),
+        (with_cell("outcome_status", len(grid.OUTCOMES)), "unknown outcome_status"),
+        (with_cell("status", len(grid.STATUSES), "ar"), "unknown status"),
+        (with_block(planned=np.zeros((12, 2, 5), dtype=bool)), "no scored cells"),
+        (with_block(outcome=np.zeros((12, 2, 4))), "arrays of a block"),
+        (with_block(scale_mae=np.zeros(5)), "scale_mae is not positive"),
+        (with_block(series=tuple("edcba")), "series of a panel"),
+        (with_stage(lambda stage: {"spec": replace(stage.spec, reference="naive")}), "the reference model has no rows"),
+        (with_stage(lambda stage: {"models": stage.models[::-1]}), "models of a panel"),
+        (with_stage(lambda stage: {"origins": stage.origins[::-1]}), "origins of a panel"),
+        (
+            with_stage(lambda stage: {"models": tuple(replace(one, is_rival=False) for one in stage.models)}),
+            "no naive rival",
+        ),
+    ],
+)
+def test_what_cannot_be_scored_is_refused(change: Callable[[Panel], Panel], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        change(make_panel(9, holes=0.0)).tables()
+
+
+def test_blocks_that_come_in_another_order_are_refused() -> None:
+    panel = make_panel(10)
+    with pytest.raises(DataError, match="ascending and distinct, across blocks"):
+        tables(panel.stage, lambda: reversed(list(panel.cut(2))))
+
+
+def test_an_outcome_of_the_first_instant_of_1970_is_one() -> None:
+    """The end of 1969 is instant 0, which elsewhere means that there is none."""
+    panel = make_panel(11, shape=(12, 1, 3), holes=0.0)
+    stage = replace(panel.stage, origins=panel.stage.origins - panel.stage.origins[-1] - 1)
+    block = replace(panel.block, published=np.zeros(panel.block.planned.shape, dtype=np.int64))
+    check_against_rows(Panel(stage, block), [3])

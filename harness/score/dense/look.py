@@ -87,7 +87,11 @@ def look_at(look: Look, stage: Stage, block: Block, place: int) -> None:
 
 def by_origin(cells: Bools) -> Ints:
     """Number of cells [origin] among [origin, series]."""
-    if cells.shape[0] > cells.shape[1]:
+    origins, series = cells.shape
+    total = np.count_nonzero(cells)  # often none or all, and that is quickly told
+    if total in {0, cells.size}:
+        return np.full(origins, total // origins, dtype=np.int64)
+    if origins > series:
         return np.asarray(np.count_nonzero(cells, axis=1), dtype=np.int64)
     return np.array([np.count_nonzero(row) for row in cells], dtype=np.int64)
 

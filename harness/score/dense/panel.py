@@ -17,7 +17,7 @@ from harness.score.spec import ScoreSpec
 
 Codes = NDArray[np.uint8]
 
-TILE: Final = 8192
+TILE: Final = 16384
 """Cells of a tile, so that its arrays stay in the processor's cache."""
 NARROWEST: Final = 64
 """Series of a tile at least, whatever the number of origins."""

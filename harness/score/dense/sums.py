@@ -31,6 +31,7 @@ class Design:
         lines: names of the sums of each model.
         stretch: index into `STRETCHES` of each origin [origin].
         spans: distinct sets of origins that a model is held to, all of them first [origin] each.
+        rows: origins of each span, by third.
         span_of: index into `spans` of each model.
         takes_part: whether a model is in the common sample [horizon, model].
         guests: (rival, span): a rival's primary loss on a span that is not its own.
@@ -41,15 +42,12 @@ class Design:
     lines: tuple[str, ...]
     stretch: Ints
     spans: tuple[Bools, ...]
+    rows: tuple[tuple[Ints, ...], ...]
     span_of: tuple[int, ...]
     takes_part: Bools
     guests: tuple[tuple[int, int], ...]
     duels: tuple[tuple[int, int, int], ...]
     noise: Floats
-
-    def rows(self, span: int) -> list[Ints]:
-        """Origins of a span, by third."""
-        return [np.flatnonzero(self.spans[span] & (self.stretch == third)) for third in range(THIRDS)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,10 +105,12 @@ def design_of(stage: Stage, look: Look) -> Design:
     ok = look.answers[0].transpose(1, 0, 2) * np.stack(
         [one.in_span for one in stage.models]
     )  # [horizon, model, origin]
+    stretch = thirds(stage.origins, look.outcomes[0].any(axis=0))
     return Design(
         lines=lines_of(stage.spec),
-        stretch=thirds(stage.origins, look.outcomes[0].any(axis=0)),
+        stretch=stretch,
         spans=tuple(spans),
+        rows=tuple(tuple(np.flatnonzero(span & (stretch == third)) for third in range(THIRDS)) for span in spans),
         span_of=tuple(span_of),
         takes_part=ok.any(axis=2),
         guests=tuple(sorted(guest for guest in guests if span_of[guest[0]] != guest[1])),
@@ -174,16 +174,16 @@ def _groups(sums: Sums, stage: Stage, design: Design, tile: Tile) -> Floats:
         losses, raw = _losses(stage.spec, design.lines, tile, *tile.answers(one.model))
         primary.append(raw)
         here, there = (slice(start + number * count, start + (number + 1) * count) for start in (0, half))
-        _add_origins(groups[:, here], losses, design.rows(design.span_of[number]))
+        _add_origins(groups[:, here], losses, design.rows[design.span_of[number]])
         if equal and design.span_of[number] == 0:
             groups[:, there] = groups[:, here]
         elif design.takes_part[tile.place, number]:
             np.copyto(losses, 0.0, where=~common)
-            _add_origins(groups[:, there], losses, design.rows(0))
+            _add_origins(groups[:, there], losses, design.rows[0])
     counted = tile.scorable & tile.usable().get(stage.spec.primary, True)
     for column, (rival, span) in enumerate(design.guests, start=2 * half):
         losses = np.where(counted, primary[rival], 0.0)[np.newaxis]
-        _add_origins(groups[:, column : column + 1], losses, design.rows(span))
+        _add_origins(groups[:, column : column + 1], losses, design.rows[span])
     _add_differences(sums, design, tile.place, primary)
     return groups
 
@@ -227,7 +227,7 @@ def _costs(spec: ScoreSpec, tile: Tile, forecast: Floats, status: Codes) -> Floa
     return paid if kpi.abstain is None else np.where(status < OWN, paid, kpi.abstain)
 
 
-def _add_origins(groups: Floats, losses: Floats, rows: list[Ints]) -> None:
+def _add_origins(groups: Floats, losses: Floats, rows: tuple[Ints, ...]) -> None:
     """Add losses [line, origin, series] up over the origins of each third, into [third, line, series]."""
     for third, chosen in enumerate(rows):
         if chosen.size:
