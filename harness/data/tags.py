@@ -1,4 +1,4 @@
-"""What the archive calls the batch of a file: its dataset and name, and short hashes of how it was read and what it holds."""
+"""What the archive calls the batch of a file: by its name, and short hashes of how it was read and what it holds."""
 
 from __future__ import annotations
 
