@@ -45,3 +45,66 @@ def shipped(name: str, into: Path, *changes: tuple[str, str]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     return path
+
+
+TUNED = """
+schema = 1
+name = "tuned"
+question = "Does tuning help?"
+datasets = ["uk_macro"]
+seed = 7
+
+[target]
+series = ["cpi"]
+transform = { log_growth = 4 }
+
+[origins]
+every = "quarter end"
+first = 2014-03-31
+
+[horizons]
+steps = [1]
+
+[training]
+minimum = 24
+
+[features.own]
+latest = [1, 2]
+
+[models.gbm]
+kind = "lightgbm"
+params = { num_leaves = 4, min_data_in_leaf = 5, n_estimators = 20 }
+
+[models.gbm.search]
+trials = 3
+folds = 2
+retune_every = 12
+
+[models.gbm.search.space]
+num_leaves = { int = [2, 8] }
+
+[holdout]
+model = "gbm"
+if_confirmed = "use it"
+if_not = "leave it"
+"""
+
+
+def tuned(into: Path) -> Path:
+    """A small experiment that searches: three trials every three years."""
+    path = into / "experiments" / "tuned.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(TUNED)
+    return path
+
+
+def sparse(into: Path) -> Path:
+    """`sp500_volatility` with an origin every 22 sessions, and without its slower models."""
+    return shipped(
+        "sp500_volatility",
+        into,
+        ('every = "5 sessions"', 'every = "22 sessions"'),
+        ("first = 2010-01-04", "first = 2013-01-02"),
+        ("minimum = 250", "minimum = 60"),
+        ("n_estimators = 100", "n_estimators = 10"),
+    )
