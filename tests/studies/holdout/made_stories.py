@@ -12,6 +12,8 @@ from harness.data.tables import read_packaged
 
 ROOT = Path(__file__).parents[3]
 PACKAGED = ("sp500", "default", "core_cpi")
+BEGINS = date(2006, 1, 1)
+"""First day of what is kept of these, to be quick."""
 DATED = {"changes": "published_at", "publications": "published_at", "forecasts": "issued_at"}
 """Tables of `uk_macro`, and the column that says when a row came out."""
 
@@ -25,7 +27,7 @@ def delivered(dataset: str, into: Path, through: date = date.max) -> Path:
         for name in PACKAGED:
             declared = declared.replace(f'reader = "arch:{name}"', f'file = "{name}.csv"')
             rows = read_packaged(f"arch:{name}").frame.with_columns(pl.col("date").cast(pl.Date))
-            rows.filter(pl.col("date") <= through).write_csv(folder / f"{name}.csv")
+            rows.filter(pl.col("date").is_between(BEGINS, through)).write_csv(folder / f"{name}.csv")
     else:
         for name, column in DATED.items():
             rows = pl.read_parquet(ROOT / "datasets" / dataset / f"{name}.parquet")

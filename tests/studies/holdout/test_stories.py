@@ -138,6 +138,9 @@ def test_a_spent_holdout_is_rolled_on_when_newer_data_have_come(
     (result,) = (one.facts for one in entries(home) if one.kind == "result")
     assert f"verdict: {str(result['verdict']).upper()}" in printed
     assert result["verdict"] in ("confirmed", "not confirmed", "cannot be decided")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARNESS_KEYS", str(tmp_path / "none"))
+        assert "nobody looked for changed files" in said(["plan", name], capsys)
     assert main(["holdout", "roll", "--to", story.rolled, *opening]) == 2  # nothing came since
     capsys.readouterr()
     delivered(story.dataset, tmp_path)
