@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from harness.data.archive import Archive
     from harness.data.ingest import IngestReport
     from harness.data.ingest.reports import SourceReport
+    from harness.experiment.launch import Prepared
     from harness.record.home import Home
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
@@ -279,12 +280,18 @@ def _plan(args: argparse.Namespace) -> None:
 
     with working(_home(args)):
         ready = prepare(_experiment_file(args.experiment), _home(args))
-        for report in ready.ingested:
-            _print_ingest(report)
+        _print_prepared(ready)
         changes = ChangeFile.open(ready.changes)
         plan = build_plan(ready.experiment, changes)
         inputs, origins = input_facts(plan, changes), origin_facts(plan, changes)
     print(plan_text(ready.experiment, inputs, origins, public_shares(plan, changes), everything=args.all))
+
+
+def _print_prepared(ready: Prepared) -> None:
+    for report in ready.ingested:
+        _print_ingest(report)
+    for name in ready.untold:
+        print(f"{name}: the signing key of its seal is not here (HARNESS_KEYS), so nobody looked for changed files")
 
 
 def _backtest(args: argparse.Namespace) -> None:
@@ -298,8 +305,7 @@ def _backtest(args: argparse.Namespace) -> None:
     shown = args.progress or (sys.stderr.isatty() and not args.quiet)
     with working(home):
         ready = prepare(_experiment_file(args.experiment), home)
-        for report in ready.ingested:
-            _print_ingest(report)
+        _print_prepared(ready)
         with _Bar(shown=shown) as bar:
             run_id = execute(
                 ready.experiment,

@@ -17,6 +17,7 @@ from harness.data.assertions.rules import Assertion
 from harness.data.cleaning.notes import Notes
 from harness.data.declared import TextForm
 from harness.data.tables import RawTable
+from harness.data.tags import tag_of
 
 ROW = "row"
 """Column of a list: place of the row in its table."""
@@ -138,4 +139,4 @@ def list_tag(label: str, assertions: Sequence[Assertion], content: str) -> str:
         assertions: those of the list.
         content: hash of the file.
     """
-    return f"{label} [{digest([(one.kind, one) for one in assertions], content)[:16]}]" if assertions else label
+    return tag_of(label, digest([(one.kind, one) for one in assertions], content)) if assertions else label

@@ -15,6 +15,7 @@ from harness.data.cleaning.steps import Deidentify
 from harness.data.cleaning.words import named
 from harness.data.declared import Announcements, Dataset, Source
 from harness.data.tables import RawTable, read_file, read_packaged, sha256_of
+from harness.data.tags import tag_of, told_by
 from harness.record.files import write_file
 
 READING = 1
@@ -34,7 +35,7 @@ class Input:
         table: names made plain or hashed.
         listed: its publications.
         label: dataset and file.
-        reading, file, content: how it is read, what the files hold, and both with the assertions, shortened.
+        tag: what the archive calls its batch: by how it is read, what the files hold, and both with the assertions.
         kept: the table as `raw/` keeps it.
         given: hash of the file as it was given, where what is kept of it has hashes instead of names; else "".
         notes: where the cleaning record was begun.
@@ -44,17 +45,10 @@ class Input:
     table: RawTable
     listed: RawTable | None
     label: str
-    reading: str
-    file: str
-    content: str
+    tag: str
     kept: RawTable
     given: str
     notes: Notes
-
-    @property
-    def tag(self) -> str:
-        """What the archive calls its batch."""
-        return f"{self.label} [{self.reading}-{self.file}-{self.content}]"
 
     @property
     def originals(self) -> dict[str, str]:
@@ -107,7 +101,8 @@ def read_input(dataset: Dataset, source: Source, alter: Alteration | None = None
     content = digest("ingest", READING, dataset.name, source, declared, dataset.in_file, hashes, *asked)
     reading = digest(source.layout, source.columns, source.stamp, source.coverage, source.zone, source.text, *changing)
     label = f"{dataset.name}: {source.label}"
-    return Input(source, table, listed, label, reading[:8], digest(hashes)[:8], content[:16], kept, original, notes)
+    tag = tag_of(label, content, reading, digest(hashes))
+    return Input(source, table, listed, label, tag, kept, original, notes)
 
 
 def _keys(source: Source) -> list[str]:
@@ -139,12 +134,12 @@ def refuse_reread(
     """
     for one in inputs:
         mine = {one.given, keyed(one.given)} if one.given else set()
-        readings = {other.reading for other in inputs if other.label == one.label}
-        tags = [tag for tag in recorded if tag.startswith(f"{one.label} [") and tag.count("-", len(one.label)) == 2]
+        now = {told for other in inputs if (told := told_by(other.tag, one.label))}
+        readings, files = {reading for reading, _ in now}, {file for _, file in now if file}
+        known = [(told, hashes) for tag, hashes in recorded.items() if (told := told_by(tag, one.label))]
         if any(
-            (file == one.file or not mine.isdisjoint(recorded[tag])) and reading not in readings
-            for tag in tags
-            for reading, file, _ in [tag.removeprefix(f"{one.label} [").split("-")]
+            (file in files or not mine.isdisjoint(hashes)) and reading not in readings
+            for (reading, file), hashes in known
         ):
             raise UserError(
                 "this file was ingested under another description",

@@ -17,7 +17,7 @@ from harness.core.transform import Transform
 from harness.data.archive import Archive
 from harness.data.changes import ChangeFile
 from harness.data.dataset import find_dataset, load_dataset
-from harness.data.ingest import IngestReport, ingest, lacks
+from harness.data.ingest import IngestReport, ingest, lacks, untold
 from harness.data.ingest.agreement import refuse_foreign, refuse_forgotten
 from harness.experiment.load import load_experiment, validate
 from harness.experiment.models import completed
@@ -42,12 +42,14 @@ class Prepared:
         changes: folder of the exported change file.
         ingested: datasets that were missing, or whose files had changed, and have been ingested now.
         batches: facts about the archive's batches in that state.
+        untold: datasets under seal whose files may have changed: without the signing key nobody can tell.
     """
 
     experiment: Experiment
     changes: Path
     ingested: tuple[IngestReport, ...]
     batches: Batches = ()
+    untold: tuple[str, ...] = ()
 
 
 def prepare(experiment: Experiment | str | Path, home: Home, archive: Archive | None = None) -> Prepared:
@@ -93,7 +95,8 @@ def _prepared(experiment: Experiment | str | Path, home: Home, archive: Archive 
         opened = ChangeFile.open(changes)
         with refusals(home, f"prepare {asked.name}"):
             refuse_past_seal(resolved(asked, opened), opened, home)
-    return Prepared(with_rivals(asked), changes, ingested, batches)
+    unasked = tuple(one.name for one in datasets if untold(archive, one))
+    return Prepared(with_rivals(asked), changes, ingested, batches, unasked)
 
 
 def _state_of(archive: Archive, home: Home) -> tuple[Path, Batches]:

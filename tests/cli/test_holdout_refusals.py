@@ -268,7 +268,9 @@ def test_sql_is_refused_with_a_message_and_an_entry(sealed: tuple[Home, str], ca
 @pytest.mark.parametrize("text", FREE.values(), ids=FREE)
 def test_sql_before_the_seal_is_no_matter_of_it(home: Home, text: str) -> None:
     sealed_home(home, cut=CUT)
+    told = [one.kind for one in entries(home)]
     refuse_sealed_question(home, text, ["runs"] if "FROM runs" in text else ["changes"])
+    assert [one.kind for one in entries(home)] == told
 
 
 def test_sql_answers_say_what_is_sealed(sealed: tuple[Home, str], capsys: Capture) -> None:

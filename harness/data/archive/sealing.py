@@ -24,6 +24,7 @@ from harness.data.archive.questions import SEALS
 from harness.data.archive.store import LATER_TABLES, TABLES, insert, later_table, offered, query, quoted
 from harness.data.archive.sums import put_in_place
 from harness.data.declaration import series_from_text
+from harness.data.tags import Veil, veiled_tag
 from harness.record.files import unused_name
 from harness.record.seals import Seal
 
@@ -69,8 +70,6 @@ hashes keyed under this word ("" = none, nothing is looked up by them)."""
 HASHES = ("hash_before", "hash_after", "hash", "sha256")
 CONTENT = "content"
 """The word under which the content hash of a batch is keyed."""
-Veil = Callable[[str, str], str]
-"""Takes a word and a plain hash, gives what stands for it in the clear."""
 CAPPED = {"batches": f"batch IN (FROM {OF_SEAL})", "known": MINE}
 """Tables whose `known_through` ends before the cut; the vault keeps what they said."""
 
@@ -247,6 +246,7 @@ def _split(
                 _hand_over(connection, f"{source}.{table} WHERE batch IN (FROM {OF_SEAL})", table, sink)
         _cap(connection, seal)
         _veil_hashes(connection, veil)
+        _veil_tags(connection, veil)
         _note_seal(connection, codes, seal)
         connection.execute("CHECKPOINT target")
         connection.execute("DETACH target")
@@ -313,6 +313,15 @@ def _veil_hashes(connection: duckdb.DuckDBPyConnection, veil: Veil) -> None:
                     f"UPDATE target.{table} SET {column} = v.shown FROM veiled_hashes v"  # noqa: S608
                     f" WHERE {mine} AND {column} = v.plain"
                 )
+
+
+def _veil_tags(connection: duckdb.DuckDBPyConnection, veil: Veil) -> None:
+    """Put others in the place of the hashes by which batches are called that say something of what is sealed."""
+    mine = f"batch IN (FROM {OF_SEAL})"
+    text = f"SELECT DISTINCT source FROM target.batches WHERE {mine} AND source IS NOT NULL"  # noqa: S608 - ours
+    for (tag,) in connection.execute(text).fetchall():
+        change = f"UPDATE target.batches SET source = ? WHERE {mine} AND source = ?"  # noqa: S608 - ours
+        connection.execute(change, [veiled_tag(tag, veil), tag])
 
 
 def _note_seal(connection: duckdb.DuckDBPyConnection, codes: list[int], seal: Seal) -> None:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 
@@ -37,7 +38,8 @@ from harness.record.ledger import refusals
 from harness.record.seals import Seal
 from harness.record.working import working
 
-__all__ = ["IngestReport", "ingest", "lacks"]
+Tagged = TypeVar("Tagged", Input, Listing, Issued)
+__all__ = ["IngestReport", "ingest", "lacks", "untold"]
 
 
 def ingest(
@@ -138,9 +140,11 @@ def _ingested(
         inputs = []
         for source in dataset.sources:
             with unread(source):
-                inputs.append(read_input(dataset, source, alter))
-        listings = read_listings(dataset, None if alter is None else alter.announcements, refused)
-        issued = read_forecast_list(dataset, alter, refused)
+                inputs.append(_called(read_input(dataset, source, alter), dataset, gate))
+        given = read_listings(dataset, None if alter is None else alter.announcements, refused)
+        listings = [_called(one, dataset, gate) for one in given]
+        told = read_forecast_list(dataset, alter, refused)
+        issued = None if told is None else _called(told, dataset, gate)
         recorded = archive.originals()
         with unread(*dataset.sources):
             refuse_reread(inputs, recorded, _keyed(dataset, gate))
@@ -225,6 +229,12 @@ def _keyed(dataset: Dataset, gate: Gate | None) -> Callable[[str], str]:
     return str if gate is None or place < 0 else partial(gate.original, place)
 
 
+def _called(one: Tagged, dataset: Dataset, gate: Gate | None) -> Tagged:
+    """A table under what its batch is called in the clear: of a dataset under seal nobody can guess the content."""
+    place = -1 if gate is None else gate.covering(dataset.series)
+    return one if gate is None or place < 0 else replace(one, tag=gate.called(place, one.tag))
+
+
 def _files(inputs: Sequence[Input]) -> list[RawTable]:
     """The tables of values and publications as they are kept."""
     return [table for one in inputs for table in (one.kept, one.listed) if table is not None]
@@ -261,6 +271,8 @@ def _refuse_redeclared(dataset: Dataset, archive: Archive) -> None:
 def lacks(archive: Archive, dataset: Dataset) -> bool:
     """Whether an archive lacks something of a dataset as its files are now; an interrupted ingest counts as lacking.
 
+    Of a dataset under seal whose signing key is not here only its series are asked for (`untold`).
+
     Raises:
         UserError: it has a series under another declaration, or read a file in another way.
         DataError: a file of values that cannot be read.
@@ -270,6 +282,16 @@ def lacks(archive: Archive, dataset: Dataset) -> bool:
         return _lacks(archive, dataset, gate)
 
 
+def untold(archive: Archive, dataset: Dataset) -> bool:
+    """Whether it cannot be told if the files of a dataset changed: it is under seal, and the signing key is not here.
+
+    Nothing could be added without that key either.
+    """
+    gate = Gate.beside(archive)
+    place = -1 if gate is None else gate.covering(dataset.series)
+    return gate is not None and place >= 0 and not gate.keyed(place)
+
+
 def _lacks(archive: Archive, dataset: Dataset, gate: Gate | None) -> bool:
     _refuse_redeclared(dataset, archive)
     defined = archive.series()
@@ -277,10 +299,12 @@ def _lacks(archive: Archive, dataset: Dataset, gate: Gate | None) -> bool:
     recorded = archive.originals()
     if any(one.id not in known or archive.known_through(one.id) is None for one in dataset.series):
         return True
+    if untold(archive, dataset):
+        return False
     if any(tag.startswith(f"{dataset.name}: ") for tag in recorded):  # else its values were appended by other means
         keyed = _keyed(dataset, gate)
         sources = [one for one in dataset.sources if not unchanged_without_key(archive, dataset, one, keyed)]
-        inputs = [read_input(dataset, source) for source in sources]
+        inputs = [_called(read_input(dataset, source), dataset, gate) for source in sources]
         refuse_reread(inputs, recorded, keyed)
         waiting = archive.waiting()
         if any(one.tag not in recorded or one.tag in waiting for one in inputs):
@@ -288,8 +312,10 @@ def _lacks(archive: Archive, dataset: Dataset, gate: Gate | None) -> bool:
     catalogue = Catalogue({one.id: code for code, one in enumerate(defined)}, dict(enumerate(defined)))
     has = archive.has_batch if gate is None else gate.recorded
     try:
-        lists = (*read_listings(dataset), read_forecast_list(dataset))
-        given = [(one, one.given(catalogue).sha256) for one in lists if one is not None]
+        told = read_forecast_list(dataset)
+        lists: list[Listing | Issued] = [_called(one, dataset, gate) for one in read_listings(dataset)]
+        lists += [] if told is None else [_called(told, dataset, gate)]
+        given = [(one, one.given(catalogue).sha256) for one in lists]
     except UserError:
         return True  # ingest refuses it, and puts it on record
     return any(not has(one.section, sha256, one.asserted) for one, sha256 in given)

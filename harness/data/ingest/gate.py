@@ -22,7 +22,7 @@ from harness.data.archive import received as kinds
 from harness.data.archive.books import known_by
 from harness.data.archive.received import BATCH, Received
 from harness.data.archive.refusals import Refusal
-from harness.data.archive.sealing import CONTENT, HASHED
+from harness.data.archive.sealing import CONTENT, HASHED, no_hash
 from harness.data.batch import Batch, Coverage, read_batch
 from harness.data.cleaning.notes import Treated
 from harness.data.declaration import Catalogue
@@ -41,8 +41,9 @@ from harness.data.ingest.parted import (
 )
 from harness.data.ingest.recognised import refuse_copies
 from harness.data.sealed import Sealed
+from harness.data.tags import veiled_tag
 from harness.data.vault.files import Vault
-from harness.data.vault.keys import SIGNING, get_key, key_folder, keyed_hash, needed_key
+from harness.data.vault.keys import SIGNING, get_key, key_folder, keyed_hash, needed_key, veiled
 from harness.record.home import Home
 from harness.record.ledger import enter, refusals
 from harness.record.seals import Seal, sealed_from
@@ -72,6 +73,7 @@ class Gate:
         self.archive, self.home, self.seals, self.keeps = archive, home, tuple(seals), keeps
         self._cleared: set[str] = set()
         self._told: set[str] = set()  # messages that a vault has with more beside them
+        self._plain: dict[str, str] = {}  # what a batch is called in the clear -> what the vault calls it
 
     @classmethod
     def of(cls, archive: Archive, seals: Sequence[Seal] | None = None) -> Gate | None:
@@ -131,14 +133,15 @@ class Gate:
             if known_through is None and treated is None and any(map(self._has, self._shown(whole.sha256))):
                 return _known_before(source, whole.rows_in, whole.sha256)
             known, cuts = self._known(whole, known_through, catalogue, now), self._cuts(catalogue)
-            arguments = {"source": source, "coverage": coverage, "known_through": known_through, "treated": treated}
+            plain = self._plain.get(source, source)
+            arguments = {"source": plain, "coverage": coverage, "known_through": known_through, "treated": treated}
 
             def received(place: int) -> Received:
                 listed = None if told is None else told.received(place)
                 mine = parted.received(place)
                 return Received(kinds.VALUES, mine, now, publications=listed, raw=dict(raw or {}), **arguments)  # type: ignore[arg-type]
 
-            words = (whole.sha256, str(known_through), source if treated is not None else "")
+            words = (whole.sha256, str(known_through), plain if treated is not None else "")
             sealed = self._sealed(received, {place: parted.count(place) for place in places}, words, known)
             done = into(
                 parted.open,
@@ -195,13 +198,15 @@ class Gate:
                 more = {"source": source} if kind == kinds.FORECASTS else {}
                 whole = READERS[kind](parted.rows, catalogue, now=now, **more)
             asserted = label if treated is not None else ""
+            plain = self._plain.get(label, label)
             if any(self.archive.has_batch(kind, one, asserted) for one in self._shown(whole.sha256)):
                 return _known_before(label or kind, whole.rows_in, whole.sha256)
 
             def received(place: int) -> Received:
                 mine = parted.received(place)
-                named = label if kind == kinds.FORECASTS and label != source else ""
-                return Received(kind, mine, now, source, treated=treated, raw=dict(raw or {}), label=named)
+                named = plain if kind == kinds.FORECASTS and label != source else ""
+                who = source if kind == kinds.FORECASTS else plain
+                return Received(kind, mine, now, who, treated=treated, raw=dict(raw or {}), label=named)
 
             # a row of a record does not say of whom a forecast is: the earliest cut is that of all of them
             cut = min(micros(self.seals[place].instant) for place in parted.covered)
@@ -212,7 +217,7 @@ class Gate:
                 sealed=self._sealed(
                     received,
                     {place: parted.count(place) for place in parted.covered},
-                    (kind, whole.sha256, *([asserted] if asserted else [])),
+                    (kind, whole.sha256, *([plain] if asserted else [])),
                 ),
             )
 
@@ -252,7 +257,8 @@ class Gate:
         """
         for seal in self.seals:
             signing = get_key(key_folder(self.home), f"{seal.id}.{SIGNING}")
-            if signing is None or self._has(keyed_hash(signing, (kind, sha256, *([source] if source else [])))):
+            words = (kind, sha256, *([self._plain.get(source, source)] if source else []))
+            if signing is None or self._has(keyed_hash(signing, words)):
                 return True
         return any(self.archive.has_batch(kind, one, source) for one in self._shown(sha256))
 
@@ -263,6 +269,20 @@ class Gate:
     def original(self, place: int, sha256: str) -> str:
         """What stands in the clear for the hash of a file with names in it; "" without the key."""
         return self._hash(place, (ORIGINAL, sha256))
+
+    def called(self, place: int, tag: str) -> str:
+        """What stands in the clear for the tag of a batch; the vault has it as it is.
+
+        Without the key its hashes are left out, so that it is the tag of no batch that is recorded.
+        """
+        signing = get_key(key_folder(self.home), f"{self.seals[place].id}.{SIGNING}")
+        shown = veiled_tag(tag, no_hash if signing is None else veiled(signing))
+        self._plain.setdefault(shown, tag)
+        return shown
+
+    def keyed(self, place: int) -> bool:
+        """Whether the key is here without which no batch of a sealed dataset is recognised."""
+        return get_key(key_folder(self.home), f"{self.seals[place].id}.{SIGNING}") is not None
 
     def keep_raw(self, place: int, content: bytes, suffix: str) -> None:
         """Put a raw file into the vault of a seal, once; an archive that is thrown away keeps none."""
@@ -328,6 +348,7 @@ class Gate:
         self._told.add(refused.reason)
         return replace(
             refused,
+            source=self.called(place, refused.source),
             sha256=self._hash(place, (RAW, refused.sha256)),
             reason=str(_without_values(error) if isinstance(error, DataError) else error),
             tables={name: without_rows(frame) for name, frame in refused.tables.items()},

@@ -84,7 +84,7 @@ def first_publications(series: Series, found: Observations) -> pl.DataFrame:
         )
     firsts = events.sort("published_at").group_by("period", maintain_order=True).first()
     return (
-        firsts.filter((pl.col("published_at") > firsts["published_at"].min()) & (pl.col("availability") == "observed"))
+        firsts.filter((pl.col("published_at") > pl.col("published_at").min()) & (pl.col("availability") == "observed"))
         .select("period", "published_at")
         .sort("period")
     )

@@ -72,6 +72,15 @@ def test_rows_from_the_cut_on_go_into_the_vault_and_the_opening_has_all_of_them(
     assert not verify_ledger(under_seal.home).broken
 
 
+def test_what_is_published_at_the_cut_itself_goes_into_the_vault(under_seal: Sealed) -> None:
+    stamps = [CUT - timedelta(microseconds=1), CUT]
+    periods = [date(2017, 10, 31), date(2017, 11, 30)]
+    rows = pl.DataFrame({"series_id": ["made/cpi"] * 2, "period": periods, "published_at": stamps, "value": [1.0, 2.0]})
+    report = hs.Archive.open(under_seal.home.archive).append(rows, source="desk")
+    assert (report.kept, report.sealed) == (1, 1)
+    assert under_seal.archive.revisions("made/cpi")["published_at"].max() == stamps[0]
+
+
 def test_the_same_again_changes_nothing(tmp_path: Path, under_seal: Sealed) -> None:
     folder = dataset(tmp_path, before(VALUES, EARLY))
     assert not lacks(under_seal.archive, load_dataset(folder))

@@ -9,11 +9,14 @@ import polars as pl
 import pytest
 
 import harness as hs
+from harness.core.errors import SealedError
 from harness.data.archive import Archive
 from harness.data.archive.unsealing import opened
 from harness.data.batch import read_batch
+from harness.data.dataset import load_dataset
 from harness.data.declaration import Catalogue
-from harness.data.ingest import ingest
+from harness.data.ingest import ingest, lacks, untold
+from harness.data.inputs import read_input
 from harness.data.vault.files import Vault
 from harness.data.vault.keys import needed_key
 from tests.studies.holdout.marked import Marked, read_out
@@ -66,3 +69,69 @@ def test_what_was_there_before_the_seal_is_still_known(bare: Marked, monkeypatch
     assert ingest(bare.folder / "datasets" / "marked", archive, raw_dir=bare.home.raw).already
     assert (archive.state(), len(list(bare.home.vault.rglob("*.age")))) == (state, files)
     assert archive.append(guess(123.46), source="live").sealed == 1
+
+
+def archive_of(one: Marked) -> Archive:
+    return Archive.open(one.home.archive)
+
+
+def delivered(one: Marked, value: float) -> Path:
+    """The dataset with one unknown value alone in its file."""
+    folder = one.folder / "datasets" / "marked"
+    rows = [f"{name},2020-05-01,2020-07-02T09:00:00Z,{each}" for name, each in (("level", value), ("other", 1))]
+    (folder / "values.csv").write_text("\n".join(["series,period,published_at,value", *rows, ""]))
+    return folder
+
+
+def digits(one: Marked, value: float) -> set[str]:
+    """The hashes of what that file holds, in the name of its batch where nothing is sealed."""
+    dataset = load_dataset(delivered(one, value))
+    tag = read_input(dataset, dataset.sources[0]).tag
+    return set(tag.rpartition("[")[2].removesuffix("]").split("-")[1:])
+
+
+def told(one: Marked) -> str:
+    """All that the home says in any file, in its bytes or through its reader."""
+    files = one.searched()
+    texts = [str(value) for path in files for value in read_out(path) if isinstance(value, str)]
+    return "\n".join([*texts, *(path.read_bytes().decode("latin-1") for path in files)])
+
+
+def test_a_dataset_file_with_one_unknown_value_is_not_found_by_names_of_guesses(
+    bare: Marked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_KEYS", str(bare.keys))
+    guesses = {number / 100: digits(bare, number / 100) for number in range(12340, 12350)}
+
+    def found(one: Marked) -> list[float]:
+        said = told(one)
+        return [value for value, hashes in guesses.items() if any(each in said for each in hashes)]
+
+    early = bare.copied(tmp_path / "early")
+    ingest(delivered(early, 123.45), archive_of(early), raw_dir=early.home.raw)
+    assert found(early) == [123.45]
+    early.seal()
+    assert found(early) == []
+    bare.seal()
+    ingest(delivered(bare, 123.45), archive_of(bare), raw_dir=bare.home.raw)
+    assert found(bare) == []
+
+
+def test_a_file_under_seal_is_recognised_with_the_key_and_without_it_that_is_said(
+    bare: Marked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_KEYS", str(bare.keys))
+    bare.seal()
+    assert not lacks(archive_of(bare), load_dataset(bare.folder / "datasets" / "marked"))
+    folder = delivered(bare, 123.45)
+    changed = load_dataset(folder)
+    assert lacks(archive_of(bare), changed)
+    assert not ingest(folder, archive_of(bare), raw_dir=bare.home.raw).already
+    assert ingest(folder, archive_of(bare), raw_dir=bare.home.raw).already
+    assert not lacks(archive_of(bare), changed)
+    assert not untold(archive_of(bare), changed)
+    monkeypatch.setenv("HARNESS_KEYS", str(tmp_path / "none"))
+    assert untold(archive_of(bare), changed)
+    assert not lacks(archive_of(bare), load_dataset(delivered(bare, 123.46)))
+    with pytest.raises(SealedError, match="the key is not here"):
+        ingest(folder, archive_of(bare), raw_dir=bare.home.raw)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from harness.data.archive import Archive
+from harness.data.vault.files import Vault
 from harness.record.home import Home
 from harness.record.ledger import entries
 from harness.record.plans import HoldoutPlan
@@ -94,6 +95,23 @@ def test_an_opening_that_was_stopped_midway_resumes(made: Made, plan: HoldoutPla
     assert any((made.home.vault / SEAL_ID / "openings" / plan.id / "cells").iterdir())
     assert_same(opened(made, plan), closed[1])
     assert_counted_once(made.home)
+
+
+def test_an_opening_that_ends_at_its_first_decryption_stands_in_the_ledger_already(
+    made: Made, plan: HoldoutPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, told = Vault.read, list[str]()
+
+    def ended(vault: Vault, identity: str, name: str) -> bytes:
+        told.extend(json.loads(line)["kind"] for line in made.home.ledger.read_text().splitlines())
+        assert read(vault, identity, name)  # decrypted, and then the process is gone
+        raise Stopped
+
+    monkeypatch.setattr(Vault, "read", ended)
+    with pytest.raises(Stopped):
+        opened(made, plan)
+    assert told[-1] == "opening"
+    assert kinds(made.home) == told
 
 
 @pytest.mark.slow

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from harness.cli import main
 from harness.record.home import Home
 from harness.record.ledger import entries, verify_ledger
 from harness.record.runs import find_run, read_manifest, read_table
+from tests.studies.holdout.made_stories import delivered, sparse, tuned
 
 ROOT = Path(__file__).parents[3]
 Capture = pytest.CaptureFixture[str]
@@ -93,3 +97,63 @@ def test_a_custodians_seal_from_keys_to_verdict(
     said(["holdout", "grant", request, "--out", grant, *theirs], capsys)
     printed = said(["holdout", "open", "--plan", plan, "--grant", grant], capsys)
     assert_answered(home, printed, story)
+
+
+@dataclass(frozen=True)
+class Story:
+    """An experiment on a dataset that is sealed from a day, ends, is opened, goes on, and is sealed from another."""
+
+    dataset: str
+    experiment: Callable[[Path], Path]
+    sealed: str
+    ends: date
+    rolled: str
+
+
+ROLLED = {
+    "sp500_volatility": Story("us_markets", sparse, "2015-01-01", date(2017, 6, 30), "2017-08-01"),
+    "tuned": Story("uk_macro", tuned, "2016-01-01", date(2022, 12, 31), "2023-02-01"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("custodian", [False, True], ids=["honour", "custodian"])
+@pytest.mark.parametrize("story", ROLLED.values(), ids=ROLLED)
+def test_a_spent_holdout_is_rolled_on_when_newer_data_have_come(
+    story: Story, custodian: bool, home: Home, tmp_path: Path, capsys: Capture
+) -> None:
+    name = str(story.experiment(tmp_path))
+    folder = str(delivered(story.dataset, tmp_path, story.ends))
+    theirs = ["--home", str(tmp_path / "theirs"), "--keys", str(tmp_path / "their_keys")]
+    public, request, grant = (str(tmp_path / one) for one in ("public.json", "request.json", "grant.json"))
+    sealing, opening = list[str](), list[str]()
+    if custodian:
+        said(["holdout", "keys", "--out", public, *theirs], capsys)
+        sealing, opening = ["--custodian", public], ["--grant", grant]
+    plan = developed((folder, name, story.sealed), home, capsys, *sealing)
+    if custodian:
+        said(["holdout", "request", "--plan", plan, "--out", request], capsys)
+        said(["holdout", "grant", request, "--out", grant, *theirs], capsys)
+    printed = said(["holdout", "open", "--plan", plan, *opening], capsys)
+    (result,) = (one.facts for one in entries(home) if one.kind == "result")
+    assert f"verdict: {str(result['verdict']).upper()}" in printed
+    assert result["verdict"] in ("confirmed", "not confirmed", "cannot be decided")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARNESS_KEYS", str(tmp_path / "none"))
+        assert "nobody looked for changed files" in said(["plan", name], capsys)
+    assert main(["holdout", "roll", "--to", story.rolled, *opening]) == 2  # nothing came since
+    capsys.readouterr()
+    delivered(story.dataset, tmp_path)
+    assert "sealed" in said(["ingest", folder], capsys)
+    rolled = said(["holdout", "roll", "--to", story.rolled, *opening], capsys)
+    assert f"what was published before {story.rolled}" in rolled
+    assert "never opened" in said(["holdout", "status"], capsys)
+    told = home.archive.read_bytes()
+    said(["ingest", folder], capsys)
+    assert home.archive.read_bytes() == told  # the files are known under the new key too
+    assert [one.kind for one in entries(home) if one.kind in ("opening", "result", "roll")] == [
+        "opening",
+        "result",
+        "roll",
+    ]
+    assert "everything recorded is as it was written" in said(["verify"], capsys)
