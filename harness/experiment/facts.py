@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -51,6 +52,28 @@ class Facts:
         if not self.complete:
             return None
         raise UnknownNameError("series", name, [name for stored in self.series for name in (bare(stored), stored)])
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a name stands for all series that fit it: `*` is any text, `?` any one character."""
+    return "*" in name or "?" in name
+
+
+def matching(pattern: str, stored: Iterable[str]) -> tuple[str, ...]:
+    """The stored ids, ascending, that fit a pattern as they stand, or by their names inside their datasets.
+
+    >>> matching("s??.close", ["d/sap.close", "d/sap.open", "e/sony.close"])
+    ('d/sap.close',)
+
+    Raises:
+        UnknownNameError: none fits.
+    """
+    names = list(stored)
+    fits = re.compile(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."), re.DOTALL).fullmatch
+    found = sorted(name for name in names if fits(name) or fits(bare(name)))
+    if not found:
+        raise UnknownNameError("series", pattern, names)
+    return tuple(found)
 
 
 class AmbiguousNameError(UnknownNameError):

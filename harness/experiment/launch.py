@@ -20,6 +20,7 @@ from harness.data.changes import ChangeFile
 from harness.data.dataset import find_dataset, load_dataset
 from harness.data.ingest import IngestReport, ingest, lacks
 from harness.data.ingest.agreement import refuse_foreign
+from harness.experiment.facts import is_pattern, matching
 from harness.experiment.load import load_experiment, validate
 from harness.experiment.models import completed
 from harness.experiment.usercode import code_of
@@ -243,6 +244,9 @@ def with_stored_ids(experiment: Experiment, archive: Archive) -> Experiment:
             )
         return own[0] if own else resolve(name)
 
+    def meant(name: str) -> tuple[str, ...]:
+        return matching(name, defined) if is_pattern(name) and name not in defined else (stored(name),)
+
     def transformed(transform: Transform) -> Transform:
         other, high, low = (stored(name) if name else "" for name in (transform.other, transform.high, transform.low))
         return replace(transform, other=other, high=high, low=low)
@@ -255,7 +259,9 @@ def with_stored_ids(experiment: Experiment, archive: Archive) -> Experiment:
     return replace(
         experiment,
         target=replace(
-            target, series=tuple(stored(name) for name in target.series), transform=transformed(target.transform)
+            target,
+            series=tuple(one for name in target.series for one in meant(name)),
+            transform=transformed(target.transform),
         ),
         features=tuple(
             replace(
