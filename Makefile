@@ -87,8 +87,9 @@ audit: $(VENV)/ready ## prove that nothing reaches EXPERIMENT='s forecasts befor
 	@$(HARNESS) audit "$(EXPERIMENT)" $(if $(ORIGINS),--origins "$(ORIGINS)") $(if $(WORKERS),--workers "$(WORKERS)") \
 	  $(if $(PREMIUM),--premium) $(if $(STRESS),--stress "$(STRESS)") $(if $(PLACEBO),--placebo)
 
-bench: $(VENV)/ready ## time the replay against one query per origin, training rows over more and more origins, scores of a million series, the search record, and a seal over 20 million changes
+bench: $(VENV)/ready ## time replay, ingest, training rows, scores, the search record, a tuned trial and a seal on generated panels
 	$(BIN)/python experiments/benchmarks/replay.py
+	$(BIN)/python experiments/benchmarks/ingest.py
 	$(BIN)/python experiments/benchmarks/rows.py
 	$(BIN)/python experiments/benchmarks/scores.py
 	$(BIN)/python experiments/benchmarks/search_record.py

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 
 from harness.backtest.keys import RecipeIdentity, target_identity
 from harness.backtest.splits import Plan, target_inputs
-from harness.core.identity import canonical, digest
+from harness.core.identity import Headed, canonical, digest
 from harness.core.recipe import Experiment, Recipe
 from harness.core.search import Domain, domain_from, narrowed
+from harness.core.transform import Floats
 from harness.data.changes import ChangeFile
 from harness.record.home import Home
 from harness.record.registry import Effort, effort_from
@@ -20,6 +23,7 @@ from harness.record.studies import read_study
 
 FIRST = 24
 """Periods whose first values tell one series from another: enough to be its own, and never moved by later data."""
+Integers = NDArray[np.int64]
 Board = Sequence[tuple[Recipe, RecipeIdentity]]
 
 
@@ -33,16 +37,53 @@ def fingerprint(changes: ChangeFile, series_id: str) -> str:
         changes: the change file.
         series_id: stored id.
     """
-    mine = np.flatnonzero((changes.code == changes.code_of(series_id)) & ~np.isnan(changes.value))
-    order = mine[np.lexsort((changes.published[mine], changes.period[mine]))]
-    periods, first = np.unique(changes.period[order], return_index=True)
-    values = changes.value[order][first][:FIRST]
-    return digest("series", periods[:FIRST].tolist(), values.tolist())
+    return fingerprints_of(changes, [series_id])[series_id]
+
+
+def fingerprints_of(changes: ChangeFile, series_ids: Sequence[str]) -> dict[str, str]:
+    """`fingerprint` of many series, in one pass over the change file.
+
+    Args:
+        changes: the change file.
+        series_ids: stored ids.
+    """
+    codes = changes.codes_of(series_ids)
+    wanted = np.zeros(len(changes.ids), dtype=bool)
+    wanted[codes] = True
+    rows = np.flatnonzero(wanted[changes.code] & ~np.isnan(changes.value))
+    lows = np.full(len(changes.ids), np.iinfo(np.int64).max)
+    np.minimum.at(lows, changes.code[rows], changes.period[rows])
+    early = rows[changes.period[rows] < lows[changes.code[rows]] + FIRST]
+    found = _first_values(changes, early)
+    # where periods are missing, the first of them reach further
+    short = wanted & (np.bincount(found[0], minlength=len(changes.ids)) < FIRST)
+    more = rows[short[changes.code[rows]]]
+    if len(more) > short[changes.code[early]].sum():
+        rest = tuple(part[~short[found[0]]] for part in found)
+        late = _first_values(changes, more)
+        joined = [np.concatenate(both) for both in zip(rest, late, strict=True)]
+        order = np.argsort(joined[0], kind="stable")
+        found = (joined[0][order], joined[1][order], joined[2][order])
+    starts, ends = (np.searchsorted(found[0], codes, side=side) for side in ("left", "right"))
+    ends = np.minimum(ends, starts + FIRST)
+    headed, periods, values = Headed("series"), found[1].tolist(), found[2].tolist()
+    spans = zip(series_ids, starts.tolist(), ends.tolist(), strict=True)
+    return {name: headed.digest(periods[start:end], values[start:end]) for name, start, end in spans}
+
+
+def _first_values(changes: ChangeFile, rows: Integers) -> tuple[Integers, Integers, Floats]:
+    """Code, period and first value of every cell among some rows, which ascend in time; sorted by code and period."""
+    cells = pl.DataFrame(
+        {"code": changes.code[rows], "period": changes.period[rows].astype(np.int64), "row": np.arange(len(rows))}
+    )
+    first = cells.group_by("code", "period").agg(pl.col("row").min()).sort("code", "period")
+    picked = rows[first["row"].to_numpy()]
+    return changes.code[picked].astype(np.int64), changes.period[picked].astype(np.int64), changes.value[picked]
 
 
 def fingerprints(changes: ChangeFile, experiment: Experiment) -> dict[str, str]:
     """Source series of a target -> fingerprint."""
-    return {name: fingerprint(changes, name) for name in sorted(target_inputs(experiment.target))}
+    return fingerprints_of(changes, sorted(target_inputs(experiment.target)))
 
 
 def look_of(identity: RecipeIdentity, experiment: Experiment, how: str) -> str:

@@ -9,9 +9,10 @@ import numpy as np
 
 from harness.backtest.splits import Plan, target_inputs
 from harness.core.errors import UserError
-from harness.core.identity import canonical, derive_seed, digest
+from harness.core.identity import Encoded, Headed, canonical, derive_seed, digest, encoded
 from harness.core.recipe import Experiment, FeatureBlock, Recipe, Target
 from harness.data.changes import ChangeFile
+from harness.data.declaration import texts_of
 from harness.forecast.features import declared_inputs
 from harness.forecast.user_class import is_user_class
 from harness.record.platform import code_hash, lock_hash
@@ -145,13 +146,15 @@ def known_digests(identity: RecipeIdentity, plan: Plan, changes: ChangeFile, ori
     found: dict[int, str] = {}
     for mine in groups.values():
         announced = plan.members.known(mine[0])
-        hidden = set(plan.members.series) - set(announced)
-        series = [name for name in identity.series if name not in hidden]
-        declared = [changes.series[name] for name in series]
+        hidden = set(plan.members.series) - set(announced) if universe else set[str]()
+        series = [name for name in identity.series if name not in hidden] if hidden else list(identity.series)
+        declared = Encoded(f"[{','.join(texts_of(changes.series, series))}]")
         known = [int(plan.known[origin]) for origin in mine]
         prefixes = changes.prefix_digests(series, identity.sources, known, universe=universe)
-        heading = [declared, announced, zone] if universe else [declared]
-        found |= {origin: digest(heading, prefix) for origin, prefix in zip(mine, prefixes, strict=True)}
+        parts = [declared, announced, zone] if universe else [declared]
+        heading = Encoded(f"[{','.join(map(encoded, parts))}]")
+        headed = Headed(heading)
+        found |= {origin: headed.digest(prefix) for origin, prefix in zip(mine, prefixes, strict=True)}
     return [found[origin] for origin in origins]
 
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from harness.core.errors import UserError
 from harness.core.recipe import Experiment, Target
 from harness.core.series import Series
-from harness.core.time import end_of_day, local_day, micros, period_end
+from harness.core.time import NEVER, end_of_day, local_day, micros, period_end
 from harness.data.announced import DELISTING, EVENT_KINDS
 from harness.data.changes import ChangeFile
-from harness.data.past import past_of
+from harness.data.past import beginnings, past_of
 from harness.data.universe import Universe, universe_of
 
 DELISTED = EVENT_KINDS.index(DELISTING)
@@ -111,14 +111,22 @@ def membership(
 def data_start(experiment: Experiment, changes: ChangeFile) -> int:
     """Microseconds UTC of the first value of the target (of a universe: of a series announced as a member by then)."""
     target = experiment.target
-    opening = {
-        series_id: min(past_of(changes, name).first_published for name in target.transform.inputs(series_id))
-        for series_id in target.series
-    }
-    if target.universe:
-        universe = universe_of(changes, target.universe)
-        opening = {name: max(at, universe.first_announced(name)) for name, at in opening.items()}
-    return min(opening.values())
+    first = beginnings(changes).first_published
+    inputs = list(dict.fromkeys(name for series_id in target.series for name in target.transform.inputs(series_id)))
+    codes = changes.codes_of(inputs)
+    if (first[codes] == NEVER).any():
+        raise UserError(
+            "series without any ingested value",
+            value=", ".join(name for name, at in zip(inputs, first[codes], strict=True) if at == NEVER),
+            fix="ingest its dataset",
+        )
+    if not target.universe:
+        return int(first[codes].min())
+    at = dict(zip(inputs, first[codes].tolist(), strict=True))
+    opening = {series_id: min(at[name] for name in target.transform.inputs(series_id)) for series_id in target.series}
+    universe = universe_of(changes, target.universe)
+    started: list[int] = [max(moment, universe.first_announced(name)) for name, moment in opening.items()]
+    return min(started)
 
 
 def known_until(changes: ChangeFile, inputs: Sequence[str]) -> int:

@@ -71,6 +71,19 @@ class DamagedError(UserError):
     """A stored file does not have the content its checksum promises."""
 
 
+class FullDiskError(UserError):
+    """There is no room for what is to be written; what was there before is unchanged."""
+
+    def __init__(self, path: object) -> None:
+        super().__init__(
+            "there is no room for what is to be written",
+            value=path,
+            rule="a write is kept whole or not at all: nothing of this one was",
+            fix="free space on that disk (or raise the limit on file sizes), or name another home folder (--home DIR, "
+            "HARNESS_HOME=DIR), and give the same command again",
+        )
+
+
 class BeyondKnownError(UserError):
     """An as-of question later than what the archive has ingested; it is refused, not guessed."""
 

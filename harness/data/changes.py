@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,7 +20,7 @@ from harness.core.identity import canonical
 from harness.core.series import Series
 from harness.core.time import NEVER
 from harness.core.transform import Floats
-from harness.data.declaration import Declarations
+from harness.data.declaration import Declarations, shaped
 from harness.data.derive import ASSUMED
 from harness.data.replay import Replay
 from harness.record.files import sha256_of
@@ -215,6 +216,18 @@ class ChangeFile:
             raise UnknownNameError("series", series_id, self.ids)
         return self.codes[series_id]
 
+    def codes_of(self, series_ids: Iterable[str]) -> NDArray[np.int64]:
+        """Codes of some stored ids.
+
+        Raises:
+            UnknownNameError: no such series.
+        """
+        names = list(series_ids)
+        try:
+            return np.array([self.codes[name] for name in names], dtype=np.int64)
+        except KeyError:
+            return np.array([self.code_of(name) for name in names], dtype=np.int64)
+
     def publications_of(self, series_id: str) -> PublicationRows:
         """Publications of one series, in order of time."""
         rows = np.flatnonzero(self.publications.code == self.code_of(series_id))
@@ -241,22 +254,18 @@ class ChangeFile:
             instants: microseconds UTC, ascending.
             universe: the universe whose memberships count; "" = none.
         """
-        ids, issuers = sorted(set(series_ids)), sorted(set(sources))
-        place = np.full(len(self.ids), -1, dtype=np.int64)
-        place[[self.code_of(name) for name in ids]] = np.arange(len(ids))
-        meaning = ("frequency", "zone", "calendar", "decimals", "scale", "period_table")
-        declared = [[name, *(canonical(getattr(self.series[name], key)) for key in meaning)] for name in ids]
-        heading = json.dumps([declared, issuers]).encode()
-        parts = [
-            _prefixes(
-                _columns(self, ("published", "code", "period", "value", "vintage", "availability")), place, instants
-            ),
-            _prefixes(_columns(self.publications, PUBLISHED), place, instants),
-            _prefixes(self._issued(issuers), place, instants),
-            _prefixes({"published": self.events.announced, **_columns(self.events, EVENT_COLUMNS)}, place, instants),
-            _prefixes(self._joined(universe), place, instants),
-        ]
-        return [hashlib.sha256(heading + b"".join(found)).hexdigest() for found in zip(*parts, strict=True)]
+        ids, issuers = tuple(sorted(set(series_ids))), sorted(set(sources))
+        told, known = _known(self, ids, tuple(instants))
+        place = _places(self, ids)
+        parts = [*known[:2], _prefixes(self._issued(issuers), place, instants), known[2]]
+        parts.append(_prefixes(self._joined(universe), place, instants))
+        heading = hashlib.sha256(f"[{told}, {json.dumps(issuers)}]".encode())
+        digests = []
+        for found in zip(*parts, strict=True):
+            hasher = heading.copy()
+            hasher.update(b"".join(found))
+            digests.append(hasher.hexdigest())
+        return digests
 
     def _issued(self, sources: list[str]) -> dict[str, NDArray[Any]]:
         chosen = self.forecasts.filter(pl.col("source").is_in(sources))
@@ -282,6 +291,47 @@ def open_changes(changes: str | Path | ChangeFile, *, verify: bool = True) -> Ch
     return changes if isinstance(changes, ChangeFile) else ChangeFile.open(changes, verify=verify)
 
 
+def _places(changes: ChangeFile, ids: tuple[str, ...]) -> Micros:
+    """[code] place among some ids; -1 = not among them."""
+    place = np.full(len(changes.ids), -1, dtype=np.int64)
+    place[changes.codes_of(ids)] = np.arange(len(ids))
+    return place
+
+
+@lru_cache(maxsize=8)
+def _known(changes: ChangeFile, ids: tuple[str, ...], instants: tuple[int, ...]) -> tuple[str, list[list[bytes]]]:
+    """What models of the same series share: the text of their declarations, and hashes of what was known of them.
+
+    Args:
+        changes: the change file.
+        ids: stored ids, ascending.
+        instants: microseconds UTC, ascending.
+
+    Returns:
+        JSON of id, frequency, zone, calendar, decimals, scale and period table of each; and the hashes [instant] of
+        changes, publications and price events.
+    """
+    place = _places(changes, ids)
+    tables = (
+        _columns(changes, ("published", "code", "period", "value", "vintage", "availability")),
+        _columns(changes.publications, PUBLISHED),
+        {"published": changes.events.announced, **_columns(changes.events, EVENT_COLUMNS)},
+    )
+    return _declared(changes, ids), [_prefixes(table, place, instants) for table in tables]
+
+
+def _declared(changes: ChangeFile, ids: tuple[str, ...]) -> str:
+    series = changes.series
+    shapes = dict[str, str]()
+    for one, names in shaped(
+        series.only(ids) if isinstance(series, Declarations) else {name: series[name] for name in ids}
+    ):
+        facts = json.dumps([canonical(getattr(one, key)) for key in MEANING])[1:]
+        shapes |= dict.fromkeys(names, facts)
+    return "[" + ", ".join(f"[{json.dumps(name)}, {shapes[name]}" for name in ids) + "]"
+
+
+MEANING = ("frequency", "zone", "calendar", "decimals", "scale", "period_table")
 EVENT_COLUMNS = ("code", "ex", "kind", "value")
 PUBLISHED = ("published", "code", "first", "last", "complete", "captured", "countable")
 

@@ -57,6 +57,34 @@ class Past:
         return int(self.period.min()), int(self.period.max())
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Beginnings:
+    """Where each series of a change file begins and how far it reaches; arrays [code].
+
+    Attributes:
+        first_published, first_true_vintage: microseconds UTC as in `Past`; NEVER = there is none.
+    """
+
+    first_published: Integers
+    first_true_vintage: Integers
+
+
+@lru_cache(maxsize=4)
+def beginnings(changes: ChangeFile) -> Beginnings:
+    """The beginnings of all series, in one pass: as `past_of` tells them one by one."""
+    true = np.flatnonzero(changes.vintage == changes.published)
+    everything = np.arange(len(changes.code))
+    return Beginnings(_earliest(changes, everything), _earliest(changes, true))
+
+
+def _earliest(changes: ChangeFile, rows: Integers) -> Integers:
+    """[code] instant of the first of some rows, which ascend in time."""
+    out = np.full(len(changes.ids), NEVER)
+    backwards = rows[::-1]
+    out[changes.code[backwards]] = changes.published[backwards]  # of several the last written stays
+    return out
+
+
 @lru_cache(maxsize=4)
 def _grouped(changes: ChangeFile) -> tuple[Integers, Integers]:
     order = np.argsort(changes.code, kind="stable").astype(np.int64)

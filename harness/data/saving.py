@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from harness.data.changes import FILES, FORMAT, MANIFEST, PUBLISHED, ChangeFile, manifest_hash
-from harness.record.files import sha256_of, sync_folder, unused_name
+from harness.record.files import room_for, sha256_of, sync_folder, unused_name
 
 CHANGED = ("code", "period", "published", "value", "vintage", "availability")
 
@@ -99,7 +99,7 @@ def _manifest(hashes: Mapping[str, str], state: str) -> bytes:
 
 
 def _write(path: Path, columns: Mapping[str, pl.Series]) -> None:
-    with path.open("wb") as stream:
+    with room_for(path.parent.parent), path.open("wb") as stream:
         _write_to(stream, columns)
         stream.flush()
         os.fsync(stream.fileno())

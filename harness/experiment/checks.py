@@ -74,7 +74,7 @@ def check_target(target: Target, facts: Facts, problems: Problems) -> None:
 
 def _rebased(name: str, transform: Transform, facts: Facts) -> list[str]:
     """The series whose change of base the transformed value would carry."""
-    return based_inputs(name, transform, {stored for stored, one in facts.series.items() if one.scale == "rebased"})
+    return based_inputs(name, transform, facts.rebased)
 
 
 def _check_transform(where: str, name: str, transform: Transform, facts: Facts, problems: Problems) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from harness.core.errors import UnknownNameError
 from harness.core.series import Series
+from harness.data.declaration import shaped
 from harness.data.declared import Dataset
 
 
@@ -16,6 +18,7 @@ class Facts:
 
     Attributes:
         series: declarations by stored id (`dataset/id`).
+        rebased: stored ids of series whose base changes between vintages (`scale = "rebased"`).
         uncountable: stored ids whose publications cannot be counted (they have no vintages, or their source reports
             changes only), with the reason.
         sources: external forecasters by name, with the stored ids they forecast (empty = not declared).
@@ -25,6 +28,7 @@ class Facts:
     """
 
     series: Mapping[str, Series]
+    rebased: frozenset[str] = frozenset()
     uncountable: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, frozenset[str]] = field(default_factory=dict)
     undated: frozenset[str] = frozenset()
@@ -50,6 +54,28 @@ class Facts:
         raise UnknownNameError("series", name, [name for stored in self.series for name in (bare(stored), stored)])
 
 
+def is_pattern(name: str) -> bool:
+    """Whether a name stands for all series that fit it: `*` is any text, `?` any one character."""
+    return "*" in name or "?" in name
+
+
+def matching(pattern: str, stored: Iterable[str]) -> tuple[str, ...]:
+    """The stored ids, ascending, that fit a pattern as they stand, or by their names inside their datasets.
+
+    >>> matching("s??.close", ["d/sap.close", "d/sap.open", "e/sony.close"])
+    ('d/sap.close',)
+
+    Raises:
+        UnknownNameError: none fits.
+    """
+    names = list(stored)
+    fits = re.compile(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."), re.DOTALL).fullmatch
+    found = sorted(name for name in names if fits(name) or fits(bare(name)))
+    if not found:
+        raise UnknownNameError("series", pattern, names)
+    return tuple(found)
+
+
 class AmbiguousNameError(UnknownNameError):
     """A bare series name that several datasets have."""
 
@@ -71,7 +97,7 @@ def bare(stored: str) -> str:
 def facts_of(
     datasets: Iterable[Dataset],
     *,
-    further: Iterable[Series] = (),
+    further: Iterable[Series] | Mapping[str, Series] = (),
     universes: Mapping[str, tuple[str, ...]] | None = None,
     complete: bool = True,
 ) -> Facts:
@@ -79,18 +105,22 @@ def facts_of(
 
     Args:
         datasets: as read from their files.
-        further: declarations from elsewhere; what a dataset says of the same stored id goes before.
+        further: declarations from elsewhere, also by stored id; what a dataset says of the same stored id goes before.
         universes: the series that memberships name, by universe.
         complete: whether these are all the datasets the experiment names.
     """
     read = tuple(datasets)
+    own = {series.id: series for dataset in read for series in dataset.series}
+    others = further if isinstance(further, Mapping) else {one.id: one for one in further}
     issuers = [(dataset, issuer) for dataset in read if dataset.forecasts for issuer in dataset.forecasts.issuers]
     sources: dict[str, frozenset[str]] = {}
     for dataset, issuer in issuers:
         forecast = frozenset(f"{dataset.name}/{name}" for name in issuer.series)
         sources[issuer.name] = sources.get(issuer.name, frozenset()) | forecast
+    series = {**others, **own} if own else others
     return Facts(
-        series={one.id: one for one in (*further, *(series for dataset in read for series in dataset.series))},
+        series=series,
+        rebased=frozenset(name for one, names in shaped(series) if one.scale == "rebased" for name in names),
         uncountable={stored: reason for dataset in read for stored, reason in dataset.uncountable().items()},
         sources=sources,
         undated=frozenset(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from harness.backtest.splits import resolved
 from harness.backtest.under_seal import refuse_past_seal
 from harness.core.errors import UnknownNameError, UserError
 from harness.core.recipe import Experiment
+from harness.core.series import Series
 from harness.core.time import default_season
 from harness.core.transform import Transform
 from harness.data.archive import Archive
@@ -19,6 +20,7 @@ from harness.data.changes import ChangeFile
 from harness.data.dataset import find_dataset, load_dataset
 from harness.data.ingest import IngestReport, ingest, lacks, untold
 from harness.data.ingest.agreement import refuse_foreign, refuse_forgotten
+from harness.experiment.facts import is_pattern, matching
 from harness.experiment.load import load_experiment, validate
 from harness.experiment.models import completed
 from harness.experiment.usercode import code_of
@@ -81,15 +83,13 @@ def _prepared(experiment: Experiment | str | Path, home: Home, archive: Archive 
     if archive is None:
         archive = Archive.open(home.archive)
     with refusals(home, f"prepare {asked.name}"):
-        series = [*archive.series(), *(series for one in datasets for series in one.series)]
-        refuse_foreign(home, archive, {one.id for one in series})
+        refuse_foreign(home, archive, {*archive.declared(), *(series.id for one in datasets for series in one.series)})
         refuse_forgotten(archive)
     reports = [ingest(one.folder, archive, raw_dir=home.raw) for one in datasets if lacks(archive, one)]
     ingested = tuple(report for report in reports if not report.already)
     if isinstance(experiment, Experiment):
         asked = completed(with_timeline(with_stored_ids(asked, archive), archive))
-        own = [one for one in archive.series() if one.id.partition("/")[0] not in asked.datasets]
-        validate(asked, datasets, series=own)
+        validate(asked, datasets, series=_of_others(archive.declared(), asked.datasets))
     changes, batches = _state_of(archive, home)
     if seals_of(home):
         opened = ChangeFile.open(changes)
@@ -97,6 +97,13 @@ def _prepared(experiment: Experiment | str | Path, home: Home, archive: Archive 
             refuse_past_seal(resolved(asked, opened), opened, home)
     unasked = tuple(one.name for one in datasets if untold(archive, one))
     return Prepared(with_rivals(asked), changes, ingested, batches, unasked)
+
+
+def _of_others(declared: Mapping[str, Series], datasets: Sequence[str]) -> Mapping[str, Series]:
+    """Declarations of series that belong to none of some datasets."""
+    if not datasets:
+        return declared
+    return {name: declared[name] for name in declared if name.partition("/")[0] not in datasets}
 
 
 def _state_of(archive: Archive, home: Home) -> tuple[Path, Batches]:
@@ -214,7 +221,7 @@ def with_timeline(experiment: Experiment, archive: Archive) -> Experiment:
     """The experiment with the origins' zone and the season of the target's first input where they are blank."""
     target, origins = experiment.target, experiment.origins
     name = target.transform.inputs(target.series[0])[0]
-    series = next(one for one in archive.series() if one.id == name)
+    series = archive.declared()[name]
     return replace(
         experiment,
         origins=replace(origins, zone=origins.zone or series.zone),
@@ -236,7 +243,8 @@ def with_stored_ids(experiment: Experiment, archive: Archive) -> Experiment:
         UnknownNameError: a series or a universe the archive does not have.
         UserError: a bare id that several of its datasets have, or none of them and several others.
     """
-    defined = {one.id for one in archive.series()}
+    defined = archive.declared()
+    resolve = archive.resolver()
 
     def stored(name: str) -> str:
         own = [f"{dataset}/{name}" for dataset in experiment.datasets if f"{dataset}/{name}" in defined]
@@ -247,7 +255,10 @@ def with_stored_ids(experiment: Experiment, archive: Archive) -> Experiment:
                 rule="a bare id names one series of the experiment's datasets",
                 fix=f"write one of {', '.join(own)}",
             )
-        return own[0] if own else archive.resolve(name)
+        return own[0] if own else resolve(name)
+
+    def meant(name: str) -> tuple[str, ...]:
+        return matching(name, defined) if is_pattern(name) and name not in defined else (stored(name),)
 
     def transformed(transform: Transform) -> Transform:
         other, high, low = (stored(name) if name else "" for name in (transform.other, transform.high, transform.low))
@@ -261,7 +272,9 @@ def with_stored_ids(experiment: Experiment, archive: Archive) -> Experiment:
     return replace(
         experiment,
         target=replace(
-            target, series=tuple(stored(name) for name in target.series), transform=transformed(target.transform)
+            target,
+            series=tuple(one for name in target.series for one in meant(name)),
+            transform=transformed(target.transform),
         ),
         features=tuple(
             replace(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from harness.core.errors import ExperimentError, UserError
@@ -54,13 +54,15 @@ def load_experiment(path: str | Path) -> Experiment:
     return experiment
 
 
-def validate(experiment: Experiment, datasets: Iterable[Dataset] = (), *, series: Iterable[Series] = ()) -> None:
+def validate(
+    experiment: Experiment, datasets: Iterable[Dataset] = (), *, series: Iterable[Series] | Mapping[str, Series] = ()
+) -> None:
     """Hold an experiment built in Python against the rules a file must keep.
 
     Args:
         experiment: resolved, with stored series ids (`dataset/id`).
         datasets: declarations of its datasets.
-        series: further declarations, under their stored ids: series defined through the API.
+        series: further declarations, under their stored ids: series defined through the API. May be by stored id.
 
     Raises:
         ExperimentError: every rule it breaks, one line each.

@@ -11,7 +11,7 @@ from harness.core.recipe import OutcomeRule, Prices, Target
 from harness.core.series import Series
 from harness.core.time import SEASONS, default_season
 from harness.core.transform import PROXIES, TRANSFORMS, Transform, TransformKind
-from harness.experiment.facts import Facts
+from harness.experiment.facts import Facts, is_pattern, matching
 from harness.experiment.keys import KEYS
 
 KINDS = tuple(kind for kind in TRANSFORMS if kind != "level")
@@ -29,14 +29,26 @@ def read_target(table: Table, facts: Facts) -> Target | None:
     if not names and table.values.get("series") == []:
         table.bad("series", "at least one series is needed")
     prices = cast("Prices", table.word("prices", "price", ("price", "total")))
-    series = [read_series(table, "series", name, facts) for name in names]
+    series = [one for name in names for one in _meant(table, name, facts)]
     transform = read_transform(table, facts)
     outcome = _read_outcome(table)
     season = table.integer("season", 0, least=1) if "season" in table.values else 0
     known = tuple(name for name in series if name)
-    if not known or len(known) != len(names) or transform is None or outcome is None:
+    if not known or len(known) != len(series) or transform is None or outcome is None:
         return None
     return Target(known, transform, outcome, season or _season(table, facts.series[known[0]]), prices, universe)
+
+
+def _meant(table: Table, name: str, facts: Facts) -> tuple[str, ...]:
+    """The stored ids that an entry of `series` stands for; "" (and a note) for one that does not exist."""
+    if name in facts.series or not is_pattern(name):
+        return (read_series(table, "series", name, facts),)
+    try:
+        return matching(name, facts.series)
+    except UnknownNameError as error:
+        if facts.complete:
+            table.bad("series", f"no series fits {error.value}", hint=error.fix)
+        return ("",)
 
 
 def read_universe(table: Table, facts: Facts) -> str | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from harness.core.errors import DamagedError
+from harness.core.errors import DamagedError, FullDiskError
 
 
 def sha256_of(path: Path) -> str:
@@ -28,12 +30,31 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the system calls a disk, a quota or a limit on file sizes that leaves no room."""
+
+
+@contextmanager
+def room_for(path: Path) -> Iterator[None]:
+    """Say in one message that there is no room, where a write within the block meets that.
+
+    Raises:
+        FullDiskError: the disk, a quota or a limit on file sizes left none.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise FullDiskError(path) from error
+        raise
+
+
 def write_file(path: Path, content: bytes) -> None:
     """Write a file so that a reader, or a crash, sees the old content or the new, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = unused_name(path.parent)
     try:
-        with temporary.open("xb") as stream:
+        with room_for(path), temporary.open("xb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
@@ -51,7 +72,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     temporary.mkdir()
     try:
         for name, content in files.items():
-            with (temporary / name).open("wb") as stream:
+            with room_for(folder), (temporary / name).open("wb") as stream:
                 stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())

@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from harness.core.errors import DamagedError
 from harness.record.audits import RECORD
 from harness.record.files import read_json
@@ -253,6 +255,10 @@ def _rows(many: Iterable[tuple[Effort, str]]) -> dict[str, list[list[object]]]:
 
 def _insert(registry: duckdb.DuckDBPyConnection, many: Iterable[tuple[Effort, str]]) -> None:
     for name, rows in _rows(many).items():
-        if rows:
-            marks = ", ".join("?" for _ in rows[0])
-            registry.executemany(f"insert or ignore into {name} values ({marks})", rows)  # noqa: S608 - fixed names
+        if not rows:
+            continue
+        columns = [column.split()[0] for column in TABLES[name].split(", primary key")[0].split(", ")]
+        frame = pl.DataFrame(rows, schema=columns, orient="row", infer_schema_length=None)
+        registry.register("incoming", frame.unique(maintain_order=True).to_arrow())
+        registry.execute(f"insert or ignore into {name} by name select * from incoming")  # noqa: S608 - fixed names
+        registry.unregister("incoming")

@@ -4,6 +4,7 @@ import pytest
 
 from harness.core.recipe import Experiment, OutcomeRule
 from harness.core.transform import Transform
+from harness.experiment.facts import matching
 
 STOCK_ORIGINS = '[origins]\nevery = "session"\nfirst = 2012-01-03\n'
 AHEAD = "[horizons]\nsteps = [1]\n"
@@ -153,3 +154,30 @@ def test_target_series_share_one_timeline(refused: Callable[..., list[str]]) -> 
 )
 def test_the_list_of_series_is_checked(refused: Callable[..., list[str]], series: str, message: str) -> None:
     assert any(message in line for line in refused(target=f"[target]\nseries = {series}\n"))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("c*", ("toy/claims", "toy/cpi")),
+        ("toy/g?p", ("toy/gdp",)),
+        ("stock.*", ("toy/stock.close", "toy/stock.high", "toy/stock.low")),
+    ],
+)
+def test_a_pattern_names_every_series_that_fits(pattern: str, found: tuple[str, ...]) -> None:
+    stored = [f"toy/{name}" for name in ("cpi", "gdp", "claims", "stock.close", "stock.high", "stock.low", "rate")]
+    assert matching(pattern, stored) == found
+
+
+def test_a_target_may_name_its_series_by_a_pattern(load: Callable[..., Experiment]) -> None:
+    assert load(target=target("?ate")).target.series == ("toy/rate",)
+    both = load(target=target("stock.*"), origins=STOCK_ORIGINS, horizons=AHEAD)
+    assert both.target.series == ("toy/stock.close", "toy/stock.high", "toy/stock.low")
+
+
+def test_a_pattern_that_fits_no_series_is_refused(refused: Callable[..., list[str]]) -> None:
+    assert any("no series fits 'bond*'" in line for line in refused(target=target("bond*")))
+
+
+def test_series_of_a_pattern_must_share_a_timeline(refused: Callable[..., list[str]]) -> None:
+    assert any("differ in frequency" in line for line in refused(target=target("*")))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -376,17 +376,11 @@ class Archive:
             UnknownNameError: no such series.
             UserError: a bare id of more than one dataset.
         """
-        return self.resolve_all([name])[0]
+        return self.resolver()(name)
 
-    def resolve_all(self, names: Iterable[str]) -> list[str]:
-        """The stored ids behind stored or bare ids, in one read.
-
-        Raises:
-            UnknownNameError: no such series.
-            UserError: a bare id of more than one dataset.
-        """
-        catalogue = self._catalogue()
-        return [name if name in catalogue.codes else catalogue.resolve(name) for name in names]
+    def resolver(self) -> Callable[[str], str]:
+        """`resolve` for many ids: the declarations are read once, now."""
+        return self._catalogue().resolve
 
     def declared(self) -> Mapping[str, Series]:
         """All declarations by stored id, in order of definition; each is made when it is asked for."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from harness.core.errors import ArchiveBusyError, DamagedError, UserError
+from harness.core.errors import ArchiveBusyError, DamagedError, FullDiskError, UserError
 from harness.data.archive.engine import connected
 from harness.data.archive.sums import before_write, fulfil, promise, put_in_place, settle, sums_file, sums_of
 from harness.record.home import Home
@@ -76,6 +76,7 @@ DAMAGE = (
     "serialization",
     "Serialization",
 )
+NO_ROOM = ("No space left on device", "Disk quota exceeded", "File too large", "disk space")
 ATTACHED = "source"
 """Name under which an archive is attached to a connection of its own."""
 FIX_DAMAGE = "restore the file from a copy, or move it away and ingest again"
@@ -119,7 +120,9 @@ class Store:
                     connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
                 yield connection
                 after = promise(self.path, before, sums_of(connection))
-            fulfil(self.path, after)
+            # the write is in the archive: without room for this, the promise stays, which tells the same
+            with suppress(FullDiskError):
+                fulfil(self.path, after)
 
     def at_last(self, call: Callable[[], None]) -> None:
         """Have something done right before the open transaction commits, when nothing in it can be refused any more."""
@@ -364,6 +367,8 @@ def _explained(error: duckdb.Error, path: Path) -> Exception:
     holder = HOLDER.search(text)
     if "lock" in text and holder:
         return _busy(path, holder.group(1))
+    if any(mark in text for mark in NO_ROOM):
+        return FullDiskError(path)
     fatal = isinstance(error, duckdb.FatalException | duckdb.InternalException)
     if fatal or any(mark in text for mark in DAMAGE):
         return _damaged(path, text.splitlines()[0])

@@ -1,0 +1,190 @@
+"""What is done for all series at once is what is done for each by itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import date, time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from harness.backtest.effort import FIRST, fingerprints_of
+from harness.core.errors import UserError
+from harness.core.identity import Headed, canonical, digest, encoded
+from harness.core.series import LagRule, Series
+from harness.core.time import NEVER
+from harness.data.archive.exporting import arranged, once
+from harness.data.changes import ChangeFile
+from harness.data.columns import distinct
+from harness.data.declaration import Declarations, series_to_text, shaped
+from harness.data.derive import is_sorted
+from harness.data.past import beginnings, past_of
+from tests.data.archive_samples import FEB, JAN, MAR, at, exported, opened, rows
+
+Plain = some.recursive(
+    some.none() | some.booleans() | some.integers(-9, 9) | some.floats(allow_nan=False) | some.text(max_size=3),
+    lambda inner: (
+        some.lists(inner, max_size=4).map(tuple) | some.dictionaries(some.text(max_size=2), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+Small = some.lists(some.tuples(*[some.integers(0, 3)] * 3), max_size=12)
+
+
+def plain_text(value: object) -> str:
+    return json.dumps(canonical(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+@settings(max_examples=40)
+@given(Plain)
+def test_a_value_is_encoded_as_json_writes_its_canonical_form(value: object) -> None:
+    assert encoded(value) == plain_text(value)
+
+
+def test_long_names_and_declarations_are_encoded_as_any_other() -> None:
+    names = tuple(f'd/ä"{number}' for number in range(100))
+    series = Series("a", "M", lag=LagRule("calendar_days", 3, at=time(8)), closures=((date(2020, 1, 1), "2019-12-01"),))
+    for value in (names, {"z": names, "a": [names]}, series):
+        assert encoded(value) == plain_text(value)
+    assert series_to_text(series) == plain_text(series)
+
+
+@settings(max_examples=20)
+@given(some.lists(Plain, max_size=3), some.lists(Plain, max_size=3))
+def test_a_headed_digest_is_the_digest_of_all_parts(head: list[object], parts: list[object]) -> None:
+    plain = hashlib.sha256(plain_text([*head, *parts]).encode()).hexdigest()[:32]
+    assert Headed(*head).digest(*parts) == plain == digest(*head, *parts)
+
+
+@given(some.lists(some.integers(-(1 << 40), 1 << 40) | some.integers(0, 9), min_size=1))
+def test_distinct_numbers_are_those_of_numpy(numbers: list[int]) -> None:
+    plain = np.unique(np.array(numbers), return_inverse=True)
+    assert [part.tolist() for part in distinct(np.array(numbers))] == [part.tolist() for part in plain]
+
+
+@given(Small)
+def test_rows_are_sorted_when_sorting_leaves_them(cells: list[tuple[int, ...]]) -> None:
+    columns = [np.array([cell[place] for cell in cells], dtype=np.int32) for place in range(3)]
+    assert is_sorted(columns) == (cells == sorted(cells))
+
+
+@given(Small, some.booleans())
+def test_rows_are_arranged_as_sorting_arranges_them(cells: list[tuple[int, ...]], begin_sorted: bool) -> None:
+    if begin_sorted:
+        cells = sorted(cells, key=lambda cell: cell[1:])
+    frame = pl.DataFrame(cells, schema=["published", "code", "period"], orient="row")
+    found = arranged(frame, ("published", "code", "period"))
+    assert found.rows() == sorted(cells)
+    assert once(found).rows() == sorted(set(cells))
+
+
+def test_more_instants_than_sixteen_bits_hold_are_arranged() -> None:
+    published = np.random.default_rng(1).permutation(1 << 17)
+    frame = pl.DataFrame({"published": published, "code": np.arange(1 << 17)})
+    assert arranged(frame, ("published", "code")).equals(frame.sort("published", "code"))
+
+
+def test_declarations_are_the_same_one_by_one() -> None:
+    series = [
+        Series("d/a", "M"),
+        Series("d/b", "M"),
+        Series('d/q"', "M"),
+        Series("d/ä", "M"),
+        Series("d/told", "M", description='says "id":"d/told"'),
+        Series("d/w", "W-WED", lag=LagRule("calendar_days", 3)),
+    ]
+    found = Declarations.of(range(6), pl.Series([one.id for one in series]), pl.Series(map(series_to_text, series)))
+    assert list(found.values()) == series
+    assert found.texts([4, 2]) == [series_to_text(series[4]), series_to_text(series[2])]
+    assert list(found.only([3, 1]).values()) == [series[3], series[1]]
+    groups = [(one.frequency, codes) for one, codes in shaped(found)]
+    assert ("M", [0, 1]) in groups
+    assert sorted(code for _, codes in groups for code in codes) == list(range(6))
+
+
+def test_many_series_are_declared_at_once(tmp_path: Path) -> None:
+    archive = opened(tmp_path, Series("p/a", "M", decimals=1))
+    before = archive.state()
+    archive.define_many(["p/a"], like=Series("any", "M", decimals=1))
+    assert archive.state() == before
+    archive.define_many(["p/b", "p/c", "p/b"], like=Series("any", "M", decimals=1))
+    assert archive.series() == [Series(f"p/{name}", "M", decimals=1) for name in "abc"]
+    assert archive.declared()["p/c"].decimals == 1
+    with pytest.raises(UserError, match="already declared differently"):
+        archive.define_many(["p/d", "p/a"], like=Series("any", "M"))
+    with pytest.raises(UserError, match="may not be empty or hold blanks"):
+        archive.define_many(["p/d", "p e"], like=Series("any", "M"))
+    assert [one.id for one in archive.series()] == ["p/a", "p/b", "p/c"]
+
+
+def test_declaring_one_by_one_and_at_once_is_the_same_state(tmp_path: Path) -> None:
+    names = [f"p/{number:03}" for number in range(50)]
+    (tmp_path / "other").mkdir()
+    one, other = (
+        opened(tmp_path, *(Series(name, "Q") for name in names)),
+        opened(tmp_path / "other", Series(names[0], "Q")),
+    )
+    other.define_many(names, like=Series("any", "Q"))
+    assert one.state() == other.state()
+
+
+@pytest.fixture(scope="module")
+def changes(tmp_path_factory: pytest.TempPathFactory) -> ChangeFile:
+    """Series with gaps, withdrawals, revisions and one value, appended in batches that are not in order."""
+    generator = np.random.default_rng(7)
+    archive = opened(
+        tmp_path_factory.mktemp("made"), *(Series(f"p/{name}", "M") for name in ("d", "b", "a", "c", "none"))
+    )
+    months = pl.date_range(date(2010, 1, 31), date(2013, 12, 31), "1mo", eager=True).dt.month_end()
+    for step in range(3):
+        for name in "cadb":
+            kept = months.filter(pl.Series(generator.random(len(months)) < (0.4 if name == "a" else 0.95)))
+            values = pl.Series(generator.normal(size=len(kept))).round(1)
+            values = values.set(pl.Series(generator.random(len(kept)) < 0.1), None)
+            stamps = (kept.cast(pl.Datetime("us", "UTC")).dt.offset_by(f"{20 + 31 * step}d")).alias("published_at")
+            frame = pl.DataFrame({"series_id": f"p/{name}", "period": kept, "published_at": stamps, "value": values})
+            archive.append(frame, source=f"{name} {step}")
+    archive.append(
+        rows((JAN, at(2, 20), 1.0), (FEB, at(3, 20), 2.0), (MAR, at(4, 20), 3.0), series="p/d"), source="more"
+    )
+    return exported(archive)
+
+
+def plain_fingerprint(changes: ChangeFile, series_id: str) -> str:
+    """The first value of each of the first periods, one series at a time."""
+    mine = np.flatnonzero((changes.code == changes.code_of(series_id)) & ~np.isnan(changes.value))
+    order = mine[np.lexsort((changes.published[mine], changes.period[mine]))]
+    periods, first = np.unique(changes.period[order], return_index=True)
+    return digest("series", periods[:FIRST].tolist(), changes.value[order][first][:FIRST].tolist())
+
+
+def test_fingerprints_of_many_series_are_those_of_each(changes: ChangeFile) -> None:
+    names = ["p/c", "p/none", "p/a", "p/d", "p/b"]
+    assert fingerprints_of(changes, names) == {name: plain_fingerprint(changes, name) for name in names}
+
+
+def test_beginnings_of_all_series_are_those_of_each(changes: ChangeFile) -> None:
+    found = beginnings(changes)
+    for code, name in enumerate(changes.ids):
+        past = past_of(changes, name)
+        assert found.first_published[code] == (past.first_published if len(past.published) else NEVER)
+        assert found.first_true_vintage[code] == past.first_true_vintage
+
+
+def test_the_export_does_not_depend_on_how_the_rows_came(tmp_path: Path) -> None:
+    frame = pl.concat(
+        rows((JAN, at(2, 20), 1.0), (FEB, at(3, 20), 2.0), (JAN, at(3, 20), 1.5), series=f"p/{name}") for name in "ab"
+    )
+    found = []
+    for place, shuffled in enumerate((frame, frame.reverse(), frame.sort("period", "series_id"))):
+        folder = tmp_path / str(place)
+        folder.mkdir()
+        archive = opened(folder, Series("p/b", "M"), Series("p/a", "M"))
+        archive.append(shuffled, source="made")
+        found.append(exported(archive).hash)
+    assert len(set(found)) == 1
