@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from harness.core.errors import DamagedError, UnknownNameError
 from harness.core.identity import canonical
+from harness.core.names import Names
 from harness.core.series import Series
 from harness.core.time import NEVER
 from harness.core.transform import Floats
@@ -182,7 +183,7 @@ class ChangeFile:
         series, changes = tables["series"], tables["changes"]
         publications, forecasts = tables["publications"], tables["forecasts"]
         events, members = tables["events"], tables["members"]
-        ids = tuple(series["id"].to_pylist())
+        ids = Names(series["id"].to_pylist())
         known = zip(ids, series["known_through"].to_pylist(), strict=True)
         return cls(
             place=place,
@@ -203,7 +204,7 @@ class ChangeFile:
             ),
             events=EventRows(**{name: _array(column) for name, column in events.items()}),
             members=pl.DataFrame({name: pl.Series(column) for name, column in members.items()}),
-            codes={name: code for code, name in enumerate(ids)},
+            codes=ids.places,
         )
 
     def code_of(self, series_id: str) -> int:
@@ -401,7 +402,12 @@ def _mapped(path: Path) -> dict[str, Any]:
 
 
 def _columns_of(table: Any) -> dict[str, Any]:
-    return {column: table[column].combine_chunks() for column in table.column_names}
+    return {column: _whole(table[column]) for column in table.column_names}
+
+
+def _whole(column: Any) -> Any:
+    """A column as one array: that of the file itself where it is in one piece, which joining would copy."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _array(column: Any) -> NDArray[Any]:

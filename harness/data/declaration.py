@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from harness.core.errors import UnknownNameError, UserError
 from harness.core.identity import encoded
+from harness.core.names import Names
 from harness.core.series import LagRule, Series, alike
 from harness.core.time import end_of_day, micros
 
@@ -101,6 +102,28 @@ def declared_by(series: Series, known_at: int) -> Series:
     return replace(series, closures=closures, lag=lag)
 
 
+class DeclaredBy(Mapping[str, Series]):
+    """Declarations of some series as they could have been written at an instant, each made when it is asked for."""
+
+    def __init__(self, declared: Mapping[str, Series], ids: Names, known_at: int) -> None:
+        """Hold what they are made of; arguments as `declared_by`, for the series named by `ids`."""
+        self._declared, self._ids, self._known_at = declared, ids, known_at
+
+    def __getitem__(self, key: str) -> Series:
+        if key not in self._ids.places:
+            raise KeyError(key)
+        return declared_by(self._declared[key], self._known_at)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ids)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._ids.places
+
+
 class Declarations(Mapping[Key, Series]):
     """Declarations by some key (stored id, or code), in the order of their keys."""
 
@@ -134,6 +157,16 @@ class Declarations(Mapping[Key, Series]):
         """Declarations alike but for their ids, by place."""
         number, shapes = np.zeros(len(ids), dtype=np.int32), (like,)
         return Declarations(dict(enumerate(range(len(ids)))), ids, number, shapes)
+
+    @property
+    def number(self) -> NDArray[np.int32]:
+        """[place] index into `shapes`."""
+        return self._number
+
+    @property
+    def shapes(self) -> Sequence[Series]:
+        """One declaration of each kind of them that differs in its id alone."""
+        return self._shapes
 
     def __getitem__(self, key: Key) -> Series:
         place = self._places[key]

@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from harness.core.errors import DataError
+from harness.core.names import names_of
 from harness.core.snapshot import Issue
 from harness.core.time import NEVER, instant
 from harness.core.transform import Floats
@@ -159,17 +160,25 @@ def _set_aside(rows: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
     )
 
 
-def issues_from(forecasts: pl.DataFrame, names: Mapping[int, str], known_then: KnownThen) -> Iterator[Issue]:
+def _named(codes: pl.Series, names: Mapping[int, str] | tuple[str, ...]) -> pl.Series:
+    if isinstance(names, tuple):
+        return names_of(names).column.gather(codes.cast(pl.UInt32))
+    return codes.replace_strict(names, return_dtype=pl.String)
+
+
+def issues_from(
+    forecasts: pl.DataFrame, names: Mapping[int, str] | tuple[str, ...], known_then: KnownThen
+) -> Iterator[Issue]:
     """Issued paths, oldest first, each with the levels known at its issue.
 
     Args:
         forecasts: columns of `FORECAST`.
-        names: stored id of each code.
+        names: stored id of each code; or the ids in order of their codes.
         known_then: first ordinal and levels at consecutive ordinals (NaN = none, as on a day without a session) of
             a series' code as of an issue instant.
     """
     named = forecasts.with_columns(
-        series_id=pl.col("code").replace_strict(names, return_dtype=pl.String),
+        series_id=_named(forecasts["code"], names),
     ).sort("issued", "source", "series_id", "period", "quantile", nulls_last=False)
     for part in named.partition_by("issued", "source", "series_id", maintain_order=True):
         code, issued = int(part["code"][0]), int(part["issued"][0])

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.core.names import Names
 from harness.core.series import Series
 from harness.core.snapshot import Panel
 from harness.core.time import NEVER, Ordinals, Timeline, period_end
 from harness.core.transform import Floats
 from harness.data.calendars import closures, session_days, sessions_between
-from harness.data.panels import grouped, session_places, timeline
+from harness.data.panels import Group, session_places, timeline
 
 Micros = NDArray[np.int64]
 Rows = tuple[NDArray[np.int32], Micros, Micros, Floats, Micros]
@@ -27,6 +28,7 @@ class _Grid:
 
     Attributes:
         ids: its series, one per row.
+        codes: [row] their codes.
         series: a declaration that stands for all of them.
         low: ordinal of the first period anything is ever stated of.
         days: [column] epoch days of the sessions, for B only.
@@ -35,7 +37,8 @@ class _Grid:
         seen_start: where its columns begin in the flat marks of periods seen.
     """
 
-    ids: tuple[str, ...]
+    ids: Names
+    codes: Micros
     series: Series
     low: int
     days: Ordinals | None
@@ -57,41 +60,43 @@ class _Grid:
 class Matrices:
     """Newest value, its publication and its vintage by series and period, for all panels."""
 
-    def __init__(self, series: Mapping[str, Series], codes: Mapping[str, int], rows: Rows) -> None:
+    def __init__(self, groups: Sequence[Group], size: int, rows: Rows) -> None:
         """Lay out empty matrices wide enough for all rows.
 
         Args:
-            series: declarations by stored id.
-            codes: integer code of each id.
+            groups: the series of each panel.
+            size: codes are below it.
             rows: [change] code, period ordinal, published, value, vintage, in order of publication.
         """
-        self._codes, self._rows = codes, rows
+        self._size, self._rows, self._alone = size, rows, len(groups) == 1
         self._withdrawn = bool(np.isnan(rows[3]).any())
         self._orders: dict[str, tuple[int, Timeline]] = {}
-        self._place_all([self._grid(ids, series[ids[0]]) for ids in grouped(series)])
+        self._place_all([self._grid(group) for group in groups])
 
-    def _grid(self, ids: tuple[str, ...], series: Series) -> _Grid:
+    def _grid(self, group: Group) -> _Grid:
         code, period = self._rows[0], self._rows[1]
-        if len(ids) < len(self._codes):
-            mine = np.zeros(max(self._codes.values(), default=0) + 1, dtype=bool)
-            mine[[self._codes[name] for name in ids]] = True
+        ids, codes, series = group.ids, group.codes, group.series
+        if not self._alone:
+            mine = np.zeros(self._size, dtype=bool)
+            mine[codes] = True
             period = period[mine[code]]
         if not len(period):
-            return _Grid(ids, series, 0, np.empty(0, np.int64) if series.parsed.kind == "B" else None, 0, 0, 0)
+            nothing = np.empty(0, np.int64) if series.parsed.kind == "B" else None
+            return _Grid(ids, codes, series, 0, nothing, 0, 0, 0)
         low, high = int(period.min()), int(period.max())
         if series.parsed.kind != "B":
-            return _Grid(ids, series, low, None, high - low + 1, 0, 0)
+            return _Grid(ids, codes, series, low, None, high - low + 1, 0, 0)
         used = np.zeros(high - low + 1, dtype=bool)
         used[period - low] = True
         traded = sessions_between(series, period_end(series.parsed, low), period_end(series.parsed, high))
         session_places(traded, np.flatnonzero(used) + low, series)
         scheduled = session_days(series)
         days = scheduled[np.searchsorted(scheduled, low) : np.searchsorted(scheduled, high, side="right")]
-        return _Grid(ids, series, low, days, len(days), 0, 0)
+        return _Grid(ids, codes, series, low, days, len(days), 0, 0)
 
     def _place_all(self, grids: list[_Grid]) -> None:
         """Give every grid its place in new, empty buffers, and every code the way to its cells."""
-        size = max(self._codes.values(), default=-1) + 1
+        size = self._size
         self._row_start, self._seen_start = np.zeros(size, np.int64), np.zeros(size, np.int64)
         # the column of (code, ordinal) stands in `_column_of` at ordinal - low[code]
         self._low, self._plain = np.zeros(size, np.int64), len(grids) == 1 and grids[0].days is None
@@ -99,10 +104,10 @@ class Matrices:
         start = seen = looked = 0
         self._grids: list[_Grid] = []
         for grid in grids:
-            placed = _Grid(grid.ids, grid.series, grid.low, grid.days, grid.width, start, seen)
+            placed = _Grid(grid.ids, grid.codes, grid.series, grid.low, grid.days, grid.width, start, seen)
             self._grids.append(placed)
             table = _column_table(placed)
-            codes = np.array([self._codes[name] for name in grid.ids], dtype=np.int64)
+            codes = grid.codes
             self._row_start[codes] = start + np.arange(len(codes)) * grid.width
             self._seen_start[codes] = seen
             self._low[codes] = grid.low - looked
@@ -142,7 +147,7 @@ class Matrices:
         for grid, columns in zip(old, kept, strict=True):
             days = grid.days if columns is None or grid.days is None else grid.days[columns]
             width = grid.width if columns is None else len(columns)
-            narrower.append(_Grid(grid.ids, grid.series, grid.low, days, width, 0, 0))
+            narrower.append(_Grid(grid.ids, grid.codes, grid.series, grid.low, days, width, 0, 0))
         self._place_all(narrower)
         for grid, new, columns in zip(old, self._grids, kept, strict=True):
             picked = slice(None) if columns is None else columns
@@ -190,8 +195,8 @@ class Matrices:
 
     def levels(self, series_id: str) -> tuple[int, Floats]:
         """First known ordinal of one series and its levels from there to the newest known, consecutive ordinals."""
-        grid = next(grid for grid in self._grids if series_id in grid.ids)
-        row = self.values[grid.cells].reshape(len(grid.ids), grid.width)[grid.ids.index(series_id)]
+        grid = next(grid for grid in self._grids if series_id in grid.ids.places)
+        row = self.values[grid.cells].reshape(len(grid.ids), grid.width)[grid.ids.places[series_id]]
         known = np.flatnonzero(~np.isnan(row))
         if not len(known):
             return 0, np.empty(0)

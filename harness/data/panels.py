@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -10,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.core.errors import DataError
+from harness.core.names import Names, names_of
 from harness.core.series import Series
 from harness.core.snapshot import Panel
 from harness.core.time import NEVER, Frequency, Ordinals, Timeline, instant
 from harness.core.transform import Floats
 from harness.data.calendars import sessions_known
+from harness.data.declaration import Declarations
 
 Micros = NDArray[np.int64]
 
@@ -23,10 +26,54 @@ def grouped(series: Mapping[str, Series]) -> list[tuple[str, ...]]:
     """Ids that share frequency, calendar (with its closures) and zone; sorted within and between groups."""
     groups: dict[tuple[Frequency, str, str, tuple[tuple[date, str], ...]], list[str]] = {}
     for name in sorted(series):
-        one = series[name]
-        closures = one.closures if one.parsed.kind == "B" else ()
-        groups.setdefault((one.parsed, one.calendar, one.zone, closures), []).append(name)
+        groups.setdefault(_panel_key(series[name]), []).append(name)
     return [tuple(names) for names in groups.values()]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """Series that share a panel.
+
+    Attributes:
+        ids: stored ids, ascending.
+        codes: [series] their codes.
+        series: a declaration that stands for all of them.
+    """
+
+    ids: Names
+    codes: Micros
+    series: Series
+
+
+def groups_of(declared: Mapping[str, Series], ids: Names, codes: Micros) -> list[Group]:
+    """The panels of some series, as `grouped`; series declared alike but for their ids are looked at once.
+
+    Args:
+        declared: declarations of the change file, by stored id in order of their codes.
+        ids: stored ids, ascending.
+        codes: [series] their codes.
+    """
+    if not isinstance(declared, Declarations):
+        place = {name: number for number, name in enumerate(ids)}
+        parts = grouped({name: declared[name] for name in ids})
+        return [Group(names_of(part), codes[[place[name] for name in part]], declared[part[0]]) for part in parts]
+    numbers, shapes = declared.number[codes], declared.shapes
+    used, first = np.unique(numbers, return_index=True)
+    panel_of: dict[tuple[object, ...], list[int]] = {}
+    for number in used[np.argsort(first, kind="stable")].tolist():
+        panel_of.setdefault(_panel_key(shapes[number]), []).append(number)
+    if len(panel_of) == 1:
+        return [Group(ids, codes, declared[ids[0]])] if len(ids) else []
+    found = []
+    for some in panel_of.values():
+        rows = np.flatnonzero(np.isin(numbers, some))
+        own = Names(ids[row] for row in rows.tolist())
+        found.append(Group(own, codes[rows], declared[own[0]]))
+    return found
+
+
+def _panel_key(one: Series) -> tuple[Frequency, str, str, tuple[tuple[date, str], ...]]:
+    return one.parsed, one.calendar, one.zone, one.closures if one.parsed.kind == "B" else ()
 
 
 def timeline(series: Series, known_at: int) -> Timeline:

@@ -13,7 +13,6 @@ announced late shows as a raw jump until then.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -66,16 +65,16 @@ class PriceEvents:
 class Adjuster:
     """The price events of a change file, laid out once for every panel they are applied to."""
 
-    def __init__(self, changes: ChangeFile, codes: Mapping[str, int]) -> None:
+    def __init__(self, changes: ChangeFile, ids: tuple[str, ...]) -> None:
         """Find the events of some series.
 
         Args:
             changes: the change file.
-            codes: stored id -> code of the series followed.
+            ids: stored ids of the series followed.
         """
-        self._changes, self._codes = changes, codes
+        self._changes = changes
         self._placed: dict[tuple[str, ...], PriceEvents] = {}
-        self.idle = not len(self.events_of(tuple(codes)))
+        self.idle = not len(changes.events.code) or not len(self.events_of(ids))
         """Whether none of the series has any."""
 
     def events_of(self, ids: tuple[str, ...]) -> PriceEvents:

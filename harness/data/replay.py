@@ -12,14 +12,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from harness.core.errors import UserError
+from harness.core.names import Names, names_of
 from harness.core.recipe import Prices, Target
-from harness.core.series import Series
 from harness.core.snapshot import Issue, Snapshot
 from harness.core.time import NEVER, instant, micros
-from harness.data.declaration import declared_by
+from harness.data.declaration import DeclaredBy
 from harness.data.external import issues_from
 from harness.data.matrix import Matrices
-from harness.data.panels import frozen, sealed
+from harness.data.panels import frozen, groups_of, sealed
 from harness.data.prices import Adjuster
 from harness.data.universe import Universe, as_announced, universe_of
 
@@ -53,18 +53,16 @@ class Replay:
         Raises:
             UnknownNameError: no such series.
         """
-        ids = tuple(sorted(set(series_ids)))
-        self._series: dict[str, Series] = {name: changes.series[changes.ids[changes.code_of(name)]] for name in ids}
-        self._latency = latency
+        ids, codes = followed(changes, series_ids)
+        self._ids, self._latency = ids, latency
         self._known_at = NEVER
         self._origin: datetime | None = None
-        codes = {name: changes.code_of(name) for name in ids}
-        rows = chosen_rows(changes, list(codes.values()), exclude_hindsight=exclude_hindsight)
+        rows = chosen_rows(changes, codes, exclude_hindsight=exclude_hindsight)
         picked = slice(None) if rows is None else rows
         self._published = changes.published[picked]
         self._matrices = Matrices(
-            self._series,
-            codes,
+            groups_of(changes.series, ids, codes),
+            len(changes.ids),
             (
                 changes.code[picked],
                 changes.period[picked],
@@ -76,8 +74,7 @@ class Replay:
         self._done = 0
         self._issues: list[Issue] = []
         self._pending = _forecasts(changes, codes, tuple(sources))
-        self._names = {code: name for name, code in codes.items()}
-        self._changes, self._prices = changes, Adjuster(changes, codes)
+        self._changes, self._prices = changes, Adjuster(changes, ids)
         self._universes: dict[str, Universe] = {}
 
     def advance(self, origin: datetime) -> None:
@@ -98,7 +95,7 @@ class Replay:
             issued, forecasts = self._pending.pop(0)
             self._apply(issued)
             self._issues += issues_from(
-                forecasts, self._names, lambda code, _: self._matrices.levels(self._names[code])
+                forecasts, self._changes.ids, lambda code, _: self._matrices.levels(self._changes.ids[code])
             )
         self._apply(at)
         self._known_at, self._origin = at, origin
@@ -132,7 +129,7 @@ class Replay:
         if not self._prices.idle:
             panels = tuple(self._prices.panel(panel, self._known_at, prices) for panel in panels)
             issues = tuple(self._prices.issue(issue, prices) for issue in issues)
-        series = {name: declared_by(one, self._known_at) for name, one in self._series.items()}
+        series = DeclaredBy(self._changes.series, self._ids, self._known_at)
         snapshot = Snapshot(self._origin, self._known_at, panels, series, target, issues)
         if target is not None and target.universe:
             snapshot = as_announced(snapshot, self._universe(target.universe))
@@ -144,7 +141,22 @@ class Replay:
         return self._universes[name]
 
 
-def chosen_rows(changes: ChangeFile, codes: list[int], *, exclude_hindsight: bool) -> Micros | None:
+def followed(changes: ChangeFile, series_ids: Iterable[str]) -> tuple[Names, Micros]:
+    """Some series in ascending order of their ids, and their codes (which ascend with them).
+
+    Raises:
+        UnknownNameError: no such series.
+    """
+    every = names_of(changes.ids)
+    if series_ids == every:
+        return every, np.arange(len(every), dtype=np.int64)
+    codes = sorted({changes.code_of(name) for name in series_ids})
+    if len(codes) == len(every):
+        return every, np.arange(len(every), dtype=np.int64)
+    return Names(every[code] for code in codes), np.array(codes, dtype=np.int64)
+
+
+def chosen_rows(changes: ChangeFile, codes: Micros | list[int], *, exclude_hindsight: bool) -> Micros | None:
     """Rows of the change file that belong to some series, in order of publication; None = all of them.
 
     Args:
@@ -162,10 +174,10 @@ def chosen_rows(changes: ChangeFile, codes: list[int], *, exclude_hindsight: boo
     return np.flatnonzero(keep)
 
 
-def _forecasts(changes: ChangeFile, codes: dict[str, int], sources: tuple[str, ...]) -> list[tuple[int, pl.DataFrame]]:
+def _forecasts(changes: ChangeFile, codes: Micros, sources: tuple[str, ...]) -> list[tuple[int, pl.DataFrame]]:
     """Forecasts of the chosen series and sources by instant of issue, oldest first."""
     if not sources:
         return []
-    chosen = changes.forecasts.filter(pl.col("source").is_in(sources) & pl.col("code").is_in(list(codes.values())))
+    chosen = changes.forecasts.filter(pl.col("source").is_in(sources) & pl.col("code").is_in(codes.tolist()))
     parts = chosen.sort("issued", maintain_order=True).partition_by("issued", maintain_order=True)
     return [(int(part["issued"][0]), part) for part in parts]

@@ -27,7 +27,7 @@ def looked_up(changes: ChangeFile, target: Target, inputs: Sequence[str]) -> boo
     Windows of volatility need whole stretches, price events move levels, and a closure announced on the way renumbers
     sessions: these are read from a walk of snapshots.
     """
-    if target.transform.is_volatility or not Adjuster(changes, {name: changes.code_of(name) for name in inputs}).idle:
+    if target.transform.is_volatility or not Adjuster(changes, tuple(inputs)).idle:
         return False
     series = changes.series[inputs[0]]
     return series.parsed.kind != "B" or not len(closures(series)[1])
