@@ -28,9 +28,10 @@ class Coded(lgb.LGBMRegressor):
     """LightGBM with the code of the series as its last column, and categorical, as ours has it."""
 
     def fit(self, X: pl.DataFrame, y: np.ndarray, **asked: object) -> Coded:
-        """Train on the matrix of these columns."""
-        matrix = self.matrix(X)
-        return super().fit(matrix, y, categorical_feature=[matrix.shape[1] - 1], **asked)
+        """Train on the rows of which anything is known: all but the first of each series."""
+        known = ~np.isnan(X["lag1"].to_numpy())
+        matrix = self.matrix(X)[known]
+        return super().fit(matrix, y[known], categorical_feature=[matrix.shape[1] - 1], **asked)
 
     def predict(self, X: pl.DataFrame, **asked: object) -> np.ndarray:
         """Answer from the matrix of these columns."""
