@@ -2,9 +2,9 @@
 
     python experiments/benchmarks/measure.py [--only rivals-C boosting-A] [--share 0.1] [--repeats 3]
 
-Every measurement is a process of its own: ours with this Python, the peers' with that of `make bench-peers-env`. Seconds
-are the medians of the repeats, peak memory is that of the worst. A section of the table is replaced when it is measured
-again; others stay. `--share` makes every panel smaller, and the sections say so.
+Every measurement is a process of its own: ours with this Python, the peers' with that of `make bench-peers-env`.
+Seconds are the medians of the repeats, peak memory is that of the worst. A section of the table is replaced when it is
+measured again; others stay. `--share` makes every panel smaller, and the sections say so.
 """
 
 from __future__ import annotations
@@ -12,16 +12,14 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from panels import write
 from results import Machine, Row, replaced, section
-from terms import PANELS, Panel, panel_of
+from terms import PANELS, SNAPSHOTS, Panel, panel_of
 from watched import Watched, watch
 
 HERE = Path(__file__).parent
@@ -176,22 +174,22 @@ def once(side: Side, job: Job, panel: Panel, file: Path, options: argparse.Names
 
 
 def row(name: str, job: Job, runs: list[Watched], load: float) -> Row:
-    """The figures of one side."""
-    failure = next((run.failure for run in runs if run.failure), "")
+    """The figures of one side; those of a job that asked some of the origins only are not compared."""
     good = [run for run in runs if not run.failure]
-    counted = [sum(value for stage, value in run.seconds.items() if not job.stages or stage in job.stages) for run in good]
-    stages = {stage: statistics.median(run.seconds[stage] for run in good) for stage in (good[0].seconds if good else ())}
-    check = {key: value for key, value in (good[0].check if good else {}).items() if key.split()[-1] in job.compared}
-    whole = bool(good) and "asked" not in good[0].check or (good and good[0].check.get("asked") == 200.0)
+    first = good[0] if good else Watched(0.0, 0)
+    asked_all = first.check.get("asked", SNAPSHOTS) == SNAPSHOTS
+    compared = {key: value for key, value in first.check.items() if key.split()[-1] in job.compared}
     return Row(
         name,
-        seconds=counted,
+        seconds=[
+            sum(took for stage, took in run.seconds.items() if stage in (job.stages or run.seconds)) for run in good
+        ],
         wall=[run.wall for run in good],
         peak=max((run.peak for run in runs), default=0),
-        stages=stages,
-        check=check if whole else {},
+        stages={stage: statistics.median(run.seconds[stage] for run in good) for stage in first.seconds},
+        check=compared if asked_all else {},
         load=load,
-        failure=failure,
+        failure=next((run.failure for run in runs if run.failure), ""),
     )
 
 

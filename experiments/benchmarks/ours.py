@@ -1,4 +1,4 @@
-"""Our side of the jobs, through the public path: Parquet -> `hs.Archive.append` -> `hs.backtest` -> `run.leaderboard()`.
+"""Our side of the jobs, by the public path: Parquet, `hs.Archive.append`, `hs.backtest`, `run.leaderboard()`.
 
     python experiments/benchmarks/ours.py rivals C file.parquet [--series 1000] [--origins 12] [--workers 2]
 
@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
+from panels import ends, names, snapshot_origins
+from terms import BOOSTING, DAILY, HORIZONS, LAGS, MEANS, ORIGINS, PANELS, SNAPSHOTS, TREES, Panel, Report, panel_of
 
 import harness as hs
 from harness.data.changes import ChangeFile, Replay
-from panels import ends, names, snapshot_origins
-from terms import BOOSTING, DAILY, HORIZONS, LAGS, MEANS, ORIGINS, PANELS, SNAPSHOTS, TREES, Panel, Report, panel_of
 
 BATCH = 2_000_000
 """Rows appended together, so that a file larger than memory can be taken."""
@@ -35,6 +35,7 @@ def main(arguments: list[str]) -> None:
     for name in ("series", "periods", "revisions"):
         parser.add_argument(f"--{name}", type=int, default=0)
     parser.add_argument("--origins", type=int, default=0, help="0 = as the job has them")
+    parser.add_argument("--horizons", type=int, default=HORIZONS, help="of the rivals")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args(arguments)
     panel = panel_of(options.panel, series=options.series, periods=options.periods, revisions=options.revisions)
@@ -46,7 +47,7 @@ def main(arguments: list[str]) -> None:
 
 def rivals(panel: Panel, options: argparse.Namespace, home: Path, report: Report) -> None:
     """Naive rivals and their scores, down to the leaderboard."""
-    backtested(experiment(panel, options.origins or ORIGINS, HORIZONS), panel, options, home, report)
+    backtested(experiment(panel, options.origins or ORIGINS, options.horizons), panel, options, home, report)
 
 
 def boosting(panel: Panel, options: argparse.Namespace, home: Path, report: Report) -> None:

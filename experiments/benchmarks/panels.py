@@ -2,10 +2,10 @@
 
     python experiments/benchmarks/panels.py C /tmp/c.parquet [--series 1000] [--periods 60] [--revisions 10]
 
-Columns series_id, period, published_at, value. Values are positive: a level of each series' own with trend, season and
-noise, to three places. A month is published 10 days after its end, a day 12 hours after. Rows are in order of series and
-period; those of a panel with revisions (the k-th comes k - 1 months later) in order of publication. Series number n is the
-same whatever the number of series.
+Columns series_id, period, published_at, value. Values are positive: a level of each series' own with trend, season
+and noise, to three places. A month is published 10 days after its end, a day 12 hours after. Rows are in order of
+series and period; those of a panel with revisions (the k-th comes k - 1 months later) in order of publication. Series
+number n is the same whatever the number of series.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-
 from terms import DAILY, PANELS, Panel, panel_of
 
 BLOCK = 1_000

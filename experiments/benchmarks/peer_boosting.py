@@ -2,8 +2,8 @@
 
     .venv-bench/bin/python experiments/benchmarks/peer_boosting.py A file.parquet [--series 50] [--origins 12]
 
-The same models on the same rows as ours: the same features, the series as a categorical code, rows with missing features
-kept, LightGBM's parameters as in `terms.py`. The last line printed is the job's report.
+The same models on the same rows as ours: the same features, the series as a categorical code, rows with missing
+features kept, LightGBM's parameters as in `terms.py`. The last line printed is the job's report.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import numpy as np
 import polars as pl
 from mlforecast import MLForecast
 from mlforecast.lag_transforms import RollingMean
-
 from terms import BOOSTING, DAILY, FIXED, LAGS, MEANS, ORIGINS, PANELS, TREES, Report, panel_of
 
 STEP = {DAILY: "1d", "M": "1mo"}

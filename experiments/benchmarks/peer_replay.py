@@ -2,9 +2,9 @@
 
     .venv-bench/bin/python experiments/benchmarks/peer_replay.py intervals R file.parquet [--origins 200] [--queries 10]
 
-The changes are first loaded into a table of integer columns in order of release, which is not counted. `--queries` of the
-origins are asked, spread evenly, and the seconds scaled to all of them (0 = every one is asked). The last line printed is
-the job's report.
+The changes are first loaded into a table of integer columns in order of release, which is not counted. `--queries` of
+the origins are asked, spread evenly, and the seconds scaled to all of them (0 = every one is asked). The last line
+printed is the job's report.
 
     window      the newest change of each cell published by the origin, by a window function
     intervals   every change is first given the instant up to which it is valid; a query is then a filter
@@ -19,7 +19,6 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
-
 from panels import snapshot_origins
 from terms import PANELS, SNAPSHOTS, Report, panel_of
 
@@ -70,7 +69,7 @@ def main(arguments: list[str]) -> None:
     asked = np.unique(np.linspace(0, len(origins) - 1, options.queries or len(origins)).round().astype(int))
     known, total = 0, 0.0
     for place in asked:
-        at = int(round(origins[place].timestamp() * 1e6))
+        at = round(origins[place].timestamp() * 1e6)
         with report.stage("replay"):
             found = matrix(connection.execute(QUERIES[options.way], {"at": at}).fetchnumpy(), panel.series)
         known += int((~np.isnan(found)).sum())

@@ -1,9 +1,9 @@
 """The naive rivals by statsforecast, their scores by utilsforecast, from the same Parquet file.
 
-    .venv-bench/bin/python experiments/benchmarks/peer_rivals.py C file.parquet [--series 1000] [--origins 12] [--workers 2]
+    .venv-bench/bin/python experiments/benchmarks/peer_rivals.py C file.parquet [--series 1000] [--workers 2]
 
-The last line printed is the job's report. MASE, RMSSE, sMAPE and the scaled quantile loss are timed; MAE and RMSE, which
-the two sides are compared by, are added up outside the clock.
+The last line printed is the job's report. MASE, RMSSE, sMAPE and the scaled quantile loss are timed; MAE and RMSE,
+which the two sides are compared by, are added up outside the clock.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ import numpy as np
 import polars as pl
 from statsforecast import StatsForecast
 from statsforecast.models import HistoricAverage, Naive, RandomWalkWithDrift, SeasonalNaive
+from terms import DAILY, HORIZONS, ORIGINS, PANELS, Panel, Report, panel_of
 from utilsforecast.evaluation import evaluate
 from utilsforecast.losses import mase, rmsse, scaled_quantile_loss, smape
-
-from terms import DAILY, HORIZONS, ORIGINS, PANELS, Panel, Report, panel_of
 
 NAMES = {
     "last_value": "Naive",
@@ -70,9 +69,7 @@ def scored(found: pl.DataFrame, train: pl.DataFrame, panel: Panel) -> pl.DataFra
     scaled = [partial(metric, seasonality=panel.season) for metric in (mase, rmsse)]
     names = list(NAMES.values())
     scores = evaluate(found, metrics=[*scaled, smape], models=names, train_df=train)
-    scaled_quantile_loss(
-        found, models={name: name for name in names}, seasonality=panel.season, train_df=train, q=0.5
-    )
+    scaled_quantile_loss(found, models={name: name for name in names}, seasonality=panel.season, train_df=train, q=0.5)
     return scores
 
 

@@ -6,7 +6,6 @@ import os
 import platform
 import statistics
 import subprocess
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -16,9 +15,10 @@ from terms import Panel
 
 HEAD = """# What it costs, beside the peers
 
-Written by `make bench-peers` (`measure.py`), which replaces the sections it measures; `README.md` says what is compared.
-Seconds are medians after imports, from the Parquet file to the result, with the least and the most in brackets; *process* is the
-whole process, imports and compilation included. Peak memory is that of the process and its children, shared pages counted once.
+Written by `make bench-peers` (`measure.py`), which replaces the sections it measures; `README.md` says what is
+compared. Seconds are medians after imports, from the Parquet file to the result, with the least and the most in
+brackets; *process* is the whole process, imports and compilation included. Peak memory is that of the process and its
+children, shared pages counted once.
 """
 OURS = ("lightgbm", "polars", "duckdb", "numpy")
 THEIRS = ("statsforecast", "utilsforecast", "mlforecast", "lightgbm", "duckdb", "polars", "numba")
@@ -98,9 +98,9 @@ def section(
     ours, *peers = rows if rows and rows[0].name.startswith("ours") else (None, *rows)
     worst = {peer.name: differing(ours, peer) for peer in peers if ours and ours.check and peer.check}
     lines += [against(ours, peer, worst.get(peer.name)) for peer in peers if ours and ours.seconds and peer.seconds]
+    load = max(row.load for row in rows)
     lines += [
-        f"- {datetime.now(UTC):%Y-%m-%d}, {machine.line}; {repeats} repeats, alternating; load up to "
-        f"{max(row.load for row in rows):.1f}.",
+        f"- {datetime.now(UTC):%Y-%m-%d}, {machine.line}; {repeats} x each, alternating; load up to {load:.1f}.",
         f"- Ours: {machine.ours}. Peers: {machine.theirs}.",
     ]
     return "\n".join(lines) + "\n", all(found[0] <= agree for found in worst.values())

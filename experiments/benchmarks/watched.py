@@ -51,7 +51,9 @@ def watch(command: list[str], *, timeout: float, memory: float, environment: dic
         while not (ended := os.wait4(job.pid, os.WNOHANG))[0]:
             peak = max(peak, held(job.pid))
             if peak > memory or time.perf_counter() - started > timeout:
-                stopped = f"stopped above {memory / 2**30:.0f} GB" if peak > memory else f"stopped after {timeout:.0f} s"
+                stopped = (
+                    f"stopped above {memory / 2**30:g} GB" if peak > memory else f"stopped after {timeout:g} s"
+                )
                 os.killpg(job.pid, signal.SIGKILL)
                 ended = os.wait4(job.pid, 0)
                 break
