@@ -12,7 +12,6 @@ import argparse
 import statistics
 import sys
 import tempfile
-from itertools import pairwise
 from pathlib import Path
 
 from panels import write
@@ -84,20 +83,20 @@ def once(panel: Panel, file: Path, origins: int, workers: int) -> Watched:
 
 def table(growing: str, found: dict[int, list[Watched]]) -> str:
     """The figures in Markdown: medians, and what each doubling multiplies them by."""
-    lines = [f"| {growing} | seconds | x | ingest | backtest | peak memory | x |", "|--:|--:|--:|--:|--:|--:|--:|"]
-    figures = [
-        (
-            size,
-            statistics.median(sum(run.seconds.values()) for run in runs),
-            max(run.peak for run in runs),
-            *(statistics.median(run.seconds[stage] for run in runs) for stage in ("ingest", "backtest")),
-        )
-        for size, runs in found.items()
+    lines = [
+        f"| {growing} | seconds | x | on the processor | x | ingest | backtest | peak memory | x |",
+        "|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    for less, (size, seconds, peak, ingest, backtest) in pairwise([None, *figures]):
-        more, held = ("", "") if less is None else (f"{seconds / less[1]:.2f}", f"{peak / less[2]:.2f}")
-        spent = f"{seconds:.2f} | {more} | {ingest:.2f} | {backtest:.2f}"
-        lines.append(f"| {size:,} | {spent} | {peak / 2**20:,.0f} MB | {held} |")
+    less: tuple[float, float, float] | None = None
+    for size, runs in found.items():
+        ingest, backtest = (statistics.median(run.seconds[stage] for run in runs) for stage in ("ingest", "backtest"))
+        seconds = statistics.median(sum(run.seconds.values()) for run in runs)
+        processor = statistics.median(run.processor for run in runs)
+        now = (seconds, processor, float(max(run.peak for run in runs)))
+        by = ["" if less is None else f"{one / before:.2f}" for one, before in zip(now, less or now, strict=True)]
+        spent = f"{seconds:.2f} | {by[0]} | {processor:.2f} | {by[1]} | {ingest:.2f} | {backtest:.2f}"
+        lines.append(f"| {size:,} | {spent} | {now[2] / 2**20:,.0f} MB | {by[2]} |")
+        less = now
     return "\n".join(lines) + "\n"
 
 

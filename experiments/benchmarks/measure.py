@@ -176,7 +176,7 @@ def once(side: Side, job: Job, panel: Panel, file: Path, options: argparse.Names
 def row(name: str, job: Job, runs: list[Watched], load: float) -> Row:
     """The figures of one side; those of a job that asked some of the origins only are not compared."""
     good = [run for run in runs if not run.failure]
-    first = good[0] if good else Watched(0.0, 0)
+    first = good[0] if good else Watched(0.0, 0.0, 0)
     asked_all = first.check.get("asked", SNAPSHOTS) == SNAPSHOTS
     compared = {key: value for key, value in first.check.items() if key.split()[-1] in job.compared}
     return Row(
@@ -185,6 +185,7 @@ def row(name: str, job: Job, runs: list[Watched], load: float) -> Row:
             sum(took for stage, took in run.seconds.items() if stage in (job.stages or run.seconds)) for run in good
         ],
         wall=[run.wall for run in good],
+        processor=[run.processor for run in good],
         peak=max((run.peak for run in runs), default=0),
         stages={stage: statistics.median(run.seconds[stage] for run in good) for stage in first.seconds},
         check=compared if asked_all else {},

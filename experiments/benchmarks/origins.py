@@ -2,7 +2,8 @@
 
     python experiments/benchmarks/origins.py [--counts 500 1000 2000] [--repeats 1] [--workers 2]
 
-Prints seconds in all and per origin at each count, and per further origin; a process of its own for each. The last
+Prints seconds by the clock and on the processor at each count, and of these what an origin and a further origin cost; a
+process of its own for each, whose start counts (so the cost of a further origin says whether it is flat). The last
 origins of the series are issued, so that the training windows of all counts end on the same day.
 """
 
@@ -77,21 +78,21 @@ def once(options: argparse.Namespace) -> None:
 def table(found: dict[int, list[Watched]]) -> str:
     """The figures in Markdown."""
     lines = [
-        "| origins | seconds | backtest | ms per origin | ms per further origin | peak memory |",
+        "| origins | seconds | on the processor | ms per origin | ms per further origin | peak memory |",
         "|--:|--:|--:|--:|--:|--:|",
     ]
     figures = [
         (
             count,
             statistics.median(sum(run.seconds.values()) for run in runs),
-            statistics.median(run.seconds["backtest"] for run in runs),
+            statistics.median(run.processor for run in runs),
             max(run.peak for run in runs),
         )
         for count, runs in found.items()
     ]
-    for less, (count, seconds, backtest, peak) in pairwise([None, *figures]):
-        further = "" if less is None else f"{1e3 * (backtest - less[2]) / (count - less[0]):.1f}"
-        spent = f"{seconds:.2f} | {backtest:.2f} | {1e3 * backtest / count:.1f} | {further}"
+    for less, (count, seconds, processor, peak) in pairwise([None, *figures]):
+        further = "" if less is None else f"{1e3 * (processor - less[2]) / (count - less[0]):.1f}"
+        spent = f"{seconds:.2f} | {processor:.2f} | {1e3 * processor / count:.1f} | {further}"
         lines.append(f"| {count:,} | {spent} | {peak / 2**20:,.0f} MB |")
     return "\n".join(lines)
 

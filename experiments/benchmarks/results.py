@@ -17,8 +17,8 @@ HEAD = """# What it costs, beside the peers
 
 Written by `make bench-peers` (`measure.py`), which replaces the sections it measures; `README.md` says what is
 compared. Seconds are medians after imports, from the Parquet file to the result, with the least and the most in
-brackets; *process* is the whole process, imports and compilation included. Peak memory is that of the process and its
-children, shared pages counted once.
+brackets; *process* is the whole process, imports and compilation included, by the clock and on the processor (where
+busy neighbours disturb less). Peak memory is that of the process and its children, shared pages counted once.
 """
 OURS = ("lightgbm", "polars", "duckdb", "numpy")
 THEIRS = ("statsforecast", "utilsforecast", "mlforecast", "lightgbm", "duckdb", "polars", "numba")
@@ -63,7 +63,7 @@ class Row:
 
     Attributes:
         name: who.
-        seconds, wall: by repeat, those that count and those of the process.
+        seconds, wall, processor: by repeat, those that count, those of the process by the clock and on the processor.
         peak: bytes, of the worst repeat.
         stages: median seconds by stage.
         check: figures to compare.
@@ -74,6 +74,7 @@ class Row:
     name: str
     seconds: list[float]
     wall: list[float]
+    processor: list[float]
     peak: int
     stages: dict[str, float]
     check: dict[str, float]
@@ -90,8 +91,8 @@ def section(
     lines = [
         f"{title}: panel {panel.name}, {size}",
         "",
-        "| | seconds | of which | process | peak memory |",
-        "|---|--:|---|--:|--:|",
+        "| | seconds | of which | process | on the processor | peak memory |",
+        "|---|--:|---|--:|--:|--:|",
         *(line(row) for row in rows),
         "",
     ]
@@ -110,11 +111,12 @@ def line(row: Row) -> str:
     """One side as a row of the table."""
     memory = f"{row.peak / 2**20:,.0f} MB"
     if row.failure:
-        return f"| {row.name} | - | {row.failure.replace('|', '/')[:120]} | - | {memory} |"
+        return f"| {row.name} | - | {row.failure.replace('|', '/')[:120]} | - | - | {memory} |"
     middle = statistics.median(row.seconds)
     spread = f"{middle:.2f} ({min(row.seconds):.2f}-{max(row.seconds):.2f})"
     stages = ", ".join(f"{name} {value:.2f}" for name, value in row.stages.items())
-    return f"| {row.name} | {spread} | {stages} | {statistics.median(row.wall):.2f} | {memory} |"
+    process, processor = statistics.median(row.wall), statistics.median(row.processor)
+    return f"| {row.name} | {spread} | {stages} | {process:.2f} | {processor:.2f} | {memory} |"
 
 
 def against(ours: Row, peer: Row, worst: tuple[float, str] | None) -> str:

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PAUSE = 0.1
-"""Seconds between two looks at the memory of a job."""
+"""Least seconds between two looks at the memory of a job."""
+SHARE = 0.02
+"""Of the time that looking may take: counting the pages of many gigabytes is work, beside the job on the same cores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class Watched:
 
     Attributes:
         wall: seconds from start to end, imports included.
+        processor: seconds on the processor, of it and its children; busy neighbours disturb them less.
         peak: most bytes that it and its children held together; pages they share count once.
         seconds: by stage, as the job reports them.
         check: figures to compare, as the job reports them.
@@ -28,6 +31,7 @@ class Watched:
     """
 
     wall: float
+    processor: float
     peak: int
     seconds: dict[str, float] = field(default_factory=dict)
     check: dict[str, float] = field(default_factory=dict)
@@ -49,22 +53,22 @@ def watch(command: list[str], *, timeout: float, memory: float, environment: dic
             command, stdout=out, stderr=errors, start_new_session=True, env={**os.environ, **environment}
         )
         while not (ended := os.wait4(job.pid, os.WNOHANG))[0]:
+            looked = time.perf_counter()
             peak = max(peak, held(job.pid))
+            took = time.perf_counter() - looked
             if peak > memory or time.perf_counter() - started > timeout:
-                stopped = (
-                    f"stopped above {memory / 2**30:g} GB" if peak > memory else f"stopped after {timeout:g} s"
-                )
+                stopped = f"stopped above {memory / 2**30:g} GB" if peak > memory else f"stopped after {timeout:g} s"
                 os.killpg(job.pid, signal.SIGKILL)
                 ended = os.wait4(job.pid, 0)
                 break
-            time.sleep(PAUSE)
+            time.sleep(max(PAUSE, took / SHARE))
         wall = time.perf_counter() - started
         job.returncode = os.waitstatus_to_exitcode(ended[1])
-        peak = max(peak, ended[2].ru_maxrss * 1024)
+        peak, processor = max(peak, ended[2].ru_maxrss * 1024), ended[2].ru_utime + ended[2].ru_stime
         if stopped or job.returncode:
-            return Watched(wall, peak, failure=stopped or f"exit code {job.returncode}: {last_line(errors)}")
+            return Watched(wall, processor, peak, failure=stopped or f"exit code {job.returncode}: {last_line(errors)}")
         report = json.loads(last_line(out))
-        return Watched(wall, peak, report["seconds"], report["check"])
+        return Watched(wall, processor, peak, report["seconds"], report["check"])
 
 
 def last_line(stream: object) -> str:

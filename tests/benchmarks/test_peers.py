@@ -90,23 +90,23 @@ def test_a_job_that_takes_too_much_memory_or_time_is_stopped_with_its_children(s
 @pytest.mark.parametrize(("mae", "agrees"), [(2.0, True), (2.1, False)])
 def test_two_sides_that_came_to_different_scores_are_noticed(script: Script, mae: float, agrees: bool) -> None:
     results, terms = script("results"), script("terms")
-    ours = results.Row("ours", [1.0, 3.0, 2.0], [4.0], 2**20, {"all": 2.0}, {"gbm mae": mae}, 1.0)
-    peer = results.Row("peer", [8.0], [9.0], 2**22, {"all": 8.0}, {"gbm mae": 2.0}, 1.5)
+    ours = results.Row("ours", [1.0, 3.0, 2.0], [4.0], [5.0], 2**20, {"all": 2.0}, {"gbm mae": mae}, 1.0)
+    peer = results.Row("peer", [8.0], [9.0], [7.0], 2**22, {"all": 8.0}, {"gbm mae": 2.0}, 1.5)
     machine = results.Machine("a machine", "a 1", "b 2")
     text, found = results.section("Job", terms.panel_of("A"), [ours, peer], machine, agree=1e-9, repeats=3)
     assert found is agrees
-    assert "| ours | 2.00 (1.00-3.00) | all 2.00 | 4.00 | 1 MB |" in text
+    assert "| ours | 2.00 (1.00-3.00) | all 2.00 | 4.00 | 5.00 | 1 MB |" in text
     assert "4.00 x as fast, 0.25 of the memory" in text
 
 
 def test_a_side_that_failed_is_shown_and_not_compared(script: Script) -> None:
     results, terms = script("results"), script("terms")
-    ours = results.Row("ours", [1.0], [1.0], 2**20, {"all": 1.0}, {"n": 1.0}, 1.0)
-    peer = results.Row("peer", [], [], 2**34, {}, {}, 1.0, failure="stopped above 14 GB")
+    ours = results.Row("ours", [1.0], [1.0], [1.0], 2**20, {"all": 1.0}, {"n": 1.0}, 1.0)
+    peer = results.Row("peer", [], [], [], 2**34, {}, {}, 1.0, failure="stopped above 14 GB")
     machine = results.Machine("a machine", "a 1", "b 2")
     text, found = results.section("Job", terms.panel_of("A"), [ours, peer], machine, agree=0.0, repeats=1)
     assert found
-    assert "| peer | - | stopped above 14 GB | - | 16,384 MB |" in text
+    assert "| peer | - | stopped above 14 GB | - | - | 16,384 MB |" in text
     assert "Against" not in text
 
 
