@@ -92,6 +92,7 @@ JOBS = (
         Side("ours, one replay", ("ours.py", "replay")),
         (
             Side("DuckDB, intervals", ("peer_replay.py", "intervals")),
+            Side("DuckDB, newest by aggregate (10 asked)", ("peer_replay.py", "newest"), ("--queries", "10")),
             Side("DuckDB, window query (10 asked)", ("peer_replay.py", "window"), ("--queries", "10")),
             Side("DuckDB, ASOF join (3 asked)", ("peer_replay.py", "asof"), ("--queries", "3")),
         ),

@@ -7,6 +7,7 @@ the origins are asked, spread evenly, and the seconds scaled to all of them (0 =
 printed is the job's report.
 
     window      the newest change of each cell published by the origin, by a window function
+    newest      the same by an aggregate: the value at the largest instant
     intervals   every change is first given the instant up to which it is valid; a query is then a filter
     asof        cells joined with their newest change by an ASOF join
 """
@@ -38,13 +39,16 @@ QUERIES = {
 SELECT code, period, value FROM changes WHERE published <= $at
 QUALIFY row_number() OVER (PARTITION BY code, period ORDER BY published DESC) = 1
 """,
+    "newest": """
+SELECT code, period, arg_max(value, published) AS value FROM changes WHERE published <= $at GROUP BY code, period
+""",
     "intervals": "SELECT code, period, value FROM valid WHERE published <= $at AND until > $at",
     "asof": """
 SELECT c.code, c.period, v.value FROM (SELECT code, period, $at AS at FROM cells) c
 ASOF JOIN changes v ON c.code = v.code AND c.period = v.period AND c.at >= v.published
 """,
 }
-PREPARED = {"window": None, "intervals": INTERVALS, "asof": CELLS}
+PREPARED = {"window": None, "newest": None, "intervals": INTERVALS, "asof": CELLS}
 
 
 def main(arguments: list[str]) -> None:

@@ -11,8 +11,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-PAUSE = 0.1
-"""Least seconds between two looks at the memory of a job."""
+PAUSE, LONGEST = 0.1, 2.0
+"""Least and most seconds between two looks at the memory of a job."""
 SHARE = 0.02
 """Of the time that looking may take: counting the pages of many gigabytes is work, beside the job on the same cores."""
 
@@ -53,15 +53,15 @@ def watch(command: list[str], *, timeout: float, memory: float, environment: dic
             command, stdout=out, stderr=errors, start_new_session=True, env={**os.environ, **environment}
         )
         while not (ended := os.wait4(job.pid, os.WNOHANG))[0]:
-            looked = time.perf_counter()
+            looked = time.process_time()
             peak = max(peak, held(job.pid))
-            took = time.perf_counter() - looked
+            took = time.process_time() - looked
             if peak > memory or time.perf_counter() - started > timeout:
                 stopped = f"stopped above {memory / 2**30:g} GB" if peak > memory else f"stopped after {timeout:g} s"
                 os.killpg(job.pid, signal.SIGKILL)
                 ended = os.wait4(job.pid, 0)
                 break
-            time.sleep(max(PAUSE, took / SHARE))
+            time.sleep(min(max(PAUSE, took / SHARE), LONGEST))
         wall = time.perf_counter() - started
         job.returncode = os.waitstatus_to_exitcode(ended[1])
         peak, processor = max(peak, ended[2].ru_maxrss * 1024), ended[2].ru_utime + ended[2].ru_stime

@@ -74,7 +74,7 @@ def test_revisions_come_in_order_of_release_each_cell_as_often_as_asked(script: 
 
 def test_a_job_that_takes_too_much_memory_or_time_is_stopped_with_its_children(script: Script) -> None:
     watch = script("watched").watch
-    hungry = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'x = bytes(300 << 20) + b\"1\"; input()'])"
+    hungry = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; x = bytes(300 << 20) + b\"1\"; time.sleep(60)'])"
     full = watch([sys.executable, "-c", hungry], timeout=20.0, memory=2.0**27, environment={})
     assert full.failure.startswith("stopped above")
     assert full.peak > 2**27
