@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -72,12 +73,29 @@ def test_revisions_come_in_order_of_release_each_cell_as_often_as_asked(script: 
     assert cells["values"].max() > 1
 
 
-def test_a_job_that_takes_too_much_memory_or_time_is_stopped_with_its_children(script: Script) -> None:
-    watch = script("watched").watch
-    hungry = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; x = bytes(300 << 20) + b\"1\"; time.sleep(60)'])"
-    full = watch([sys.executable, "-c", hungry], timeout=20.0, memory=2.0**27, environment={})
-    assert full.failure.startswith("stopped above")
+def ended(process: int) -> bool:
+    """Whether a process is soon gone, or waits for nothing but to be forgotten."""
+    for _ in range(100):
+        try:
+            if Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] in "ZX":
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+HUNGRY = "import os, time; print(os.getpid(), flush=True); x = bytes(300 << 20) + b'1'; time.sleep(60)"
+PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]], stdout=open(sys.argv[2], 'w'))"
+
+
+def test_a_job_that_takes_too_much_memory_or_time_is_stopped_with_its_children(script: Script, tmp_path: Path) -> None:
+    watch, told = script("watched").watch, tmp_path / "child"
+    hungry = [sys.executable, "-c", PARENT, HUNGRY, str(told)]
+    full = watch(hungry, timeout=20.0, memory=2.0**27, environment={})
+    assert full.failure == "stopped above 0.125 GB"
     assert full.peak > 2**27
+    assert ended(int(told.read_text()))
     slow = watch([sys.executable, "-c", "import time; time.sleep(60)"], timeout=0.3, memory=2.0**33, environment={})
     assert slow.failure == "stopped after 0.3 s"
     wrong = watch([sys.executable, "-c", "raise SystemExit('no data')"], timeout=9.0, memory=2.0**33, environment={})
