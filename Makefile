@@ -35,7 +35,7 @@ $(call need,spaces,RUN,id (make runs lists them))
 
 help: ## explain every target (this list)
 	@echo "make TARGET [EXPERIMENT=$(EXPERIMENT)] [DATASET=name] [RUN=id]"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
 
 setup: $(VENV)/ready ## create or refresh .venv from requirements.lock (every other target does so by itself)
 	@echo "$(VENV) is ready."
