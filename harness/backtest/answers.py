@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -11,37 +12,49 @@ from numpy.typing import NDArray
 
 from harness.backtest.splits import Plan
 from harness.core.frames import ANSWER_SCHEMA
+from harness.core.names import names_of
 from harness.core.recipe import Recipe
 from harness.core.snapshot import NO_POSITION, Snapshot, target_panel
-from harness.core.time import micros
+from harness.core.time import Timeline, micros, period_ends
+from harness.core.transform import Floats
 from harness.record.cells import CELL_SCHEMA
+from harness.record.panel_cells import (
+    ABSTAINED,
+    ASKED,
+    FAILED,
+    NOT_ISSUED,
+    OK,
+    PUBLIC,
+    STATUSES,
+    PanelAnswers,
+)
 
 Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 KEYS = ["series_id", "horizon", "period"]
-ASKED = "asked"
+NO_VALUE = "the model gave no value"
+NOT_FINITE = "predict: the answer is not a finite number"
 
 
 class Asked:
     """The rows one cell must answer: every target series asked at the origin at every horizon, in that order.
 
     Attributes:
-        series, horizons: [row] index into the target's series and the experiment's horizons.
-        issue_age: [row] days since the newest issue of an external was made; NaN for other models.
-        before_issue: [row] no issue of the external was known yet, or the origin lies outside its declared span.
+        rows: [member] index into the target's series.
+        names: [member] stored ids.
+        issue_age: [member] days since the newest issue of an external was made; NaN for other models.
     """
 
     def __init__(self, plan: Plan, origin: int, snapshot: Snapshot, recipe: Recipe) -> None:
         self.plan, self.origin, self.snapshot, self.recipe = plan, origin, snapshot, recipe
-        rows, steps = plan.members.rows(origin), len(plan.experiment.horizons)
-        self.series: Integers = np.repeat(rows, steps)
-        self.horizons: Integers = np.tile(np.arange(steps), len(rows))
-        ages = [self._issue_age(name) for name in plan.experiment.target.series]
-        self.issue_age = np.array(ages)[self.series]
-        self.before_issue = np.array([bool(recipe.source) and np.isnan(age) for age in ages])[self.series]
+        self.rows = plan.members.rows(origin)
+        self.names = plan.members.names(origin)
+        self.issue_age: Floats = np.full(1, np.nan)
+        if recipe.source:
+            self.issue_age = np.array([self._issue_age(name) for name in self.names], dtype=np.float64)
+        self.issue_age = np.broadcast_to(self.issue_age, len(self.names))
 
     def _issue_age(self, series_id: str) -> float:
-        if not self.recipe.source:
-            return float("nan")
         moment = self.plan.instants[self.origin]
         issued = [
             issue.issued_at
@@ -51,7 +64,7 @@ class Asked:
         return (micros(moment) - max(issued)) / 86_400e6 if issued else float("nan")
 
 
-def blank_cell(asked: Asked, short: Mapping[int, str]) -> pl.DataFrame:
+def blank_cell(asked: Asked, short: Mapping[int, str]) -> PanelAnswers:
     """The cell before any answer: rows with their keys, facts and status (`asked` where the model has to answer).
 
     Args:
@@ -60,62 +73,130 @@ def blank_cell(asked: Asked, short: Mapping[int, str]) -> pl.DataFrame:
     """
     plan, experiment = asked.plan, asked.plan.experiment
     panel = target_panel(asked.snapshot)
-    ends = [panel.timeline.position(int(end)) for end in plan.ends[asked.origin]]
-    last = panel.last[plan.members.places(panel.ids)[asked.series]]
-    gap = np.array(ends, dtype=np.int64)[asked.horizons] - np.where(last == NO_POSITION, 0, last)
-    public = plan.already_public(asked.origin)[asked.series, asked.horizons]
-    status = np.where(public, "already_public", np.where(asked.before_issue, "not_issued", ASKED)).astype(object)
-    reasons = np.full(len(status), None, dtype=object)
-    reasons[status == "not_issued"] = "nothing was issued by then"
-    for horizon, reason in short.items():
-        rows = (asked.horizons == horizon) & (status == ASKED)
-        status[rows], reasons[rows] = "abstained", reason
-    steps = np.array(experiment.horizons, dtype=np.int64)
-    return pl.DataFrame(
-        {
-            "series_id": [experiment.target.series[row] for row in asked.series],
-            "origin": [plan.instants[asked.origin]] * len(status),
-            "horizon": steps[asked.horizons],
-            "period": plan.end_days[asked.origin][asked.horizons].astype("datetime64[D]"),
-            "quantile": [None] * len(status),
-            "value": [None] * len(status),
-            "status": status.tolist(),
-            "reason": reasons.tolist(),
-            "trained_at": [None] * len(status),
-            "last_known_period": [None if at == NO_POSITION else panel.timeline.end(int(at)) for at in last],
-            "info_gap": [None if at == NO_POSITION else int(far) for at, far in zip(last, gap, strict=True)],
-            "phase": [int(plan.phase[asked.origin])] * len(status),
-            "issue_age": [None if np.isnan(age) else float(age) for age in asked.issue_age],
-        },
-        schema=CELL_SCHEMA,
+    places = names_of(panel.ids).rows_of(asked.names)
+    last = panel.last if places is None else panel.last[places]
+    shape = len(asked.names), len(experiment.horizons)
+    status = np.full(shape, ASKED, dtype=np.uint8)
+    reason = np.zeros(shape, dtype=np.uint8)
+    reasons = ["", *dict.fromkeys(short.values())]
+    for horizon, why in short.items():
+        status[:, horizon], reason[:, horizon] = ABSTAINED, reasons.index(why)
+    if asked.recipe.source:
+        early = np.isnan(asked.issue_age)
+        reasons.append("nothing was issued by then")
+        status[early], reason[early] = NOT_ISSUED, len(reasons) - 1
+    public = plan.already_public(asked.origin)
+    if public.any():
+        public = public[asked.rows]
+        status[public], reason[public] = PUBLIC, 0
+    return PanelAnswers(
+        series=names_of(asked.names),
+        origin=plan.instants[asked.origin],
+        horizons=np.array(experiment.horizons, dtype=np.int32),
+        periods=plan.end_days[asked.origin].astype("datetime64[D]"),
+        ends=np.array([panel.timeline.position(int(end)) for end in plan.ends[asked.origin]], dtype=np.int64),
+        value=np.broadcast_to(np.full(1, np.nan), shape),
+        status=status,
+        reason=reason,
+        reasons=tuple(reasons),
+        answered=np.broadcast_to(np.zeros(1, dtype=bool), shape),
+        trained_at=None,
+        last_known=_days(panel.timeline, last),
+        last=last,
+        phase=int(plan.phase[asked.origin]),
+        issue_age=asked.issue_age,
+    )
+
+
+def _days(timeline: Timeline, positions: Integers) -> NDArray[np.datetime64]:
+    """Last days of the periods at some positions; NaT where there is none."""
+    out = np.full(len(positions), np.datetime64("NaT"), dtype="datetime64[D]")
+    there = positions != NO_POSITION
+    ordinals = positions[there] if timeline.sessions is None else timeline.sessions[positions[there]]
+    out[there] = period_ends(timeline.frequency, ordinals.astype(np.int64))
+    return out
+
+
+def failed(blank: PanelAnswers, why: str) -> PanelAnswers:
+    """The asked rows marked failed with the reason."""
+    mine = blank.status == ASKED
+    status, reason = blank.status.copy(), blank.reason.copy()
+    status[mine], reason[mine] = FAILED, len(blank.reasons)
+    return replace(blank, status=status, reason=reason, reasons=(*blank.reasons, why))
+
+
+def filled(
+    blank: PanelAnswers, value: Floats, trained_at: datetime | None, *, absent: Flags | None = None
+) -> PanelAnswers:
+    """A blank cell with the answers of a whole grid.
+
+    Args:
+        blank: the cell before any answer.
+        value: [series, horizon] answers; those of rows that are not asked are left out.
+        trained_at: when the model was fitted; None = it is not fitted.
+        absent: [series, horizon] where the model gave none; None = where it is NaN. Another NaN is a failure.
+    """
+    mine = blank.status == ASKED
+    finite = np.isfinite(value)
+    if mine.all() and finite.all():
+        good = np.zeros(blank.shape, dtype=np.uint8)
+        return replace(blank, value=value, status=good, answered=mine, trained_at=trained_at)
+    absent = np.isnan(value) if absent is None else absent
+    status, reason = blank.status.copy(), blank.reason.copy()
+    status[mine] = OK
+    for rows, code, number in ((absent, ABSTAINED, 0), (~finite & ~absent, FAILED, 1)):
+        status[mine & rows], reason[mine & rows] = code, len(blank.reasons) + number
+    return replace(
+        blank,
+        value=np.where(mine & finite & ~absent, value, np.nan),
+        status=status,
+        reason=reason,
+        reasons=(*blank.reasons, NO_VALUE, NOT_FINITE),
+        answered=mine,
+        trained_at=trained_at,
     )
 
 
 def checked_answers(
-    blank: pl.DataFrame, answers: object, *, failure: str = "", trained_at: datetime | None = None
-) -> pl.DataFrame:
+    blank: PanelAnswers, answers: object, *, failure: str = "", trained_at: datetime | None = None
+) -> PanelAnswers | pl.DataFrame:
     """Fill a blank cell with a model's answers, or mark the asked rows failed with the reason.
 
     A null value is an abstention; NaN or infinity, a missing row, a row not asked for or a repeated one is a failure.
     """
-    mine = pl.col("status") == ASKED
-    problem = failure or _problem(blank.filter(mine), answers)
+    if failure:
+        return failed(blank, failure)
+    mine = (blank.status == ASKED).ravel()
+    tidy = blank.frame()
+    wanted = tidy if mine.all() else tidy.filter(pl.Series(mine))
+    problem = _problem(wanted, answers)
     if problem:
-        return blank.with_columns(
-            pl.when(mine).then(pl.lit("failed")).otherwise("status").alias("status"),
-            pl.when(mine).then(pl.lit(problem)).otherwise("reason").alias("reason"),
-        )
+        return failed(blank, problem)
     assert isinstance(answers, pl.DataFrame)  # noqa: S101 - _problem refused everything else
     given = answers.select(ANSWER_SCHEMA.names()).cast(ANSWER_SCHEMA)
-    if in_order(blank.filter(mine).select(KEYS), given):
-        places = np.flatnonzero(blank["status"].to_numpy() == ASKED)
-        spread = pl.Series("value", [None] * blank.height, dtype=pl.Float64()).scatter(places, given["value"])
-        joined = blank.with_columns(spread)
-    else:
-        keyed = blank.with_row_index("row").drop("quantile", "value")
-        joined = keyed.join(given, on=KEYS, how="left", maintain_order="left")
-        joined = joined.sort("row", "quantile", nulls_last=False)
-    return joined.with_columns(_judged(mine, trained_at)).select(CELL_SCHEMA.names()).cast(CELL_SCHEMA)
+    if not in_order(wanted.select(KEYS), given):
+        return _joined(tidy, given, trained_at)
+    value, absent = np.full(len(mine), np.nan), np.zeros(len(mine), dtype=bool)
+    value[mine] = given["value"].fill_null(np.nan).to_numpy()
+    absent[mine] = given["value"].is_null().to_numpy()
+    return filled(blank, value.reshape(blank.shape), trained_at, absent=absent.reshape(blank.shape))
+
+
+def checked_rows(blank: pl.DataFrame, answers: object, *, failure: str = "") -> pl.DataFrame:
+    """The same for tidy rows of any targets, columns of `CELL_SCHEMA`, all of them with status `asked`."""
+    problem = failure or _problem(blank, answers)
+    if problem:
+        return blank.with_columns(pl.lit(STATUSES[FAILED]).alias("status"), pl.lit(problem).alias("reason"))
+    assert isinstance(answers, pl.DataFrame)  # noqa: S101 - _problem refused everything else
+    return _joined(blank, answers.select(ANSWER_SCHEMA.names()).cast(ANSWER_SCHEMA), None)
+
+
+def _joined(tidy: pl.DataFrame, given: pl.DataFrame, trained_at: datetime | None) -> pl.DataFrame:
+    """Tidy rows with the answers of their keys, quantiles after their point."""
+    keyed = tidy.with_row_index("row").drop("quantile", "value")
+    joined = keyed.join(given, on=KEYS, how="left", maintain_order="left").sort("row", "quantile", nulls_last=False)
+    judged = _judged(pl.col("status") == STATUSES[ASKED], trained_at)
+    return joined.with_columns(judged).select(CELL_SCHEMA.names()).cast(CELL_SCHEMA)
 
 
 def in_order(keys: pl.DataFrame, given: pl.DataFrame) -> bool:
@@ -128,14 +209,10 @@ def _judged(mine: pl.Expr, trained_at: datetime | None) -> list[pl.Expr]:
     value, absent = pl.col("value"), pl.col("value").is_null()
     bad = value.is_nan() | value.is_infinite()
     status = pl.when(bad).then(pl.lit("failed")).when(absent).then(pl.lit("abstained")).otherwise(pl.lit("ok"))
-    broken = pl.when(bad).then(pl.lit("predict: the answer is not a finite number"))
-    why = broken.when(absent).then(pl.lit("the model gave no value"))
+    broken = pl.when(bad).then(pl.lit(NOT_FINITE))
     return [
         pl.when(~mine).then("status").otherwise(status).alias("status"),
-        pl.when(~mine)
-        .then("reason")
-        .otherwise(why.when(absent).then(pl.lit("the model gave no value")))
-        .alias("reason"),
+        pl.when(~mine).then("reason").otherwise(broken.when(absent).then(pl.lit(NO_VALUE))).alias("reason"),
         pl.when(mine & ~bad).then(value).alias("value"),
         pl.when(mine).then(pl.lit(trained_at, dtype=CELL_SCHEMA["trained_at"])).alias("trained_at"),
     ]

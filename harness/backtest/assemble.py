@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,22 +11,25 @@ import numpy as np
 import polars as pl
 
 from harness.backtest.data_facts import input_facts, origin_facts, public_shares
-from harness.backtest.splits import Plan, target_inputs
+from harness.backtest.panel_scores import Panel, panel_tables
+from harness.backtest.scales import Scales, scales_of
+from harness.backtest.splits import Plan
 from harness.core.frames import UTC_INSTANT
 from harness.core.recipe import Recipe
-from harness.core.time import MICROSECOND, NEVER, SEASONS, Timeline, end_of_day, instant
-from harness.data.calendars import sessions_known
+from harness.core.time import MICROSECOND, NEVER, end_of_day, micros
 from harness.data.changes import ChangeFile
-from harness.data.outcomes import MATURED, OUTCOME_STATUS, Windows, outcomes
-from harness.data.past import past_of
+from harness.data.outcomes import OUTCOME_STATUS
 from harness.forecast.catalog import entry_for, reference_name
 from harness.record.cells import Cell
 from harness.score.decision import Kpi
-from harness.score.point import seasonal_naive_scale
-from harness.score.spec import functional_of
-from harness.score.tables import ScoreSpec, score_tables
+from harness.score.grid import STRETCHES
+from harness.score.spec import ScoreSpec, functional_of
 
 CELL = ["series_id", "origin", "horizon"]
+TIDY_ROWS = 5_000_000
+"""Rows of a tidy table at most."""
+NOTES = 1000
+"""Series whose lack of a scale is noted by name at most."""
 FORECAST_COLUMNS = [
     "run_id", "model", "series_id", "origin", "horizon", "period", "quantile", "value", "status", "answered_by",
     "trained_at", "last_known_period", "info_gap", "reason", "phase", "days_to_release", "issue_age", "scored",
@@ -60,7 +64,7 @@ class ScoreRows:
 
 
 def score_rows(
-    plan: Plan, changes: ChangeFile, cells: Mapping[str, list[Cell]], run_id: str = "", *, scaled_by: Plan | None = None
+    plan: Plan, changes: ChangeFile, cells: Mapping[str, list[Cell]], run_id: str = "", *, scales: Scales | None = None
 ) -> ScoreRows:
     """Forecasts beside their outcomes.
 
@@ -69,34 +73,43 @@ def score_rows(
         changes: its change file.
         cells: of every model.
         run_id: of the run.
-        scaled_by: the plan whose first scored origin the scale of MASE and RMSSE ends at; None = `plan`.
+        scales: of MASE and RMSSE; None = those that end at the first scored origin of `plan`.
     """
     truth = _truth(plan)
     forecasts = _forecasts(plan, cells).join(truth.select([*CELL, "days_to_release", "scored"]), on=CELL, how="left")
     forecasts = forecasts.with_columns(pl.lit(run_id).alias("run_id")).select(FORECAST_COLUMNS)
     points = forecasts.filter(pl.col("quantile").is_null())
-    scales, scale_notes = _scales(scaled_by or plan, changes)
-    rows = points.join(truth.drop("days_to_release", "scored"), on=CELL, how="left").join(scales, on="series_id")
+    scales = scales or scales_of(plan, changes)
+    rows = points.join(truth.drop("days_to_release", "scored"), on=CELL, how="left").join(
+        scales.frame(plan.experiment.target), on="series_id"
+    )
     rivals = [recipe.name for recipe in plan.experiment.models if recipe.rival]
     rows = rows.join(_spans(plan, changes), on="model", how="left").with_columns(
         pl.col("model").is_in(rivals).alias("is_rival")
     )
-    return ScoreRows(forecasts, rows, scale_notes)
+    return ScoreRows(forecasts, rows, scales.notes)
 
 
 def assemble(
     plan: Plan, changes: ChangeFile, cells: Mapping[str, list[Cell]], run_id: str, *, scaled_by: Plan | None = None
 ) -> Results:
-    """All tables of a run, from its cells and the outcomes of its plan; arguments as `score_rows`."""
-    experiment = plan.experiment
-    truth = _truth(plan)
-    found = score_rows(plan, changes, cells, run_id, scaled_by=scaled_by)
-    rows, spec = found.rows, score_spec(plan, changes)
-    tables = score_tables(rows, spec)
-    errors = _errors(rows, tables.leaderboard, spec.reference)
+    """All tables of a run, from its cells and the outcomes of its plan.
+
+    Above `TIDY_ROWS` forecasts there is no tidy table of them (they stay in their cells), and above as many score rows
+    no row by series.
+
+    Args:
+        plan: of the cells.
+        changes: its change file.
+        cells: of every model.
+        run_id: of the run.
+        scaled_by: the plan whose first scored origin the scale of MASE and RMSSE ends at; None = `plan`.
+    """
+    experiment, spec = plan.experiment, score_spec(plan, changes)
+    scales = scales_of(scaled_by or plan, changes)
+    panel = Panel(plan, cells, _held_spans(plan, changes), _micros_of(_declared_spans(plan)), scales)
+    tables = panel_tables(panel, spec, by_series=score_cuts(plan) <= TIDY_ROWS)
     frames = {
-        "forecasts": found.forecasts,
-        "errors": errors,
         "scores": tables.scores,
         "common_sample": tables.common_sample,
         "against_rivals": tables.against_rivals,
@@ -104,13 +117,15 @@ def assemble(
         "inputs": input_facts(plan, changes),
         "origins": origin_facts(plan, changes),
     }
+    if forecast_rows(plan) <= TIDY_ROWS:
+        found = score_rows(plan, changes, cells, run_id, scales=scales)
+        errors = _errors(found.rows, tables.leaderboard, spec.reference)
+        frames = {"forecasts": found.forecasts, "errors": errors, **frames}
     facts = {
         "outcome_rule": str(experiment.target.outcome),
-        "scale_notes": found.scale_notes,
+        "scale_notes": _noted(scales.notes),
         "share_already_public": public_shares(plan, changes),
-        "outcomes": dict(truth.filter("scored").group_by("outcome_status").len().sort("outcome_status").iter_rows()),
-        "immature": int(truth.filter(pl.col("scored") & pl.col("immature")).height),
-        "hindsight_outcomes": int(truth.filter(pl.col("scored") & pl.col("hindsight")).height),
+        **_outcome_facts(plan),
         "pseudo_real_time": experiment.pseudo_real_time,
         "unknown_cutoff": sorted(spec.unknown_cutoff),
         "reference": spec.reference,
@@ -129,6 +144,50 @@ def assemble(
         "warm_up": plan.first_scored - plan.first_issued,
     }
     return Results(frames, facts)
+
+
+def forecast_rows(plan: Plan) -> int:
+    """Point forecasts asked of all models together."""
+    asked = int(plan.members.member[plan.first_issued :].sum())
+    return asked * len(plan.experiment.horizons) * len(plan.experiment.models)
+
+
+def score_cuts(plan: Plan) -> int:
+    """Rows of the score table with those of each series: whole and by thirds."""
+    experiment = plan.experiment
+    return (1 + len(STRETCHES)) * len(experiment.target.series) * len(experiment.horizons) * len(experiment.models)
+
+
+def _noted(notes: Mapping[str, str]) -> dict[str, str]:
+    """Why series have no scale: each by name, or how many of each kind where these are very many."""
+    if len(notes) <= NOTES:
+        return dict(notes)
+    counted = Counter(notes.values())
+    return {f"{count} series": why for why, count in sorted(counted.items())}
+
+
+def _outcome_facts(plan: Plan) -> dict[str, object]:
+    """How many asked cells of scored origins have which outcome, are immature, or made of hindsight."""
+    counts, table = np.zeros(len(OUTCOME_STATUS), dtype=np.int64), plan.outcomes
+    immature = hindsight = 0
+    for origin in range(plan.first_scored, len(plan.instants)):
+        asked = plan.members.member[origin]
+        request = plan.request[origin]
+        counts += np.bincount(table.status[:, request][asked].ravel(), minlength=len(counts))
+        immature += int(table.immature[:, request][asked].sum())
+        hindsight += int(table.hindsight[:, request][asked].sum())
+    named = sorted((name, int(count)) for name, count in zip(OUTCOME_STATUS, counts, strict=True) if count)
+    return {"outcomes": dict(named), "immature": immature, "hindsight_outcomes": hindsight}
+
+
+def _micros_of(spans: Mapping[str, tuple[datetime, datetime]]) -> dict[str, tuple[int | None, int | None]]:
+    return {name: (micros(first), micros(last)) for name, (first, last) in spans.items()}
+
+
+def _held_spans(plan: Plan, changes: ChangeFile) -> dict[str, tuple[int | None, int | None]]:
+    """Microseconds UTC of the first and last issue each model is held to; None = no limit."""
+    rows = _spans(plan, changes).with_columns(pl.col("issued_first", "issued_last").dt.epoch("us"))
+    return {model: (first, last) for model, first, last in rows.iter_rows()}
 
 
 def _truth(plan: Plan) -> pl.DataFrame:
@@ -257,44 +316,6 @@ def _span_in_origins(plan: Plan) -> int:
         message = f"no scored origin of {series}"
         raise ValueError(message)
     return max(1, int(inside.max()))
-
-
-def _scales(plan: Plan, changes: ChangeFile) -> tuple[pl.DataFrame, dict[str, str]]:
-    """Seasonal-naive error of pinned outcomes matured before the first scored origin, per series (S26)."""
-    target = plan.experiment.target
-    name = target.transform.inputs(target.series[0])[0]
-    series = changes.series[name]
-    known = int(plan.known[plan.first_scored])
-    spans = [past_of(changes, one).span for one in target_inputs(target)]
-    first, last = min(span[0] for span in spans), max(span[1] for span in spans)
-    if series.parsed.kind == "B":
-        timeline = Timeline(series.parsed, sessions_known(series, instant(known)))
-        assert timeline.sessions is not None  # noqa: S101 - Timeline of B always has sessions
-        own = timeline.sessions[(timeline.sessions >= first) & (timeline.sessions <= last)]
-    else:
-        own = np.arange(first, last + 1, dtype=np.int64)
-    season = target.season or SEASONS.get(series.parsed.kind, 1)
-    width = target.transform.span if target.transform.is_volatility else 1
-    if len(own) < width:
-        own = own[:0]
-    windows = Windows(own[: len(own) - width + 1], own[width - 1 :])
-    table = outcomes(changes, target, windows, until=known)
-    seen = (table.matured_at != NEVER) & (table.matured_at <= known) & (table.status == MATURED)
-    notes: dict[str, str] = {}
-    values: dict[str, list[object]] = {"series_id": [], "scale_mae": [], "scale_rmse": []}
-    for row, series_id in enumerate(target.series):
-        past = np.where(seen[row], table.value[row], np.nan)
-        newest = np.flatnonzero(seen[row])
-        past = past[: newest[-1] + 1] if len(newest) else past[:0]
-        absolute = seasonal_naive_scale(past, season, 1)
-        squared = seasonal_naive_scale(past, season, 2)
-        values["series_id"].append(series_id)
-        values["scale_mae"].append(absolute.value)
-        values["scale_rmse"].append(squared.value)
-        if absolute.reason:
-            notes[series_id] = absolute.reason
-    schema = {"series_id": pl.String(), "scale_mae": pl.Float64(), "scale_rmse": pl.Float64()}
-    return pl.DataFrame(values, schema=schema), notes
 
 
 def _spans(plan: Plan, changes: ChangeFile) -> pl.DataFrame:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from harness.backtest.fates import Fates, Trained, fates_alike
 from harness.backtest.splits import FATES, NO_MEMBER, USED, Plan, row_fates, target_inputs, training_set
 from harness.core.frames import UTC_INSTANT
 from harness.core.recipe import Experiment
@@ -18,6 +19,10 @@ from harness.data.changes import ChangeFile
 from harness.data.dataset import find_dataset, load_dataset
 from harness.data.past import past_of
 from harness.data.replay import Replay
+from harness.forecast.paths import newest_column
+
+NAMED = 24
+"""Inputs whose newest period is named one by one at most."""
 
 
 def dataset_facts(experiment: Experiment) -> list[dict[str, str]]:
@@ -80,21 +85,19 @@ def origin_facts(plan: Plan, changes: ChangeFile) -> pl.DataFrame:
     replay = Replay(
         changes, plan.inputs, latency=experiment.origins.latency, exclude_hindsight=experiment.exclude_hindsight
     )
+    counted = Fates(plan) if fates_alike(plan) else None
     rows = []
     for origin in plan.issued:
         replay.advance(plan.instants[origin])
         snapshot = replay.snapshot(experiment.target, copy=False)
-        known = {name: _newest(snapshot, name) for name in plan.inputs}
-        asked = plan.members.rows(origin)
+        known = _known(snapshot, plan.inputs)
+        asked = plan.members.member[origin]
         public = plan.already_public(origin)
         for place, step in enumerate(experiment.horizons):
-            fates = row_fates(plan, origin, place, snapshot)
-            kept = training_set(plan, origin, place, snapshot)
-            marked = plan.outcomes.hindsight[kept.series, kept.requests]
+            trained = _counted(plan, origin, place, snapshot) if counted is None else counted.at(origin, place)
             # a series that was no member at an origin has no row there that could be left out
-            purged = {
-                text: int((fates == code).sum()) for code, text in enumerate(FATES) if code not in (USED, NO_MEMBER)
-            }
+            purged = dict(zip(FATES, trained.fates, strict=True))
+            del purged[FATES[USED]], purged[FATES[NO_MEMBER]]
             rows.append(
                 {
                     "origin": plan.instants[origin],
@@ -102,17 +105,39 @@ def origin_facts(plan: Plan, changes: ChangeFile) -> pl.DataFrame:
                     "horizon": step,
                     "period": plan.end_days[origin, place].astype("datetime64[D]").item(),
                     "phase": int(plan.phase[origin]),
-                    "last_known": "; ".join(f"{name} {day}" for name, day in known.items()),
-                    "rows_real_time": int((~marked).sum()),
-                    "rows_pseudo": int(marked.sum()),
-                    "target_periods": kept.periods,
+                    "last_known": known,
+                    "rows_real_time": trained.rows - trained.marked,
+                    "rows_pseudo": trained.marked,
+                    "target_periods": trained.periods,
                     "purged": sum(purged.values()),
                     "purged_why": "; ".join(f"{count} {text}" for text, count in purged.items() if count),
-                    "already_public": int(public[asked, place].sum()),
-                    "members": len(asked),
+                    "already_public": int((public[:, place] & asked).sum()),
+                    "members": int(asked.sum()),
                 }
             )
     return pl.DataFrame(rows).cast({"origin": UTC_INSTANT, "horizon": pl.Int32(), "phase": pl.Int32()})
+
+
+def _counted(plan: Plan, origin: int, horizon: int, snapshot: Snapshot) -> Trained:
+    """The same row by row, for universes and labels that the snapshot decides on."""
+    fates = row_fates(plan, origin, horizon, snapshot)
+    kept = training_set(plan, origin, horizon, snapshot)
+    marked = plan.outcomes.hindsight[kept.series, kept.requests]
+    counts = np.bincount(fates.ravel(), minlength=len(FATES))
+    return Trained(tuple(int(count) for count in counts), len(marked), int(marked.sum()), kept.periods)
+
+
+def _known(snapshot: Snapshot, inputs: tuple[str, ...]) -> str:
+    """The newest known period of each input, in words; of many inputs how many are known through which."""
+    if len(inputs) <= NAMED:
+        return "; ".join(f"{name} {_newest(snapshot, name)}" for name in inputs)
+    said: dict[str, int] = {}
+    for panel in snapshot.panels:
+        newest = newest_column(panel.values)
+        for column, count in zip(*np.unique(newest, return_counts=True), strict=True):
+            day = "nothing" if column < 0 else panel.timeline.end(panel.first + int(column)).isoformat()
+            said[day] = said.get(day, 0) + int(count)
+    return "; ".join(f"{count} series {day}" for day, count in sorted(said.items(), reverse=True)[:NAMED])
 
 
 def _newest(snapshot: Snapshot, series_id: str) -> str:

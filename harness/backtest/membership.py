@@ -48,6 +48,8 @@ class Membership:
 
     def names(self, origin: int) -> tuple[str, ...]:
         """Stored ids of the members at an origin, in the order of `series`."""
+        if self.member[origin].all():
+            return self.series
         return tuple(self.series[row] for row in self.rows(origin))
 
     def known(self, origin: int) -> tuple[str, ...]:
@@ -56,6 +58,8 @@ class Membership:
 
     def places(self, names: Sequence[str]) -> Integers:
         """[series] place of each of the target's series among some names; -1 = not there."""
+        if names == self.series:
+            return np.arange(len(self.series), dtype=np.int64)
         place = {name: number for number, name in enumerate(names)}
         return np.array([place.get(name, -1) for name in self.series], dtype=np.int64)
 

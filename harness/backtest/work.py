@@ -18,7 +18,7 @@ import polars as pl
 import threadpoolctl
 from numpy.typing import NDArray
 
-from harness.backtest.answers import Asked, blank_cell, checked_answers
+from harness.backtest.answers import Asked, blank_cell, checked_answers, failed, filled
 from harness.backtest.design import RowBuilder
 from harness.backtest.keys import RecipeIdentity, blocks_of, cell_seed
 from harness.backtest.liberty import Liberty, every_row
@@ -32,13 +32,17 @@ from harness.core.recipe import Recipe
 from harness.core.snapshot import Snapshot, newest_periods
 from harness.data.changes import ChangeFile, open_changes
 from harness.data.replay import Replay
+from harness.forecast.baselines import Naive
 from harness.forecast.catalog import build, entry_for
+from harness.forecast.paths import ask_grid
 from harness.forecast.protocol import Forecaster, Storable
 from harness.record.cells import Cell, read_fit, write_cell, write_fit
+from harness.record.panel_cells import ASKED, PanelAnswers
 from harness.record.shelves import Shelves
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,7 +174,9 @@ def walk(
     spent = Spent() if spent is None else spent
     stored = Stored() if stored is None else stored
     first = recipes[0][1]
-    history = _History(world.changes, world.plan, first, spent)
+    # the naive rivals look at what is known and keep nothing of it: they are shown the matrices themselves
+    views = witness is None and all(recipe.rival for recipe, _ in recipes)
+    history = _History(world.changes, world.plan, first, spent, copy=not views)
     labels = history if world.labels is None else _History(world.labels, world.plan, first, spent)
     walks = [_Walk(world, recipe, identity, spent, witness) for recipe, identity in recipes]
     for origin in origins:
@@ -187,7 +193,10 @@ def walk(
 class _History:
     """Snapshots of a forward walk; asking twice for one origin builds one."""
 
-    def __init__(self, changes: ChangeFile, plan: Plan, identity: RecipeIdentity, spent: Spent) -> None:
+    def __init__(
+        self, changes: ChangeFile, plan: Plan, identity: RecipeIdentity, spent: Spent, *, copy: bool = True
+    ) -> None:
+        self.copy = copy
         experiment = plan.experiment
         self.replay = Replay(
             changes,
@@ -205,7 +214,8 @@ class _History:
         if self.snapshot is None or origin != self.origin:
             start = time.perf_counter()
             self.replay.advance(self.plan.instants[origin])
-            self.snapshot, self.origin = self.replay.snapshot(self.plan.experiment.target), origin
+            self.snapshot = self.replay.snapshot(self.plan.experiment.target, copy=self.copy)
+            self.origin = origin
             self.spent.add("", "replay", start)
         return self.snapshot
 
@@ -356,33 +366,37 @@ class _Walk:
         if self.witness is not None:
             self.witness.snapshot(self.recipe.name, origin, snapshot)
         asked = Asked(self.plan, origin, snapshot, self.recipe)
-        frame = blank_cell(asked, self.short)
-        wanted = np.flatnonzero(frame["status"].to_numpy() == "asked")
-        if len(wanted):
-            frame = self._predict(origin, snapshot, asked, frame, wanted)
+        blank = blank_cell(asked, self.short)
+        wanted = blank.status == ASKED
+        given = self._predict(origin, snapshot, asked, blank, wanted) if wanted.any() else blank
         self.spent.add(self.recipe.name, "predict", start)
-        cell = Cell(frame, dict(self.facts))
+        cell = Cell(given, dict(self.facts))
         if self.witness is not None:
             self.witness.cell(self.recipe.name, origin, cell)
         return cell
 
     def _predict(
-        self, origin: int, snapshot: Snapshot, asked: Asked, frame: pl.DataFrame, wanted: Integers
-    ) -> pl.DataFrame:
+        self, origin: int, snapshot: Snapshot, asked: Asked, blank: PanelAnswers, wanted: Flags
+    ) -> PanelAnswers | pl.DataFrame:
         if self.forecaster is None:
-            return checked_answers(frame, None, failure=self.failure or "the model was not fitted")
-        rows = self.rows.asked(origin, asked.series[wanted], asked.horizons[wanted])
-        if self.witness is not None:
-            self.witness.asked_rows(self.recipe.name, origin, rows)
+            return failed(blank, self.failure or "the model was not fitted")
+        trained_at = self.plan.instants[self.fitted_at] if self.fitted else None
         try:
+            if isinstance(self.forecaster, Naive) and self.witness is None:
+                grid = self.forecaster.grid(ask_grid(snapshot, asked.names, blank.periods))
+                return filled(blank, grid, trained_at)
+            series, horizons = np.nonzero(wanted)
+            rows = self.rows.asked(origin, asked.rows[series], horizons)
+            if self.witness is not None:
+                self.witness.asked_rows(self.recipe.name, origin, rows)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 answers = self.forecaster.predict(rows, snapshot)
         except (KeyboardInterrupt, MemoryError):
             raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model raises becomes a visible failed row
-            return checked_answers(frame, None, failure=_reason("predict", error))
-        return checked_answers(frame, answers, trained_at=self.plan.instants[self.fitted_at] if self.fitted else None)
+            return failed(blank, _reason("predict", error))
+        return checked_answers(blank, answers, trained_at=trained_at)
 
 
 def _tuning_facts(studied: Studied, origin: str) -> dict[str, object]:

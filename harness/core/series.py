@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, time
+from functools import lru_cache
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -31,6 +32,7 @@ _LAG_LIMITS = {
 AVAILABILITIES = ("observed", "rule", "assumed")
 
 
+@lru_cache(maxsize=1 << 10)
 def check_zone(zone: str) -> None:
     """Refuse a name that is no time zone.
 
@@ -43,6 +45,16 @@ def check_zone(zone: str) -> None:
         raise UserError(
             "unknown time zone", value=repr(zone), rule="an IANA name", fix="for example Europe/London"
         ) from error
+
+
+def check_id(series_id: str) -> None:
+    """Refuse what cannot be a series id.
+
+    Raises:
+        UserError: it is empty or holds blanks.
+    """
+    if series_id.split() != [series_id]:
+        raise UserError("a series id may not be empty or hold blanks", value=repr(series_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +143,7 @@ class Series:
         object.__setattr__(self, "parsed", parse_frequency(self.frequency, self.period_table))
         object.__setattr__(self, "frequency", str(self.parsed))
         check_zone(self.zone)
-        if not self.id or any(ch.isspace() for ch in self.id):
-            raise UserError("a series id may not be empty or hold blanks", value=repr(self.id))
+        check_id(self.id)
         if self.scale not in ("fixed", "rebased"):
             raise UserError("unknown scale", value=repr(self.scale), rule="fixed or rebased")
         if self.decimals is not None and not 0 <= self.decimals <= 15:
@@ -144,6 +155,26 @@ class Series:
                 rule="frequency B counts the sessions of a named calendar",
                 fix='add calendar = "XNYS", or use frequency D for every calendar day',
             )
+
+
+def alike(series: Series, series_id: str) -> Series:
+    """The same declaration under another id; nothing but the id is checked again.
+
+    >>> alike(Series("a", "M", decimals=1), "b") == Series("b", "M", decimals=1)
+    True
+
+    Raises:
+        UserError: the id is empty or holds blanks.
+    """
+    check_id(series_id)
+    out = object.__new__(Series)
+    for name in _SLOTS:
+        object.__setattr__(out, name, getattr(series, name))
+    object.__setattr__(out, "id", series_id)
+    return out
+
+
+_SLOTS = tuple(Series.__dataclass_fields__)
 
 
 def lag_rule(table: Mapping[str, object]) -> LagRule:

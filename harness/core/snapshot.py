@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from harness.core.errors import UnknownNameError, UserError
+from harness.core.names import Names, names_of
 from harness.core.recipe import Target
 from harness.core.series import Series
 from harness.core.time import NEVER, Timeline, period_ends
@@ -44,13 +46,33 @@ class Panel:
     published: Micros
     vintage: Micros
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ids", names_of(self.ids))
+
+    @property
+    def names(self) -> Names:
+        """The ids, which know their rows."""
+        return names_of(self.ids)
+
     def row(self, series_id: str) -> int:
         """Row of a series.
 
         Raises:
             ValueError: the series is not in this panel.
         """
-        return self.ids.index(series_id)
+        if series_id not in self.names.places:
+            message = f"{series_id} is not in this panel"
+            raise ValueError(message)
+        return self.names.places[series_id]
+
+    def levels(self, names: tuple[str, ...], start: int = 0) -> Floats:
+        """[series, period] newest values of some of its series, from a column on; a view where these are all."""
+        rows = self.names.rows_of(names)
+        if rows is None:
+            return self.values[:, start:]
+        if (rows < 0).any():
+            self.row(names[int(np.argmax(rows < 0))])
+        return self.values[rows, start:]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,11 +146,9 @@ class Snapshot:
     series: Mapping[str, Series]
     target: Target | None = None
     issues: tuple[Issue, ...] = ()
-    _panel_of: Mapping[str, int] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        places = {name: place for place, panel in enumerate(self.panels) for name in panel.ids}
-        object.__setattr__(self, "_panel_of", places)
+    _targets: dict[tuple[int, int | None], tuple[Target, TargetPanel]] = field(
+        init=False, repr=False, default_factory=dict
+    )
 
     def panel(self, series_id: str) -> Panel:
         """The panel a series is in.
@@ -136,9 +156,10 @@ class Snapshot:
         Raises:
             UnknownNameError: no such series in this snapshot.
         """
-        if series_id not in self._panel_of:
-            raise UnknownNameError("series", series_id, self._panel_of)
-        return self.panels[self._panel_of[series_id]]
+        for panel in self.panels:
+            if series_id in panel.names.places:
+                return panel
+        raise UnknownNameError("series", series_id, [name for panel in self.panels for name in panel.ids])
 
     def history(self, series_id: str) -> History:
         """One series from its first to its last known period."""
@@ -165,7 +186,7 @@ def _panel_frame(panel: Panel) -> pl.DataFrame:
     ends = period_ends(panel.timeline.frequency, ordinals.astype(np.int64))
     return pl.DataFrame(
         {
-            "series_id": pl.Series(panel.ids, dtype=pl.String).gather(rows),
+            "series_id": panel.names.column.gather(rows),
             "period": pl.Series(ends[columns]).cast(pl.Date),
             "published_at": pl.Series(panel.published[rows, columns]).cast(pl.Datetime("us", "UTC")),
             "value": panel.values[rows, columns],
@@ -173,25 +194,30 @@ def _panel_frame(panel: Panel) -> pl.DataFrame:
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class TargetPanel:
-    """The target's own history inside one snapshot, for every target series at once.
+    """The target's own history inside one snapshot, for every target series at once; its arrays are read-only.
 
     Attributes:
         ids: stored target series ids, one per row.
         timeline: the order of target periods as known then.
         first: position of column 0.
         values: [series, period] transformed value (for volatility: over the w sessions *ending* at the period).
-        steps: [series, period] one-period steps the target is built from (for volatility: variance proxies).
         last: [series] position of the newest period whose level (for volatility: proxy) is published.
+        stepped: makes `steps` when they are first asked for.
     """
 
     ids: tuple[str, ...]
     timeline: Timeline
     first: int
     values: Floats
-    steps: Floats
     last: Micros
+    stepped: Callable[[], Floats] = field(repr=False)
+
+    @cached_property
+    def steps(self) -> Floats:
+        """[series, period] one-period steps the target is built from (for volatility: variance proxies)."""
+        return _read_only(self.stepped())
 
 
 def target_panel(snapshot: Snapshot, target: Target | None = None, *, since: int | None = None) -> TargetPanel:
@@ -208,22 +234,53 @@ def target_panel(snapshot: Snapshot, target: Target | None = None, *, since: int
     target = target or snapshot.target
     if target is None:
         raise UserError("this snapshot has no target", fix="ask an experiment for it, or pass target=")
-    inputs = [name for series_id in target.series for name in target.transform.inputs(series_id)]
-    panels = {id(panel): panel for panel in map(snapshot.panel, inputs)}
-    if len(panels) != 1:
-        raise UserError(
-            "target series differ in frequency, calendar or zone",
-            value=", ".join(sorted(set(inputs))),
-            rule="one target has one timeline",
-            fix="forecast them in separate experiments",
-        )
-    panel = next(iter(panels.values()))
+    asked = (id(target), since)
+    if asked not in snapshot._targets:  # noqa: SLF001 - its own memory; the target is kept, so its identity stays its own
+        snapshot._targets[asked] = (target, _target_panel(snapshot, target, since))  # noqa: SLF001
+    return snapshot._targets[asked][1]  # noqa: SLF001
+
+
+def _target_panel(snapshot: Snapshot, target: Target, since: int | None) -> TargetPanel:
+    panel = _shared_panel(snapshot, target)
     start = 0 if since is None else min(max(0, since - panel.first - target.transform.lookback), panel.values.shape[1])
-    values, steps, base = _transformed(panel, target, start)
-    known = ~np.isnan(base)
-    newest = known.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1) if known.shape[1] else np.zeros(len(known))
-    last = np.where(known.any(axis=1), panel.first + start + newest, NO_POSITION).astype(np.int64)
-    return TargetPanel(target.series, panel.timeline, panel.first + start, values, steps, last)
+    values, base, stepped = _transformed(panel, target, start)
+    last = np.full(len(values), NO_POSITION, dtype=np.int64)
+    missing = np.ones(len(values), dtype=bool)
+    for column in range(base.shape[1] - 1, -1, -1):  # from the newest back: nearly all are found in the first few
+        found = missing & ~np.isnan(base[:, column])
+        last[found] = panel.first + start + column
+        missing &= ~found
+        if not missing.any():
+            break
+    return TargetPanel(target.series, panel.timeline, panel.first + start, _read_only(values), last, stepped)
+
+
+def _shared_panel(snapshot: Snapshot, target: Target) -> Panel:
+    """The one panel all inputs of the target are in."""
+    first = snapshot.panel(target.transform.inputs(target.series[0])[0])
+    inputs = [] if target.transform.proxy == "parkinson" else [target.series]
+    transform = target.transform
+    extra = tuple(name for name in (transform.other, transform.high, transform.low) if name)
+    inputs += [extra] if extra else []
+    for names in inputs:
+        rows = first.names.rows_of(names)
+        if rows is not None and (rows < 0).any():
+            apart = snapshot.panel(names[int(np.argmax(rows < 0))])  # refuses a name that is nowhere
+            assert apart is not first  # noqa: S101
+            every = {name for series_id in target.series for name in transform.inputs(series_id)}
+            raise UserError(
+                "target series differ in frequency, calendar or zone",
+                value=", ".join(sorted(every)),
+                rule="one target has one timeline",
+                fix="forecast them in separate experiments",
+            )
+    return first
+
+
+def _read_only(array: Floats) -> Floats:
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def newest_periods(snapshot: Snapshot, count: int) -> Snapshot:
@@ -251,21 +308,21 @@ def newest_periods(snapshot: Snapshot, count: int) -> Snapshot:
     return replace(snapshot, panels=tuple(cut if panel is own else panel for panel in snapshot.panels))
 
 
-def _transformed(panel: Panel, target: Target, start: int) -> tuple[Floats, Floats, Floats]:
+def _transformed(panel: Panel, target: Target, start: int) -> tuple[Floats, Floats, Callable[[], Floats]]:
+    """Transformed values, what must be known for the newest one, and how the one-period steps are made."""
     transform: Transform = target.transform
 
-    def levels(names: list[str]) -> Floats:
-        return panel.values[[panel.row(name) for name in names], start:]
+    def levels(name: str) -> Floats:
+        row = panel.values[panel.row(name), start:]
+        return np.broadcast_to(row, (len(target.series), len(row)))
 
-    count = len(target.series)
-    own = levels(list(target.series)) if transform.proxy != "parkinson" else levels([transform.high] * count)
-    other = levels([transform.other] * count) if transform.other else None
+    own = panel.levels(target.series, start) if transform.proxy != "parkinson" else levels(transform.high)
+    other = levels(transform.other) if transform.other else None
     if transform.is_volatility:
-        high = levels([transform.high] * count) if transform.high else None
-        low = levels([transform.low] * count) if transform.low else None
-        values = apply_transform(transform, own, high=high, low=low)
+        high = levels(transform.high) if transform.high else None
+        low = levels(transform.low) if transform.low else None
         steps = variance_proxies(transform, own, high, low)
-        return values, steps, steps
-    values = apply_transform(transform, own, other=other)
+        return apply_transform(transform, own, high=high, low=low), steps, lambda: steps
     base = own if other is None else own - other
-    return values, one_period_steps(transform, own, other=other), base
+    values = own if transform.kind == "level" else apply_transform(transform, own, other=other)
+    return values, base, lambda: one_period_steps(transform, own, other=other)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,7 +19,17 @@ from harness.data.calendars import sessions_between
 from harness.data.columns import Coded, code_rows, day_of, polars_frame
 from harness.data.dating import dated
 from harness.data.declaration import Catalogue
-from harness.data.derive import OBSERVED, ORDER, PUBLICATION, STATEMENT, runs, spans, with_decimals, withdrawals
+from harness.data.derive import (
+    OBSERVED,
+    ORDER,
+    PUBLICATION,
+    STATEMENT,
+    in_order,
+    runs,
+    spans,
+    with_decimals,
+    withdrawals,
+)
 from harness.data.listing import check_listed, listed
 
 Coverage = Literal["rows", "complete", "changes"]
@@ -130,12 +141,12 @@ def _sorted_out(stated: pl.DataFrame, rows: Coded, now: int) -> tuple[pl.DataFra
             parts.append(_explained(stated.filter(fresh), rows.series, reason))
         aside |= fresh
     out = pl.concat(parts) if parts else pl.DataFrame(schema=SET_ASIDE)
-    if not aside.any():
+    if not parts:
         return stated, out, pl.Series("position", positions)
     return stated.filter(~aside), out, pl.Series("position", positions[~aside])
 
 
-def _explained(rows: pl.DataFrame, series: dict[int, Series], reason: str) -> pl.DataFrame:
+def _explained(rows: pl.DataFrame, series: Mapping[int, Series], reason: str) -> pl.DataFrame:
     picked = rows.select("code", "period", "published").rows()
     return pl.DataFrame(
         {
@@ -158,7 +169,7 @@ def _without_repeats(
         DataError: two values for one series, period and instant.
     """
     # stable, so that of two spellings of a value the first given is stored
-    ordered = rows.with_columns(positions.alias("position")).sort(ORDER, maintain_order=True)
+    ordered = in_order(rows.with_columns(positions.alias("position")), ORDER)
     same = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in ORDER).fill_null(value=False)
     repeated = ordered.select(same.alias("same"))["same"]
     if repeated.any():
@@ -201,7 +212,11 @@ def content_hash(*parts: pl.DataFrame | str) -> str:
             if column.dtype == pl.String:
                 hasher.update(json.dumps(column.to_list()).encode())
                 continue
-            hasher.update(np.packbits(column.is_null().to_numpy()).data)
+            if column.null_count():
+                hasher.update(np.packbits(column.is_null().to_numpy()).data)
+                column = column.fill_null(False if column.dtype == pl.Boolean else 0)  # noqa: PLW2901 - the same, filled
+            else:
+                hasher.update(bytes((len(column) + 7) // 8))
             plain = column.cast(pl.Int8) if column.dtype == pl.Boolean else column
-            hasher.update(plain.fill_null(0).rechunk().to_numpy().data)
+            hasher.update(plain.rechunk().to_numpy().data)
     return hasher.hexdigest()

@@ -19,7 +19,7 @@ from harness.core.identity import canonical
 from harness.core.series import Series
 from harness.core.time import NEVER
 from harness.core.transform import Floats
-from harness.data.declaration import series_from_text
+from harness.data.declaration import Declarations
 from harness.data.derive import ASSUMED
 from harness.data.replay import Replay
 from harness.record.files import sha256_of
@@ -120,7 +120,7 @@ class ChangeFile:
     hash: str
     state: str
     ids: tuple[str, ...]
-    series: dict[str, Series]
+    series: Mapping[str, Series]
     known_through: dict[str, int]
     code: Codes
     period: Micros
@@ -188,7 +188,7 @@ class ChangeFile:
             hash=name,
             state=state,
             ids=ids,
-            series={name: series_from_text(text) for name, text in zip(ids, series["spec"].to_pylist(), strict=True)},
+            series=Declarations.of(ids, pl.Series(ids, dtype=pl.String), pl.Series(series["spec"], dtype=pl.String)),
             known_through={name: at for name, at in known if at != NEVER},
             code=_array(changes["code"]),
             period=_array(changes["period"]),

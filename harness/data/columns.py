@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any
@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from harness.core.errors import DataError
 from harness.core.series import Series
 from harness.core.time import end_of_day, micros, period_ends, period_ordinals
-from harness.data.declaration import Catalogue
+from harness.data.declaration import Catalogue, Declarations, per_key, shaped
 
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+DENSE = 1 << 16
+"""Span of integers for which a table of all of them is small."""
 DATE_RULE = "dates are ISO dates (2020-03-31), instants are aware datetimes of one zone"
 ZONE_FIX = "declare the zone, for example pl.col(name).dt.replace_time_zone('Europe/London')"
 
@@ -32,13 +34,20 @@ class Coded:
     """
 
     codes: NDArray[np.int32]
-    series: dict[int, Series]
+    series: Mapping[int, Series]
 
     def alike(self, key: Callable[[Series], object]) -> Iterator[tuple[Series, NDArray[np.bool_]]]:
-        """Rows of series that are alike in something: one of the series, and a mask of the rows of all of them."""
+        """Rows of series that are alike in something: one of the series, and a mask of the rows of all of them.
+
+        Args:
+            key: what they are alike in; never their ids.
+        """
         groups: dict[object, list[int]] = {}
-        for code, series in self.series.items():
-            groups.setdefault(key(series), []).append(code)
+        for series, codes in shaped(self.series):
+            groups.setdefault(key(series), []).extend(codes)
+        if len(groups) == 1:
+            yield self.series[next(iter(self.series))], np.ones(len(self.codes), dtype=bool)
+            return
         for codes in groups.values():
             member = np.zeros(max(self.series) + 1, dtype=bool)
             member[codes] = True
@@ -108,11 +117,23 @@ def code_rows(column: pl.Series, catalogue: Catalogue) -> Coded:
         column = column.cast(pl.String)
     if column.null_count():
         raise DataError("column series_id has an empty entry", rule="every row names its series")
-    names = column.unique(maintain_order=True)
-    codes = [catalogue.codes[catalogue.resolve(name)] for name in names.to_list()]
-    table = pl.Series(codes, dtype=pl.Int32)
-    per_row = column.cast(pl.Enum(names)).to_physical().to_numpy()
-    return Coded(table.to_numpy()[per_row], {code: catalogue.series[code] for code in codes})
+    starts, place = _runs(column)
+    names = starts.unique(maintain_order=True)
+    codes = [catalogue.codes[name if name in catalogue.codes else catalogue.resolve(name)] for name in names.to_list()]
+    per_name = pl.Series(codes, dtype=pl.Int32).to_numpy()
+    per_start = per_name[starts.cast(pl.Enum(names)).to_physical().to_numpy()]
+    found = list(dict.fromkeys(codes))
+    series = catalogue.series
+    some = series.only(found) if isinstance(series, Declarations) else {code: series[code] for code in found}
+    return Coded(per_start if place is None else per_start[place], some)
+
+
+def _runs(column: pl.Series) -> tuple[pl.Series, NDArray[np.uint32] | None]:
+    """The first of each run of equal names, and the run of each row; the column itself where runs are short."""
+    run = column.rle_id().to_numpy()
+    if not len(run) or int(run[-1]) * 2 > len(run):
+        return column, None
+    return column.gather(np.concatenate(([0], np.flatnonzero(run[1:] != run[:-1]) + 1))), run
 
 
 def numbers(column: pl.Series) -> pl.Series:
@@ -167,7 +188,7 @@ def instants(column: pl.Series, rows: Coded) -> NDArray[np.int64]:
     _no_nulls(column)
     if isinstance(column.dtype, pl.Datetime):
         if column.dtype.time_zone is not None:
-            return column.dt.epoch("us").to_numpy().astype(np.int64)
+            return column.dt.epoch("us").to_numpy().astype(np.int64, copy=False)
         if not _midnights(column):
             raise DataError(
                 f"column {column.name} has times of day without a zone",
@@ -182,15 +203,32 @@ def instants(column: pl.Series, rows: Coded) -> NDArray[np.int64]:
 
 
 def _day_ends(column: pl.Series, rows: Coded) -> NDArray[np.int64]:
-    zones = sorted({series.zone for series in rows.series.values()})
-    place = np.zeros(max(rows.series, default=0) + 1, dtype=np.int64)
-    for code, series in rows.series.items():
-        place[code] = zones.index(series.zone)
-    unique, inverse = np.unique(column.cast(pl.Int32).to_numpy(), return_inverse=True)
+    zones = sorted({series.zone for series, _ in shaped(rows.series)})
+    unique, inverse = distinct(column.cast(pl.Int32).to_numpy())
     named = pl.Series(unique).cast(pl.Date).to_list()
     table = np.array([[micros(end_of_day(day, zone)) for zone in zones] for day in named], dtype=np.int64)
+    if len(zones) == 1:
+        return table[:, 0][inverse]
+    place = per_key(rows.series, lambda series: zones.index(series.zone), np.int64)
     out: NDArray[np.int64] = table[inverse, place[rows.codes]]
     return out
+
+
+def distinct(numbers: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Distinct integers, ascending, and the place of each number among them: as `np.unique` with its inverse.
+
+    >>> distinct(np.array([7, 5, 7]))
+    (array([5, 7]), array([1, 0, 1]))
+    """
+    low, high = (int(numbers.min()), int(numbers.max())) if len(numbers) else (0, -1)
+    if not 0 <= high - low < max(DENSE, len(numbers)):
+        return np.unique(numbers, return_inverse=True)
+    # days and periods lie close together: a table of all of them takes no sorting
+    there = np.zeros(high - low + 1, dtype=bool)
+    offsets = numbers - numbers.dtype.type(low)
+    there[offsets] = True
+    places = np.cumsum(there) - 1
+    return (np.flatnonzero(there) + low).astype(numbers.dtype), places[offsets]
 
 
 def ordinals(column: pl.Series, rows: Coded) -> NDArray[np.int32]:
@@ -199,23 +237,28 @@ def ordinals(column: pl.Series, rows: Coded) -> NDArray[np.int32]:
     Raises:
         DataError: a day that is not the last day of its period, or lies outside the declared table.
     """
-    ends = days(column).to_numpy().astype("datetime64[D]")
-    out = np.zeros(len(ends), dtype=np.int64)
+    numbers = days(column).cast(pl.Int32).to_numpy()
+    out = np.zeros(len(numbers), dtype=np.int32)
     for series, picked in rows.alike(lambda series: series.parsed):
-        _inside_table(series, ends[picked])
-        found = period_ordinals(series.parsed, ends[picked])
+        whole = bool(picked.all())
+        unique, inverse = distinct(numbers if whole else numbers[picked])
+        ends = unique.astype("datetime64[D]")
+        _inside_table(series, ends)
+        found = period_ordinals(series.parsed, ends)
         expected = period_ends(series.parsed, found)
-        wrong = np.flatnonzero(expected != ends[picked])
-        if len(wrong):
+        if (expected != ends).any():
+            wrong = np.flatnonzero((expected != ends)[inverse])
             name = rows.series[int(rows.codes[picked][wrong[0]])].id
             raise DataError(
                 "a period is named by its last day",
-                value=f"{ends[picked][wrong[0]]} ({name}, {series.frequency}), {len(wrong)} row(s) in all",
-                rule=f"the last day of that period is {expected[wrong[0]]}",
+                value=f"{ends[inverse[wrong[0]]]} ({name}, {series.frequency}), {len(wrong)} row(s) in all",
+                rule=f"the last day of that period is {expected[inverse[wrong[0]]]}",
                 fix='write the last day, or declare stamp = "first" or "month" in the dataset',
             )
-        out[picked] = found
-    return out.astype(np.int32)
+        if whole:
+            return found.astype(np.int32)[inverse]
+        out[picked] = found.astype(np.int32)[inverse]
+    return out
 
 
 def _inside_table(series: Series, ends: NDArray[np.datetime64]) -> None:

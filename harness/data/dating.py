@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from harness.core.errors import DataError
 from harness.core.series import AVAILABILITIES
-from harness.data.columns import Coded, instants, numbers, ordinals
+from harness.data.columns import Coded, distinct, instants, numbers, ordinals
+from harness.data.declaration import shaped
 from harness.data.derive import OBSERVED, RULE, STATEMENT
 from harness.data.lags import release_micros
 
@@ -92,7 +93,7 @@ def _vintage(
 
 
 def _ruled(rows: Coded, periods: NDArray[np.int32]) -> NDArray[np.int64]:
-    without = sorted(series.id for series in rows.series.values() if series.lag is None)
+    without = sorted(rows.series[code].id for one, codes in shaped(rows.series) if one.lag is None for code in codes)
     if without:
         raise DataError(
             "no publication dates",
@@ -102,6 +103,6 @@ def _ruled(rows: Coded, periods: NDArray[np.int32]) -> NDArray[np.int64]:
         )
     out = np.zeros(len(periods), dtype=np.int64)
     for series, mine in rows.alike(lambda series: (series.lag, series.zone, series.parsed)):
-        unique, inverse = np.unique(periods[mine], return_inverse=True)
+        unique, inverse = distinct(periods[mine])
         out[mine] = release_micros(series, unique.astype(np.int64))[inverse]
     return out

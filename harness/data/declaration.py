@@ -1,22 +1,29 @@
-"""A series' declaration as text, and back: the same declaration gives the same text everywhere."""
+"""A series' declaration as text, and back; of many that differ in their ids alone, what they share is read once."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self, TypeVar
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from harness.core.errors import UnknownNameError, UserError
-from harness.core.identity import canonical
-from harness.core.series import LagRule, Series
+from harness.core.identity import encoded
+from harness.core.series import LagRule, Series, alike
 from harness.core.time import end_of_day, micros
 
 ISO_DAY = len("2012-10-28")
+Key = TypeVar("Key")
+MARK = '"id":"'
+"""What stands before the id in the canonical text; inside a text of the user its quotes would be escaped."""
+PLAIN = r"^[!#-\[\]-~]+$"
+"""Ids that stand in JSON as they are: printable ASCII without quote and backslash."""
 
 
 def series_to_text(series: Series) -> str:
@@ -25,7 +32,27 @@ def series_to_text(series: Series) -> str:
     >>> series_from_text(series_to_text(Series("cpi", "M", decimals=1))) == Series("cpi", "M", decimals=1)
     True
     """
-    return json.dumps(canonical(series), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    before, after = _around(*(getattr(series, name) for name in _FIELDS))
+    return f"{before}{json.dumps(series.id)}{after}"
+
+
+def texts_alike(like: Series, ids: Sequence[str]) -> list[str]:
+    """Canonical JSON of declarations that are alike but for their ids."""
+    before, after = _around(*(getattr(like, name) for name in _FIELDS))
+    return [f"{before}{json.dumps(series_id)}{after}" for series_id in ids]
+
+
+_FIELDS = tuple(name for name, one in Series.__dataclass_fields__.items() if one.compare and name != "id")
+
+
+@lru_cache(maxsize=1 << 10, typed=True)
+def _around(*values: object) -> tuple[str, str]:
+    """The canonical text before and after the id."""
+    fields = {"id": None, **dict(zip(_FIELDS, values, strict=True))}
+    parts = [f'"{name}":{encoded(fields[name])}' for name in sorted(fields)]
+    place = sorted(fields).index("id")
+    before, after = ",".join([*parts[:place], ""]), ",".join(["", *parts[place + 1 :]])
+    return f'{{{before}"id":', f"{after}}}"
 
 
 @lru_cache(maxsize=1 << 16)
@@ -74,7 +101,144 @@ def declared_by(series: Series, known_at: int) -> Series:
     return replace(series, closures=closures, lag=lag)
 
 
-@dataclass(frozen=True, slots=True)
+class Declarations(Mapping[Key, Series]):
+    """Declarations by some key (stored id, or code), in the order of their keys."""
+
+    def __init__(
+        self, places: Mapping[Key, int], ids: Sequence[str], number: NDArray[np.int32], shapes: Sequence[Series]
+    ) -> None:
+        """Hold what they are made of.
+
+        Args:
+            places: key -> place.
+            ids: [place] stored ids.
+            number: [place] index into `shapes`.
+            shapes: one declaration of each kind of them that differs in its id alone.
+        """
+        self._places, self._ids, self._number, self._shapes = places, ids, number, shapes
+
+    @classmethod
+    def of(cls, keys: Iterable[Key], ids: pl.Series, texts: pl.Series) -> Self:
+        """Declarations from their canonical texts.
+
+        Args:
+            keys: [declaration] keys.
+            ids: [declaration] stored ids.
+            texts: [declaration] canonical JSON.
+        """
+        number, shapes = shapes_of(ids, texts)
+        return cls({key: place for place, key in enumerate(keys)}, ids.to_list(), number, shapes)
+
+    @classmethod
+    def like(cls, like: Series, ids: Sequence[str]) -> Declarations[int]:
+        """Declarations alike but for their ids, by place."""
+        number, shapes = np.zeros(len(ids), dtype=np.int32), (like,)
+        return Declarations(dict(enumerate(range(len(ids)))), ids, number, shapes)
+
+    def __getitem__(self, key: Key) -> Series:
+        place = self._places[key]
+        return alike(self._shapes[self._number[place]], self._ids[place])
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._places
+
+    def only(self, keys: Iterable[Key]) -> Self:
+        """Some of them, in the order given."""
+        return type(self)({key: self._places[key] for key in keys}, *self._parts())
+
+    def by(self, keys: Mapping[str, Key]) -> Declarations[str]:
+        """The same by other keys, each of which stands for one of the present ones."""
+        return Declarations({name: self._places[key] for name, key in keys.items()}, *self._parts())
+
+    def texts(self, keys: Iterable[Key]) -> list[str]:
+        """Canonical JSON of some of them."""
+        around = [_around(*(getattr(one, name) for name in _FIELDS)) for one in self._shapes]
+        out = []
+        for key in keys:
+            place = self._places[key]
+            before, after = around[self._number[place]]
+            out.append(f"{before}{json.dumps(self._ids[place])}{after}")
+        return out
+
+    def _parts(self) -> tuple[Sequence[str], NDArray[np.int32], Sequence[Series]]:
+        return self._ids, self._number, self._shapes
+
+    def shaped(self) -> Iterator[tuple[Series, list[Key]]]:
+        """One declaration of each shape, and the keys of all of that shape."""
+        keys = list(self._places)
+        places = np.fromiter(self._places.values(), dtype=np.int64, count=len(keys))
+        numbers = self._number[places]
+        order = np.argsort(numbers, kind="stable")
+        for group in np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1):
+            if len(group):
+                yield self[keys[group[0]]], [keys[row] for row in group.tolist()]
+
+
+def texts_of(series: Mapping[Key, Series], keys: Iterable[Key]) -> list[str]:
+    """Canonical JSON of some declarations."""
+    if isinstance(series, Declarations):
+        return series.texts(keys)
+    return [series_to_text(series[key]) for key in keys]
+
+
+def shaped(series: Mapping[Key, Series]) -> Iterator[tuple[Series, list[Key]]]:
+    """One declaration of each shape, and the keys of all of that shape; of a plain mapping each by itself."""
+    if isinstance(series, Declarations):
+        yield from series.shaped()
+        return
+    for key, one in series.items():
+        yield one, [key]
+
+
+def per_key(series: Mapping[int, Series], fact: Callable[[Series], object], dtype: Any) -> NDArray[Any]:
+    """A fact about each declaration in an array at its code; 0 where there is no such code.
+
+    Args:
+        series: declarations by code.
+        fact: function of a declaration that does not depend on its id.
+        dtype: of the array.
+    """
+    out = np.zeros(max(series, default=-1) + 1, dtype=dtype)
+    for one, codes in shaped(series):
+        out[codes] = fact(one)
+    return out
+
+
+def shapes_of(ids: pl.Series, texts: pl.Series) -> tuple[NDArray[np.int32], tuple[Series, ...]]:
+    """What declarations are but for their ids.
+
+    Args:
+        ids: [declaration] stored ids.
+        texts: [declaration] their canonical JSON.
+
+    Returns:
+        [declaration] index into the shapes, and one declaration of each shape, in order of appearance.
+    """
+    if not len(ids):
+        return np.zeros(0, dtype=np.int32), ()
+    at, text, name = pl.col("text").str.find(MARK, literal=True) + len(MARK), pl.col("text"), pl.col("id")
+    cut = pl.struct(
+        text.str.slice(0, at).alias("before"), text.str.slice(at + name.str.len_bytes().cast(pl.UInt32)).alias("after")
+    )
+    plain = name.str.contains(PLAIN)
+    frame = pl.DataFrame({"id": ids, "text": texts}).select(
+        "id",
+        pl.when(plain).then(cut.struct.field("before")).otherwise(pl.lit("")).alias("before"),
+        pl.when(plain).then(cut.struct.field("after")).otherwise(text).alias("after"),
+    )
+    found = frame.unique(["before", "after"], keep="first", maintain_order=True).with_row_index("number")
+    number = frame.join(found.drop("id"), on=["before", "after"], how="left", maintain_order="left")["number"]
+    wholes = [f"{before}{name}{after}" if before else after for name, before, after in found.drop("number").rows()]
+    return number.to_numpy().astype(np.int32), tuple(map(series_from_text, wholes))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Catalogue:
     """The series an archive knows.
 
@@ -95,7 +259,7 @@ class Catalogue:
         """
         if name in self.codes:
             return name
-        matches = [stored for stored in self.codes if stored.rpartition("/")[2] == name]
+        matches = _by_bare_id(self).get(name, [])
         if len(matches) == 1:
             return matches[0]
         if matches:
@@ -107,9 +271,29 @@ class Catalogue:
             )
         raise UnknownNameError("series", name, {*self.codes, *(stored.rpartition("/")[2] for stored in self.codes)})
 
+    def by_id(self) -> Mapping[str, Series]:
+        """Declarations by stored id."""
+        if isinstance(self.series, Declarations):
+            return self.series.by(self.codes)
+        return {name: self.series[code] for name, code in self.codes.items()}
+
+    def texts(self, codes: Iterable[int]) -> list[str]:
+        """Canonical JSON of the declarations of some codes."""
+        return texts_of(self.series, codes)
+
     def decimals(self) -> pl.DataFrame:
         """Columns code, decimals (null = exact)."""
-        return pl.DataFrame(
-            {"code": list(self.series), "decimals": [series.decimals for series in self.series.values()]},
-            schema={"code": pl.Int32, "decimals": pl.Int8},
-        )
+        schema = {"code": pl.Int32, "decimals": pl.Int8}
+        parts = [
+            pl.DataFrame({"code": codes, "decimals": [one.decimals] * len(codes)}, schema=schema)
+            for one, codes in shaped(self.series)
+        ]
+        return pl.concat([pl.DataFrame(schema=schema), *parts])
+
+
+@lru_cache(maxsize=4)
+def _by_bare_id(catalogue: Catalogue) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for stored in catalogue.codes:
+        found.setdefault(stored.rpartition("/")[2], []).append(stored)
+    return found

@@ -23,9 +23,10 @@ from harness.data.announced import DELISTING, EVENT_KINDS
 from harness.data.calendars import sessions_known
 from harness.data.changes import ChangeFile
 from harness.data.lags import release_micros
-from harness.data.past import past_of
-from harness.data.releases import assumed_dates, check_countable, nth_release
+from harness.data.releases import nth_releases
 from harness.data.replay import Replay
+from harness.data.standing import Cells, assumed_dates, first_public
+from harness.data.standing_outcomes import looked_up, standing_outcomes
 from harness.data.universe import everyone
 
 Integers = NDArray[np.int64]
@@ -84,15 +85,10 @@ def outcomes(changes: ChangeFile, target: Target, windows: Windows, *, until: in
     Raises:
         UserError: `release k > 1` of a source that reports changes only, or `after N days` shorter than the lag rule.
     """
-    inputs = sorted({name for series_id in target.series for name in target.transform.inputs(series_id)})
+    groups = input_groups(target)
+    inputs = tuple(sorted({name for ids in groups for name in ids}))
     end = min(changes.known_through[name] for name in inputs) if until is None else until
-    due = np.full((len(target.series), len(windows.ends)), NEVER, dtype=np.int64)
-    first = due.copy()
-    assumed = np.zeros(due.shape, dtype=bool)
-    captured = np.ones(due.shape, dtype=bool)
-    for row, series_id in enumerate(target.series):
-        names = target.transform.inputs(series_id)
-        due[row], first[row], assumed[row], captured[row] = _instants(changes, target, names, windows.ends, end)
+    due, first, assumed, captured = _instants(changes, target, groups, windows.ends, end)
     # what is not public by the end is pending; a hole in the capture is known as such from its publication on
     pending = (due == NEVER) | (due > end)
     never_trades = _never_trades(changes.series[inputs[0]], windows.ends, end)
@@ -101,74 +97,84 @@ def outcomes(changes: ChangeFile, target: Target, windows: Windows, *, until: in
     status[missing | ~captured] = NO_OUTCOME
     status[withdrawn & captured & (first != NEVER) & (first <= due)] = WITHDRAWN
     status[pending] = PENDING
-    for row, series_id in enumerate(target.series):
-        ex, valued = _delisting(changes, target.transform.inputs(series_id), end)
+    for row in _rows_with_delistings(changes, groups):
+        ex, valued = _delisting(changes, target.transform.inputs(target.series[row]), end)
         awaited = valued & (windows.ends == ex) & (status[row] == PENDING)
         status[row, (windows.ends >= ex) & (status[row] != MATURED) & ~awaited] = DELISTED
     status[:, never_trades] = NO_OUTCOME
-    value[status != MATURED] = np.nan
-    young = np.zeros(due.shape, dtype=bool)
+    matured = status == MATURED
+    value[~matured] = np.nan
+    young: Flags = np.broadcast_to(np.zeros(1, dtype=bool), due.shape)
     if target.outcome.kind == "latest":
-        young = (status == MATURED) & _young(changes.series[target.series[0]], windows.ends, end)[None, :]
+        young = matured & _young(changes.series[target.series[0]], windows.ends, end)[None, :]
     counted = target.outcome.number if target.outcome.kind in ("first", "release") else 0
     return Outcomes(
         value,
         np.where((status == PENDING) | (status == DELISTED), NEVER, due),
         np.where(first > end, NEVER, first),
         status,
-        np.full(due.shape, counted, dtype=np.int64),
-        (marked | assumed) & (status == MATURED),
+        np.broadcast_to(np.int64(counted), due.shape),
+        (marked | assumed) & matured,
         young,
     )
 
 
+def input_groups(target: Target) -> list[tuple[str, ...]]:
+    """Stored ids of what the target is made of: one id per target series, or a single one that all share."""
+    own = [] if target.transform.proxy == "parkinson" else [target.series]
+    transform = target.transform
+    return own + [(name,) for name in (transform.other, transform.high, transform.low) if name]
+
+
 def _instants(
-    changes: ChangeFile, target: Target, names: Sequence[str], ends: Integers, end: int
+    changes: ChangeFile, target: Target, groups: Sequence[tuple[str, ...]], ends: Integers, end: int
 ) -> tuple[Integers, Integers, Flags, Flags]:
-    """For one target series: due instant, first public instant, whether assumed, whether captured; arrays [request]."""
-    rule = target.outcome
-    due = np.full(len(ends), NEVER, dtype=np.int64)
-    first = due.copy()
-    known, valued = np.ones(len(ends), dtype=bool), np.ones(len(ends), dtype=bool)
-    hindsight = np.zeros(len(ends), dtype=bool)
-    captured = np.ones(len(ends), dtype=bool)
-    for name in names:
-        series = changes.series[name]
-        published = changes.publications_of(name)
-        opening = _first_values(changes, name, ends)
-        periods, dates = changes.assumed_of(name)
-        before = assumed_dates(periods, dates, ends)
-        if rule.kind == "after":
-            mine, whole = _after(changes, series, ends, rule.number), np.ones(len(ends), dtype=bool)
-        elif rule.kind == "latest":
-            mine = np.where((opening == NEVER) | (opening > end), NEVER, end)
-            whole = np.ones(len(ends), dtype=bool)
-        else:
-            check_countable(published, rule.number, name)
-            mine, whole = nth_release(published, ends, rule.number)
-            shifted = _assumed_maturity(series, ends, before, rule.number)
-            mine, whole = np.where(before != NEVER, shifted, mine), whole | (before != NEVER)
-        known &= mine != NEVER
-        valued &= opening != NEVER
-        due, first = np.maximum(due, mine), np.maximum(first, opening)
-        hindsight |= before != NEVER
-        captured &= whole
-    counted = rule.kind in {"first", "release"}
-    return np.where(known, due, NEVER), np.where(valued, first, NEVER), hindsight & counted, captured
+    """Due instant, first public instant, whether assumed, whether captured; arrays [series, request]."""
+    shape = (len(target.series), len(ends))
+    due, first = np.full(shape, NEVER), np.full(shape, NEVER)
+    undue, unseen = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    assumed, captured = np.zeros(shape, dtype=bool), np.ones(shape, dtype=bool)
+    for ids in groups:
+        cells = Cells.of(changes, ids, ends)
+        place = cells.place(ends)
+        asked = slice(None) if np.array_equal(place, np.arange(len(place))) else place
+        opening, before = first_public(changes, cells), assumed_dates(changes, cells)
+        mine, whole = _due(changes, target, (ids, cells), (opening, before), end)
+        np.maximum(due, mine[:, asked], out=due)
+        np.maximum(first, opening[:, asked], out=first)
+        undue |= mine[:, asked] == NEVER
+        unseen |= opening[:, asked] == NEVER
+        if target.outcome.kind in {"first", "release"}:
+            assumed |= (before != NEVER)[:, asked]
+        captured &= whole[:, asked]
+    due[undue], first[unseen] = NEVER, NEVER
+    return due, first, assumed, captured
 
 
-def _first_values(changes: ChangeFile, series_id: str, ends: Integers) -> Integers:
-    """Microseconds UTC at which any value of each period was first public; NEVER where none ever was."""
-    past = past_of(changes, series_id)
-    stated = ~np.isnan(past.value)
-    periods, opening = np.unique(past.period[stated], return_index=True)  # rows are in order of publication
-    return assumed_dates(periods, past.published[stated][opening], ends)
+def _due(
+    changes: ChangeFile,
+    target: Target,
+    asked: tuple[tuple[str, ...], Cells],
+    dates: tuple[Integers, Integers],
+    end: int,
+) -> tuple[Integers, Flags]:
+    """When the pinned release of each cell is due, and whether it was captured; arrays [series, period]."""
+    (ids, cells), (opening, before), rule = asked, dates, target.outcome
+    whole: Flags = np.broadcast_to(np.ones(1, dtype=bool), cells.shape)
+    if rule.kind == "latest":
+        return np.where((opening == NEVER) | (opening > end), NEVER, end), whole
+    if rule.kind == "after":
+        return _after_all(changes, ids, cells, opening, rule.number), whole
+    mine, whole = nth_releases(changes, cells, ids, rule.number)
+    some = np.flatnonzero((before != NEVER).any(axis=1))
+    for row in some if rule.number > 1 else ():
+        before = before if before.flags.writeable else before.copy()
+        before[row] = _assumed_maturity(changes.series[ids[row]], cells.periods, before[row], rule.number)
+    return (np.where(before != NEVER, before, mine), whole | (before != NEVER)) if len(some) else (mine, whole)
 
 
 def _assumed_maturity(series: Series, ends: Integers, before: Integers, number: int) -> Integers:
     """An assumed cell matures at its lag rule plus number - 1 publication intervals (one period of the series each)."""
-    if number == 1:
-        return before
     out = before.copy()
     places = np.flatnonzero(before != NEVER)
     if len(places):
@@ -177,36 +183,46 @@ def _assumed_maturity(series: Series, ends: Integers, before: Integers, number: 
     return out
 
 
-def _after(changes: ChangeFile, series: Series, ends: Integers, days: int) -> Integers:
-    """Microseconds UTC of the last moment of day `days` after each period.
+def _after_all(changes: ChangeFile, ids: Sequence[str], cells: Cells, opening: Integers, days: int) -> Integers:
+    """Microseconds UTC of the last moment of day `days` after each period; arrays [series, period].
 
     Raises:
         UserError: the lag rule publishes an asked period that has a value later than that.
     """
-    due = _days_after(series, ends, days)
-    dated = np.isin(ends, _dated_by_rule(changes, series))
-    if dated.any():
-        late = ends[dated][due[dated] < release_micros(series, ends[dated])]
-        if len(late):
+    out = np.empty(cells.shape, dtype=np.int64)
+    alike: dict[tuple[object, ...], tuple[Integers, Flags]] = {}
+    for row, name in enumerate(ids):
+        series = changes.series[name]
+        kind = (series.frequency, series.zone, series.calendar, series.lag, series.period_table)
+        if kind not in alike:
+            due = _days_after(series, cells.periods, days)
+            alike[kind] = due, _ruled_later(series, cells.periods, due)
+        due, late = alike[kind]
+        wrong = late & (opening[row] != NEVER)
+        if wrong.any():
             raise UserError(
                 "outcome matures before the value is published",
-                value=f"after {days} days, {series.id}, period {period_end(series.parsed, int(late[0]))}",
+                value=f"after {days} days, {name}, period {period_end(series.parsed, int(cells.periods[wrong][0]))}",
                 rule="after N days may not be shorter than the series' lag rule",
                 fix="raise N",
             )
-    return due
+        out[row] = due
+    return out
 
 
-def _dated_by_rule(changes: ChangeFile, series: Series) -> Integers:
-    """Ordinals of the periods that have a value and a release day by rule (a release calendar ends somewhere)."""
+def _ruled_later(series: Series, ends: Integers, due: Integers) -> Flags:
+    """Periods whose release day by rule lies after an instant (a release calendar ends somewhere)."""
+    late = np.zeros(len(ends), dtype=bool)
     if series.lag is None:
-        return np.empty(0, dtype=np.int64)
-    past = past_of(changes, series.id)
-    periods = np.unique(past.period[~np.isnan(past.value)])
-    if series.lag.kind != "dates":
-        return periods
-    listed = np.array([end for end, _ in (*series.lag.dates, *series.lag.exceptions)], dtype="datetime64[D]")
-    return periods[np.isin(period_ends(series.parsed, periods), listed)]
+        return late
+    dated = np.ones(len(ends), dtype=bool)
+    if series.lag.kind == "dates":
+        listed = np.array([end for end, _ in (*series.lag.dates, *series.lag.exceptions)], dtype="datetime64[D]")
+        dated = np.isin(period_ends(series.parsed, ends), listed)
+    places = np.flatnonzero(dated)
+    if len(places):
+        late[places] = due[places] < release_micros(series, ends[places])
+    return late
 
 
 def _days_after(series: Series, ends: Integers, days: int) -> Integers:
@@ -243,7 +259,28 @@ def _delisting(changes: ChangeFile, names: Sequence[str], end: int) -> tuple[int
     return ex, bool((~np.isnan(rows.value[mine & (rows.ex == ex)])).any())
 
 
+def _rows_with_delistings(changes: ChangeFile, groups: Sequence[tuple[str, ...]]) -> list[int]:
+    """Places of the target series any input of which has a delisting."""
+    gone = set(changes.events.code[changes.events.kind == EVENT_KINDS.index(DELISTING)].tolist())
+    if not gone:
+        return []
+    names = {changes.ids[code] for code in gone}
+    series = max(groups, key=len)
+    if any(len(ids) == 1 and ids[0] in names for ids in groups):
+        return list(range(len(series)))
+    return [row for row, name in enumerate(series) if name in names]
+
+
 def _evaluate_all(
+    changes: ChangeFile, target: Target, windows: Windows, inputs: tuple[str, ...], due: Integers
+) -> tuple[Floats, Flags, Flags, Flags]:
+    """Every outcome in the as-of of its own instant: looked up cell by cell, or read from one forward walk."""
+    if (due != NEVER).any() and looked_up(changes, target, inputs):
+        return standing_outcomes(changes, target, input_groups(target), windows.ends, due)
+    return _walked(changes, target, windows, inputs, due)
+
+
+def _walked(
     changes: ChangeFile, target: Target, windows: Windows, inputs: Sequence[str], due: Integers
 ) -> tuple[Floats, Flags, Flags, Flags]:
     """Walk the due instants forward in one pass and read every outcome in the as-of of its own instant."""
@@ -325,11 +362,12 @@ def _marks(snapshot: Snapshot, target: Target, rows: Integers, starts: Integers,
     marked = absent.copy()
     transform = target.transform
     back = () if transform.kind in ("level", "spread") or transform.is_volatility else (transform.span,)
-    used, place = np.unique(rows, return_inverse=True)
-    for slot in zip(*(transform.inputs(target.series[int(row)]) for row in used), strict=True):
-        panel = snapshot.panel(slot[0])
-        line_of = {name: line for line, name in enumerate(panel.ids)}
-        lines = np.array([line_of[name] for name in slot], dtype=np.int64)[place]
+    for ids in input_groups(target):
+        panel = snapshot.panel(ids[0])
+        at = panel.names.rows_of(ids) if len(ids) > 1 or len(target.series) == 1 else None
+        lines = rows if at is None else at[rows]
+        if len(ids) == 1 and len(target.series) > 1:
+            lines = np.full(len(rows), panel.row(ids[0]), dtype=np.int64)
         columns = ends - panel.first
         absent |= np.isnan(_pick(panel.values, lines, columns, np.nan))
         late = _hindsight(panel)

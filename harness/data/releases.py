@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.core.errors import UserError
 from harness.core.time import NEVER
-from harness.data.changes import PublicationRows
+from harness.data.changes import ChangeFile, PublicationRows
+from harness.data.standing import Cells
 
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+PUBLICATIONS = 1 << 18
+"""Publications looked at together, to bound the working memory."""
 
 
 def check_countable(publications: PublicationRows, number: int, series_id: str) -> None:
@@ -66,18 +71,66 @@ def nth_release(publications: PublicationRows, ordinals: Integers, number: int) 
     return np.where(there, times[hit], NEVER)[place], (kept[hit] | ~there)[place]
 
 
-def assumed_dates(periods: Integers, dates: Integers, ordinals: Integers) -> Integers:
-    """Date (microseconds UTC) of the assumed row of each period; NEVER where there is none.
+def nth_releases(changes: ChangeFile, cells: Cells, ids: Sequence[str], number: int) -> tuple[Integers, Flags]:
+    """Instant of the number-th publication covering each cell, and whether it was captured; arrays [series, period].
 
-    >>> assumed_dates(np.array([4, 5]), np.array([40, 50]), np.array([5, 6])).tolist()[0]
-    50
+    Raises:
+        UserError: releases of a source cannot be counted.
+    """
+    if number == 1:
+        return first_releases(changes, cells)
+    every = changes.publications
+    order = np.argsort(every.code, kind="stable")
+    edges = np.searchsorted(every.code[order], np.arange(len(changes.ids) + 1))
+    found, captured = np.full(cells.shape, NEVER, dtype=np.int64), np.ones(cells.shape, dtype=bool)
+    for row, name in enumerate(ids):
+        code = changes.code_of(name)
+        mine = order[edges[code] : edges[code + 1]]
+        published = PublicationRows(**{one: getattr(every, one)[mine] for one in PublicationRows.__dataclass_fields__})
+        check_countable(published, number, name)
+        found[row], captured[row] = nth_release(published, cells.periods, number)
+    return found, captured
+
+
+def first_releases(changes: ChangeFile, cells: Cells) -> tuple[Integers, Flags]:
+    """Instant of the first publication covering each cell, and whether it was captured, for a whole panel.
 
     Args:
-        periods: ascending ordinals that have an assumed row.
-        dates: their dates.
-        ordinals: [request] asked ordinals.
+        changes: the change file.
+        cells: series and periods.
+
+    Returns:
+        As `nth_release` for number 1, arrays [series, period].
     """
-    if not len(periods):
-        return np.full(len(ordinals), NEVER, dtype=np.int64)
-    place = np.clip(np.searchsorted(periods, ordinals), 0, len(periods) - 1)
-    return np.where(periods[place] == ordinals, dates[place], NEVER)
+    found = np.full(cells.shape, NEVER, dtype=np.int64)
+    captured = np.ones(cells.shape, dtype=bool)
+    flat, whole = found.reshape(-1), captured.reshape(-1)
+    for covered, published, _ in _covered(changes, cells):
+        flat[covered[::-1]] = published[::-1]  # of several for one cell the earliest is written last
+    if not changes.publications.captured.all():
+        whole[flat != NEVER] = False
+        for covered, published, seen in _covered(changes, cells):
+            whole[covered[seen & (published == flat[covered])]] = True
+    return found, captured
+
+
+def _covered(changes: ChangeFile, cells: Cells) -> Iterator[tuple[Integers, Integers, Flags]]:
+    """Flat cell, instant and whether captured of every (publication, asked period) pair; later chunks come first."""
+    every = changes.publications
+    for end in range(len(every.code), 0, -PUBLICATIONS):
+        part = slice(max(0, end - PUBLICATIONS), end)
+        row = cells.row_of[every.code[part]]
+        low = np.searchsorted(cells.periods, every.first[part], side="left")
+        high = np.searchsorted(cells.periods, every.last[part], side="right")
+        lengths = np.where(row >= 0, np.maximum(high - low, 0), 0)
+        start = row * len(cells.periods) + low
+        if (lengths <= 1).all():
+            there = lengths == 1
+            yield start[there], every.published[part][there], every.captured[part][there]
+            continue
+        offsets = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        yield (
+            np.repeat(start, lengths) + offsets,
+            np.repeat(every.published[part], lengths),
+            np.repeat(every.captured[part], lengths),
+        )

@@ -6,12 +6,13 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from harness.data.changes import FILES, FORMAT, MANIFEST, PUBLISHED, ChangeFile, manifest_hash
 from harness.record.files import sha256_of, sync_folder, unused_name
@@ -38,12 +39,12 @@ def save_changes(changes: ChangeFile, folder: Path) -> Path:
         "publications": {name: pl.Series(getattr(changes.publications, name)) for name in PUBLISHED},
     }
     kept = {name: changes.folder / file for name, file in FILES.items() if name not in tables}
-    return write_changes(folder, tables, state=f"altered {changes.hash}", kept=kept)
+    return write_changes(folder, tables.items(), state=f"altered {changes.hash}", kept=kept)
 
 
 def write_changes(
     folder: Path,
-    tables: Mapping[str, Mapping[str, pl.Series]],
+    tables: Iterable[tuple[str, Mapping[str, pl.Series]]],
     *,
     state: str,
     kept: Mapping[str, Path] | None = None,
@@ -52,7 +53,7 @@ def write_changes(
 
     Args:
         folder: where it is put.
-        tables: columns by name, by table (`FILES`).
+        tables: each table's name (`FILES`) and its columns by name; asked for one after the other.
         state: identity of what was written, kept in the manifest.
         kept: files of another change folder that are copied as they are, by table.
 
@@ -63,7 +64,7 @@ def write_changes(
     temporary = unused_name(folder)
     temporary.mkdir()
     try:
-        for name, table in tables.items():
+        for name, table in tables:
             _write(temporary / FILES[name], table)
         for name, source in (kept or {}).items():
             shutil.copyfile(source, temporary / FILES[name])
@@ -113,10 +114,16 @@ def _write_to(stream: Any, columns: Mapping[str, pl.Series]) -> None:
 def _plain(column: pl.Series) -> pa.Array:
     """One buffer of the values alone: bitmaps carry padding, and equal content must be equal bytes."""
     if column.dtype.is_numeric() and not column.null_count():
-        return pa.array(column.rechunk().to_numpy())
+        return _buffer(column.rechunk().to_numpy())
     if column.dtype == pl.Boolean:
-        return pa.array(column.cast(pl.UInt8).to_numpy())
+        return _buffer(column.cast(pl.UInt8).rechunk().to_numpy())
+    if column.dtype == pl.String and not column.null_count():
+        return column.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
     return pa.array(column.to_list(), type=column.to_arrow().type)
+
+
+def _buffer(numbers: NDArray[Any]) -> pa.Array:
+    return pa.Array.from_buffers(pa.from_numpy_dtype(numbers.dtype), len(numbers), [None, pa.py_buffer(numbers)])
 
 
 def _moved(temporary: Path, final: Path) -> Path:

@@ -50,6 +50,12 @@ class Naive:
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is answered with null
             return answers(rows.keys, self.rule(ask(rows, snapshot)))
 
+    def grid(self, asked: Asked) -> Floats:
+        """The same answers for a whole grid at once: [series, horizon], NaN = no answer."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = np.broadcast_to(self.rule(asked), asked.shape)
+        return found if np.isfinite(found).all() else np.where(np.isfinite(found), found, np.nan)
+
 
 def last_value(asked: Asked) -> Floats:
     """z_L, the last published value of the transformed target (for volatility: the last complete trailing window)."""
@@ -80,7 +86,7 @@ def historic_mean(asked: Asked) -> Floats:
 
 def zero(asked: Asked) -> Floats:
     """0: no change, no return."""
-    return np.zeros(len(asked.row))
+    return np.zeros(asked.shape)
 
 
 def path_zero(asked: Asked) -> Floats:

@@ -6,20 +6,26 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from harness.core.errors import UnknownNameError
 from harness.core.frames import ANSWER_SCHEMA, Rows
+from harness.core.names import names_of
 from harness.core.snapshot import NO_POSITION, Micros, Snapshot, TargetPanel, target_panel
 from harness.core.time import Timeline, period_ordinals
 from harness.core.transform import Floats, Transform, from_steps
+
+ROWS = 4096
+"""Series summed together, so that what is summed stays in the cache."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asked:
     """The targets one predict call asks for, placed on the target's timeline as known at the origin.
 
+    [asked] is one dimension of rows, or a whole grid: `row` [series, 1] and `position` [1, horizon], which broadcast.
+
     Attributes:
-        keys: [asked] series_id, pseudo_origin, horizon, period.
         panel: the target's own history inside the snapshot.
         transform: of the target.
         season: season length in target periods.
@@ -27,12 +33,16 @@ class Asked:
         position: [asked] position of the target period (windowed target: of its last session).
     """
 
-    keys: pl.DataFrame
     panel: TargetPanel
     transform: Transform
     season: int
     row: Micros
     position: Micros
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the answers."""
+        return np.broadcast_shapes(self.row.shape, self.position.shape)
 
     @property
     def last(self) -> Micros:
@@ -62,7 +72,23 @@ def ask(rows: Rows, snapshot: Snapshot) -> Asked:
     assert target is not None  # noqa: S101 - target_panel has refused a snapshot without one
     row = np.array([places[name] for name in names], dtype=np.int64)
     days = rows.keys["period"].to_numpy().astype("datetime64[D]")
-    return Asked(rows.keys, panel, target.transform, target.season or 1, row, positions(panel.timeline, days))
+    return Asked(panel, target.transform, target.season or 1, row, positions(panel.timeline, days))
+
+
+def ask_grid(snapshot: Snapshot, names: tuple[str, ...], days: NDArray[np.datetime64]) -> Asked:
+    """Ask for every target period of every one of some target series.
+
+    Args:
+        snapshot: what is known.
+        names: series of its target, one per row of the answer.
+        days: [horizon] last days of the target periods.
+    """
+    panel, target = target_panel(snapshot), snapshot.target
+    assert target is not None  # noqa: S101 - target_panel has refused a snapshot without one
+    rows = names_of(panel.ids).rows_of(names) if names != panel.ids else None
+    row = np.arange(len(names), dtype=np.int64) if rows is None else rows
+    position = positions(panel.timeline, days.astype("datetime64[D]"))
+    return Asked(panel, target.transform, target.season or 1, row[:, None], position[None, :])
 
 
 def positions(timeline: Timeline, days: np.ndarray[tuple[int], np.dtype[np.datetime64]]) -> Micros:
@@ -78,10 +104,16 @@ def ordinal_positions(timeline: Timeline, ordinals: Micros) -> Micros:
 
 
 def cells(matrix: Floats, row: Micros, column: Micros) -> Floats:
-    """Elements of [series, period] at (row, column); NaN outside the matrix."""
+    """Elements of [series, period] at (row, column), which broadcast; NaN outside the matrix. Not to be written to."""
     inside = (column >= 0) & (column < matrix.shape[1])
-    out = np.full(len(row), np.nan)
-    out[inside] = matrix[row[inside], column[inside]]
+    shape = np.broadcast_shapes(row.shape, column.shape)
+    if not inside.any():
+        return np.broadcast_to(np.full(1, np.nan), shape)
+    if inside.all():
+        return np.broadcast_to(matrix[row, column], shape)
+    rows, columns, there = np.broadcast_arrays(row, column, inside)
+    out = np.full(shape, np.nan)
+    out[there] = matrix[rows[there], columns[there]]
     return out
 
 
@@ -96,11 +128,15 @@ def newest_column(matrix: Floats) -> Micros:
     >>> newest_column(np.array([[1.0, np.nan], [np.nan, np.nan]])).tolist()
     [0, -1]
     """
-    known = ~np.isnan(matrix)
-    if not matrix.shape[1]:
-        return np.full(len(matrix), -1, dtype=np.int64)
-    newest = matrix.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1)
-    return np.where(known.any(axis=1), newest, -1).astype(np.int64)
+    out = np.full(len(matrix), -1, dtype=np.int64)
+    open_rows = np.arange(len(matrix))
+    for column in range(matrix.shape[1] - 1, -1, -1):  # from the newest back: nearly all are found in the first few
+        known = ~np.isnan(matrix[open_rows, column] if len(open_rows) < len(matrix) else matrix[:, column])
+        out[open_rows[known]] = column
+        open_rows = open_rows[~known]
+        if not len(open_rows):
+            break
+    return out
 
 
 def seasonal_newest(matrix: Floats, season: int) -> Floats:
@@ -123,17 +159,21 @@ def known_mean(matrix: Floats) -> Floats:
     >>> known_mean(np.array([[1.0, np.nan, 3.0], [np.nan, np.nan, np.nan]])).tolist()
     [2.0, nan]
     """
-    known = ~np.isnan(matrix)
-    count = known.sum(axis=1)
+    out = np.full(len(matrix), np.nan)
     if not matrix.shape[1]:
-        return np.full(len(matrix), np.nan)
-    total = np.cumsum(np.where(known, matrix, 0.0), axis=1)[:, -1]
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+        return out
+    for start in range(0, len(matrix), ROWS):
+        part = matrix[start : start + ROWS]
+        known = ~np.isnan(part)
+        count = known.sum(axis=1)
+        total = np.cumsum(np.where(known, part, 0.0), axis=1)[:, -1]
+        out[start : start + ROWS] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return out
 
 
 def steps_needed(asked: Asked) -> int:
     """How many steps after the newest known level the farthest asked target needs."""
-    return max(0, int(asked.gap.max())) if len(asked.gap) else 0
+    return max(0, int(asked.gap.max())) if asked.gap.size else 0
 
 
 def assemble(asked: Asked, future: Floats) -> Floats:
@@ -153,19 +193,19 @@ def assemble(asked: Asked, future: Floats) -> Floats:
     transform = asked.transform
     if transform.kind in ("level", "spread"):
         return _extended(asked, future)
-    window = np.empty((len(asked.row), transform.span))
+    window = np.empty((*asked.shape, transform.span))
     for offset in range(transform.span):
-        window[:, offset] = _step_at(asked, future, asked.position - (transform.span - 1) + offset)
+        window[..., offset] = _step_at(asked, future, asked.position - (transform.span - 1) + offset)
     if transform.is_volatility:
         return volatility(window)
-    return from_steps(transform, np.zeros(len(asked.row)), window)
+    return from_steps(transform, np.zeros(asked.shape), window)
 
 
 def volatility(proxies: Floats) -> Floats:
-    """Realised volatility 100 sqrt(mean v) of windows of variance proxies [asked, session], summed in order."""
-    total = np.cumsum(proxies, axis=1)[:, -1]
+    """Realised volatility 100 sqrt(mean v) of windows of variance proxies [..., session], summed in order."""
+    total = np.cumsum(proxies, axis=-1)[..., -1]
     with np.errstate(invalid="ignore"):
-        rooted: Floats = 100.0 * np.sqrt(total / proxies.shape[1])
+        rooted: Floats = 100.0 * np.sqrt(total / proxies.shape[-1])
     return rooted
 
 
@@ -180,10 +220,10 @@ def _step_at(asked: Asked, future: Floats, position: Micros) -> Floats:
 
 def _extended(asked: Asked, future: Floats) -> Floats:
     gap = asked.gap
-    window = np.zeros((len(asked.row), max(1, steps_needed(asked))))
-    for offset in range(window.shape[1]):
-        forecast = cells(future, asked.row, np.full(len(asked.row), offset))
-        window[:, offset] = np.where(offset < gap, forecast, 0.0)
+    window = np.zeros((*asked.shape, max(1, steps_needed(asked))))
+    for offset in range(window.shape[-1]):
+        forecast = cells(future, asked.row, np.full_like(asked.row, offset))
+        window[..., offset] = np.where(offset < gap, forecast, 0.0)
     return from_steps(asked.transform, values_at(asked, asked.position - np.maximum(gap, 0)), window)
 
 

@@ -6,12 +6,15 @@ import hashlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import polars as pl
+import pyarrow as pa
 
 from harness.core.errors import DamagedError
 from harness.core.frames import UTC_INSTANT
 from harness.record.files import json_bytes, parsed_json
+from harness.record.panel_cells import PanelAnswers, from_arrow, to_arrow
 from harness.record.shelves import Shelf, get, put
 
 CELL_SCHEMA = pl.Schema(
@@ -35,26 +38,42 @@ FORECASTS, META = "forecasts.arrow", "cell.json"
 FIT, FIT_META = "fit.json", "meta.json"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Cell:
     """What one recipe answered at one origin.
 
     Attributes:
-        frame: rows of `CELL_SCHEMA`.
+        given: point forecasts of a panel as matrices, or tidy rows of `CELL_SCHEMA`.
         facts: fit key, seed, training rows, warnings (JSON values).
         checksum: SHA-256 of both as stored; "" for a cell that was not read from disk.
     """
 
-    frame: pl.DataFrame
+    given: PanelAnswers | pl.DataFrame
     facts: Mapping[str, object]
     checksum: str = ""
+
+    @property
+    def panel(self) -> PanelAnswers | None:
+        """The answers as matrices; None where there is more to them than points."""
+        return None if isinstance(self.given, pl.DataFrame) else self.given
+
+    @cached_property
+    def frame(self) -> pl.DataFrame:
+        """Tidy rows of `CELL_SCHEMA`."""
+        return self.given if isinstance(self.given, pl.DataFrame) else self.given.frame()
 
 
 def write_cell(shelf: Shelf, key: str, cell: Cell) -> None:
     """Store a cell atomically under its key."""
-    buffer = io.BytesIO()
-    cell.frame.select(CELL_SCHEMA.names()).cast(CELL_SCHEMA).write_ipc(buffer, compression="uncompressed")
-    content = buffer.getvalue()
+    if cell.panel is None:
+        buffer = io.BytesIO()
+        cell.frame.select(CELL_SCHEMA.names()).cast(CELL_SCHEMA).write_ipc(buffer, compression="uncompressed")
+        content = buffer.getvalue()
+    else:
+        table, sink = to_arrow(cell.panel), pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+        content = sink.getvalue().to_pybytes()
     facts = dict(cell.facts)
     meta = {"key": key, "sha256": _checksum(content, facts), "facts": facts}
     put(shelf, key, {FORECASTS: content, META: json_bytes(meta)})
@@ -64,13 +83,15 @@ def read_cell(shelf: Shelf, key: str) -> Cell | None:
     """The stored cell, or None when there is none or what is there is damaged (it is then computed again)."""
     try:
         content, meta = _checked(shelf, FORECASTS, META, key)
-        frame = pl.read_ipc(io.BytesIO(content))
-    except (DamagedError, OSError, pl.exceptions.PolarsError):
+        table = pa.ipc.open_file(pa.BufferReader(content)).read_all()
+        panel = from_arrow(table)
+        given = pl.read_ipc(io.BytesIO(content)) if panel is None else panel
+    except (DamagedError, OSError, pa.ArrowException, pl.exceptions.PolarsError):
         return None
     facts = meta.get("facts")
-    if frame.schema != CELL_SCHEMA or not isinstance(facts, dict):
+    if (isinstance(given, pl.DataFrame) and given.schema != CELL_SCHEMA) or not isinstance(facts, dict):
         return None
-    return Cell(frame, facts, str(meta["sha256"]))
+    return Cell(given, facts, str(meta["sha256"]))
 
 
 def write_fit(shelf: Shelf, key: str, text: str) -> None:
@@ -104,7 +125,9 @@ def stored_checksum(shelf: Shelf, key: str, *, fit: bool = False) -> str | None:
 
 
 def _checksum(content: bytes, facts: object) -> str:
-    return hashlib.sha256(content + json_bytes(facts)).hexdigest()
+    hasher = hashlib.sha256(content)
+    hasher.update(json_bytes(facts))
+    return hasher.hexdigest()
 
 
 def _checked(shelf: Shelf, name: str, meta_name: str, key: str) -> tuple[bytes, dict[str, object]]:

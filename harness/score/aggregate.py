@@ -7,7 +7,7 @@ whatever their order or the number of threads.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import polars as pl
@@ -18,6 +18,23 @@ from harness.score.grid import INSTANT, OUTCOMES, STATUSES, STRETCHES, Answers, 
 from harness.score.spec import ScoreSpec
 
 Table = dict[str, Floats]
+
+
+class Outcomes(Protocol):
+    """What losses are measured against: outcomes, and the scales of their series, of shapes that go together."""
+
+    @property
+    def outcome(self) -> Floats:
+        """NaN where not matured."""
+
+    @property
+    def scale_mae(self) -> Floats:
+        """NaN where there is none."""
+
+    @property
+    def scale_rmse(self) -> Floats:
+        """NaN where there is none."""
+
 
 COUNTS: Final = (
     "n",
@@ -44,7 +61,7 @@ SCHEMA: Final[dict[str, Any]] = {
 
 def primary_losses(grid: Grid, answers: Answers, spec: ScoreSpec) -> Floats:
     """The loss whose mean is the primary metric (before a root), one per cell; NaN where it is not defined."""
-    return _loss(spec.primary, grid, answers.forecast)
+    return loss_of(spec.primary, grid, answers.forecast)
 
 
 def primary_values(grid: Grid, loss: Floats, spec: ScoreSpec, sample: Bools) -> Floats:
@@ -57,7 +74,7 @@ def primary_values(grid: Grid, loss: Floats, spec: ScoreSpec, sample: Bools) -> 
         groups = _added(grid.group[cells], values[cells], horizon.size)
         return _added(horizon, groups, grid.horizons.size)
 
-    return _mean(spec.primary, total(loss), total(np.ones(loss.size)))
+    return mean(spec.primary, total(loss), total(np.ones(loss.size)))
 
 
 def score_frame(grid: Grid, models: Iterable[Answers], spec: ScoreSpec, sample: Bools) -> pl.DataFrame:
@@ -80,21 +97,21 @@ def _model_frame(grid: Grid, answers: Answers, spec: ScoreSpec, sample: Bools) -
             distinct, place = np.unique(keys, axis=1, return_inverse=True)
             rolled = _rolled(sums, place.ravel(), distinct.shape[1])
             limits = _limits(spans, place.ravel(), distinct.shape[1])
-            frames.append(_frame(grid, answers, distinct, {**rolled, **_metrics(rolled, spec), **limits}))
+            frames.append(_frame(grid, answers, distinct, {**rolled, **metrics(rolled, spec), **limits}))
     return pl.concat(frames)
 
 
-def _loss(metric: str, grid: Grid, forecast: Floats) -> Floats:
+def loss_of(metric: str, cells: Outcomes, forecast: Floats) -> Floats:
     """Loss of a metric per cell; NaN where the outcome is unknown or the metric has no meaning for it."""
-    y = grid.outcome
+    y = cells.outcome
     if metric == "mae":
         return losses.absolute(y, forecast)
     if metric == "rmse":
         return losses.squared(y, forecast)
     if metric == "mase":
-        return losses.absolute(y, forecast) / grid.scale_mae
+        return losses.absolute(y, forecast) / cells.scale_mae
     if metric == "rmsse":
-        return losses.squared(y / grid.scale_rmse, forecast / grid.scale_rmse)
+        return losses.squared(y / cells.scale_rmse, forecast / cells.scale_rmse)
     positive = np.where(y > 0.0, y, np.nan)
     if metric == "smape":
         return losses.symmetric_percentage(positive, forecast)
@@ -114,13 +131,13 @@ def _sums(grid: Grid, answers: Answers, spec: ScoreSpec, sample: Bools) -> Table
     sums |= {f"n_{name}": total(status == code) for code, name in enumerate(STATUSES[:-1])}
     sums["n_reference"] = total(~answers.own)
     sums["bias"] = total(forecast - grid.outcome)
-    sums |= {metric: total(_loss(metric, grid, forecast)) for metric in ("mae", "rmse")}
+    sums |= {metric: total(loss_of(metric, grid, forecast)) for metric in ("mae", "rmse")}
     for metric, scale in (("mase", grid.scale_mae), ("rmsse", grid.scale_rmse)):
         usable = np.isfinite(scale)
         sums[f"n_{metric}"] = total(usable)
-        sums[metric] = total(np.where(usable, _loss(metric, grid, forecast), 0.0))
+        sums[metric] = total(np.where(usable, loss_of(metric, grid, forecast), 0.0))
     for metric, valid in (("smape", spec.ratio_levels), ("qlike", spec.volatility)):
-        sums[metric] = total(_loss(metric, grid, forecast)) if valid else np.full(size, np.nan)
+        sums[metric] = total(loss_of(metric, grid, forecast)) if valid else np.full(size, np.nan)
     if spec.kpi is not None:
         paid = np.zeros(sample.size)
         paid[sample] = costs(grid.outcome[sample], forecast[sample], spec.kpi, answered=answers.own[sample])
@@ -149,17 +166,18 @@ def _added(place: Ints, values: Floats | Bools, size: int) -> Floats:
     return np.asarray(np.bincount(place, weights=values, minlength=size), dtype=np.float64)
 
 
-def _mean(metric: str, total: Floats, n: Floats) -> Floats:
+def mean(metric: str, total: Floats | Ints, n: Floats | Ints) -> Floats:
     """Mean loss, rooted for squared losses; NaN where nothing was summed."""
-    mean = np.where(n > 0.0, total / np.maximum(n, 1.0), np.nan)
-    return np.sqrt(mean) if metric in {"rmse", "rmsse"} else mean
+    average = np.where(n > 0.0, total / np.maximum(n, 1.0), np.nan)
+    return np.sqrt(average) if metric in {"rmse", "rmsse"} else average
 
 
-def _metrics(sums: Table, spec: ScoreSpec) -> Table:
-    metrics = {name: _mean(name, sums[name], sums.get(f"n_{name}", sums["n"])) for name in METRICS}
+def metrics(sums: Mapping[str, Floats | Ints], spec: ScoreSpec) -> Table:
+    """Metrics and costs from sums of losses and counts of cells, all of one shape; NaN where not defined."""
+    means = {name: mean(name, sums[name], sums.get(f"n_{name}", sums["n"])) for name in METRICS}
     blank = np.full(sums["n"].size, np.nan)
     paid = sums["kpi_total"] if spec.kpi else blank
-    return metrics | {"kpi_total": np.where(sums["n"] > 0.0, paid, blank), "kpi_mean": _mean("kpi", paid, sums["n"])}
+    return means | {"kpi_total": np.where(sums["n"] > 0.0, paid, blank), "kpi_mean": mean("kpi", paid, sums["n"])}
 
 
 def _starts(grid: Grid) -> Ints:
@@ -191,10 +209,13 @@ def _frame(grid: Grid, answers: Answers, keys: Ints, columns: Mapping[str, Float
         {"horizon": grid.horizons[keys[0]], "series_id": series.tolist(), "stretch": stretch.tolist(), **columns},
         schema_overrides={"series_id": pl.String, "stretch": pl.String},
     )
-    named = frame.filter(pl.col("held") > 0).with_columns(
-        pl.lit(answers.model).alias("model"),
-        pl.lit(answers.is_rival).alias("is_rival"),
+    return typed(frame.with_columns(pl.lit(answers.model).alias("model"), pl.lit(answers.is_rival).alias("is_rival")))
+
+
+def typed(frame: pl.DataFrame) -> pl.DataFrame:
+    """Score rows as `SCHEMA`: those that are `held` to a cell, instants from microseconds, null for NaN."""
+    held = frame.filter(pl.col("held") > 0).with_columns(
         pl.from_epoch(pl.col("first_origin", "last_origin"), time_unit="us").dt.replace_time_zone("UTC"),
         pl.col(*METRICS, "kpi_total", "kpi_mean").fill_nan(None),
     )
-    return named.select(pl.col(name).cast(dtype) for name, dtype in SCHEMA.items())
+    return held.select(pl.col(name).cast(dtype) for name, dtype in SCHEMA.items())

@@ -85,7 +85,11 @@ def asymmetric_linear(outcome: ArrayLike, forecast: ArrayLike, *, under: float, 
     y, f = np.asarray(outcome, dtype=np.float64), np.asarray(forecast, dtype=np.float64)
     if y.shape != f.shape or not (np.isfinite(y).all() and np.isfinite(f).all()):
         raise DataError("outcome and forecast must be finite and of one shape", value=f"{y.shape} and {f.shape}")
-    error = y - f
+    return linear_cost(y - f, under=under, over=over)
+
+
+def linear_cost(error: Floats, *, under: float, over: float) -> Floats:
+    """The formula of `asymmetric_linear` on errors y - f of any shape; nothing is checked, NaN stays NaN."""
     return np.where(error > 0.0, under * error, -over * error) + 0.0
 
 

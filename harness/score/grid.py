@@ -187,7 +187,7 @@ def _grid(plan: pl.DataFrame) -> Grid:
     horizons, horizon = np.unique(cells["horizon"].to_numpy(), return_inverse=True)
     series = tuple(cells["series_id"].unique().sort())
     codes, origin = _codes(cells["series_id"], series), _micros(cells["origin"])
-    stretch = _thirds(origin, matured)
+    stretch = thirds(origin, matured)
     steps = [np.diff(keys, prepend=keys[:1]) != 0 for keys in (horizon, codes, stretch)]
     return Grid(
         facts=plan.select(*KEYS, *FACTS).with_columns(cell),
@@ -268,7 +268,8 @@ def _in_span(placed: pl.DataFrame, cell: Ints, grid: Grid, mine: pl.DataFrame) -
     return inside
 
 
-def _thirds(origin: Ints, matured: Bools) -> Ints:
+def thirds(origin: Ints, matured: Bools) -> Ints:
+    """Index into `STRETCHES` of each cell: thirds of the distinct origins that have a matured outcome."""
     distinct = np.unique(origin[matured])
     if distinct.size == 0:
         return np.zeros(origin.size, dtype=np.int64)

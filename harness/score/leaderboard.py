@@ -10,7 +10,7 @@ import polars as pl
 
 from harness.score.aggregate import SCHEMA as SCORES
 from harness.score.aggregate import primary_losses, primary_values, score_frame
-from harness.score.grid import Answers, Grid
+from harness.score.grid import Answers, Floats, Grid, Ints
 from harness.score.rivals import MINIMUM_ORIGINS, ORIGINS_PER_OVERLAP, Comparison
 from harness.score.significance import better_than_all
 from harness.score.spec import ScoreSpec
@@ -65,7 +65,14 @@ def board(
     everywhere = np.ones(grid.outcome.size, dtype=np.bool_)
     whole = pl.col("series_id").is_null() & pl.col("stretch").is_null()
     pooled = score_frame(grid, models, spec, everywhere).filter(whole)
-    best = _best_rivals(grid, models, spec)
+    values = {rival.model: _over_the_run(grid, rival, spec) for rival in models if rival.is_rival}
+    return ranked(pooled, best_rivals(grid.horizons, values), comparisons, spec)
+
+
+def ranked(
+    pooled: pl.DataFrame, best: dict[int, str], comparisons: tuple[Comparison, ...], spec: ScoreSpec
+) -> pl.DataFrame:
+    """The leaderboard from whole pooled score rows, the best rival by horizon, and the comparisons; as `board`."""
     against = _by_model(comparisons)
     rows = []
     for row in pooled.iter_rows(named=True):
@@ -76,14 +83,22 @@ def board(
     return ranked.sort("horizon", "rank", "model", nulls_last=True)
 
 
-def _best_rivals(grid: Grid, models: tuple[Answers, ...], spec: ScoreSpec) -> dict[int, str]:
-    """The rival with the lowest primary metric over the whole run, per horizon; chosen after the fact."""
+def _over_the_run(grid: Grid, rival: Answers, spec: ScoreSpec) -> Floats:
+    return primary_values(grid, primary_losses(grid, rival, spec), spec, grid.scorable)
+
+
+def best_rivals(horizons: Ints, over_the_run: dict[str, Floats]) -> dict[int, str]:
+    """The rival with the lowest primary metric over the whole run, per horizon; chosen after the fact.
+
+    Args:
+        horizons: [horizon].
+        over_the_run: the metric of each rival on all scorable cells [horizon], NaN where it is not defined.
+    """
     best: dict[int, tuple[float, str]] = {}
-    for rival in (model for model in models if model.is_rival):
-        values = primary_values(grid, primary_losses(grid, rival, spec), spec, grid.scorable)
-        for horizon, value in zip(grid.horizons.tolist(), values.tolist(), strict=True):
+    for rival, values in over_the_run.items():
+        for horizon, value in zip(horizons.tolist(), values.tolist(), strict=True):
             if not math.isnan(value):
-                best[horizon] = min(best.get(horizon, (math.inf, rival.model)), (value, rival.model))
+                best[horizon] = min(best.get(horizon, (math.inf, rival)), (value, rival))
     return {horizon: name for horizon, (_, name) in best.items()}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from harness.score.aggregate import primary_losses, primary_values
-from harness.score.grid import Answers, Bools, Floats, Grid
+from harness.score.grid import Answers, Bools, Floats, Grid, Ints
 from harness.score.significance import DieboldMariano, bandwidth, loss_difference_test, panel_loss_difference
 from harness.score.spec import ScoreSpec
 
@@ -58,6 +58,26 @@ class Comparison:
     autocorrelation_beyond: float | None
     autocorrelation_band: float | None
     fallback: str | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Meeting:
+    """The cells of one comparison, reduced to what it is made of.
+
+    Attributes:
+        n: cells compared.
+        n_origins: distinct origins among them.
+        value, rival_value: the primary metric of both; NaN where it is not defined.
+        bandwidth: L of SEMANTICS 27.
+        difference: mean loss difference per origin at which both losses are defined; None if a loss is infinite.
+    """
+
+    n: int
+    n_origins: int
+    value: float
+    rival_value: float
+    bandwidth: int
+    difference: Floats | None
 
 
 SCHEMA: Final[dict[str, Any]] = {
@@ -117,26 +137,38 @@ def _compare(
         cells = sample & (grid.horizon == place)
         if not (model.in_span & (grid.horizon == place)).any():
             continue
-        value, rival_value = _number(values[place]), _number(rival_values[place])
-        overlap = bandwidth_of(grid, cells, spec)
-        test, why_not = _test(grid, cells, losses[model.model], losses[rival.model], overlap)
-        yield Comparison(
-            horizon=int(horizon),
-            model=model.model,
-            rival=rival.model,
-            metric=spec.primary,
+        meeting = Meeting(
             n=int(cells.sum()),
             n_origins=int(np.unique(grid.origin[cells]).size),
-            value=value,
-            rival_value=rival_value,
-            ratio=None if value is None or not rival_value else value / rival_value,
-            dm_statistic=_number(test.statistic) if test else None,
-            p_value=_number(test.p_value) if test else None,
-            bandwidth=overlap,
-            autocorrelation_beyond=test.autocorrelation_beyond if test else None,
-            autocorrelation_band=test.autocorrelation_band if test else None,
-            fallback=test.fallback if test else why_not,
+            value=float(values[place]),
+            rival_value=float(rival_values[place]),
+            bandwidth=bandwidth_of(grid, cells, spec),
+            difference=_difference(grid, cells, losses[model.model], losses[rival.model]),
         )
+        yield compared(int(horizon), model.model, rival.model, spec, meeting)
+
+
+def compared(horizon: int, model: str, rival: str, spec: ScoreSpec, meeting: Meeting) -> Comparison:
+    """The comparison that follows from what is known of the cells of both."""
+    value, rival_value = _number(meeting.value), _number(meeting.rival_value)
+    test, why_not = _test(meeting)
+    return Comparison(
+        horizon=horizon,
+        model=model,
+        rival=rival,
+        metric=spec.primary,
+        n=meeting.n,
+        n_origins=meeting.n_origins,
+        value=value,
+        rival_value=rival_value,
+        ratio=None if value is None or not rival_value else value / rival_value,
+        dm_statistic=_number(test.statistic) if test else None,
+        p_value=_number(test.p_value) if test else None,
+        bandwidth=meeting.bandwidth,
+        autocorrelation_beyond=test.autocorrelation_beyond if test else None,
+        autocorrelation_band=test.autocorrelation_band if test else None,
+        fallback=test.fallback if test else why_not,
+    )
 
 
 def bandwidth_of(grid: Grid, cells: Bools, spec: ScoreSpec) -> int:
@@ -144,19 +176,28 @@ def bandwidth_of(grid: Grid, cells: Bools, spec: ScoreSpec) -> int:
     origins, place = np.unique(grid.origin[cells], return_inverse=True)
     public = np.full(origins.size, np.iinfo(np.int64).min)
     np.maximum.at(public, place, grid.published[cells])
+    return overlap_of(origins, public, spec)
+
+
+def overlap_of(origins: Ints, public: Ints, spec: ScoreSpec) -> int:
+    """L of distinct origins and the instants at which the last outcome of each was public, in microseconds."""
     return bandwidth(origins, public + round(spec.latency.total_seconds() * 1_000_000), spec.span)
 
 
-def _test(
-    grid: Grid, cells: Bools, loss: Floats, rival_loss: Floats, overlap: int
-) -> tuple[DieboldMariano | None, str | None]:
-    """The one-sided test, or why there is none."""
+def _difference(grid: Grid, cells: Bools, loss: Floats, rival_loss: Floats) -> Floats | None:
     defined = cells & ~np.isnan(loss) & ~np.isnan(rival_loss)
     if np.isinf(loss[defined]).any() or np.isinf(rival_loss[defined]).any():
+        return None
+    return panel_loss_difference(grid.origin[defined], loss[defined], rival_loss[defined])[1]
+
+
+def _test(meeting: Meeting) -> tuple[DieboldMariano | None, str | None]:
+    """The one-sided test, or why there is none."""
+    overlap, difference = meeting.bandwidth, meeting.difference
+    if difference is None:
         return None, "no test: a loss is infinite (a variance forecast that is not positive)"
-    origins, difference = panel_loss_difference(grid.origin[defined], loss[defined], rival_loss[defined])
-    if origins.size < overlap + 2:
-        return None, f"no test: {origins.size} origins with a bandwidth of {overlap}"
+    if difference.size < overlap + 2:
+        return None, f"no test: {difference.size} origins with a bandwidth of {overlap}"
     return loss_difference_test(difference, horizon=overlap + 1, alternative="less"), None
 
 

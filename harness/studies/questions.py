@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import threadpoolctl
 
-from harness.backtest.answers import ASKED, checked_answers
+from harness.backtest.answers import checked_rows
 from harness.backtest.keys import cell_seed, recipe_identity
 from harness.backtest.splits import TrainingSet
 from harness.backtest.tuning.study import Studied
@@ -20,6 +20,7 @@ from harness.core.snapshot import Snapshot, newest_periods
 from harness.core.transform import Floats
 from harness.forecast.catalog import build, entry_for
 from harness.record.cells import CELL_SCHEMA, Cell
+from harness.record.panel_cells import ASKED, STATUSES
 from harness.studies.handover import Trace
 
 ANSWER_KEYS = ("series_id", "horizon", "quantile")
@@ -145,7 +146,7 @@ def reply(question: Question, folder: str) -> Reply:
     blank = pl.DataFrame(
         {name: asked[name] if name in asked.columns else [None] * asked.height for name in CELL_SCHEMA}
     )
-    blank = blank.cast(CELL_SCHEMA).with_columns(status=pl.lit(ASKED))
+    blank = blank.cast(CELL_SCHEMA).with_columns(status=pl.lit(STATUSES[ASKED]))
     answers, failure, stage = None, "", "fit"
     try:
         with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
@@ -159,7 +160,7 @@ def reply(question: Question, folder: str) -> Reply:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a failure is an answer to be compared
         failure = f"{stage}: {type(error).__name__}: {' '.join(str(error).split())}"[:300]
-    frame = checked_answers(blank, answers, failure=failure)
+    frame = checked_rows(blank, answers, failure=failure)
     return Reply(frame.select(*ANSWER_KEYS, "value"), failure_of(frame))
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from harness.core.recipe import Recipe
 from tests.backtest.made_runs import MINE, Ran, exported, quarter, releases, run, small
+from tests.backtest.row_scores import scored_twice  # noqa: F401 - compares every run of this module
 
 REASONS = {
     "nothing": "returned NoneType, not a polars frame",

@@ -20,6 +20,7 @@ from harness.report.page import render
 from harness.report.run import Run
 from harness.report.summary import summary
 from tests.backtest.made_runs import AR, END, TREES, Ran, exported, quarter, releases, run, small
+from tests.backtest.row_scores import scored_twice  # noqa: F401 - compares every run of this module
 
 BANK = Recipe("bank", "external", source="bank")
 

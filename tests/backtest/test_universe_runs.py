@@ -29,6 +29,7 @@ from harness.report.plan_table import plan_text
 from harness.report.run import Run
 from harness.report.summary import summary
 from tests.backtest.made_runs import AR, USER_CLASS, Ran, run
+from tests.backtest.row_scores import scored_twice  # noqa: F401 - compares every run of this module
 from tests.data.price_samples import day, events, market, members, night
 
 DAYS = 75

@@ -11,7 +11,7 @@ from random import Random
 import numpy as np
 import pytest
 
-import harness.data.outcomes
+import harness.data.releases
 import harness.studies
 from harness.backtest.design import build_design
 from harness.backtest.splits import Plan, build_plan
@@ -115,7 +115,7 @@ def test_a_release_counted_by_changes_fails(asked: Experiment, tmp_path: Path, m
         due = np.array([at[number - 1] if len(at) >= number else NEVER for at in told], dtype=np.int64)
         return due, np.ones(len(ordinals), dtype=bool)
 
-    monkeypatch.setattr(harness.data.outcomes, "nth_release", by_changes)
+    monkeypatch.setattr(harness.data.releases, "nth_release", by_changes)
     check = outcomes(build_plan(question, repeated), repeated)
     assert check.verdict == "fail"
     assert ("pinned outcome", "harness.data.outcomes") in kinds(check)

@@ -12,7 +12,7 @@ import duckdb
 import polars as pl
 
 from harness.core.errors import UserError
-from harness.core.series import Series
+from harness.core.series import Series, check_id
 from harness.core.snapshot import Snapshot
 from harness.core.time import instant, micros
 from harness.data.announced import (
@@ -48,13 +48,17 @@ from harness.data.archive.store import Store, insert, later_table, query
 from harness.data.batch import Coverage, no_rows, read_batch
 from harness.data.changes import ChangeFile
 from harness.data.cleaning.notes import RECORDS, Treated
-from harness.data.declaration import Catalogue, series_to_text
+from harness.data.declaration import Catalogue, Declarations, series_to_text, texts_alike
 from harness.data.external import FORECAST, FORECAST_KEY, no_forecasts, read_forecasts
 from harness.data.sealed import Sealed
 from harness.record import ledger
 from harness.record.home import Home
 
 __all__ = ["Archive", "BatchReport"]
+
+SERIES_TYPES = {"decimals": pl.Int32(), "spec": pl.String()} | dict.fromkeys(
+    [name for name in questions.SERIES_COLUMNS if name != "decimals"], pl.String()
+)
 
 
 class Archive:
@@ -105,19 +109,49 @@ class Archive:
         Raises:
             UserError: it exists with another declaration.
         """
+        self._define(
+            [one.id for one in series],
+            [series_to_text(one) for one in series],
+            {name: [getattr(one, name) for one in series] for name in questions.SERIES_COLUMNS if name != "id"},
+            dict(enumerate(series)),
+        )
+
+    def define_many(self, ids: Iterable[str], like: Series) -> None:
+        """Declare many series that are alike but for their ids; declaring one again is refused unless equal.
+
+        Args:
+            ids: stored ids, `dataset/id`.
+            like: what they all are; its own id does not count.
+
+        Raises:
+            UserError: an id is empty, holds blanks, or exists with another declaration.
+        """
+        names = list(ids)
+        for name in names:
+            check_id(name)
+        self._define(
+            names,
+            texts_alike(like, names),
+            {name: [getattr(like, name)] * len(names) for name in questions.SERIES_COLUMNS if name != "id"},
+            Declarations.like(like, names),
+        )
+
+    def _define(
+        self, ids: list[str], texts: list[str], columns: Mapping[str, list[object]], series: Mapping[int, Series]
+    ) -> None:
         with self._writing() as connection:
             catalogue = catalogue_of(connection)
-            known = {name: catalogue.series[code] for name, code in catalogue.codes.items()}
-            new: list[dict[str, object]] = []
-            for one in series:
-                if one.id in known:
-                    refuse_other(known[one.id], one)
-                    continue
-                known[one.id] = one
-                new.append({name: getattr(one, name) for name in questions.SERIES_COLUMNS})
-                new[-1] |= {"code": len(known) - 1, "spec": series_to_text(one)}
+            new: dict[str, int] = {}
+            for place, name in enumerate(ids):
+                if name in catalogue.codes:
+                    refuse_other(catalogue.series[catalogue.codes[name]], series[place])
+                elif new.setdefault(name, place) != place:
+                    refuse_other(series[new[name]], series[place])
             if new:
-                insert(connection, "series", pl.DataFrame(new, infer_schema_length=None))
+                given = pl.DataFrame({"id": ids, "spec": texts, **columns}, schema_overrides=SERIES_TYPES)
+                start = len(catalogue.codes)
+                codes = pl.Series("code", range(start, start + len(new)), dtype=pl.Int32)
+                insert(connection, "series", given[list(new.values())].with_columns(codes))
 
     def append(  # noqa: PLR0913 - all but the frame by keyword
         self,
@@ -334,8 +368,21 @@ class Archive:
             UnknownNameError: no such series.
             UserError: a bare id of more than one dataset.
         """
-        with self._store.reading() as connection:
-            return catalogue_of(connection).resolve(name)
+        return self.resolve_all([name])[0]
+
+    def resolve_all(self, names: Iterable[str]) -> list[str]:
+        """The stored ids behind stored or bare ids, in one read.
+
+        Raises:
+            UnknownNameError: no such series.
+            UserError: a bare id of more than one dataset.
+        """
+        catalogue = self._catalogue()
+        return [name if name in catalogue.codes else catalogue.resolve(name) for name in names]
+
+    def declared(self) -> Mapping[str, Series]:
+        """All declarations by stored id, in order of definition; each is made when it is asked for."""
+        return self._catalogue().by_id()
 
     def known_through(self, series_id: str | None = None) -> datetime | None:
         """Instant up to which a series (None: every series with values) is known; None when nothing was ingested."""

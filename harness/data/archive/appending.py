@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from harness.core.time import period_ends
 from harness.data.archive.store import insert, offered, query
 from harness.data.batch import Batch, contradiction
-from harness.data.declaration import Catalogue
+from harness.data.declaration import Catalogue, shaped
 from harness.data.derive import (
     CELL,
     CHANGE,
@@ -199,7 +199,9 @@ def _store(
 
 def _enter_assumed(connection: duckdb.DuckDBPyConnection, statements: pl.DataFrame, catalogue: Catalogue) -> None:
     """Date the history before the first vintage anew, for series whose first vintage is in this batch or later."""
-    ruled = [code for code, series in catalogue.series.items() if series.lag is not None]
+    ruled = [code for one, codes in shaped(catalogue.series) if one.lag is not None for code in codes]
+    if not ruled:
+        return
     earliest = statements.filter(pl.col("code").is_in(ruled)).group_by("code").agg(pl.col("published").min())
     if not earliest.height:
         return

@@ -15,10 +15,10 @@ from harness.core.series import Series
 from harness.core.time import end_of_day, instant, micros
 from harness.data.archive import questions
 from harness.data.archive.provenance import note_raw
-from harness.data.archive.store import insert, offered
+from harness.data.archive.store import insert, offered, query
 from harness.data.batch import SET_ASIDE
 from harness.data.cleaning.notes import RECORDS, Treated
-from harness.data.declaration import Catalogue, series_from_text
+from harness.data.declaration import Catalogue, Declarations
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,26 @@ class BatchReport:
 
 
 def catalogue_of(connection: duckdb.DuckDBPyConnection) -> Catalogue:
-    """The declared series."""
-    rows = connection.execute("SELECT code, spec FROM series ORDER BY code").fetchall()
-    series = {int(code): series_from_text(text) for code, text in rows}
-    return Catalogue({one.id: code for code, one in series.items()}, series)
+    """The declared series; read again only where the table is not as it was when last read."""
+    content = questions.series_content(connection)
+    found = _CATALOGUES.pop(content, None) or _read_catalogue(connection)
+    _CATALOGUES[content] = found
+    while len(_CATALOGUES) > KEPT_CATALOGUES:
+        _CATALOGUES.pop(next(iter(_CATALOGUES)), None)
+    return found
+
+
+KEPT_CATALOGUES = 4
+_CATALOGUES: dict[tuple[object, ...], Catalogue] = {}
+"""The catalogues read last, by the content of their tables."""
+
+
+def _read_catalogue(connection: duckdb.DuckDBPyConnection) -> Catalogue:
+    rows = query(connection, "SELECT code, id, spec FROM series ORDER BY code")
+    codes = rows["code"].to_list()
+    return Catalogue(
+        dict(zip(rows["id"].to_list(), codes, strict=True)), Declarations.of(codes, rows["id"], rows["spec"])
+    )
 
 
 def refuse_other(known: Series, series: Series) -> None:
@@ -122,17 +138,18 @@ def known_by(
 
 def advance_known(connection: duckdb.DuckDBPyConnection, known: Mapping[int, int]) -> bool:
     """Move `known_through` forward; whether anything moved."""
-    before = questions.known(connection)
-    moved = {code: at for code, at in known.items() if at > before.get(code, at - 1)}
-    if moved:
-        frame = pl.DataFrame(
-            {"code": list(moved), "known_through": list(moved.values())},
-            schema={"code": pl.Int32, "known_through": pl.Int64},
-        )
+    given = pl.DataFrame(
+        {"code": list(known), "known_through": list(known.values())},
+        schema={"code": pl.Int32, "known_through": pl.Int64},
+    )
+    before = query(connection, "SELECT code, known_through AS before FROM known").cast({"code": pl.Int32})
+    late = pl.col("before").is_null() | (pl.col("known_through") > pl.col("before"))
+    frame = given.join(before, on="code", how="left", maintain_order="left").filter(late).drop("before")
+    if frame.height:
         with offered(connection, "moved", frame):
             connection.execute("DELETE FROM known k USING moved m WHERE k.code = m.code")
         insert(connection, "known", frame)
-    return bool(moved)
+    return frame.height > 0
 
 
 def record_treatment(connection: duckdb.DuckDBPyConnection, treated: Treated, batch: int) -> None:

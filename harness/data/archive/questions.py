@@ -9,7 +9,7 @@ import duckdb
 import numpy as np
 import polars as pl
 
-from harness.core.identity import digest
+from harness.core.identity import Encoded, digest, encoded
 from harness.core.series import AVAILABILITIES, Series
 from harness.core.snapshot import Issue, Panel, Snapshot
 from harness.core.time import NEVER, micros, period_ends
@@ -51,6 +51,7 @@ STATED = """
 SELECT * FROM (SELECT code, period, published, value FROM changes WHERE availability <> 2
 UNION ALL SELECT code, period, published, value FROM restatements) SEMI JOIN asked USING (code)
 """
+SERIES_CONTENT = "SELECT count(*), bit_xor(h), sum(h::HUGEINT) FROM (SELECT hash(code, id, spec) AS h FROM series)"
 STATEMENTS = pl.Schema({"series_id": pl.String(), "period": pl.Date(), "published": pl.Int64(), "value": pl.Float64()})
 
 
@@ -61,12 +62,35 @@ def known(connection: duckdb.DuckDBPyConnection) -> dict[int, int]:
 
 def state(connection: duckdb.DuckDBPyConnection) -> str:
     """Identity of the content: the declarations, the recorded batches in order, and what is sealed."""
-    series = connection.execute("SELECT code, spec FROM series ORDER BY code").fetchall()
+    series = Encoded(_series_text(connection))
     batches = connection.execute(
         "SELECT kind, source, coverage, sha256, known_through FROM batches ORDER BY batch"
     ).fetchall()
     sealed = later_table(connection, "seals", SEALS, order="ALL").rows()
     return digest("archive", series, batches, *([sealed] if sealed else []))
+
+
+def series_content(connection: duckdb.DuckDBPyConnection) -> tuple[object, ...]:
+    """What tells one table of declarations from another in this process: rows, and sums of their hashes."""
+    found: tuple[object, ...] = connection.execute(SERIES_CONTENT).fetchall()[0]
+    return found
+
+
+_TEXTS: dict[tuple[object, ...], str] = {}
+"""The declarations written last, by the content of their table."""
+
+
+def _series_text(connection: duckdb.DuckDBPyConnection) -> str:
+    """Canonical JSON of all declarations, as [code, text], in the order of codes."""
+    content = series_content(connection)
+    text = _TEXTS.get(content)
+    if text is None:
+        rows = query(connection, "SELECT code, spec FROM series ORDER BY code")
+        pairs = zip(rows["code"].to_list(), rows["spec"].to_list(), strict=True)
+        text = "[" + ",".join(f"[{code},{encoded(spec)}]" for code, spec in pairs) + "]"
+        _TEXTS.clear()
+        _TEXTS[content] = text
+    return text
 
 
 def universes(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> dict[str, tuple[str, ...]]:

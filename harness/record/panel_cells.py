@@ -1,0 +1,218 @@
+"""What one recipe answered at one origin for a whole panel, as matrices; and these as an Arrow table, a row a series.
+
+A tidy frame names every forecast in full; of a panel only the values differ from row to row. So the matrices are what
+is stored, read and scored, and the tidy frame is made when somebody asks for it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from harness.core.errors import DamagedError
+from harness.core.frames import UTC_INSTANT
+from harness.core.names import Names
+from harness.core.snapshot import NO_POSITION
+from harness.core.transform import Floats
+
+Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+Words = NDArray[np.uint8]
+STATUSES = ("ok", "failed", "abstained", "already_public", "not_issued", "asked")
+"""Words of `status`; the last stands in a cell that is not answered yet only."""
+OK, FAILED, ABSTAINED, PUBLIC, NOT_ISSUED, ASKED = range(len(STATUSES))
+META = b"harness.panel"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PanelAnswers:
+    """Point forecasts of some series at some horizons, issued at one origin.
+
+    Attributes:
+        series: stored ids, one per row.
+        origin: instant of issue.
+        horizons: [horizon] target periods ahead.
+        periods: [horizon] last day of the target period.
+        ends: [horizon] position of the target period on the target's timeline as known at the origin.
+        value: [series, horizon] forecast in the target's unit; NaN = none.
+        status: [series, horizon] index into `STATUSES`.
+        reason: [series, horizon] index into `reasons`.
+        reasons: words; the first is "" for none.
+        answered: [series, horizon] answered by the model itself, of which `trained_at` tells.
+        trained_at: when the model was fitted; None = it is not fitted.
+        last_known: [series] last day of the newest known target period; NaT = none.
+        last: [series] its position; NO_POSITION = none.
+        phase: of the origin.
+        issue_age: [series] days since an external was issued; NaN = none, or no external.
+    """
+
+    series: Names
+    origin: datetime
+    horizons: NDArray[np.int32]
+    periods: NDArray[np.datetime64]
+    ends: Integers
+    value: Floats
+    status: Words
+    reason: Words
+    reasons: tuple[str, ...]
+    answered: Flags
+    trained_at: datetime | None
+    last_known: NDArray[np.datetime64]
+    last: Integers
+    phase: int
+    issue_age: Floats
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Series by horizons."""
+        return len(self.series), len(self.horizons)
+
+    def info_gap(self) -> Integers:
+        """[series, horizon] target periods between the newest known and the target; meaningless where none is known."""
+        gap: Integers = self.ends[None, :] - np.where(self.last == NO_POSITION, 0, self.last)[:, None]
+        return gap
+
+    def frame(self) -> pl.DataFrame:
+        """Tidy rows in order of series and horizon, columns of `cells.CELL_SCHEMA`."""
+        count, steps = self.shape
+        every, step = np.repeat(np.arange(count), steps), np.tile(np.arange(steps), count)
+        known = np.repeat(self.last != NO_POSITION, steps)
+        trained = pl.Series([self.trained_at], dtype=UTC_INSTANT).new_from_index(0, count * steps)
+        words = pl.Series([None, *self.reasons[1:]], dtype=pl.String())
+        return pl.DataFrame(
+            {
+                "series_id": self.series.column.gather(every),
+                "origin": pl.Series([self.origin], dtype=UTC_INSTANT).new_from_index(0, count * steps),
+                "horizon": pl.Series(self.horizons[step]),
+                "period": pl.Series(self.periods.astype("datetime64[D]")[step]).cast(pl.Date()),
+                "quantile": pl.Series([None], dtype=pl.Float64()).new_from_index(0, count * steps),
+                "value": pl.Series(self.value.ravel()).fill_nan(None),
+                "status": pl.Series(STATUSES, dtype=pl.String()).gather(self.status.ravel()),
+                "reason": words.gather(self.reason.ravel()),
+                "trained_at": _where(self.answered.ravel(), trained),
+                "last_known_period": pl.Series(self.last_known.astype("datetime64[D]")[every]).cast(pl.Date()),
+                "info_gap": _where(known, pl.Series(self.info_gap().ravel().astype(np.int32))),
+                "phase": pl.Series([self.phase], dtype=pl.Int32()).new_from_index(0, count * steps),
+                "issue_age": pl.Series(self.issue_age[every]).fill_nan(None),
+            }
+        )
+
+
+def _where(kept: Flags, column: pl.Series) -> pl.Series:
+    """A column with nulls where a flag is not set."""
+    if kept.all():
+        return column
+    frame = pl.DataFrame({"kept": kept, "column": column})
+    return frame.select(pl.when("kept").then("column"))["column"]
+
+
+def to_arrow(panel: PanelAnswers) -> pa.Table:
+    """One row per series; what is the same in all of them stands in the metadata."""
+    columns: dict[str, Any] = {
+        "series_id": _ids(panel.series),
+        "last_known_period": pa.array(panel.last_known.astype("datetime64[D]")),
+        "last_position": pa.array(panel.last),
+        "value": _lists(panel.value),
+    }
+    facts: dict[str, object] = {
+        "origin": panel.origin.isoformat(),
+        "horizons": panel.horizons.tolist(),
+        "periods": [str(day) for day in panel.periods.astype("datetime64[D]")],
+        "ends": panel.ends.tolist(),
+        "statuses": list(STATUSES),
+        "reasons": list(panel.reasons),
+        "trained_at": None if panel.trained_at is None else panel.trained_at.isoformat(),
+        "phase": panel.phase,
+    }
+    for name in ("status", "reason", "answered"):
+        array = getattr(panel, name).astype(np.uint8)
+        first = array.flat[0] if array.size else 0
+        if (array == first).all():
+            facts[name] = int(first)
+        else:
+            columns[name] = _lists(array)
+    if not np.isnan(panel.issue_age).all():
+        columns["issue_age"] = pa.array(panel.issue_age)
+    return pa.table(columns).replace_schema_metadata({META: json.dumps(facts, sort_keys=True)})
+
+
+def from_arrow(table: pa.Table) -> PanelAnswers | None:
+    """What `to_arrow` wrote; None where it is another table.
+
+    Raises:
+        DamagedError: it says it is, and is not.
+    """
+    facts_text = (table.schema.metadata or {}).get(META)
+    if facts_text is None:
+        return None
+    try:
+        facts = json.loads(facts_text)
+        names = _names(table["series_id"])
+        shape = len(names), len(facts["horizons"])
+        issued = "issue_age" in table.column_names
+        return PanelAnswers(
+            series=names,
+            origin=datetime.fromisoformat(facts["origin"]),
+            horizons=np.array(facts["horizons"], dtype=np.int32),
+            periods=np.array(facts["periods"], dtype="datetime64[D]"),
+            ends=np.array(facts["ends"], dtype=np.int64),
+            value=_matrix(table, facts, "value", shape),
+            status=_matrix(table, facts, "status", shape),
+            reason=_matrix(table, facts, "reason", shape),
+            reasons=tuple(facts["reasons"]),
+            answered=_matrix(table, facts, "answered", shape).astype(bool),
+            trained_at=None if facts["trained_at"] is None else datetime.fromisoformat(facts["trained_at"]),
+            last_known=_flat(table["last_known_period"]).astype("datetime64[D]"),
+            last=_flat(table["last_position"]),
+            phase=int(facts["phase"]),
+            issue_age=_flat(table["issue_age"]) if issued else np.broadcast_to(np.full(1, np.nan), shape[:1]),
+        )
+    except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
+        raise DamagedError("a cell does not have the form it promises", value=str(error)[:100]) from error
+
+
+_last_ids: list[tuple[pa.Array, Names]] = []
+
+
+def _ids(names: Names) -> pa.Array:
+    """Ids as Arrow text; cells of one panel follow one another, so the last ones are kept."""
+    for array, known in _last_ids:
+        if known is names:
+            return array
+    array = pa.array(list(names), pa.large_string())
+    _last_ids[:] = [(array, names), *_last_ids[:1]]
+    return array
+
+
+def _names(column: pa.ChunkedArray) -> Names:
+    array = column.combine_chunks()
+    for known, names in _last_ids:
+        if known.equals(array):
+            return names
+    names = Names(array.to_pylist())
+    _last_ids[:] = [(array, names), *_last_ids[:1]]
+    return names
+
+
+def _lists(matrix: NDArray[Any]) -> pa.Array:
+    flat = pa.array(np.ascontiguousarray(matrix).ravel())
+    return pa.FixedSizeListArray.from_arrays(flat, matrix.shape[1])
+
+
+def _flat(column: pa.ChunkedArray) -> NDArray[Any]:
+    array: NDArray[Any] = column.combine_chunks().to_numpy(zero_copy_only=False)
+    return array
+
+
+def _matrix(table: pa.Table, facts: dict[str, Any], name: str, shape: tuple[int, int]) -> NDArray[Any]:
+    if name in facts:
+        return np.broadcast_to(np.full(1, facts[name], dtype=np.uint8), shape)
+    flat: NDArray[Any] = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return flat.reshape(shape)
