@@ -106,7 +106,7 @@ def main(arguments: list[str]) -> int:
     """Measure what is asked for; 1 when two sides did not come to the same."""
     options = parsed(arguments)
     chosen = [job for job in JOBS if not options.only or job.name in options.only]
-    machine = Machine.of(options.peers_python)
+    machine = Machine.of(options.peers_python, options.workers)
     agreed = True
     with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
         for job in chosen:

@@ -35,7 +35,7 @@ class Machine:
     """Where it was measured, and with what.
 
     Attributes:
-        line: processor, cores this process may use, memory, Python.
+        line: processor, cores there are and cores that a side uses, memory, Python.
         ours, theirs: versions.
     """
 
@@ -44,11 +44,11 @@ class Machine:
     theirs: str
 
     @classmethod
-    def of(cls, peers_python: Path) -> Machine:
-        """This machine, and the peers' environment if there is one."""
+    def of(cls, peers_python: Path, workers: int) -> Machine:
+        """This machine, how many of its cores a side may use, and the peers' environment if there is one."""
         cores = len(os.sched_getaffinity(0))
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-        line = f"{processor()}, {cores} cores, {memory:.0f} GB, Python {platform.python_version()}"
+        line = f"{processor()}, {cores} cores ({workers} used by a side), {memory:.0f} GB, Python {platform.python_version()}"
         theirs = "not installed"
         if peers_python.exists():
             asked = [str(peers_python), "-c", ASKED, *THEIRS]
