@@ -48,7 +48,8 @@ class Machine:
         """This machine, how many of its cores a side may use, and the peers' environment if there is one."""
         cores = len(os.sched_getaffinity(0))
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-        line = f"{processor()}, {cores} cores ({workers} used by a side), {memory:.0f} GB, Python {platform.python_version()}"
+        place = f"{processor()}, {cores} cores ({workers} used by a side), {memory:.0f} GB"
+        line = f"{place}, Python {platform.python_version()}"
         theirs = "not installed"
         if peers_python.exists():
             asked = [str(peers_python), "-c", ASKED, *THEIRS]
