@@ -3,6 +3,7 @@ EXPERIMENT ?= uk_inflation
 .DEFAULT_GOAL := help
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-bench
 HARNESS = $(BIN)/harness
 unexport PYTHONDONTWRITEBYTECODE # else every worker and child process compiles the whole house again
 
@@ -29,11 +30,12 @@ $(call need,spaces,RUN,id (make runs lists them))
 # ---- targets
 
 .PHONY: help setup check test test-slow mutants lock new datasets ingest data data-failures lags plan backtest audit bench \
+  bench-peers bench-peers-env \
   runs show trials spaces effort report lineage reproduce verify ledger holdout sql archive model-card clean
 
 help: ## explain every target (this list)
 	@echo "make TARGET [EXPERIMENT=$(EXPERIMENT)] [DATASET=name] [RUN=id]"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
 
 setup: $(VENV)/ready ## create or refresh .venv from requirements.lock (every other target does so by itself)
 	@echo "$(VENV) is ready."
@@ -87,7 +89,7 @@ audit: $(VENV)/ready ## prove that nothing reaches EXPERIMENT='s forecasts befor
 	@$(HARNESS) audit "$(EXPERIMENT)" $(if $(ORIGINS),--origins "$(ORIGINS)") $(if $(WORKERS),--workers "$(WORKERS)") \
 	  $(if $(PREMIUM),--premium) $(if $(STRESS),--stress "$(STRESS)") $(if $(PLACEBO),--placebo)
 
-bench: $(VENV)/ready ## time replay, ingest, training rows, scores, the search record, a tuned trial and a seal on generated panels
+bench: $(VENV)/ready ## time replay, ingest, rows, scores, searches, a seal, doublings of everything, 2,000 origins and a million series
 	$(BIN)/python experiments/benchmarks/replay.py
 	$(BIN)/python experiments/benchmarks/ingest.py
 	$(BIN)/python experiments/benchmarks/rows.py
@@ -95,6 +97,15 @@ bench: $(VENV)/ready ## time replay, ingest, training rows, scores, the search r
 	$(BIN)/python experiments/benchmarks/search_record.py
 	$(BIN)/python experiments/benchmarks/tuned_trial.py
 	$(BIN)/python experiments/benchmarks/seal.py
+	$(BIN)/python experiments/benchmarks/doubling.py
+	$(BIN)/python experiments/benchmarks/origins.py
+	$(BIN)/python experiments/benchmarks/million.py
+
+bench-peers: $(VENV)/ready $(PEERS)/peers.txt ## measure our path beside statsforecast, mlforecast and DuckDB (SHARE=0.1 of the series, ONLY="replay boosting-A")
+	$(BIN)/python experiments/benchmarks/measure.py $(if $(SHARE),--share "$(SHARE)") $(if $(ONLY),--only $(ONLY))
+
+bench-peers-env: $(PEERS)/peers.txt ## create .venv-bench, the throw-away environment of the peers (bench-peers does so by itself)
+	@echo "$(PEERS) is ready."
 
 runs: $(VENV)/ready ## list the runs so far
 	@$(HARNESS) runs
@@ -139,8 +150,8 @@ archive: $(VENV)/ready ## DO=export or DO=import the archive as one FILE= (RUNS=
 model-card: $(VENV)/ready ## print a model of RUN= as Markdown (MODEL=name)
 	@$(HARNESS) model-card "$(RUN)" $(if $(MODEL),--model "$(MODEL)")
 
-clean: ## remove .venv, caches and what a build leaves; the archive and runs in .harness/ stay
-	rm -rf $(VENV) build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+clean: ## remove .venv, .venv-bench, caches and what a build leaves; the archive and runs in .harness/ stay
+	rm -rf $(VENV) $(PEERS) build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ---- .venv
@@ -198,3 +209,12 @@ $(VENV)/ready: $(VENV)/requirements.lock pyproject.toml .ci/check_imports.py $(s
 	  $(BIN)/python .ci/check_imports.py; \
 	  cat pyproject.toml .ci/check_imports.py >$(VENV)/unfinished; mv $(VENV)/unfinished $@; \
 	else touch $@; fi
+
+# ---- .venv-bench: the peers that benchmarks compare with, apart from the project's own packages
+
+$(PEERS)/peers.txt: experiments/benchmarks/peers.txt | $(VENV)/ready
+	@echo "set-up: $(PEERS) from experiments/benchmarks/peers.txt; this takes a minute or two"
+	@rm -rf $(PEERS)
+	@$(BIN)/python -m venv $(PEERS)
+	@$(ONLY_OWN_INDEX) $(PIP) --python $(PEERS)/bin/python install --only-binary :all: --requirement $<
+	@cp $< $@

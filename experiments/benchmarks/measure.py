@@ -1,0 +1,199 @@
+"""Measure our public path beside the peers, alternating in one run, and write the table.
+
+    python experiments/benchmarks/measure.py [--only rivals-C boosting-A] [--share 0.1] [--repeats 3]
+
+Every measurement is a process of its own: ours with this Python, the peers' with that of `make bench-peers-env`.
+Seconds are the medians of the repeats, peak memory is that of the worst. A section of the table is replaced when it is
+measured again; others stay. `--share` makes every panel smaller, and the sections say so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from panels import write
+from results import Machine, Row, replaced, section
+from terms import PANELS, SNAPSHOTS, Panel, panel_of
+from watched import Watched, watch
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
+ONE_ORIGIN, TWO_ORIGINS = ("--origins", "1"), ("--origins", "2")
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One way of doing a job.
+
+    Attributes:
+        name: in the table.
+        script: in this folder, with what it is told before panel and file.
+        told: what it is told after them.
+    """
+
+    name: str
+    script: tuple[str, ...]
+    told: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A comparison.
+
+    Attributes:
+        name: what `--only` calls it.
+        title: heading of its section.
+        panel: its letter.
+        ours, peers: who does it.
+        stages: those that count; () = all.
+        compared: figures that must agree, by the end of their name.
+        agree: relative difference up to which they do.
+    """
+
+    name: str
+    title: str
+    panel: str
+    ours: Side
+    peers: tuple[Side, ...]
+    stages: tuple[str, ...] = ()
+    compared: tuple[str, ...] = ("n", "mae", "rmse", "smape")
+    agree: float = 1e-9
+
+
+def boosting(panel: str, title: str, told: tuple[str, ...] = ()) -> Job:
+    """LightGBM on a panel; rolling means differ in their last bits, and bins of many rows by their sample."""
+    ours, peer = Side("ours", ("ours.py", "boosting"), told), Side("mlforecast", ("peer_boosting.py",), told)
+    return Job(f"boosting-{panel}", f"Global LightGBM, 200 trees, {title}", panel, ours, (peer,), agree=0.01)
+
+
+def rivals(panel: str, title: str) -> Job:
+    """Naive rivals on a panel."""
+    ours, peer = Side("ours", ("ours.py", "rivals")), Side("statsforecast + utilsforecast", ("peer_rivals.py",))
+    return Job(f"rivals-{panel}", f"Four naive rivals and their scores, {title}", panel, ours, (peer,))
+
+
+JOBS = (
+    rivals("B", "12 origins x 12 days ahead"),
+    rivals("C", "12 origins x 12 months ahead"),
+    boosting("A", "12 origins"),
+    boosting("B", "2 origins", TWO_ORIGINS),
+    boosting("C", "1 origin", ONE_ORIGIN),
+    Job(
+        "replay",
+        "What was known at 200 origins, as matrices",
+        "R",
+        Side("ours, one replay", ("ours.py", "replay")),
+        (
+            Side("DuckDB, intervals", ("peer_replay.py", "intervals")),
+            Side("DuckDB, newest by aggregate (10 asked)", ("peer_replay.py", "newest"), ("--queries", "10")),
+            Side("DuckDB, window query (10 asked)", ("peer_replay.py", "window"), ("--queries", "10")),
+            Side("DuckDB, ASOF join (3 asked)", ("peer_replay.py", "asof"), ("--queries", "3")),
+        ),
+        stages=("prepare", "replay"),
+        compared=("known", "total"),
+    ),
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Measure what is asked for; 1 when two sides did not come to the same."""
+    options = parsed(arguments)
+    chosen = [job for job in JOBS if not options.only or job.name in options.only]
+    machine = Machine.of(options.peers_python, options.workers)
+    agreed = True
+    with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
+        for job in chosen:
+            panel = shrunk(PANELS[job.panel], options.share)
+            file = Path(folder) / f"{panel.name}.parquet"
+            if not file.exists():
+                write(panel, file)
+            rows = measured(job, panel, file, options)
+            text, agrees = section(job.title, panel, rows, machine, agree=job.agree, repeats=options.repeats)
+            agreed &= agrees
+            print(text, flush=True)
+            replaced(options.out, job.name, text)
+    return 0 if agreed else 1
+
+
+def parsed(arguments: list[str]) -> argparse.Namespace:
+    """What is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="*", choices=[job.name for job in JOBS], default=[])
+    parser.add_argument("--share", type=float, default=1.0, help="of each panel's series")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2, help="processes or threads of either side")
+    parser.add_argument("--timeout", type=float, default=1800.0, help="seconds after which a job is stopped")
+    parser.add_argument("--memory", type=float, default=14.0, help="GB above which a job is stopped")
+    parser.add_argument("--peers-python", type=Path, default=PEERS_PYTHON)
+    parser.add_argument("--skip", nargs="*", choices=["ours", "peers"], default=[], help="measure one side only")
+    parser.add_argument("--scratch", type=Path, default=None, help="folder for panels (default: the system's)")
+    parser.add_argument("--out", type=Path, default=HERE / "RESULTS.md")
+    options = parser.parse_args(arguments)
+    if "peers" not in options.skip and not options.peers_python.exists():
+        parser.error(f"the peers are not installed ({options.peers_python}): make bench-peers-env, or --skip peers")
+    return options
+
+
+def shrunk(panel: Panel, share: float) -> Panel:
+    """A panel with a share of its series."""
+    return panel_of(panel.name, series=max(2, round(panel.series * share)))
+
+
+def measured(job: Job, panel: Panel, file: Path, options: argparse.Namespace) -> list[Row]:
+    """All sides in turn, as often as asked; a side that failed is not tried again."""
+    sides = [side for side in (job.ours, *job.peers) if ("ours" if side is job.ours else "peers") not in options.skip]
+    runs: dict[str, list[Watched]] = {side.name: [] for side in sides}
+    load = os.getloadavg()[0]
+    for _ in range(options.repeats):
+        for side in sides:
+            if any(run.failure for run in runs[side.name]):
+                continue
+            runs[side.name].append(once(side, job, panel, file, options))
+            load = max(load, os.getloadavg()[0])
+            print(f"{job.name} {side.name}: {runs[side.name][-1]}", file=sys.stderr, flush=True)
+    return [row(side.name, job, runs[side.name], load) for side in sides]
+
+
+def once(side: Side, job: Job, panel: Panel, file: Path, options: argparse.Namespace) -> Watched:
+    """One side, once."""
+    python = sys.executable if side is job.ours else str(options.peers_python)
+    script, *before = side.script
+    sizes = ["--series", str(panel.series), "--periods", str(panel.periods)]
+    if panel.revisions > 1:
+        sizes += ["--revisions", str(panel.revisions)]
+    command = [python, str(HERE / script), *before, panel.name, str(file), *sizes, *side.told]
+    command += ["--workers", str(options.workers)]
+    path = {"PYTHONPATH": str(ROOT) if side is job.ours else "", "PYTHONWARNINGS": "ignore"}
+    return watch(command, timeout=options.timeout, memory=options.memory * 2**30, environment=path)
+
+
+def row(name: str, job: Job, runs: list[Watched], load: float) -> Row:
+    """The figures of one side; those of a job that asked some of the origins only are not compared."""
+    good = [run for run in runs if not run.failure]
+    first = good[0] if good else Watched(0.0, 0.0, 0)
+    asked_all = first.check.get("asked", SNAPSHOTS) == SNAPSHOTS
+    compared = {key: value for key, value in first.check.items() if key.split()[-1] in job.compared}
+    return Row(
+        name,
+        seconds=[
+            sum(took for stage, took in run.seconds.items() if stage in (job.stages or run.seconds)) for run in good
+        ],
+        wall=[run.wall for run in good],
+        processor=[run.processor for run in good],
+        peak=max((run.peak for run in runs), default=0),
+        stages={stage: statistics.median(run.seconds[stage] for run in good) for stage in first.seconds},
+        check=compared if asked_all else {},
+        load=load,
+        failure=next((run.failure for run in runs if run.failure), ""),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,154 @@
+"""Our side of the jobs, by the public path: Parquet, `hs.Archive.append`, `hs.backtest`, `run.leaderboard()`.
+
+    python experiments/benchmarks/ours.py rivals C file.parquet [--series 1000] [--origins 12] [--workers 2]
+
+The home folder is a temporary one, so nothing is found ready. The last line printed is the job's report.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+from panels import ends, names, snapshot_origins
+from terms import BOOSTING, DAILY, HORIZONS, LAGS, MEANS, ORIGINS, PANELS, SNAPSHOTS, TREES, Panel, Report, panel_of
+
+import harness as hs
+from harness.data.changes import ChangeFile, Replay
+
+BATCH = 2_000_000
+"""Rows appended together, so that a file larger than memory can be taken."""
+
+
+def main(arguments: list[str]) -> None:
+    """Run one job and print its report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("job", choices=sorted(JOBS))
+    parser.add_argument("panel", choices=sorted(PANELS))
+    parser.add_argument("file", type=Path)
+    for name in ("series", "periods", "revisions"):
+        parser.add_argument(f"--{name}", type=int, default=0)
+    parser.add_argument("--origins", type=int, default=0, help="0 = as the job has them")
+    parser.add_argument("--horizons", type=int, default=HORIZONS, help="of the rivals")
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args(arguments)
+    panel = panel_of(options.panel, series=options.series, periods=options.periods, revisions=options.revisions)
+    with tempfile.TemporaryDirectory() as folder:
+        report = Report()
+        JOBS[options.job](panel, options, Path(folder), report)
+    report.close()
+
+
+def rivals(panel: Panel, options: argparse.Namespace, home: Path, report: Report) -> None:
+    """Naive rivals and their scores, down to the leaderboard."""
+    backtested(experiment(panel, options.origins or ORIGINS, options.horizons), panel, options, home, report)
+
+
+def boosting(panel: Panel, options: argparse.Namespace, home: Path, report: Report) -> None:
+    """LightGBM one period ahead, fitted again at every origin."""
+    threads = (("n_estimators", TREES), ("num_threads", options.workers))
+    model = hs.Recipe(
+        "gbm", "lightgbm", params=tuple(sorted((*BOOSTING.items(), *threads))), features=("own",), functional="mean"
+    )
+    block = hs.FeatureBlock("own", latest=LAGS[panel.frequency], rolling_mean=MEANS[panel.frequency])
+    options.workers = 1  # the threads are LightGBM's
+    asked = experiment(panel, options.origins or ORIGINS, 1, models=(model,), features=(block,))
+    backtested(asked, panel, options, home, report)
+
+
+def experiment(
+    panel: Panel,
+    origins: int,
+    horizons: int,
+    *,
+    models: tuple[hs.Recipe, ...] = (),
+    features: tuple[hs.FeatureBlock, ...] = (),
+) -> hs.Experiment:
+    """The last origins whose farthest target period is in the panel; at each, the period before is the newest known."""
+    last = panel.periods - horizons
+    days = ends(panel, panel.periods)[last - origins + 1 : last + 1].tolist()
+    return hs.Experiment(
+        name="bench",
+        target=hs.Target(series=tuple(names(0, panel.series).to_pylist()), season=panel.season),
+        origins=hs.Origins(origins_of(panel, days), first=days[0], last=days[-1]),
+        horizons=tuple(range(horizons)),
+        features=features,
+        models=models,
+    )
+
+
+def origins_of(panel: Panel, days: list[date]) -> hs.Schedule:
+    """Every end of a period; days are listed, with those before the first origin to train on."""
+    if panel.frequency == DAILY:
+        every = ends(panel, panel.periods).tolist()
+        return hs.Schedule("dates", dates=tuple(days), pseudo=tuple(day for day in every if day < days[0]))
+    return hs.Schedule("month_end")
+
+
+def backtested(asked: hs.Experiment, panel: Panel, options: argparse.Namespace, home: Path, report: Report) -> hs.Run:
+    """From the file to the leaderboard."""
+    with report.stage("ingest"):
+        archive = ingested(panel, options.file, home)
+    with report.stage("backtest"):
+        run = hs.backtest(asked, archive, workers=options.workers, home=home)
+    with report.stage("leaderboard"):
+        run.leaderboard()
+    report.check |= overall(run.scores())
+    return run
+
+
+def overall(scores: pl.DataFrame) -> dict[str, float]:
+    """Scores over all series and horizons, by model and metric: horizons have equally many forecasts."""
+    whole = scores.filter(pl.col("series_id").is_null() & pl.col("stretch").is_null())
+    rows = whole.group_by("model").agg(
+        pl.col("n").sum(),
+        pl.col("mae", "mase").mean(),
+        pl.col("smape").mean() / 200.0,  # per cent of the mean of both, to a share of their sum
+        pl.col("rmse", "rmsse").pow(2).mean().sqrt(),
+    )
+    return {
+        f"{row['model']} {metric}": float(value)
+        for row in rows.sort("model").iter_rows(named=True)
+        for metric, value in row.items()
+        if metric != "model"
+    }
+
+
+def ingested(panel: Panel, file: Path, home: Path) -> hs.Archive:
+    """An archive that holds the file."""
+    archive = hs.Archive.open(home / "archive.duckdb")
+    archive.define(*(hs.Series(name, panel.frequency, decimals=3) for name in names(0, panel.series).to_pylist()))
+    for batch in pq.ParquetFile(file).iter_batches(BATCH):
+        archive.append(pl.from_arrow(batch), source="benchmark")
+    return archive
+
+
+def replay(panel: Panel, options: argparse.Namespace, home: Path, report: Report) -> None:
+    """Snapshots at many origins, as matrices that features are made of; the check adds up what each one knows."""
+    with report.stage("ingest"):
+        archive = ingested(panel, options.file, home)
+    with report.stage("export"):
+        place = archive.export(home / "changes")
+    with report.stage("open"):
+        changes = ChangeFile.open(place)
+    walk = Replay(changes, changes.ids)
+    sums: list[tuple[int, float]] = []
+    for origin in snapshot_origins(panel, options.origins or SNAPSHOTS):
+        with report.stage("replay"):
+            walk.advance(origin)
+            snapshot = walk.snapshot(copy=False)
+        values = np.concatenate([one.values.ravel() for one in snapshot.panels])
+        sums.append((int((~np.isnan(values)).sum()), float(np.nansum(values))))
+    report.check |= {"known": float(sum(count for count, _ in sums)), "total": sum(total for _, total in sums)}
+
+
+JOBS = {"rivals": rivals, "boosting": boosting, "replay": replay}
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

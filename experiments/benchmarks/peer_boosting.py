@@ -1,0 +1,97 @@
+"""A global LightGBM by mlforecast, one period ahead, fitted again at every origin, from the same Parquet file.
+
+    .venv-bench/bin/python experiments/benchmarks/peer_boosting.py A file.parquet [--series 50] [--origins 12]
+
+The same models on the same rows as ours: the same features, the series as a categorical code, rows with missing
+features kept, LightGBM's parameters as in `terms.py`. The last line printed is the job's report.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import lightgbm as lgb
+import numpy as np
+import polars as pl
+from mlforecast import MLForecast
+from mlforecast.lag_transforms import RollingMean
+from terms import BOOSTING, DAILY, FIXED, LAGS, MEANS, ORIGINS, PANELS, TREES, Report, panel_of
+
+STEP = {DAILY: "1d", "M": "1mo"}
+CODE = "code"
+
+
+class Coded(lgb.LGBMRegressor):
+    """LightGBM with the code of the series as its last column, and categorical, as ours has it."""
+
+    def fit(self, X: pl.DataFrame, y: np.ndarray, **asked: object) -> Coded:
+        """Train on the rows of which anything is known: all but the first of each series."""
+        known = ~np.isnan(X["lag1"].to_numpy())
+        matrix = self.matrix(X)[known]
+        return super().fit(matrix, y[known], categorical_feature=[matrix.shape[1] - 1], **asked)
+
+    def predict(self, X: pl.DataFrame, **asked: object) -> np.ndarray:
+        """Answer from the matrix of these columns."""
+        return super().predict(self.matrix(X), **asked)
+
+    @staticmethod
+    def matrix(X: pl.DataFrame) -> np.ndarray:
+        """[row, feature], the code last."""
+        return X.select(pl.exclude(CODE), CODE).to_numpy()
+
+
+def main(arguments: list[str]) -> None:
+    """Run the job and print its report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("panel", choices=sorted(PANELS))
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--series", type=int, default=0)
+    parser.add_argument("--periods", type=int, default=0)
+    parser.add_argument("--origins", type=int, default=ORIGINS)
+    parser.add_argument("--workers", type=int, default=2, help="threads")
+    options = parser.parse_args(arguments)
+    panel = panel_of(options.panel, series=options.series, periods=options.periods)
+    report = Report()
+    with report.stage("read"):
+        frame = read(options.file)
+    with report.stage("forecast"):
+        model = Coded(n_estimators=TREES, n_jobs=options.workers, **{**native(), **FIXED})
+        forecaster = MLForecast(
+            {"gbm": model},
+            freq=STEP[panel.frequency],
+            lags=list(LAGS[panel.frequency]),
+            lag_transforms={1: [RollingMean(size) for size in MEANS[panel.frequency]]},
+            num_threads=options.workers,
+        )
+        found = forecaster.cross_validation(
+            frame, n_windows=options.origins, h=1, step_size=1, static_features=[CODE], dropna=False, refit=True
+        )
+    with report.stage("score"):
+        error = found["y"].to_numpy() - found["gbm"].to_numpy()
+        size = np.abs(found["y"].to_numpy()) + np.abs(found["gbm"].to_numpy())
+        report.check |= {
+            "gbm n": float(len(error)),
+            "gbm mae": float(np.abs(error).mean()),
+            "gbm rmse": float(np.sqrt(np.square(error).mean())),
+            "gbm smape": float((np.abs(error) / size).mean()),
+        }
+    report.close()
+
+
+def native() -> dict[str, object]:
+    """LightGBM's parameters, by the names under which its scikit-learn wrapper has defaults of its own."""
+    renamed = {"min_data_in_leaf": "min_child_samples"}
+    return {renamed.get(name, name): value for name, value in BOOSTING.items()}
+
+
+def read(file: Path) -> pl.DataFrame:
+    """The panel in the columns that mlforecast asks for, with the series as a categorical code."""
+    columns = {"series_id": "unique_id", "period": "ds", "value": "y"}
+    frame = pl.read_parquet(file, columns=list(columns)).rename(columns)
+    return frame.with_columns((pl.col("unique_id").rank("dense").cast(pl.Float64) - 1.0).alias(CODE))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

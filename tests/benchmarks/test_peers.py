@@ -1,0 +1,213 @@
+"""The benchmarks beside peers, small: every job runs, both sides come to the same, and a difference is noticed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import polars as pl
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "experiments" / "benchmarks"
+PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
+SCRIPTS = ("terms", "panels", "watched", "results", "measure")
+with_peers = pytest.mark.skipif(not PEERS_PYTHON.exists(), reason="the peers are not installed: make bench-peers-env")
+Script = Callable[[str], ModuleType]
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
+    """A benchmark script as a module, out of the way of other tests afterwards."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    yield import_module
+    for name in SCRIPTS:
+        sys.modules.pop(name, None)
+
+
+def run(*command: object) -> subprocess.CompletedProcess[str]:
+    whole = [sys.executable, *map(str, command)]
+    return subprocess.run(whole, capture_output=True, text=True, check=True, env=environment())
+
+
+def environment() -> dict[str, str]:
+    return {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
+
+
+def panel_file(folder: Path, name: str, *sizes: object) -> Path:
+    file = folder / f"{name}.parquet"
+    run(FOLDER / "panels.py", name, file, *sizes)
+    return file
+
+
+def test_a_panel_is_the_same_every_time_and_of_every_number_of_series(script: Script, tmp_path: Path) -> None:
+    terms, panels = script("terms"), script("panels")
+    few, many = (terms.panel_of("C", series=size, periods=15) for size in (3, 5))
+    for name, panel in (("one", few), ("two", few), ("more", many)):
+        panels.write(panel, tmp_path / name)
+    one, two, more = (pl.read_parquet(tmp_path / name) for name in ("one", "two", "more"))
+    assert one.equals(two)
+    assert more.head(one.height).equals(one)
+    assert one.columns == ["series_id", "period", "published_at", "value"]
+    assert (one.height, more.height) == (45, 75)
+    assert (one["value"] > 0).all()
+    assert one["period"][1].isoformat() == "2000-02-29"
+    assert str(one["published_at"][1]) == "2000-03-11 00:00:00+00:00"
+    assert not one["value"].equals(more["value"].tail(one.height))
+
+
+def test_revisions_come_in_order_of_release_each_cell_as_often_as_asked(script: Script, tmp_path: Path) -> None:
+    panel = script("terms").panel_of("R", series=2, periods=6, revisions=4)
+    assert script("panels").write(panel, tmp_path / "r") == 48
+    frame = pl.read_parquet(tmp_path / "r")
+    assert frame["published_at"].is_sorted()
+    cells = frame.group_by("series_id", "period").agg(pl.len(), pl.col("value").n_unique().alias("values"))
+    assert (cells["len"] == 4).all()
+    assert cells["values"].max() > 1
+
+
+def ended(process: int) -> bool:
+    """Whether a process is soon gone, or waits for nothing but to be forgotten."""
+    for _ in range(100):
+        try:
+            if Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] in "ZX":
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+HUNGRY = "import os, time; print(os.getpid(), flush=True); x = bytes(300 << 20) + b'1'; time.sleep(60)"
+PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]], stdout=open(sys.argv[2], 'w'))"
+
+
+def test_a_job_that_takes_too_much_memory_or_time_is_stopped_with_its_children(script: Script, tmp_path: Path) -> None:
+    watch, told = script("watched").watch, tmp_path / "child"
+    hungry = [sys.executable, "-c", PARENT, HUNGRY, str(told)]
+    full = watch(hungry, timeout=20.0, memory=2.0**27, environment={})
+    assert full.failure == "stopped above 0.125 GB"
+    assert full.peak > 2**27
+    assert ended(int(told.read_text()))
+    slow = watch([sys.executable, "-c", "import time; time.sleep(60)"], timeout=0.3, memory=2.0**33, environment={})
+    assert slow.failure == "stopped after 0.3 s"
+    wrong = watch([sys.executable, "-c", "raise SystemExit('no data')"], timeout=9.0, memory=2.0**33, environment={})
+    assert wrong.failure == "exit code 1: no data"
+    said = 'print(\'{"seconds": {"all": 1.5}, "check": {"n": 2.0}}\')'
+    right = watch([sys.executable, "-c", said], timeout=9.0, memory=2.0**33, environment={})
+    assert (right.seconds, right.check, right.failure) == ({"all": 1.5}, {"n": 2.0}, "")
+
+
+@pytest.mark.parametrize(("mae", "agrees"), [(2.0, True), (2.1, False)])
+def test_two_sides_that_came_to_different_scores_are_noticed(script: Script, mae: float, agrees: bool) -> None:
+    results, terms = script("results"), script("terms")
+    ours = results.Row("ours", [1.0, 3.0, 2.0], [4.0], [5.0], 2**20, {"all": 2.0}, {"gbm mae": mae}, 1.0)
+    peer = results.Row("peer", [8.0], [9.0], [7.0], 2**22, {"all": 8.0}, {"gbm mae": 2.0}, 1.5)
+    machine = results.Machine("a machine", "a 1", "b 2")
+    text, found = results.section("Job", terms.panel_of("A"), [ours, peer], machine, agree=1e-9, repeats=3)
+    assert found is agrees
+    assert "| ours | 2.00 (1.00-3.00) | all 2.00 | 4.00 | 5.00 | 1 MB |" in text
+    assert "4.00 x as fast, 0.25 of the memory" in text
+
+
+def test_a_side_that_failed_is_shown_and_not_compared(script: Script) -> None:
+    results, terms = script("results"), script("terms")
+    ours = results.Row("ours", [1.0], [1.0], [1.0], 2**20, {"all": 1.0}, {"n": 1.0}, 1.0)
+    peer = results.Row("peer", [], [], [], 2**34, {}, {}, 1.0, failure="stopped above 14 GB")
+    machine = results.Machine("a machine", "a 1", "b 2")
+    text, found = results.section("Job", terms.panel_of("A"), [ours, peer], machine, agree=0.0, repeats=1)
+    assert found
+    assert "| peer | - | stopped above 14 GB | - | - | 16,384 MB |" in text
+    assert "Against" not in text
+
+
+def test_a_section_is_replaced_and_others_stay(script: Script, tmp_path: Path) -> None:
+    replaced, file = script("results").replaced, tmp_path / "R.md"
+    for name, text in (("a", "first\n"), ("b", "second\n"), ("a", "third\n")):
+        replaced(file, name, text)
+    whole = file.read_text(encoding="utf-8")
+    assert whole.startswith("# What it costs")
+    assert "first" not in whole
+    assert whole.endswith("\n## a\n\nthird\n\n## b\n\nsecond\n")
+
+
+@pytest.mark.slow
+def test_our_scores_of_the_rivals_are_those_of_the_plain_definition(tmp_path: Path) -> None:
+    file = panel_file(tmp_path, "C", "--series", 3, "--periods", 60)
+    job = run(FOLDER / "ours.py", "rivals", "C", file, "--series", 3, "--periods", 60, "--workers", 1)
+    check = json.loads(job.stdout.splitlines()[-1])["check"]
+    values = pl.read_parquet(file)["value"].to_numpy().reshape(3, 60)
+    errors = [values[:, t + h] - values[:, t - 1] for t in range(60 - 23, 60 - 11) for h in range(12)]
+    assert check["last_value n"] == 12 * 12 * 3
+    assert check["last_value mae"] == pytest.approx(np.abs(errors).mean(), rel=1e-12)
+    assert check["last_value rmse"] == pytest.approx(np.sqrt(np.square(errors).mean()), rel=1e-12)
+
+
+@pytest.mark.slow
+def test_our_replay_knows_what_the_plain_definition_knows(script: Script, tmp_path: Path) -> None:
+    sizes = ["--series", 4, "--periods", 12, "--revisions", 3]
+    file = panel_file(tmp_path, "R", *sizes)
+    job = run(FOLDER / "ours.py", "replay", "R", file, *sizes, "--origins", 7)
+    check = json.loads(job.stdout.splitlines()[-1])["check"]
+    frame = pl.read_parquet(file).sort("published_at", maintain_order=True)
+    panel = script("terms").panel_of("R", series=4, periods=12, revisions=3)
+    known = [
+        frame.filter(pl.col("published_at") <= origin).unique(["series_id", "period"], keep="last")["value"]
+        for origin in script("panels").snapshot_origins(panel, 7)
+    ]
+    assert check["known"] == sum(map(len, known))
+    assert check["total"] == pytest.approx(sum(float(values.sum()) for values in known), rel=1e-12)
+
+
+@pytest.mark.slow
+def test_our_side_of_lightgbm_runs(tmp_path: Path) -> None:
+    file = panel_file(tmp_path, "A", "--series", 3, "--periods", 80)
+    told = ["--series", 3, "--periods", 80, "--origins", 2, "--workers", 1]
+    report = json.loads(run(FOLDER / "ours.py", "boosting", "A", file, *told).stdout.splitlines()[-1])
+    assert list(report["seconds"]) == ["ingest", "backtest", "leaderboard"]
+    assert report["check"]["gbm n"] == 6
+    assert 0.0 < report["check"]["gbm smape"] < 0.5
+
+
+@pytest.mark.slow
+@with_peers
+@pytest.mark.parametrize("job", ["rivals-B", "rivals-C", "boosting-A", "boosting-B", "boosting-C", "replay"])
+def test_both_sides_of_a_job_come_to_the_same(job: str, tmp_path: Path) -> None:
+    share = {"rivals-B": 0.0005, "rivals-C": 0.00005, "boosting-A": 0.05}.get(job, 0.002)
+    out = tmp_path / "R.md"
+    asked = ["--only", job, "--share", share, "--repeats", 1, "--workers", 1, "--out", out, "--scratch", tmp_path]
+    run(FOLDER / "measure.py", *asked)
+    text = out.read_text(encoding="utf-8")
+    assert "largest relative difference" in text
+    assert "| - |" not in text
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_doublings_prints_what_each_multiplies_by() -> None:
+    sizes = ["--series", 2, "--origins", 1, "--revisions", 2, "--repeats", 1, "--only", "series"]
+    rows = run(FOLDER / "doubling.py", *sizes).stdout.splitlines()[2:6]
+    assert [row.split("|")[1].strip() for row in rows] == ["2", "4", "8", "16"]
+    assert all(float(row.split("|")[3]) > 0 for row in rows[1:])
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_many_origins_prints_what_each_costs() -> None:
+    rows = run(FOLDER / "origins.py", "--counts", 3, 6, "--days", 90, "--workers", 1).stdout.splitlines()[2:]
+    assert [row.split("|")[1].strip() for row in rows] == ["3", "6"]
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_a_million_series_stops_at_its_bound_of_memory() -> None:
+    done = run(FOLDER / "million.py", "--series", 20, "--workers", 1)
+    assert "20 series x 60 months, 1 origins x 3 horizons: " in done.stdout
+    bound = [sys.executable, FOLDER / "million.py", "--series", "20", "--memory", "0.1"]
+    stopped = subprocess.run(bound, capture_output=True, text=True, check=False, env=environment())
+    assert stopped.returncode == 1
+    assert "stopped above 0.1 GB" in stopped.stdout
