@@ -58,6 +58,10 @@ lock: $(VENV)/requirements.lock ## recompile requirements.lock from pyproject.to
 	@$(ONLY_OWN_INDEX) CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe \
 	  --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 	  $(if $(UPGRADE),--upgrade) --output-file requirements.lock pyproject.toml
+	@$(ONLY_OWN_INDEX) CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe \
+	  --extra dev --extra ray --extra dask --constraint requirements.lock \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
+	  $(if $(UPGRADE),--upgrade) --output-file requirements-engines.lock pyproject.toml
 
 new: $(VENV)/ready ## describe your own data: datasets/NAME/ and experiments/NAME.toml from NAME= and DATA=file.csv
 	@$(HARNESS) new "$(NAME)" --data "$(DATA)"
@@ -80,8 +84,9 @@ lags: $(VENV)/ready ## how late and how revised each series of DATASET= is
 plan: $(VENV)/ready ## what EXPERIMENT= would know, train on and purge at each origin
 	@$(HARNESS) plan "$(EXPERIMENT)"
 
-backtest: $(VENV)/ready ## run EXPERIMENT= and print its leaderboard (WORKERS=n processes)
-	@$(HARNESS) backtest "$(EXPERIMENT)" $(if $(WORKERS),--workers "$(WORKERS)")
+backtest: $(VENV)/ready ## run EXPERIMENT= and print its leaderboard (WORKERS=n processes, ENGINE=ray or dask, ADDRESS=, STORE=, PROFILE=1)
+	@$(HARNESS) backtest "$(EXPERIMENT)" $(if $(WORKERS),--workers "$(WORKERS)") $(if $(ENGINE),--engine "$(ENGINE)") \
+	  $(if $(ADDRESS),--engine-address "$(ADDRESS)") $(if $(STORE),--engine-store "$(STORE)") $(if $(PROFILE),--profile)
 
 audit: $(VENV)/ready ## prove that nothing reaches EXPERIMENT='s forecasts before it is public (ORIGINS=n or all, PREMIUM=1, STRESS=days, PLACEBO=1)
 	@$(HARNESS) audit "$(EXPERIMENT)" $(if $(ORIGINS),--origins "$(ORIGINS)") $(if $(WORKERS),--workers "$(WORKERS)") \
@@ -97,8 +102,8 @@ bench: $(VENV)/ready ## time the replay against one query per origin, training r
 runs: $(VENV)/ready ## list the runs so far
 	@$(HARNESS) runs
 
-show: $(VENV)/ready ## print the leaderboard and record of RUN=
-	@$(HARNESS) show "$(RUN)"
+show: $(VENV)/ready ## print the leaderboard and record of RUN= (PROFILE=1: where its time went)
+	@$(HARNESS) show "$(RUN)" $(if $(PROFILE),--profile)
 
 trials: $(VENV)/ready ## the best trial of each search of RUN= (harness trials RUN --all: every trial)
 	@$(HARNESS) trials "$(RUN)"
