@@ -48,7 +48,7 @@ check: $(VENV)/ready ## format, lint, strict types, import walls, doctests
 test: $(VENV)/ready ## the tests, without those marked slow
 	$(BIN)/pytest -q -n 2 --dist loadfile
 
-test-slow: $(VENV)/ready ## the tests marked slow
+test-slow: $(VENV)/requirements-engines.lock ## the tests marked slow (adds Ray and Dask to .venv, 290 MB)
 	$(BIN)/pytest -q -n 2 --dist loadfile -m slow
 
 mutants: $(VENV)/ready ## break one law at a time in a copy of the tree; the tests must notice each (some minutes)
@@ -92,12 +92,13 @@ audit: $(VENV)/ready ## prove that nothing reaches EXPERIMENT='s forecasts befor
 	@$(HARNESS) audit "$(EXPERIMENT)" $(if $(ORIGINS),--origins "$(ORIGINS)") $(if $(WORKERS),--workers "$(WORKERS)") \
 	  $(if $(PREMIUM),--premium) $(if $(STRESS),--stress "$(STRESS)") $(if $(PLACEBO),--placebo)
 
-bench: $(VENV)/ready ## time the replay against one query per origin, training rows over more and more origins, the search record, and a seal over 20 million changes
+bench: $(VENV)/ready ## time the replay against one query per origin, training rows over more and more origins, the search record, a seal over 20 million changes, and what an engine costs
 	$(BIN)/python experiments/benchmarks/replay.py
 	$(BIN)/python experiments/benchmarks/rows.py
 	$(BIN)/python experiments/benchmarks/search_record.py
 	$(BIN)/python experiments/benchmarks/tuned_trial.py
 	$(BIN)/python experiments/benchmarks/seal.py
+	$(BIN)/python experiments/benchmarks/engines.py
 
 runs: $(VENV)/ready ## list the runs so far
 	@$(HARNESS) runs
@@ -167,6 +168,16 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # Two makes at once, each in need of a new .venv: the second waits, then finds the work done.
 ONE_AT_A_TIME = exec 9<requirements.lock; if command -v flock >/dev/null; then flock 9; fi
+
+# What only the tests of Ray and Dask need: a backtest and the other tests do without.
+ENGINES_DONE = cmp -s requirements-engines.lock $(VENV)/requirements-engines.lock
+$(VENV)/requirements-engines.lock: $(VENV)/ready requirements-engines.lock $(shell $(ENGINES_DONE) || echo FORCE)
+	@set -e; $(ONE_AT_A_TIME); \
+	if ! { $(ENGINES_DONE); }; then \
+	  echo "set-up: Ray and Dask from requirements-engines.lock"; \
+	  $(ONLY_OWN_INDEX) $(PIP) install --require-hashes --only-binary :all: --requirement requirements-engines.lock; \
+	  cp requirements-engines.lock $(VENV)/unfinished; mv $(VENV)/unfinished $@; \
+	else touch $@; fi
 
 .PHONY: FORCE
 $(VENV)/requirements.lock: requirements.lock $(shell $(LOCK_DONE) || echo FORCE)

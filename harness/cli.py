@@ -389,8 +389,8 @@ def _runs(args: argparse.Namespace) -> None:
 
 
 def _show(args: argparse.Namespace) -> None:
-    from harness.report.run import Run
     from harness.report.profile import profile_text
+    from harness.report.run import Run
     from harness.report.summary import summary
 
     run = Run(args.run, _home(args))

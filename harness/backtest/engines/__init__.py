@@ -32,6 +32,7 @@ class Where:
 
 HERE = Where()
 
+
 def engine_for(experiment: Experiment, workers: int | None, where: Where = HERE) -> Engine:
     """The engine that runs the tasks of an experiment; within a worker always this very process.
 

@@ -116,8 +116,8 @@ def goods_of(context: Context, store: str) -> Goods:
         UserError: the store cannot be written, or the user's own files are too many.
         ValueError: the run is no plain backtest in a home folder.
     """
-    plain = context.liberty is None and context.labels is None and isinstance(context.changes, Path)
-    if not (plain and isinstance(context.shelves, Home) and context.work is not None):
+    changes, altered = context.changes, context.liberty is not None or context.labels is not None
+    if altered or context.work is None or not (isinstance(changes, Path) and isinstance(context.shelves, Home)):
         message = "a cluster runs plain backtests in a home folder alone"
         raise ValueError(message)
     content = pickle.dumps(context, protocol=pickle.HIGHEST_PROTOCOL)
@@ -133,7 +133,7 @@ def goods_of(context: Context, store: str) -> Goods:
         "",
         store,
         design,
-        files.put_changes(context.changes),
+        files.put_changes(changes),
         files.put(code) if code else "",
         this_maker(),
     )

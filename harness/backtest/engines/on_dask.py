@@ -65,10 +65,8 @@ class OnDask:
     @contextmanager
     def _client(self) -> Iterator[Any]:
         """Connected for as long as the run takes."""
-        import dask  # noqa: PLC0415 - it comes with distributed
-
         settings = {"distributed.scheduler.allowed-failures": RETRIES}
-        with dask.config.set(settings), self._scheduler() as address:
+        with optional("dask", "dask", "--engine dask").config.set(settings), self._scheduler() as address:
             try:
                 client = self.dask.Client(address, set_as_default=False, timeout=PATIENCE)
             except (OSError, ValueError) as error:
@@ -109,7 +107,9 @@ class OnDask:
         slots = client.nthreads()
         rooms = client.run(room)
         if not rooms:
-            raise UserError("the Dask cluster has no workers", value=self.address, fix="start some: dask worker ADDRESS")
+            raise UserError(
+                "the Dask cluster has no workers", value=self.address, fix="start some: dask worker ADDRESS"
+            )
         busy, cores = Counter[str](), dict[str, int]()
         for name, mine in rooms.items():
             busy[mine.host] += max(self.threads, mine.polars) * slots.get(name, 1)

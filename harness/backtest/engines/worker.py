@@ -128,7 +128,9 @@ def cache_folder() -> Path:
     folder = Path(named) if named else Path(tempfile.gettempdir()) / f"harness-cache-{os.getuid()}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
-        raise UserError("the cache belongs to another user", value=folder, fix="name one of your own: HARNESS_CACHE=DIR")
+        raise UserError(
+            "the cache belongs to another user", value=folder, fix="name one of your own: HARNESS_CACHE=DIR"
+        )
     return folder
 
 
