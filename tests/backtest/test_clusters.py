@@ -133,7 +133,6 @@ def test_no_cluster_at_an_address_is_said_in_one_message(
     address = "127.0.0.1:1" if engine == "ray" else "tcp://127.0.0.1:1"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("harness.backtest.engines.on_dask.PATIENCE", "1s")
-        patch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "1")
         with pytest.raises(UserError, match=r"no (Ray cluster|Dask scheduler) there"):
             run_on(Where(engine, address=address), mixed(place), changes, tmp_path / "home")
 

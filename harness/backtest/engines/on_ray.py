@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
@@ -16,8 +17,13 @@ from harness.backtest.work import Context, Spent, Task
 from harness.core.errors import UserError
 from harness.record.home import Home
 
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-"""Ray tells nobody that it runs, and keeps to itself what its next version will do."""
+SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # it tells nobody that it runs
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what its next version will do is no news for a user
+    "RAY_worker_niceness": "0",  # as the workers of the other engines
+}
+PATIENCE = 10.0
+"""Seconds for a head node to answer."""
 MEMORY = 256_000_000
 """Bytes of Ray's object store on this machine: contexts and cells do not lie there."""
 
@@ -37,7 +43,7 @@ class OnRay:
         Raises:
             UserError: Ray is not installed.
         """
-        for name, value in QUIET.items():
+        for name, value in SETTINGS.items():
             os.environ.setdefault(name, value)
         self.ray: ModuleType = optional("ray", "ray", "--engine ray")
         self.slots, self.threads, self.address, self.store = max(1, workers), threads, address, store
@@ -82,13 +88,14 @@ class OnRay:
         quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
         try:
             if self.address:
+                _knock(self.address)
                 self.ray.init(address=self.address, **quiet)
             else:
                 self.ray.init(
                     address="local", num_cpus=self.slots * self.threads, include_dashboard=False,
                     object_store_memory=MEMORY, **quiet,
                 )  # fmt: skip
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise UserError(
                 "no Ray cluster there" if self.address else "Ray cannot be started",
                 value=self.address,
@@ -115,3 +122,14 @@ class OnRay:
                 fix="a smaller num_threads, or a larger machine",
             )
         self.slots = max(1, int(self.ray.cluster_resources().get("CPU", 1)) // self.threads)
+
+
+def _knock(address: str) -> None:
+    """See whether somebody is there, as Ray itself tries for minutes.
+
+    Raises:
+        OSError: nobody is.
+    """
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
