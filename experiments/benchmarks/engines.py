@@ -1,6 +1,6 @@
 """What an engine itself costs: seconds until the first task is answered, milliseconds for each task that does nothing.
 
-Engines that are not installed are left out. A task is a stretch of cells: what an engine costs per cell is at most that.
+Engines that are not installed are left out. A task is a stretch of cells: per cell it costs at most that.
 """
 
 from __future__ import annotations
