@@ -50,7 +50,7 @@ check: $(VENV)/ready ## format, lint, strict types, import walls, doctests
 test: $(VENV)/ready ## the tests, without those marked slow
 	$(BIN)/pytest -q -n 2 --dist loadfile
 
-test-slow: $(VENV)/ready ## the tests marked slow
+test-slow: $(VENV)/requirements-engines.lock ## the tests marked slow (adds Ray and Dask to .venv, 290 MB)
 	$(BIN)/pytest -q -n 2 --dist loadfile -m slow
 
 mutants: $(VENV)/ready ## break one law at a time in a copy of the tree; the tests must notice each (some minutes)
@@ -60,6 +60,10 @@ lock: $(VENV)/requirements.lock ## recompile requirements.lock from pyproject.to
 	@$(ONLY_OWN_INDEX) CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe \
 	  --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 	  $(if $(UPGRADE),--upgrade) --output-file requirements.lock pyproject.toml
+	@$(ONLY_OWN_INDEX) CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe \
+	  --extra dev --extra ray --extra dask --constraint requirements.lock \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
+	  $(if $(UPGRADE),--upgrade) --output-file requirements-engines.lock pyproject.toml
 
 new: $(VENV)/ready ## describe your own data: datasets/NAME/ and experiments/NAME.toml from NAME= and DATA=file.csv
 	@$(HARNESS) new "$(NAME)" --data "$(DATA)"
@@ -82,14 +86,15 @@ lags: $(VENV)/ready ## how late and how revised each series of DATASET= is
 plan: $(VENV)/ready ## what EXPERIMENT= would know, train on and purge at each origin
 	@$(HARNESS) plan "$(EXPERIMENT)"
 
-backtest: $(VENV)/ready ## run EXPERIMENT= and print its leaderboard (WORKERS=n processes)
-	@$(HARNESS) backtest "$(EXPERIMENT)" $(if $(WORKERS),--workers "$(WORKERS)")
+backtest: $(VENV)/ready ## run EXPERIMENT= and print its leaderboard (WORKERS=n processes, ENGINE=ray or dask, ADDRESS=, STORE=, PROFILE=1)
+	@$(HARNESS) backtest "$(EXPERIMENT)" $(if $(WORKERS),--workers "$(WORKERS)") $(if $(ENGINE),--engine "$(ENGINE)") \
+	  $(if $(ADDRESS),--engine-address "$(ADDRESS)") $(if $(STORE),--engine-store "$(STORE)") $(if $(PROFILE),--profile)
 
 audit: $(VENV)/ready ## prove that nothing reaches EXPERIMENT='s forecasts before it is public (ORIGINS=n or all, PREMIUM=1, STRESS=days, PLACEBO=1)
 	@$(HARNESS) audit "$(EXPERIMENT)" $(if $(ORIGINS),--origins "$(ORIGINS)") $(if $(WORKERS),--workers "$(WORKERS)") \
 	  $(if $(PREMIUM),--premium) $(if $(STRESS),--stress "$(STRESS)") $(if $(PLACEBO),--placebo)
 
-bench: $(VENV)/ready ## time replay, ingest, rows, scores, searches, a seal, doublings of everything, 2,000 origins and a million series
+bench: $(VENV)/ready ## time replay, ingest, rows, scores, searches, a seal, engines, doublings of everything, 2,000 origins and a million series
 	$(BIN)/python experiments/benchmarks/replay.py
 	$(BIN)/python experiments/benchmarks/ingest.py
 	$(BIN)/python experiments/benchmarks/rows.py
@@ -97,6 +102,7 @@ bench: $(VENV)/ready ## time replay, ingest, rows, scores, searches, a seal, dou
 	$(BIN)/python experiments/benchmarks/search_record.py
 	$(BIN)/python experiments/benchmarks/tuned_trial.py
 	$(BIN)/python experiments/benchmarks/seal.py
+	$(BIN)/python experiments/benchmarks/engines.py
 	$(BIN)/python experiments/benchmarks/doubling.py
 	$(BIN)/python experiments/benchmarks/origins.py
 	$(BIN)/python experiments/benchmarks/million.py
@@ -110,8 +116,8 @@ bench-peers-env: $(PEERS)/peers.txt ## create .venv-bench, the throw-away enviro
 runs: $(VENV)/ready ## list the runs so far
 	@$(HARNESS) runs
 
-show: $(VENV)/ready ## print the leaderboard and record of RUN=
-	@$(HARNESS) show "$(RUN)"
+show: $(VENV)/ready ## print the leaderboard and record of RUN= (PROFILE=1: where its time went)
+	@$(HARNESS) show "$(RUN)" $(if $(PROFILE),--profile)
 
 trials: $(VENV)/ready ## the best trial of each search of RUN= (harness trials RUN --all: every trial)
 	@$(HARNESS) trials "$(RUN)"
@@ -175,6 +181,16 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # Two makes at once, each in need of a new .venv: the second waits, then finds the work done.
 ONE_AT_A_TIME = exec 9<requirements.lock; if command -v flock >/dev/null; then flock 9; fi
+
+# What only the tests of Ray and Dask need: a backtest and the other tests do without.
+ENGINES_DONE = cmp -s requirements-engines.lock $(VENV)/requirements-engines.lock
+$(VENV)/requirements-engines.lock: $(VENV)/ready requirements-engines.lock $(shell $(ENGINES_DONE) || echo FORCE)
+	@set -e; $(ONE_AT_A_TIME); \
+	if ! { $(ENGINES_DONE); }; then \
+	  echo "set-up: Ray and Dask from requirements-engines.lock"; \
+	  $(ONLY_OWN_INDEX) $(PIP) install --require-hashes --only-binary :all: --requirement requirements-engines.lock; \
+	  cp requirements-engines.lock $(VENV)/unfinished; mv $(VENV)/unfinished $@; \
+	else touch $@; fi
 
 .PHONY: FORCE
 $(VENV)/requirements.lock: requirements.lock $(shell $(LOCK_DONE) || echo FORCE)

@@ -277,12 +277,15 @@ def __dir__() -> list[str]:
 class _Room(ModuleType):
     """The room `harness.backtest`, which is also the verb: `hs.backtest(experiment)`."""
 
-    def __call__(
+    def __call__(  # noqa: PLR0913 - the options of a verb, all by keyword
         self,
         experiment: Experiment | str | Path,
         archive: Archive | None = None,
         *,
         workers: int | None = None,
+        engine: str = "local",
+        engine_address: str = "",
+        engine_store: str = "",
         home: str | Path | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Run:
@@ -294,6 +297,9 @@ class _Room(ModuleType):
             experiment: an experiment file, or an `Experiment` built in Python.
             archive: the archive to use; None = the home's.
             workers: worker processes; None = as many as the cores allow.
+            engine: `local`, `ray` or `dask`; the bits are the same.
+            engine_address: of an existing cluster; "" = one of this machine, for this run.
+            engine_store: URL of an object store that workers read; "" = they see the home folder.
             home: the home folder; None = `HARNESS_HOME`, else `.harness` in the working folder.
             progress: called with (cells done, cells in all).
 
@@ -303,12 +309,14 @@ class _Room(ModuleType):
         Raises:
             UserError: the experiment, the data or the plan is wrong; the message says what to do.
         """
+        from harness.backtest.engines import Where
         from harness.experiment.launch import launch
         from harness.record.home import open_home
         from harness.report.run import Run
 
         place = open_home(home)
-        return Run(launch(experiment, place, archive, workers=workers, progress=progress), place)
+        where = Where(engine, engine_address, engine_store)
+        return Run(launch(experiment, place, archive, workers=workers, where=where, progress=progress), place)
 
 
 class _Package(ModuleType):

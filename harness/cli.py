@@ -137,6 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     add("runs", _runs, "list the runs so far")
     show = add("show", _show, "print the leaderboard and record of a run")
     show.add_argument("run", metavar="RUN", help=RUN_HELP)
+    show.add_argument("--profile", action="store_true", help="print where its time went instead")
     report = add("report", _report, "write a run as one self-contained HTML page")
     report.add_argument("run", metavar="RUN", help=RUN_HELP)
     report.add_argument("--out", metavar="FILE", type=Path, help="the page (default: report.html in the run's folder)")
@@ -169,6 +170,22 @@ def _add_searches(add: Add) -> None:
 def _add_backtest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", metavar="EXPERIMENT", help=EXPERIMENT_HELP)
     parser.add_argument("--workers", metavar="N", type=int, help="worker processes (default: as many as cores allow)")
+    parser.add_argument(
+        "--engine",
+        metavar="NAME",
+        default="local",
+        help="where cells are computed: local, ray or dask (extras of the same names); the bits are the same",
+    )
+    parser.add_argument(
+        "--engine-address", metavar="ADDRESS", default="", help="an existing cluster (default: one of this machine)"
+    )
+    parser.add_argument(
+        "--engine-store",
+        metavar="URL",
+        default="",
+        help="object store for workers that do not see the home folder (file://, s3://, ...)",
+    )
+    parser.add_argument("--profile", action="store_true", help="also print where the time went")
     noise = parser.add_mutually_exclusive_group()
     noise.add_argument("--quiet", action="store_true", help="no progress bar")
     noise.add_argument("--progress", action="store_true", help="a progress bar even when stderr is no terminal")
@@ -295,9 +312,11 @@ def _print_prepared(ready: Prepared) -> None:
 
 
 def _backtest(args: argparse.Namespace) -> None:
+    from harness.backtest.engines import Where
     from harness.backtest.runner import execute
     from harness.experiment.launch import prepare
     from harness.record.working import working
+    from harness.report.profile import profile_text
     from harness.report.run import Run
     from harness.report.summary import summary
 
@@ -312,10 +331,14 @@ def _backtest(args: argparse.Namespace) -> None:
                 ready.changes,
                 home,
                 workers=args.workers,
+                where=Where(args.engine, args.engine_address, args.engine_store),
                 progress=bar.move,
                 batches=ready.batches,
             )
-    print(summary(Run(run_id, home)))
+    run = Run(run_id, home)
+    print(summary(run))
+    if args.profile:
+        print(f"\n{profile_text(run.manifest)}")
 
 
 def _audit(args: argparse.Namespace) -> int:
@@ -377,10 +400,12 @@ def _runs(args: argparse.Namespace) -> None:
 
 
 def _show(args: argparse.Namespace) -> None:
+    from harness.report.profile import profile_text
     from harness.report.run import Run
     from harness.report.summary import summary
 
-    print(summary(Run(args.run, _home(args))))
+    run = Run(args.run, _home(args))
+    print(profile_text(run.manifest) if args.profile else summary(run))
 
 
 def _report(args: argparse.Namespace) -> None:

@@ -1,9 +1,9 @@
-"""Where tasks run: in this process, or in worker processes of this machine. The bits are the same."""
+"""Where tasks run: in this process, in worker processes of this machine, or on a cluster. The bits are the same."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol
@@ -21,19 +21,30 @@ ONE_THREAD = dict.fromkeys(
     ),
     "1",
 )  # fmt: skip
+IN_WORKER = {**ONE_THREAD, "HARNESS_WORKER": "1"}
+"""Environment of a worker: libraries have one thread, and no worker starts workers of its own."""
+RETRIES = 3
+"""Dead workers, of one task (a cluster) or of a run (this machine), after which it is given up."""
 _context: Context | None = None
 
 
 class Engine(Protocol):
     """Runs tasks and yields what each cost, in any order."""
 
+    @property
+    def slots(self) -> int:
+        """Tasks that run at once."""
+        ...
+
     def run(self, context: Context, tasks: Sequence[Task]) -> Iterator[Spent]:
-        """Run all tasks; every cell is stored by the worker that computed it."""
+        """Run all tasks; when what one cost is yielded, its cells are stored."""
         ...
 
 
 class InProcess:
     """One task after the other in this process."""
+
+    slots = 1
 
     def run(self, context: Context, tasks: Sequence[Task]) -> Iterator[Spent]:
         """Run all tasks here."""
@@ -42,35 +53,53 @@ class InProcess:
 
 
 class Workers:
-    """Tasks spread over worker processes (loky); a worker that dies ends the run, which can then be resumed."""
+    """Tasks spread over worker processes (loky); the tasks of workers that die are given to new ones, a few times."""
 
     def __init__(self, count: int) -> None:
-        self.count = count
+        self.count = self.slots = count
 
     def run(self, context: Context, tasks: Sequence[Task]) -> Iterator[Spent]:
         """Run all tasks in workers.
 
         Raises:
-            UserError: a worker was killed (out of memory, or by hand); the cells done so far are stored.
+            UserError: workers were killed again and again (out of memory, or by hand); the cells done are stored.
         """
+        left, deaths = dict(enumerate(tasks)), 0
+        while left:
+            try:
+                for number, spent in self._once(context, dict(left)):
+                    del left[number]
+                    yield spent
+            except (TerminatedWorkerError, BrokenProcessPool) as error:
+                deaths += 1
+                if deaths > RETRIES:
+                    raise worker_killed(error, "with --workers 1 the machine needs less memory") from error
+
+    def _once(self, context: Context, tasks: Mapping[int, Task]) -> Iterator[tuple[int, Spent]]:
         executor = loky.ProcessPoolExecutor(
-            max_workers=min(self.count, len(tasks)),
-            initializer=_start_worker,
-            initargs=(context,),
-            env={**ONE_THREAD, "HARNESS_WORKER": "1"},
+            max_workers=min(self.count, len(tasks)), initializer=_start_worker, initargs=(context,), env=IN_WORKER
         )
         try:
-            for done in as_completed([executor.submit(_run_in_worker, task) for task in tasks]):
-                yield done.result()
-        except (TerminatedWorkerError, BrokenProcessPool) as error:
-            raise UserError(
-                "a worker process was killed",
-                value=" ".join(str(error).split())[:200],
-                rule="finished cells are stored; nothing is half written",
-                fix="run the same command again to resume; with --workers 1 the machine needs less memory",
-            ) from error
+            numbers = {executor.submit(_run_in_worker, task): number for number, task in tasks.items()}
+            for done in as_completed(numbers):
+                yield numbers[done], done.result()
         finally:
             executor.shutdown(wait=True, kill_workers=True)
+
+
+def worker_killed(error: BaseException, advice: str) -> UserError:
+    """What is said when workers keep dying.
+
+    Args:
+        error: what the pool or the cluster said.
+        advice: how less memory is needed there.
+    """
+    return UserError(
+        "worker processes were killed again and again",
+        value=" ".join(str(error).split())[:200],
+        rule=f"a task is tried anew up to {RETRIES} times; finished cells are stored, nothing is half written",
+        fix=f"run the same command again to resume; {advice}",
+    )
 
 
 def _start_worker(context: Context) -> None:

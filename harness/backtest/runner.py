@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +14,8 @@ from harness.backtest.assemble import Results, assemble
 from harness.backtest.data_facts import dataset_facts
 from harness.backtest.design import Floats, build_design
 from harness.backtest.effort import effort_of, narrowed_spaces
-from harness.backtest.engine import Engine, InProcess, Workers
+from harness.backtest.engine import Engine
+from harness.backtest.engines import HERE, Where, engine_for
 from harness.backtest.keys import RecipeIdentity, cell_keys, recipe_identity, run_id
 from harness.backtest.liberty import Liberty
 from harness.backtest.searched import on_record, study_keys, vouched
@@ -29,7 +29,6 @@ from harness.forecast.catalog import always_on, entry_for
 from harness.record.cells import Cell, read_cell
 from harness.record.home import Home
 from harness.record.platform import (
-    available_cores,
     code_diff,
     code_hash,
     code_version,
@@ -76,12 +75,21 @@ class Place:
 
 @dataclass(slots=True)
 class Stages:
-    """Seconds per stage of a run, and its peak memory."""
+    """Seconds per stage of a run, and its peak memory.
+
+    Attributes:
+        seconds: per stage of this process, one after the other.
+        models: per model and stage, added up over the workers.
+        slots: tasks that ran at once.
+        peak_worker: bytes of the largest worker.
+    """
 
     seconds: dict[str, float] = field(default_factory=dict)
     models: dict[str, dict[str, float]] = field(default_factory=dict)
+    slots: int = 1
     peak_worker: int = 0
     _since: float = field(default_factory=time.perf_counter)
+    _began: float = field(default_factory=time.perf_counter)
 
     def done(self, stage: str) -> None:
         """Book the time since the last stage."""
@@ -97,8 +105,14 @@ class Stages:
         self.peak_worker = max(self.peak_worker, spent.peak)
 
     def record(self) -> dict[str, object]:
-        """JSON form: seconds per stage and per model, peak memory in bytes of this process and of a worker."""
+        """JSON form: seconds per stage and per model, in all, peak memory in bytes of this process and of a worker.
+
+        Asked last: the time since the last stage was spent on writing.
+        """
+        self.done("write")
         return {
+            "wall_seconds": round(self._since - self._began, 3),
+            "slots": self.slots,
             "seconds": {stage: round(value, 3) for stage, value in self.seconds.items()},
             "models": {m: {s: round(v, 3) for s, v in stages.items()} for m, stages in sorted(self.models.items())},
             "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
@@ -112,6 +126,7 @@ def execute(
     home: Home,
     *,
     workers: int | None = None,
+    where: Where = HERE,
     progress: Progress | None = None,
     batches: Batches = (),
 ) -> str:
@@ -122,6 +137,7 @@ def execute(
         change_folder: the exported archive state.
         home: the home folder.
         workers: worker processes; None = as many as cores allow. workers x threads never exceed the cores.
+        where: the engine that runs the tasks.
         progress: called with (cells done, cells in all).
         batches: facts about the archive's batches (`Archive.provenance`); those of the inputs are recorded.
 
@@ -129,12 +145,12 @@ def execute(
         The run id.
 
     Raises:
-        UserError: the plan is impossible, workers x threads exceed the cores, or a worker was killed.
+        UserError: the plan is impossible, workers x threads exceed the cores, or workers were killed.
     """
     stages = Stages()
     changes = ChangeFile.open(change_folder)
     experiment = with_rivals(experiment)
-    engine = engine_for(experiment, workers)
+    engine = engine_for(experiment, workers, where)
     plan = build_plan(experiment, changes)
     experiment = plan.experiment
     stages.done("plan")
@@ -199,7 +215,9 @@ def cells_of(
     if tasks:
         design = _design(plan, changes, place, tasks)
         stages.done("features")
-        context = Context(plan, place.changes, design, place.shelves, place.liberty, place.labels, place.clocks)
+        context = Context(
+            plan, place.changes, design, place.shelves, place.liberty, place.labels, place.clocks, place.work
+        )
         _run(engine, context, tasks, stages, progress)
         stages.done("cells")
     whole = _complete(place.shelves, keys, cells)
@@ -232,32 +250,6 @@ def with_rivals(experiment: Experiment) -> Experiment:
     if repeated:
         raise UserError("two models share a name", value=", ".join(repeated), fix="rename one of them")
     return replace(experiment, models=(*rivals, *(model for model in experiment.models if not model.rival)))
-
-
-def engine_for(experiment: Experiment, workers: int | None) -> Engine:
-    """Where the tasks of an experiment run.
-
-    Args:
-        experiment: its models may ask for threads.
-        workers: worker processes; None = as many as cores allow.
-
-    Raises:
-        UserError: no worker at all, or workers x threads exceed the cores.
-    """
-    cores = available_cores()
-    threads = max([int(str(dict(recipe.params).get("num_threads", 1))) for recipe in experiment.models] or [1])
-    if workers is None:
-        workers = max(1, cores // threads)
-    if workers < 1:
-        raise UserError("no worker at all", value=f"--workers {workers}", rule="at least 1", fix="use --workers 1")
-    if workers * threads > cores:
-        raise UserError(
-            "more threads than cores",
-            value=f"{workers} workers x {threads} threads on {cores} cores",
-            rule="workers x threads may not exceed the cores: oversubscribed cores run many times slower",
-            fix=f"use --workers {max(1, cores // threads)}, or a smaller num_threads",
-        )
-    return InProcess() if workers == 1 or os.environ.get("HARNESS_WORKER") else Workers(workers)
 
 
 def _tasks(
@@ -326,6 +318,7 @@ def _run(engine: Engine, context: Context, tasks: Sequence[Task], stages: Stages
     total = sum(len(task.recipes) * len(task.origins) for task in tasks)
     done = 0
     for spent in engine.run(context, tasks):
+        stages.slots = engine.slots  # known once a cluster has said how large it is
         done += spent.cells
         stages.add(spent)
         if progress is not None:

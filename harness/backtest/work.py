@@ -55,6 +55,7 @@ class Context:
         design: file of the frozen feature rows (memory-mapped), or the rows themselves; None when no model needs any.
         shelves: where cells, fits and searches are stored.
         liberty, labels, clocks: as in `World`; a run has none.
+        work: folder for scratch files of the run; None = there is none.
     """
 
     plan: Plan
@@ -64,6 +65,7 @@ class Context:
     liberty: Liberty | None = None
     labels: Path | None = None
     clocks: Mapping[str, int] = field(default_factory=dict)
+    work: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ def run_task(context: Context, task: Task) -> Spent:
     Raises:
         UserError: the process ran out of memory; the cells done so far are stored.
     """
-    spent = Spent()
+    spent, start = Spent(), time.perf_counter()
     design = np.load(context.design, mmap_mode="r") if isinstance(context.design, Path) else context.design
     changes = open_changes(context.changes, verify=False)
     labels = None if context.labels is None else ChangeFile.open(context.labels, verify=False)
@@ -133,10 +135,13 @@ def run_task(context: Context, task: Task) -> Spent:
     world = World(context.plan, changes, design, shelves.fits, context.liberty, labels, shelves.studies, context.clocks)
     stored = Stored(task.fit_keys, task.study_keys)
     place = {origin: number for number, origin in enumerate(task.origins)}
+    spent.add("", "open", start)
     try:
         with threadpoolctl.threadpool_limits(1):
             for index, origin, cell in walk(world, task.recipes, task.origins, spent=spent, stored=stored):
+                start = time.perf_counter()
                 write_cell(shelves.cells, task.keys[index][place[origin]], cell)
+                spent.add("", "write", start)
                 spent.cells += 1
     except MemoryError as error:
         raise UserError(

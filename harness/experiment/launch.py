@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.backtest.effort import fingerprint, fingerprints
+from harness.backtest.engines import HERE, Where
 from harness.backtest.runner import Batches, Progress, execute, with_rivals
 from harness.backtest.splits import resolved
 from harness.backtest.under_seal import refuse_past_seal
@@ -121,6 +122,7 @@ def launch(
     archive: Archive | None = None,
     *,
     workers: int | None = None,
+    where: Where = HERE,
     progress: Progress | None = None,
 ) -> str:
     """Run an experiment, or resume it.
@@ -130,6 +132,7 @@ def launch(
         home: the home folder.
         archive: the archive to use; None = the home's.
         workers: worker processes; None = as many as the cores allow.
+        where: the engine that runs the tasks.
         progress: called with (cells done, cells in all).
 
     Returns:
@@ -140,7 +143,15 @@ def launch(
     """
     with working(home):
         ready = prepare(experiment, home, archive)
-        return execute(ready.experiment, ready.changes, home, workers=workers, progress=progress, batches=ready.batches)
+        return execute(
+            ready.experiment,
+            ready.changes,
+            home,
+            workers=workers,
+            where=where,
+            progress=progress,
+            batches=ready.batches,
+        )
 
 
 def audited(

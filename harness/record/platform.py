@@ -14,6 +14,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import Requirement
+
 from harness.core.identity import digest
 
 STARTED_WITH = dict(os.environ)
@@ -38,7 +40,10 @@ def code_hash() -> str:
 
 @lru_cache(maxsize=1)
 def installed_packages() -> dict[str, str]:
-    """Name and version of every installed distribution the harness depends on, directly or not."""
+    """Name and version of every installed distribution the harness depends on here, directly or not.
+
+    What is needed on other systems only does not count, even where some other package brought it along.
+    """
     versions = {_plain(dist.metadata["Name"]): dist for dist in metadata.distributions() if dist.metadata["Name"]}
     found: dict[str, str] = {}
     waiting = [name for name in ("harness-backtest",) if name in versions] or list(_DIRECT)
@@ -48,9 +53,9 @@ def installed_packages() -> dict[str, str]:
             continue
         found[name] = versions[name].version
         waiting += [
-            _plain(re.split(r"[ ;<>=!~\[(]", requirement, maxsplit=1)[0])
-            for requirement in versions[name].requires or ()
-            if "extra ==" not in requirement
+            _plain(needed.name)
+            for needed in map(Requirement, versions[name].requires or ())
+            if needed.marker is None or needed.marker.evaluate({"extra": ""})
         ]
     found.pop("harness-backtest", None)
     return dict(sorted(found.items()))

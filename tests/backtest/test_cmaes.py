@@ -64,7 +64,7 @@ def test_every_trial_is_on_record_under_the_name_of_the_sampler(whole: Ran) -> N
 def test_two_workers_search_as_one(
     asked: Experiment, changes: Path, whole: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.backtest.runner.available_cores", lambda: 2)
+    monkeypatch.setattr("harness.backtest.engines.available_cores", lambda: 2)
     assert_same_search(run(asked, changes, tmp_path, workers=2), whole)
 
 

@@ -236,7 +236,7 @@ def test_a_finished_run_is_not_computed_again(
 def test_two_workers_end_with_the_bits_of_one(
     asked: Experiment, changes: Path, whole: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.backtest.runner.available_cores", lambda: 2)
+    monkeypatch.setattr("harness.backtest.engines.available_cores", lambda: 2)
     assert_same(run(asked, changes, tmp_path / "home", workers=2), whole)
 
 

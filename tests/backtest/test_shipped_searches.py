@@ -61,7 +61,7 @@ def test_a_shipped_search_is_planned_once_a_year(name: str, searches: int, home:
 def test_one_worker_two_workers_and_a_reproduction_give_the_same_bits(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.backtest.runner.available_cores", lambda: 2)
+    monkeypatch.setattr("harness.backtest.engines.available_cores", lambda: 2)
     small = made_small(name)
     one, two = (hs.backtest(small, home=tmp_path / str(count), workers=count) for count in (1, 2))
     assert one.id == two.id

@@ -198,7 +198,7 @@ def test_patience_ends_a_search_at_the_end_of_a_batch(place: Path, changes: Path
 def test_two_workers_search_as_one(
     asked: Experiment, changes: Path, whole: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.backtest.runner.available_cores", lambda: 2)
+    monkeypatch.setattr("harness.backtest.engines.available_cores", lambda: 2)
     other = run(asked, changes, tmp_path, workers=2)
     assert_same(other, whole)
     assert_same_searches(other, whole)

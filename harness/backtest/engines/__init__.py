@@ -1,0 +1,91 @@
+"""Engines by name: which one runs the tasks of an experiment, and how many at once."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from harness.backtest.engine import Engine, InProcess, Workers
+from harness.backtest.engines.on_dask import OnDask
+from harness.backtest.engines.on_ray import OnRay
+from harness.core.errors import UnknownNameError, UserError
+from harness.core.recipe import Experiment
+from harness.record.platform import available_cores
+
+ENGINES = ("local", "ray", "dask")
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where the tasks of a run are computed.
+
+    Attributes:
+        engine: one of `ENGINES`.
+        address: of an existing cluster; "" = one of this machine is started and stopped again.
+        store: object store that all workers can read; "" = they see the home folder under the same path.
+    """
+
+    engine: str = "local"
+    address: str = ""
+    store: str = ""
+
+
+HERE = Where()
+
+
+def engine_for(experiment: Experiment, workers: int | None, where: Where = HERE) -> Engine:
+    """The engine that runs the tasks of an experiment; within a worker always this very process.
+
+    Args:
+        experiment: its models may ask for threads.
+        workers: worker processes; None = as many as cores allow. An existing cluster has its own.
+        where: the engine asked for.
+
+    Raises:
+        UserError: an engine nobody knows or has installed, no worker at all, workers x threads exceed the cores, or
+            what does not go together.
+    """
+    if where.engine not in ENGINES:
+        raise UnknownNameError("engine", where.engine, ENGINES)
+    _refuse_what_does_not_fit(where, workers)
+    threads = max([int(str(dict(recipe.params).get("num_threads", 1))) for recipe in experiment.models] or [1])
+    count = 0 if where.address else _workers(workers, threads)
+    if os.environ.get("HARNESS_WORKER"):
+        return InProcess()
+    if where.engine == "local":
+        return InProcess() if count == 1 else Workers(count)
+    kind = OnRay if where.engine == "ray" else OnDask
+    return kind(count, threads, where.address, where.store)
+
+
+def _refuse_what_does_not_fit(where: Where, workers: int | None) -> None:
+    if where.engine == "local" and (where.address or where.store):
+        raise UserError(
+            "the local engine has neither an address nor a store",
+            value=where.address or where.store,
+            rule="workers of this machine see the home folder",
+            fix="add --engine ray or --engine dask",
+        )
+    if where.address and workers is not None:
+        raise UserError(
+            "an existing cluster has its own workers",
+            value=f"--workers {workers} --engine-address {where.address}",
+            fix="leave out --workers, or --engine-address to start workers on this machine",
+        )
+
+
+def _workers(workers: int | None, threads: int) -> int:
+    """Workers of this machine: those asked for, or as many as the cores allow."""
+    cores = available_cores()
+    if workers is None:
+        workers = max(1, cores // threads)
+    if workers < 1:
+        raise UserError("no worker at all", value=f"--workers {workers}", rule="at least 1", fix="use --workers 1")
+    if workers * threads > cores:
+        raise UserError(
+            "more threads than cores",
+            value=f"{workers} workers x {threads} threads on {cores} cores",
+            rule="workers x threads may not exceed the cores: oversubscribed cores run many times slower",
+            fix=f"use --workers {max(1, cores // threads)}, or a smaller num_threads",
+        )
+    return workers

@@ -1,0 +1,97 @@
+"""Where the time of a run went, as a table that adds up to its wall time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from harness.core.errors import UserError
+from harness.report.text import share, table
+
+BEFORE = ("plan", "decrypt", "look up cells", "features")
+AFTER = ("read cells", "score", "write")
+CELLS, OTHER, SHARED = "cells", "other", "all models"
+WORK = {"open": "open change file", "replay": "replay", "tune": "tune", "fit": "fit", "predict": "predict",
+        "write": "write cells"}  # fmt: skip
+HEAD = ("stage", "model", "seconds", "share", "in workers")
+Row = tuple[str, str, float, float | None]
+"""Stage, model ("" = all), seconds of the wall time, seconds added up over the workers (None = done by none)."""
+
+
+def profile_text(manifest: Mapping[str, object]) -> str:
+    """Where the time of a run went.
+
+    Args:
+        manifest: of the finished run.
+
+    Raises:
+        UserError: the run was recorded before profiles were.
+    """
+    rows = profile_rows(manifest)
+    wall, slots = _wall(manifest), _slots(manifest)
+    shown = [
+        [stage, model, f"{seconds:.2f}", share(seconds / wall if wall else 0.0), "" if own is None else f"{own:.2f}"]
+        for stage, model, seconds, own in (*rows, ("wall time", "", wall, None))
+    ]
+    at_once = "one task at a time" if slots == 1 else f"{slots} tasks at a time, so seconds = in workers / {slots}"
+    return (
+        f"Where the time went ({at_once})\n{table([*HEAD, ''], [[*row, ''] for row in shown], left=2, indent='  ')}\n"
+        f"  {OTHER}: starting workers, waiting for the last one, what no stage counts"
+    )
+
+
+def profile_rows(manifest: Mapping[str, object]) -> list[Row]:
+    """The table as numbers; the seconds add up to the wall time.
+
+    Args:
+        manifest: of the finished run.
+
+    Raises:
+        UserError: the run was recorded before profiles were.
+    """
+    measured = _mapping(manifest.get("measured"))
+    if "wall_seconds" not in measured:
+        raise UserError(
+            "the run has no profile",
+            value=manifest.get("run_id", ""),
+            rule="it was recorded by an earlier version",
+            fix=f"run it again: harness backtest {manifest.get('name') or 'EXPERIMENT'} --profile",
+        )
+    stages = {name: float(str(value)) for name, value in _mapping(measured.get("seconds")).items()}
+    work = list(_work(measured, max(float(_slots(manifest)), _busy(measured) / max(stages.get(CELLS, 0.0), 1e-9))))
+    known = [*BEFORE, *AFTER]
+    odd = [name for name in stages if name not in known and name != CELLS]
+    rows: list[Row] = [
+        *((name, "", stages[name], None) for name in BEFORE if name in stages),
+        *(work if CELLS in stages else ()),
+        *((name, "", stages[name], None) for name in (*odd, *AFTER) if name in stages),
+    ]
+    return [*rows, (OTHER, "", _wall(manifest) - sum(row[2] for row in rows), None)]
+
+
+def _work(measured: Mapping[str, object], slots: float) -> Iterator[Row]:
+    """What workers did, each stage of each model, by its share of the wall time."""
+    models = _mapping(measured.get("models"))
+    for stage, name in WORK.items():
+        for model, spent in models.items():
+            seconds = _mapping(spent).get(stage)
+            if seconds is not None:
+                own = float(str(seconds))
+                yield name, "" if model == SHARED else model, own / slots, own
+
+
+def _busy(measured: Mapping[str, object]) -> float:
+    """Seconds of all workers together."""
+    models = _mapping(measured.get("models"))
+    return sum(float(str(value)) for spent in models.values() for value in _mapping(spent).values())
+
+
+def _wall(manifest: Mapping[str, object]) -> float:
+    return float(str(_mapping(manifest.get("measured")).get("wall_seconds", 0.0)))
+
+
+def _slots(manifest: Mapping[str, object]) -> int:
+    return int(str(_mapping(manifest.get("measured")).get("slots", 1)))
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}

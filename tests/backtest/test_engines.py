@@ -1,0 +1,263 @@
+"""Engines: which one is refused, what a worker gets and gives back, and that a dead worker is survived."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.backtest.engine import InProcess, Workers
+from harness.backtest.engines import Where, engine_for, goods, worker
+from harness.backtest.engines.goods import goods_of, orders_of, put_back, this_maker
+from harness.backtest.engines.store import Store
+from harness.backtest.engines.worker import perform
+from harness.backtest.runner import Place, board_of, cells_of, checksums, with_rivals
+from harness.backtest.splits import build_plan
+from harness.backtest.work import Context, Spent, Task
+from harness.core.errors import DamagedError, UnknownNameError, UserError
+from harness.core.recipe import Experiment
+from harness.data.changes import ChangeFile
+from harness.record.files import write_folder
+from harness.record.home import Home
+from harness.record.runs import read_manifest
+from tests.backtest.made_clusters import deadly, looking, mixed, run_on
+from tests.backtest.made_runs import Ran, exported, releases
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("engines")
+
+
+@pytest.fixture(scope="module")
+def changes(place: Path) -> Path:
+    return exported(releases(), place / "archive")
+
+
+@pytest.fixture(scope="module")
+def asked(place: Path) -> Experiment:
+    return mixed(place)
+
+
+@pytest.fixture
+def _as_worker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """This process stands in for a worker and is afterwards what it was."""
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    before = dict(os.environ)
+    worker._ready.clear()
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+# ---- what is refused
+
+
+def test_an_engine_nobody_knows_is_refused(asked: Experiment) -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'ray'"):
+        engine_for(asked, None, Where("rya"))
+
+
+@pytest.mark.parametrize(("where", "workers", "said"), [
+    (Where("local", address="10.0.0.1:6379"), None, "neither an address nor a store"),
+    (Where("local", store="s3://mine"), None, "neither an address nor a store"),
+    (Where("ray", address="10.0.0.1:6379"), 2, "has its own workers"),
+    (Where("dask"), 0, "at least 1"),
+    (Where("dask"), 999, "workers x threads may not exceed the cores"),
+])  # fmt: skip
+def test_what_does_not_go_together_is_refused(asked: Experiment, where: Where, workers: int | None, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        engine_for(asked, workers, where)
+
+
+@pytest.mark.parametrize(("engine", "module"), [("ray", "ray"), ("dask", "distributed")])
+def test_an_engine_that_is_not_installed_is_refused_in_one_message(
+    asked: Experiment, engine: str, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UserError, match="needs a package that cannot be imported") as caught:
+        engine_for(asked, 1, Where(engine))
+    assert str(caught.value).endswith(f"fix: pip install 'harness-backtest[{engine}]'")
+
+
+@pytest.mark.parametrize("engine", ["local", "ray", "dask"])
+def test_no_worker_starts_workers(asked: Experiment, engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.backtest.engines.available_cores", lambda: 2)
+    if engine == "local":
+        assert isinstance(engine_for(asked, 2), Workers)  # the specimen
+    monkeypatch.setenv("HARNESS_WORKER", "1")
+    assert isinstance(engine_for(asked, 2, Where(engine)), InProcess)
+
+
+# ---- the store
+
+
+@pytest.mark.parametrize("kind", ["memory", "file", "path"])
+def test_what_was_stored_comes_back_once(kind: str, changes: Path, tmp_path: Path) -> None:
+    url = {"memory": "memory://made", "file": f"file://{tmp_path}/store", "path": f"{tmp_path}/store"}[kind]
+    store, cache = Store(url), tmp_path / "cache"
+    name = store.put(b"content")
+    (tmp_path / "content").write_bytes(b"content")
+    assert store.put(tmp_path / "content") == name
+    assert store.get(name, cache).read_bytes() == b"content"
+    assert store.put_changes(changes) == changes.name
+    found = store.get_changes(changes.name, cache)
+    assert ChangeFile.open(found).hash == ChangeFile.open(changes).hash
+    assert not list(cache.rglob(".tmp-*"))
+    assert store.get_changes(changes.name, cache) == found
+
+
+def test_content_that_is_not_what_was_stored_is_never_used(changes: Path, tmp_path: Path) -> None:
+    store, cache = Store(str(tmp_path / "store")), tmp_path / "cache"
+    name = store.put(b"content")
+    store.put_changes(changes)
+    kept = store.get(name, cache)
+    kept.write_bytes(b"contort")  # damaged here: fetched again
+    assert store.get(name, cache).read_bytes() == b"content"
+    (tmp_path / "store" / "files" / name).write_bytes(b"contort")
+    kept.unlink()
+    with pytest.raises(DamagedError, match="object store is damaged"):
+        store.get(name, cache)
+    path = tmp_path / "store" / "changes" / changes.name / "changes.arrow"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(DamagedError, match="object store is damaged"):
+        store.get_changes(changes.name, cache)
+    assert not (cache / "changes" / changes.name).exists()
+
+
+def test_a_store_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="a URL that fsspec knows"):
+        Store("nobody://knows")
+    with pytest.raises(UserError, match="the object store cannot be read"):
+        Store(str(tmp_path)).get("0" * 64, tmp_path / "cache")
+
+
+# ---- what a worker gets and gives back
+
+
+def through_store(asked: Experiment, changes: Path, home: Home, url: str) -> dict[str, list[str]]:
+    """Checksums of the cells of a run whose tasks see nothing but the store."""
+
+    class OnlyStore:
+        slots = 3
+
+        def run(self, context: Context, tasks: list[Task]) -> Iterator[Spent]:
+            sent = goods_of(context, url)
+            for order in orders_of(context, tasks, url, self.slots):
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.setattr("harness.record.shelves.write_folder", _within(context.shelves))
+                    answer = perform(sent, order)
+                assert answer.refused is None
+                assert answer.made or not order.task.origins
+                put_back(home, answer.made)
+                yield answer.spent
+
+    plan = build_plan(with_rivals(asked), ChangeFile.open(changes))
+    cells = cells_of(plan, board_of(plan.experiment), Place(changes, home, home.root / "work"), OnlyStore())[1]
+    return checksums(cells)
+
+
+def _within(home: object) -> object:
+    """Writing of folders that refuses the home folder of the driver."""
+
+    def write(folder: Path, files: dict[str, bytes]) -> None:
+        assert isinstance(home, Home)
+        assert home.root not in folder.parents
+        write_folder(folder, files)
+
+    return write
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_as_worker")
+def test_a_worker_that_sees_only_the_store_gives_back_the_same_bits(
+    asked: Experiment, changes: Path, tmp_path: Path
+) -> None:
+    whole, home = run_on(Where(), asked, changes, tmp_path / "whole", 1), Home(tmp_path / "home")
+    found = through_store(asked, changes, home, str(tmp_path / "store"))
+    assert found == recorded(whole)
+    for kind in ("fits", "studies"):
+        mine, theirs = (sorted(path.name for path in (one / kind).iterdir()) for one in (home.root, tmp_path / "whole"))
+        assert mine == theirs
+    assert sorted(path.name for path in (home.root / "work").iterdir()) == ["design.npy"]
+
+
+def recorded(ran: Ran) -> dict[str, list[str]]:
+    return read_manifest(ran.files)["cell_checksums"]  # type: ignore[return-value]
+
+
+@pytest.mark.usefixtures("_as_worker")
+def test_a_worker_that_computes_with_something_else_refuses(asked: Experiment, changes: Path, tmp_path: Path) -> None:
+    plan = build_plan(with_rivals(asked), ChangeFile.open(changes))
+    home = Home(tmp_path / "home")
+    context = Context(plan, changes, None, home, work=home.root / "work")
+    sent = goods_of(context, "")
+    empty = goods.Order(Task(((plan.experiment.models[0], board_of(plan.experiment)[0][1]),), (), ((),)))
+    assert perform(sent, empty).refused is None
+    other = perform(replace(sent, maker=replace(this_maker(), code="other")), empty).refused
+    assert "would compute other bits" in str(other)
+    assert "driver other" in str(other)
+    unseen = perform(replace(sent, folder=str(tmp_path / "elsewhere")), empty).refused
+    assert "does not see the home folder" in str(unseen)
+
+
+def test_a_task_is_cut_where_nothing_is_shared(asked: Experiment, changes: Path) -> None:
+    plan = build_plan(with_rivals(asked), ChangeFile.open(changes))
+    for recipe, identity in board_of(plan.experiment):
+        origins = tuple(plan.issued)
+        task = Task(((recipe, identity),), origins, (tuple(map(str, origins)),))
+        parts = list(goods.cut(plan, task, 3))
+        assert [origin for part in parts for origin in part.origins] == list(origins)
+        assert [key for part in parts for key in part.keys[0]] == list(task.keys[0])
+        several = {(origin - plan.first_issued) // identity.stretch for origin in origins}
+        assert (len(several) > 1) <= len(parts) - 1 <= 2
+        if not recipe.rival:  # a rival is not fitted
+            blocks = [{(origin - plan.first_issued) // identity.stretch for origin in part.origins} for part in parts]
+            assert sum(map(len, blocks)) == len(set().union(*blocks))
+
+
+def test_changed_data_of_a_study_are_not_for_a_cluster(asked: Experiment, changes: Path, tmp_path: Path) -> None:
+    plan = build_plan(with_rivals(asked), ChangeFile.open(changes))
+    context = Context(plan, changes, None, Home(tmp_path), labels=changes, work=tmp_path)
+    with pytest.raises(ValueError, match="plain backtests"):
+        goods_of(context, "")
+
+
+# ---- workers of this machine
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_survived_and_the_bits_are_the_same(
+    place: Path, changes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.backtest.engines.available_cores", lambda: 2)
+    dying = deadly(place, tmp_path / "deaths", 2)
+    killed = run_on(Where(), dying, changes, tmp_path / "killed", 2)
+    assert len(list((tmp_path / "deaths").iterdir())) == 2
+    assert recorded(run_on(Where(), dying, changes, tmp_path / "whole", 2)) == recorded(killed)
+
+
+@pytest.mark.slow
+def test_workers_that_die_again_and_again_end_the_run_in_one_message(
+    place: Path, changes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.backtest.engines.available_cores", lambda: 2)
+    with pytest.raises(UserError, match="killed again and again"):
+        run_on(Where(), deadly(place, tmp_path / "deaths", 99), changes, tmp_path / "killed", 2)
+    assert list((tmp_path / "killed" / "cells").iterdir())
+
+
+@pytest.mark.slow
+def test_workers_have_one_thread_and_no_duckdb(
+    place: Path, changes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.backtest.engines.available_cores", lambda: 2)
+    ran = run_on(Where(), looking(place, tmp_path / "seen"), changes, tmp_path / "home", 2)
+    assert set(ran.of("looking")["status"]) == {"ok"}
+    assert str(os.getpid()) not in {path.name for path in (tmp_path / "seen").iterdir()}
+    here = run_on(Where(), looking(place, tmp_path / "seen"), changes, tmp_path / "here", 1)  # the specimen
+    assert set(here.of("looking")["status"]) == {"failed"}

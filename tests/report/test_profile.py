@@ -1,0 +1,67 @@
+"""The profile of a run: its rows add up to the wall time, whatever workers did at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import cli
+from harness.core.errors import UserError
+from harness.record.home import Home
+from harness.record.runs import find_run, read_manifest
+from harness.report.profile import profile_rows, profile_text
+from tests.backtest.made_runs import AR, MINE, exported, releases, run, small
+
+MADE = {
+    "measured": {
+        "wall_seconds": 20.0,
+        "slots": 2,
+        "seconds": {"plan": 1.0, "features": 2.0, "cells": 12.0, "read cells": 1.0, "score": 2.0, "write": 1.0},
+        "models": {"all models": {"replay": 2.0, "write": 1.0}, "ar": {"fit": 8.0, "predict": 5.0}},
+    }
+}
+
+
+def test_rows_add_up_to_the_wall_time_and_workers_count_by_their_share() -> None:
+    rows = profile_rows(MADE)
+    assert sum(seconds for _, _, seconds, _ in rows) == pytest.approx(20.0)
+    found = {(stage, model): seconds for stage, model, seconds, _ in rows}
+    assert found["fit", "ar"] == 4.0
+    assert found["replay", ""] == 1.0
+    assert found["other", ""] == pytest.approx(12.0 - 16.0 / 2 + 1.0)  # cells nobody counts, and between stages
+
+
+def test_more_workers_than_were_known_of_leave_nothing_below_zero() -> None:
+    busier = {"measured": {**MADE["measured"], "slots": 1}}
+    rows = profile_rows(busier)
+    assert sum(seconds for _, _, seconds, _ in rows) == pytest.approx(20.0)
+    assert min(seconds for _, _, seconds, _ in rows) >= 0.0
+
+
+def test_a_run_without_a_profile_says_so() -> None:
+    with pytest.raises(UserError, match="the run has no profile"):
+        profile_text({"run_id": "abc", "measured": {"seconds": {"plan": 1.0}}})
+
+
+@pytest.mark.slow
+def test_a_run_keeps_its_profile_and_shows_it_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ran = run(small((AR, MINE), tmp_path), exported(releases(), tmp_path / "archive"), tmp_path / "home")
+    manifest = read_manifest(find_run(Home(tmp_path / "home"), ran.files.run_id))
+    rows = profile_rows(manifest)
+    measured = manifest["measured"]
+    assert isinstance(measured, dict)
+    assert sum(seconds for _, _, seconds, _ in rows) == pytest.approx(measured["wall_seconds"])
+    told = {(stage, model) for stage, model, _, _ in rows}
+    assert {
+        ("replay", ""),
+        ("write cells", ""),
+        ("fit", "ar"),
+        ("predict", "mine"),
+        ("score", ""),
+        ("write", ""),
+    } <= told
+    other = next(seconds for stage, _, seconds, _ in rows if stage == "other")
+    assert -0.05 < other < 0.5 * measured["wall_seconds"]
+    assert cli.main(["show", ran.files.run_id, "--profile", "--home", str(tmp_path / "home")]) == 0
+    assert capsys.readouterr().out.strip() == profile_text(manifest).strip()
