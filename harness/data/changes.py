@@ -401,7 +401,12 @@ def _mapped(path: Path) -> dict[str, Any]:
 
 
 def _columns_of(table: Any) -> dict[str, Any]:
-    return {column: table[column].combine_chunks() for column in table.column_names}
+    return {column: _whole(table[column]) for column in table.column_names}
+
+
+def _whole(column: Any) -> Any:
+    """A column as one array: what was written as one stays where it is mapped, and is not copied."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _array(column: Any) -> NDArray[Any]:
