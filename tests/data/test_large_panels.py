@@ -188,3 +188,39 @@ def test_the_export_does_not_depend_on_how_the_rows_came(tmp_path: Path) -> None
         archive.append(shuffled, source="made")
         found.append(exported(archive).hash)
     assert len(set(found)) == 1
+
+
+def plain_prefix(changes: ChangeFile, ids: list[str], known_at: int) -> str:
+    """Identity of what was known of some series, each declaration and each table read by itself."""
+    meaning = ("frequency", "zone", "calendar", "decimals", "scale", "period_table")
+    declared = [[name, *(canonical(getattr(changes.series[name], key)) for key in meaning)] for name in sorted(ids)]
+    hasher = hashlib.sha256(json.dumps([declared, []]).encode())
+    place = {changes.codes[name]: number for number, name in enumerate(sorted(ids))}
+    tables = (
+        (changes, ("published", "code", "period", "value", "vintage", "availability")),
+        (changes.publications, ("published", "code", "first", "last", "complete", "captured", "countable")),
+    )
+    for table, names in tables:
+        rows = [
+            row
+            for row in range(len(table.code))
+            if int(table.code[row]) in place and int(table.published[row]) <= known_at
+        ]
+        packed = b"".join(
+            np.array(place[int(table.code[row])], dtype="<i4").tobytes()
+            if name == "code"
+            else getattr(table, name)[row].tobytes()
+            for row in rows
+            for name in names
+        )
+        hasher.update(hashlib.sha256(packed).digest())
+    for _ in ("forecasts", "events", "members"):
+        hasher.update(hashlib.sha256(b"").digest())
+    return hasher.hexdigest()
+
+
+def test_what_was_known_of_many_series_is_identified_as_of_each_origin_alone(changes: ChangeFile) -> None:
+    instants = [int(changes.published[place]) for place in (0, len(changes.code) // 2, -1)]
+    for ids in (["p/b"], ["p/d", "p/a"], list(changes.ids)):
+        assert changes.prefix_digests(ids, (), instants) == [plain_prefix(changes, ids, at) for at in instants]
+    assert changes.prefix_digests(["p/b"], (), instants) != changes.prefix_digests(["p/a"], (), instants)
