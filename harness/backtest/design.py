@@ -139,9 +139,11 @@ class RowBuilder:
         cells = np.empty((len(order), len(self.columns)))
         flat = self.design.reshape(math.prod(self.design.shape[:-1]), self.design.shape[-1])
         place = np.ravel_multi_index((origins[order], series[order], horizons[order]), self.design.shape[:-1])
+        whole = self.columns == list(range(flat.shape[1]))
         for start in range(0, len(order), CHUNK):
             part = slice(start, start + CHUNK)
-            cells[part] = np.take(flat, place[part], axis=0)[:, self.columns]
+            taken = np.take(flat, place[part], axis=0)
+            cells[part] = taken if whole else taken[:, self.columns]
         return CutRows(self.names, row_keys(self.plan, origins, series, horizons), order, cells, y)
 
     def _rows(self, values: Floats, origins: Integers, series: Integers, horizons: Integers) -> Rows:
@@ -166,7 +168,7 @@ def row_keys(plan: Plan, origins: Integers, series: Integers, horizons: Integers
     """Keys of rows given as indices [row] of origin, series and horizon."""
     steps = np.array(plan.experiment.horizons, dtype=np.int64)
     instants = np.zeros(len(plan.instants), dtype=np.int64)
-    for row in np.unique(origins).tolist():
+    for row in np.flatnonzero(np.bincount(origins, minlength=len(instants))).tolist():
         instants[row] = micros(plan.instants[row])
     ends = plan.end_days[origins, horizons]
     return RowKeys(plan.experiment.target.series, series, instants[origins], steps[horizons], ends)
