@@ -5,22 +5,27 @@ Training rows are these frozen ones, unless the experiment asks for rows of the 
 
 from __future__ import annotations
 
-from datetime import datetime
+import math
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from harness.backtest.at_once import filled_at_once, replayed
 from harness.backtest.latest_rows import LatestRows
 from harness.backtest.splits import Integers, Plan, TrainingSet, training_labels
-from harness.core.frames import KEY_SCHEMA, Rows
+from harness.core.frames import CutRows, RowKeys, Rows
 from harness.core.recipe import FeatureBlock
 from harness.core.snapshot import Snapshot
+from harness.core.time import micros
 from harness.data.changes import ChangeFile
-from harness.data.replay import Replay
 from harness.forecast.features import Targets, feature_names, feature_rows
 
 Floats = NDArray[np.float64]
+CHUNK = 1 << 16
+"""Rows copied at a time, to bound the working memory."""
+SPARSE = 8
+"""Possible rows per row there is above which rows are sorted instead of counted."""
 
 
 def build_design(plan: Plan, changes: ChangeFile, *, last: int | None = None) -> Floats:
@@ -35,17 +40,25 @@ def build_design(plan: Plan, changes: ChangeFile, *, last: int | None = None) ->
     names = feature_names(experiment.features)
     shape = (len(plan.instants), len(experiment.target.series), len(experiment.horizons), len(names))
     design = np.full(shape, np.nan)
-    if not names:
-        return design
-    replay = Replay(
-        changes, plan.inputs, latency=experiment.origins.latency, exclude_hindsight=experiment.exclude_hindsight
-    )
-    for row, moment in enumerate(plan.instants[: None if last is None else last + 1]):
+    if names:
+        count = len(plan.instants) if last is None else last + 1
+        walked = filled_at_once(plan, changes, design[:count])
+        if walked:
+            _walk(plan, changes, design[:count], walked)
+    return design
+
+
+def _walk(plan: Plan, changes: ChangeFile, design: Floats, blocks: tuple[FeatureBlock, ...]) -> None:
+    """Write the columns of some blocks, origin after origin, each from the snapshot of its own."""
+    experiment, replay = plan.experiment, replayed(plan, changes)
+    columns = columns_of(blocks, experiment.features)
+    for row, moment in enumerate(plan.instants[: len(design)]):
         replay.advance(moment)
         snapshot = replay.snapshot(experiment.target, copy=False)
         targets = Targets(plan.members.names(row), experiment.horizons, plan.end_days[row])
-        design[row, plan.members.rows(row)] = feature_rows(snapshot, experiment.features, targets)
-    return design
+        asked = design[row, plan.members.rows(row)]
+        asked[..., columns] = feature_rows(snapshot, blocks, targets)
+        design[row, plan.members.rows(row)] = asked
 
 
 def columns_of(blocks: tuple[FeatureBlock, ...], all_blocks: tuple[FeatureBlock, ...]) -> list[int]:
@@ -91,9 +104,10 @@ class RowBuilder:
         matured = training_labels(self.plan, (origins, series, horizons), labels or snapshot)
         there = ~np.isnan(matured)
         chosen = origins[there], series[there], horizons[there]
-        values = self._frozen(*chosen) if self.latest is None else self.latest.training(*chosen, snapshot)
-        rows = self._rows(values, *chosen)
-        return Rows(rows.X, rows.keys, matured[there])
+        if self.latest is not None:
+            rows = self._rows(self.latest.training(*chosen, snapshot), *chosen)
+            return Rows(rows.X, rows.keys, matured[there])
+        return self._cut(*chosen, matured[there])
 
     def matured(self, sets: dict[int, TrainingSet], known: Snapshot) -> Rows:
         """Rows as they were asked at their own origins, with labels known later: what inner fits are judged on.
@@ -105,40 +119,56 @@ class RowBuilder:
         parts = [(horizon, some.origins, some.series) for horizon, some in sorted(sets.items())]
         horizons = np.concatenate([np.full(len(rows), horizon) for horizon, rows, _ in parts])
         origins, series = (np.concatenate([part[place] for part in parts]) for place in (1, 2))
-        rows = self._rows(self._frozen(origins, series, horizons), origins, series, horizons)
-        return Rows(rows.X, rows.keys, training_labels(self.plan, (origins, series, horizons), known))
+        return self._cut(origins, series, horizons, training_labels(self.plan, (origins, series, horizons), known))
 
     def realised(self, sets: dict[int, TrainingSet]) -> Rows:
         """Rows labelled with their pinned outcomes, whenever these mature: for studies of what a leak is worth."""
         parts = [(horizon, some.origins, some.series, some.requests) for horizon, some in sorted(sets.items())]
         horizons = np.concatenate([np.full(len(rows), horizon) for horizon, rows, _, _ in parts])
         origins, series, requests = (np.concatenate([part[place] for part in parts]) for place in (1, 2, 3))
-        rows = self._rows(self._frozen(origins, series, horizons), origins, series, horizons)
-        return Rows(rows.X, rows.keys, self.plan.outcomes.value[series, requests])
+        return self._cut(origins, series, horizons, self.plan.outcomes.value[series, requests])
 
     def asked(self, origin: int, series: Integers, horizons: Integers) -> Rows:
         """Rows to be forecast at one origin: what is known there, whatever training rows are made of."""
         origins = np.full(len(series), origin)
-        return self._rows(self._frozen(origins, series, horizons), origins, series, horizons)
+        return self._cut(origins, series, horizons)
 
-    def _frozen(self, origins: Integers, series: Integers, horizons: Integers) -> Floats:
-        values: Floats = self.design[origins, series, horizons][:, self.columns]
-        return values
+    def _cut(self, origins: Integers, series: Integers, horizons: Integers, y: Floats | None = None) -> Rows:
+        """Frozen rows, copied out of the design once: what nobody asked for does not reach a forecaster."""
+        order = _sorted(self.plan, origins, series, horizons)
+        cells = np.empty((len(order), len(self.columns)))
+        flat = self.design.reshape(math.prod(self.design.shape[:-1]), self.design.shape[-1])
+        place = np.ravel_multi_index((origins[order], series[order], horizons[order]), self.design.shape[:-1])
+        whole = self.columns == list(range(flat.shape[1]))
+        for start in range(0, len(order), CHUNK):
+            part = slice(start, start + CHUNK)
+            taken = np.take(flat, place[part], axis=0)
+            cells[part] = taken if whole else taken[:, self.columns]
+        return CutRows(self.names, row_keys(self.plan, origins, series, horizons), order, cells, y)
 
     def _rows(self, values: Floats, origins: Integers, series: Integers, horizons: Integers) -> Rows:
         features = pl.DataFrame({name: values[:, place] for place, name in enumerate(self.names)})
-        return Rows(features, _keys(self.plan, origins, series, horizons))
+        return Rows(features, row_keys(self.plan, origins, series, horizons).frame())
 
 
-def _keys(plan: Plan, origins: Integers, series: Integers, horizons: Integers) -> pl.DataFrame:
-    moments: list[datetime] = [plan.instants[row] for row in origins]
-    steps = np.array(plan.experiment.horizons, dtype=np.int32)
-    return pl.DataFrame(
-        {
-            "series_id": [plan.experiment.target.series[row] for row in series],
-            "pseudo_origin": moments,
-            "horizon": steps[horizons],
-            "period": plan.end_days[origins, horizons].astype("datetime64[D]"),
-        },
-        schema=KEY_SCHEMA,
-    )
+def _sorted(plan: Plan, origins: Integers, series: Integers, horizons: Integers) -> Integers:
+    """Places of rows by (horizon, series id, pseudo-origin)."""
+    ids, steps = plan.experiment.target.series, plan.experiment.horizons
+    rank, step = np.argsort(np.argsort(np.array(ids))), np.argsort(np.argsort(steps))
+    size = len(steps) * len(ids) * len(plan.instants)
+    key = (step[horizons] * len(ids) + rank[series]) * len(plan.instants) + origins
+    if size > SPARSE * len(key):
+        return np.argsort(key, kind="stable").astype(np.int64)
+    row = np.full(size, -1, dtype=np.int64)  # as good as full: counting is faster than sorting
+    row[key] = np.arange(len(key))
+    return row[row >= 0]
+
+
+def row_keys(plan: Plan, origins: Integers, series: Integers, horizons: Integers) -> RowKeys:
+    """Keys of rows given as indices [row] of origin, series and horizon."""
+    steps = np.array(plan.experiment.horizons, dtype=np.int64)
+    instants = np.zeros(len(plan.instants), dtype=np.int64)
+    for row in np.flatnonzero(np.bincount(origins, minlength=len(instants))).tolist():
+        instants[row] = micros(plan.instants[row])
+    ends = plan.end_days[origins, horizons]
+    return RowKeys(plan.experiment.target.series, series, instants[origins], steps[horizons], ends)

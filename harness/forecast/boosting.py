@@ -15,7 +15,7 @@ from harness.core.identity import derive_seed
 from harness.core.snapshot import Snapshot
 from harness.core.transform import Floats
 from harness.forecast.boosting_params import BOOSTINGS, OBJECTIVES
-from harness.forecast.direct import Design, constant_fit, designs
+from harness.forecast.direct import Design, designs
 from harness.forecast.paths import answers
 
 FIXED = {
@@ -29,6 +29,8 @@ BINNING = ("max_bin", "min_data_in_bin", "zero_as_missing", "linear_tree", "seed
 """What the bins of given rows depend on."""
 Bins = MutableMapping[tuple[object, ...], lgb.Dataset]
 POINT, MEDIAN = "point", 0.5
+FEW = 64
+"""Rows asked first where one differing answer decides, and the factor by which the next are more."""
 
 
 class LightGBM:
@@ -43,6 +45,8 @@ class LightGBM:
         quantiles: levels in (0, 1) of further models with objective `quantile`.
         n_estimators: trees per model.
         num_threads: threads of one fit.
+        series_feature: whether a panel's series are told apart; False = one model for all of them, whose series may be
+            as many as there are.
         native: any of LightGBM's own parameters by its name.
     """
 
@@ -53,13 +57,17 @@ class LightGBM:
         quantiles: Sequence[float] = (),
         n_estimators: int = 200,
         num_threads: int = 1,
+        series_feature: bool = True,
         **native: object,
     ) -> None:
         if any(not 0.0 < level < 1.0 for level in quantiles):
             raise UserError("lightgbm: a quantile is a level between 0 and 1", value=list(quantiles))
         if n_estimators < 1:
             raise UserError("lightgbm: n_estimators starts at 1", value=n_estimators)
+        if not isinstance(series_feature, bool):
+            raise UserError("lightgbm: series_feature is true or false", value=series_feature)
         _check_names(objective, native)
+        self._coded = series_feature
         self.quantiles = tuple(sorted(set(quantiles)))
         self._rounds = n_estimators
         self._params = {**native, **FIXED, "objective": objective, "num_threads": num_threads}
@@ -91,7 +99,7 @@ class LightGBM:
         params = {**self._params, "seed": derive_seed(seed, design.horizon, name)}
         if name != POINT:
             params |= {"objective": "quantile", "alpha": float(name)}
-        matrix = _matrix(design, snapshot)
+        matrix = self._matrix(design, snapshot)
         categorical = [matrix.shape[1] - 1] if matrix.shape[1] > design.X.shape[1] else []
         key = (design.horizon, *(params.get(one) for one in BINNING))
         data = None if self.bins is None else self.bins.get(key)
@@ -100,17 +108,23 @@ class LightGBM:
             if self.bins is not None:
                 self.bins[key] = data.construct()
         booster = lgb.train(params, data, num_boost_round=self._rounds)
-        if constant_fit(np.asarray(booster.predict(matrix)), design.y):
+        if says_one_thing(booster, matrix) and np.ptp(design.y) > 0.0:
             rows = len(design.y)
             self.warnings.append(f"horizon {design.horizon}, {name}: the fit is constant on its {rows} training rows")
         return str(booster.model_to_string())
+
+    def _matrix(self, design: Design, snapshot: Snapshot) -> Floats:
+        """[row, feature], with the series code as last column when the target is a panel."""
+        if not self._coded or snapshot.target is None or len(snapshot.target.series) < 2:
+            return design.X
+        return np.column_stack([design.X, design.series.astype(np.float64)])
 
     def predict(self, rows: Rows, snapshot: Snapshot) -> pl.DataFrame:
         """Answer the asked rows; a horizon without a model abstains."""
         levels = [POINT, *map(str, self.quantiles)]
         values = np.full((len(rows), len(levels)), np.nan)  # [asked, level]
         for design in designs(rows, snapshot, self._columns) if len(rows) and self._texts else ():
-            matrix = _matrix(design, snapshot)
+            matrix = self._matrix(design, snapshot)
             for column, name in enumerate(levels):
                 model = self._models.get(f"{design.horizon}/{name}")
                 if model is not None:
@@ -148,8 +162,17 @@ def _check_names(objective: str, native: Mapping[str, object]) -> None:
         raise UnknownNameError("lightgbm boosting", str(boosting), BOOSTINGS)
 
 
-def _matrix(design: Design, snapshot: Snapshot) -> Floats:
-    """[row, feature], with the series code as last column when the target is a panel."""
-    if snapshot.target is None or len(snapshot.target.series) < 2:
-        return design.X
-    return np.column_stack([design.X, design.series.astype(np.float64)])
+def says_one_thing(booster: lgb.Booster, matrix: Floats) -> bool:
+    """Whether a model says the same for every row; the first two rows that differ settle it.
+
+    Args:
+        booster: the model.
+        matrix: [row, feature], at least one row.
+    """
+    start, size = 0, FEW
+    first = np.asarray(booster.predict(matrix[:1]))[0]
+    while start < len(matrix):
+        if np.any(np.asarray(booster.predict(matrix[start : start + size])) != first):
+            return False
+        start, size = start + size, size * FEW
+    return True

@@ -50,6 +50,8 @@ NATIVE = frozenset(
     }
 )
 """Left out on purpose: aliases (one name per meaning), seeds (derived), threading and histogram layout (fixed)."""
+OWN = frozenset({"series_feature"})
+"""What a model table may set besides: of ours, and only where it is given, so that other models keep their identity."""
 OBJECTIVES = MappingProxyType(
     {
         **dict.fromkeys(("regression", "regression_l2", "l2", "mean_squared_error", "mse"), "mean"),

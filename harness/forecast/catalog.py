@@ -331,6 +331,6 @@ def _check_type(name: str, value: object, default: object) -> None:
 
 
 def _native_names() -> frozenset[str]:
-    from harness.forecast.boosting_params import NATIVE  # noqa: PLC0415 - read for one kind only
+    from harness.forecast.boosting_params import NATIVE, OWN  # noqa: PLC0415 - read for one kind only
 
-    return NATIVE
+    return NATIVE | OWN

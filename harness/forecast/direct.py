@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from harness.core.errors import UserError
-from harness.core.frames import Rows
+from harness.core.frames import CutRows, Rows
 from harness.core.snapshot import Snapshot
 from harness.core.transform import Floats
 
@@ -46,8 +46,11 @@ def designs(rows: Rows, snapshot: Snapshot, columns: list[str] | None = None) ->
     Raises:
         UserError: there are no features.
     """
+    if isinstance(rows, CutRows) and snapshot.target is not None and not snapshot.target.universe:
+        yield from _cut(rows, snapshot.target.series, columns)
+        return
     if not rows.X.width:
-        raise UserError("this model learns from features and has none", fix="add a [features.NAME] table")
+        raise _without_features()
     ids = sorted(snapshot.target.series) if snapshot.target is not None else []
     if snapshot.target is not None and snapshot.target.universe:
         ids = list(snapshot.target.series)
@@ -61,6 +64,26 @@ def designs(rows: Rows, snapshot: Snapshot, columns: list[str] | None = None) ->
         series = np.array([code[series_id] for series_id in part["series_id"]], dtype=np.int64)
         y = None if rows.y is None else np.array(rows.y[place], dtype=np.float64)
         yield Design(int(str(horizon)), place, np.array(matrix[place], order="C"), series, y)
+
+
+def _cut(rows: CutRows, series: tuple[str, ...], columns: list[str] | None) -> Iterator[Design]:
+    """The same of rows that are arrays in this very order already: nothing is sorted, and no frame is made."""
+    if not rows.columns:
+        raise _without_features()
+    code = {series_id: place for place, series_id in enumerate(sorted(series))}
+    codes = np.array([code.get(name, -1) for name in rows.row_keys.series_ids], dtype=np.int64)
+    wanted = None if columns is None or columns == list(rows.columns) else [rows.columns.index(c) for c in columns]
+    for horizon, part in rows.parts():
+        place = rows.order[part]
+        cells = rows.cells[part]
+        y = None if rows.y is None else np.asarray(rows.y, dtype=np.float64)[place]
+        yield Design(
+            horizon, place, cells if wanted is None else cells[:, wanted], codes[rows.row_keys.series[place]], y
+        )
+
+
+def _without_features() -> UserError:
+    return UserError("this model learns from features and has none", fix="add a [features.NAME] table")
 
 
 def constant_fit(predicted: Floats, labels: Floats) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 
 import numpy as np
@@ -128,6 +129,16 @@ def values_at(source: BlockInput, positions: Micros) -> Floats:
 
     values: Floats = _transformed(source, source.rows, levels)[..., -1]
     return values
+
+
+def position_of(source: BlockInput, end: date | None) -> int:
+    """Position of the input period a day lies in; NEVER when the day is not named or beyond the known calendar."""
+    if end is None:
+        return NEVER
+    try:
+        return source.panel.timeline.containing(end)
+    except UserError:  # beyond the sessions scheduled by then nothing can have been published
+        return NEVER
 
 
 def newest(source: BlockInput, latest: tuple[int, ...], width: int) -> Newest:

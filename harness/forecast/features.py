@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
 from functools import lru_cache
 
 import numpy as np
@@ -16,7 +15,7 @@ from harness.core.recipe import FeatureBlock, Target
 from harness.core.snapshot import Micros, Snapshot
 from harness.core.time import NEVER, Frequency, local_day, micros
 from harness.core.transform import PROXIES, TRANSFORMS, Floats, Transform
-from harness.forecast.feature_input import BlockInput, block_input, newest, values_at
+from harness.forecast.feature_input import BlockInput, block_input, newest, position_of, values_at
 from harness.forecast.target_calendar import CALENDAR_COLUMNS, calendar_columns
 from harness.forecast.window_statistics import logarithm, maximum, mean, minimum, ratio, standard_deviation
 
@@ -127,7 +126,7 @@ def feature_rows(snapshot: Snapshot, blocks: Sequence[FeatureBlock], targets: Ta
 
 def _parts(snapshot: Snapshot, block: FeatureBlock, targets: Targets) -> Iterable[Floats]:
     """Columns of one block in order, each part shaped so that it broadcasts to [series, horizon, column]."""
-    if _reads_input(block):
+    if reads_input(block):
         source = block_input(snapshot, block, targets.series_ids)
         yield _newest_columns(snapshot, block, source)[:, np.newaxis, :]
         if block.known_ahead:
@@ -166,19 +165,9 @@ def _ending(window: Floats, count: int) -> Floats:
 
 def _known_ahead(block: FeatureBlock, source: BlockInput, ends: NDArray[np.datetime64]) -> Floats:
     """[series, horizon, offset] values at the input period a target period ends in, moved by the offsets."""
-    here = np.array([_position(source, end) for end in ends.tolist()], dtype=np.int64)[:, np.newaxis]
+    here = np.array([position_of(source, end) for end in ends.tolist()], dtype=np.int64)[:, np.newaxis]
     wanted: Micros = np.where(here == NEVER, NEVER, here + np.array(block.known_ahead, dtype=np.int64))
     return values_at(source, wanted.ravel()).reshape(len(source.rows), len(ends), len(block.known_ahead))
-
-
-def _position(source: BlockInput, end: date | None) -> int:
-    """Position of the input period a day lies in; NEVER when the day is not named or beyond the known calendar."""
-    if end is None:
-        return NEVER
-    try:
-        return source.panel.timeline.containing(end)
-    except UserError:  # beyond the sessions scheduled by then nothing can have been published
-        return NEVER
 
 
 def _target_frequency(snapshot: Snapshot, targets: Targets) -> Frequency:
@@ -187,13 +176,18 @@ def _target_frequency(snapshot: Snapshot, targets: Targets) -> Frequency:
     return snapshot.panel(inputs[0]).timeline.frequency
 
 
-def _reads_input(block: FeatureBlock) -> bool:
+def reads_input(block: FeatureBlock) -> bool:
+    """Whether a block looks at published values, not at the calendar alone.
+
+    Raises:
+        UserError: the block is not well formed.
+    """
     _check_block(block)
     return block.age or any(getattr(block, operation) for operation in (*LEAST, "known_ahead"))
 
 
 def _inputs(block: FeatureBlock, own: tuple[str, ...]) -> set[str]:
-    if not _reads_input(block):
+    if not reads_input(block):
         return set()
     names = (block.series,) if block.series else own
     return {name for series_id in names for name in block.transform.inputs(series_id)}

@@ -235,8 +235,8 @@ def answers(keys: pl.DataFrame, values: Floats, *, quantile: float | None = None
         values: [asked] forecasts in the target's unit.
         quantile: which quantile the values are; None = point forecasts.
     """
-    finite = pl.Series("value", np.where(np.isfinite(values), values, np.nan), dtype=pl.Float64).fill_nan(None)
-    columns = keys.select("series_id", "horizon", "period").with_columns(
-        pl.lit(quantile, dtype=pl.Float64).alias("quantile"), finite
-    )
-    return columns.cast(ANSWER_SCHEMA).select(ANSWER_SCHEMA.names())
+    finite = np.where(np.isfinite(values), values, np.nan)
+    level = pl.Series("quantile", [quantile], dtype=pl.Float64).new_from_index(0, len(finite))
+    named = [keys[name] for name in ("series_id", "horizon", "period")]
+    made = pl.DataFrame([*named, level, pl.Series("value", finite, dtype=pl.Float64, nan_to_null=True)])
+    return made if made.schema == ANSWER_SCHEMA else made.cast(ANSWER_SCHEMA)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,13 @@ from statsmodels.tsa.forecasting.theta import ThetaModel
 
 from harness.core.errors import UnknownNameError, UserError
 from harness.core.transform import Floats
+from harness.forecast.smoothed_states import Carrier, State, Weights, ahead
 from harness.forecast.univariate import Fitted, Univariate, Work, WorksOn
 
 HEURISTIC_LENGTH = 10
 """Values that the heuristic starting states of exponential smoothing need."""
+SETTLED = 12
+"""Seasons after which the heuristic starting states of a seasonal model stay, whatever follows."""
 CYCLES = 3
 """Full seasons below which no seasonality is estimated."""
 COMPONENTS = ("none", "add", "mul")
@@ -83,6 +86,7 @@ class _Ets:
     damped: bool
     seasonal: str
     max_iterations: int
+    carrier: Carrier = field(default_factory=Carrier, compare=False, repr=False)
 
     def _model(self, values: Floats, season: int, seasonal: str) -> ETSModel:
         return ETSModel(
@@ -133,9 +137,30 @@ class _Ets:
         enough = HEURISTIC_LENGTH if seasonal == "none" else max(HEURISTIC_LENGTH, 2 * work.season)
         if len(work.values) < enough:
             return None
-        smoothed = self._model(work.values, work.season, seasonal).smooth(np.array(fitted["params"]))
-        path: Floats = np.asarray(smoothed.forecast(steps), dtype=np.float64)
-        return path
+        params = np.array(fitted["params"])
+        if "mul" in (self.trend, seasonal):
+            smoothed = self._model(work.values, work.season, seasonal).smooth(params)
+            path: Floats = np.asarray(smoothed.forecast(steps), dtype=np.float64)
+            return path
+        weights = self._weights(params, seasonal)
+        settles = max(enough, SETTLED * work.season if seasonal != "none" else 0)
+        key = seasonal, work.first, len(work.values) >= settles or len(work.values)
+        state = self.carrier.state(key, weights, work.values, lambda: self._first(work, seasonal, settles))
+        return ahead(state, weights, steps)
+
+    def _weights(self, params: Floats, seasonal: str) -> Weights:
+        """Parameters of the recursion from those of the model, which are in terms of the one-step error."""
+        named = iter(params.tolist())
+        level = next(named)
+        trend = next(named) / level if self.trend != "none" else 0.0
+        season = next(named) / (1.0 - level) if seasonal != "none" else 0.0
+        return Weights(level, trend, season, next(named) if self.damped else 1.0)
+
+    def _first(self, work: Work, seasonal: str, settles: int) -> State:
+        """The heuristic starting state: of the first values only, however many follow."""
+        model = self._model(work.values[:settles], work.season, seasonal)
+        seasons = () if seasonal == "none" else tuple(np.asarray(model.initial_seasonal)[::-1].tolist())
+        return float(model.initial_level), float(model.initial_trend or 0.0), seasons
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +168,7 @@ class _Theta:
     theta: float
     deseasonalize: bool
     seasonality: str
+    carrier: Carrier = field(default_factory=Carrier, compare=False, repr=False)
 
     def estimate(self, work: Work) -> Fitted | None:
         work = work.newest_stretch()
@@ -174,7 +200,8 @@ class _Theta:
     def project(self, fitted: Fitted, work: Work, steps: int) -> Floats | None:
         work = work.newest_stretch()
         alpha, trend, count = float(str(fitted["alpha"])), float(str(fitted["trend"])), len(work.values)
-        level = smoothed_levels(_adjusted(work, fitted), alpha)[-1]
+        adjusted = _adjusted(work, fitted)
+        level, _, _ = self.carrier.state(work.first, Weights(alpha), adjusted, lambda: (float(adjusted[0]), 0.0, ()))
         ahead = np.arange(steps, dtype=np.float64)
         if alpha > 0.0:
             ahead += 1.0 / alpha - (1.0 - alpha) ** count / alpha

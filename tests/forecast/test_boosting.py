@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 
 import lightgbm as lgb
 import numpy as np
@@ -10,12 +11,12 @@ import polars as pl
 import pytest
 
 from harness.core.errors import UnknownNameError, UserError
-from harness.core.frames import Rows
+from harness.core.frames import CutRows, RowKeys, Rows
 from harness.core.identity import derive_seed
 from harness.core.recipe import Recipe
 from harness.core.snapshot import Snapshot
 from harness.core.transform import Transform
-from harness.forecast.boosting import Bins, LightGBM
+from harness.forecast.boosting import Bins, LightGBM, says_one_thing
 from harness.forecast.boosting_params import NATIVE
 from harness.forecast.catalog import CATALOG, build, resolve_params
 from tests.forecast.made_snapshots import asked, made, points, training, wave
@@ -206,3 +207,65 @@ def test_binned_rows_that_are_shared_give_the_bits_of_a_plain_fit() -> None:
             one.fit(rows, snapshot, seed=5)
         assert shared.dump() == plain.dump()
     assert len(bins) == 3 * 2  # per horizon, one for each way of binning: plain, in fifteen bins, for linear trees
+
+
+def test_a_panel_whose_series_are_not_told_apart_has_one_model_without_codes() -> None:
+    snapshot = panel()
+    learned, rows = training(snapshot, (1,), count=60), asked(snapshot, (1,), features=3)
+    alike = Rows(pl.concat([rows.X[:1]] * 3), rows.keys)
+    given = []
+    for told in (False, True):
+        forecaster = model(series_feature=told)
+        shift = learned.keys["series_id"].replace_strict({"a": -50.0, "b": 0.0, "c": 50.0}).to_numpy()
+        forecaster.fit(Rows(learned.X, learned.keys, shift), snapshot, seed=1)
+        given.append(len(set(points(forecaster.predict(alike, snapshot)))))
+    assert given == [1, 3]
+    with pytest.raises(UserError, match="series_feature"):
+        model(series_feature=3)
+
+
+def test_rows_held_as_arrays_give_the_bits_of_the_same_rows_as_frames() -> None:
+    snapshot = panel()
+    learned, rows = training(snapshot, (0, 1), count=60), asked(snapshot, (0, 1), features=3)
+    given = []
+    for form in (lambda one: one, as_arrays):
+        forecaster = model()
+        forecaster.fit(form(learned), snapshot, seed=1)
+        given.append((forecaster.dump(), points(forecaster.predict(form(rows), snapshot))))
+    assert given[0] == given[1]
+    back = pickle.loads(pickle.dumps(as_arrays(learned)))
+    assert type(back) is Rows
+    assert back.X.equals(learned.X, null_equal=True)
+    assert back.keys.equals(learned.keys)
+
+
+def as_arrays(rows: Rows) -> CutRows:
+    ids = tuple(rows.keys["series_id"].unique(maintain_order=True))
+    place = {name: number for number, name in enumerate(ids)}
+    keys = RowKeys(
+        ids,
+        np.array([place[name] for name in rows.keys["series_id"]], dtype=np.int64),
+        rows.keys["pseudo_origin"].dt.timestamp("us").to_numpy(),
+        rows.keys["horizon"].to_numpy().astype(np.int64),
+        rows.keys["period"].to_numpy().astype("datetime64[D]"),
+    )
+    sorted_keys = rows.keys.with_row_index("place").sort("horizon", "series_id", "pseudo_origin", "period")
+    order = sorted_keys["place"].to_numpy().astype(np.int64)
+    return CutRows(tuple(rows.X.columns), keys, order, rows.X.to_numpy()[order], rows.y)
+
+
+class Saying:
+    """A stand-in model that says 1, but for one row."""
+
+    def __init__(self, other: int) -> None:
+        self.other = other
+
+    def predict(self, matrix: np.ndarray) -> np.ndarray:
+        return np.where(matrix[:, 0] == self.other, 2.0, 1.0)
+
+
+@pytest.mark.parametrize("other", [0, 1, 63, 64, 4159, 4160, 9999])
+def test_one_row_that_differs_is_found_wherever_it_is(other: int) -> None:
+    rows = np.arange(10_000, dtype=np.float64)[:, None]
+    assert not says_one_thing(Saying(other), rows)  # type: ignore[arg-type]
+    assert says_one_thing(Saying(-1), rows)  # type: ignore[arg-type]

@@ -1,0 +1,110 @@
+"""Feature columns of all origins in one step, where the change file shows that nothing they read was ever revised."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.backtest.splits import Plan
+from harness.core.recipe import FeatureBlock
+from harness.core.snapshot import Snapshot
+from harness.data.calendars import closures
+from harness.data.changes import ChangeFile
+from harness.data.replay import Replay, chosen_rows
+from harness.forecast.features import declared_inputs, reads_input
+from harness.forecast.unrevised import Origins, calendar_of, fill, settled, without_calendar
+from harness.record.platform import available_cores
+
+Floats = NDArray[np.float64]
+
+
+def replayed(plan: Plan, changes: ChangeFile) -> Replay:
+    """A replay of the plan's inputs that stands before the first change."""
+    experiment = plan.experiment
+    return Replay(
+        changes, plan.inputs, latency=experiment.origins.latency, exclude_hindsight=experiment.exclude_hindsight
+    )
+
+
+def filled_at_once(plan: Plan, changes: ChangeFile, design: Floats) -> tuple[FeatureBlock, ...]:
+    """Write the columns of every block whose inputs were published once, in order and without adjustments.
+
+    Args:
+        plan: the plan.
+        changes: the changes.
+        design: [origin, series, horizon, feature] of the first origins; written into.
+
+    Returns:
+        The blocks left to be walked through, origin after origin.
+    """
+    experiment = plan.experiment
+    blocks = experiment.features
+    if experiment.target.universe or len(changes.events.code):
+        return blocks
+    once = published_once(plan, changes, int(plan.known[len(design) - 1]))
+    ready = [block for block in blocks if declared_inputs([block], experiment.target) <= once]
+    left = [block for block in blocks if block not in ready]
+    replay = replayed(plan, changes)
+    for part in _stretches(plan, changes, len(design)):
+        replay.advance(plan.instants[part.stop - 1])
+        snapshot = replay.snapshot(experiment.target, copy=False)
+        origins = Origins(plan.instants[part], plan.known[part], plan.end_days[part])
+        left += [one for one in ready if one not in left and not _filled(snapshot, one, origins, design[part], plan)]
+    return tuple(block for block in blocks if block in left)
+
+
+def _filled(snapshot: Snapshot, block: FeatureBlock, origins: Origins, out: Floats, plan: Plan) -> bool:
+    """Write the columns of one block at some origins; False = they cannot be read off the final history."""
+    place, threads = 0, threads_here()
+    for one in plan.experiment.features[: plan.experiment.features.index(block)]:
+        place += len(one.columns())
+    if reads_input(block):
+        found = settled(snapshot, block, plan.experiment.target.series, origins, threads)
+        if found is None:
+            return False
+        own = without_calendar(block)
+        fill(out[..., place : place + len(own.columns())], own, found, threads)
+        place += len(own.columns())
+    if block.calendar:
+        out[..., place : place + len(block.calendar)] = calendar_of(snapshot, block, origins)
+    return True
+
+
+def published_once(plan: Plan, changes: ChangeFile, until: int) -> set[str]:
+    """Stored ids of the inputs no cell of which was published twice, or withdrawn, by an instant."""
+    codes = np.array([changes.code_of(name) for name in plan.inputs], dtype=np.int64)
+    rows = chosen_rows(changes, codes.tolist(), exclude_hindsight=plan.experiment.exclude_hindsight)
+    picked = slice(None) if rows is None else rows
+    end = int(np.searchsorted(changes.published[picked], until, side="right"))
+    code = changes.code[picked][:end].astype(np.int64)
+    period, value = changes.period[picked][:end], changes.value[picked][:end]
+    revised = np.zeros(len(changes.ids), dtype=bool)
+    revised[code[np.isnan(value)]] = True
+    if end:
+        low, width = int(period.min()), int(period.max()) - int(period.min()) + 1
+        seen = np.zeros(len(changes.ids) * width, dtype=bool)
+        seen[code * width + (period - low)] = True
+        cells = seen.reshape(len(changes.ids), width).sum(axis=1)
+        revised |= cells != np.bincount(code, minlength=len(changes.ids))
+    return {name for name, place in zip(plan.inputs, codes.tolist(), strict=True) if not revised[place]}
+
+
+def _stretches(plan: Plan, changes: ChangeFile, count: int) -> Iterator[slice]:
+    """Stretches of origins between which no closure of a session calendar was announced."""
+    declared = (changes.series[changes.ids[changes.code_of(name)]] for name in plan.inputs)
+    calendars = {(one.calendar, one.zone, one.closures): one for one in declared if one.parsed.kind == "B"}
+    announced = np.array([0] * count)
+    for one in calendars.values():
+        moments = np.sort(closures(one)[1])
+        announced = announced + np.searchsorted(moments, plan.known[:count], side="right")
+    edges = [0, *(np.flatnonzero(np.diff(announced)) + 1).tolist(), count]
+    yield from (slice(start, stop) for start, stop in pairwise(edges))
+
+
+def threads_here() -> int:
+    """Threads that may compute features in this process: a worker has one, the run itself all cores."""
+    return 1 if os.environ.get("HARNESS_WORKER") else available_cores()
