@@ -26,8 +26,10 @@ from harness.score.grid import STRETCHES
 from harness.score.spec import ScoreSpec, functional_of
 
 CELL = ["series_id", "origin", "horizon"]
-TIDY_ROWS = 5_000_000
-"""Rows of a tidy table at most."""
+TIDY_ROWS = 2_000_000
+"""Point forecasts of a run above which no tidy table of them is written: they stay in their cells."""
+SCORE_ROWS = 500_000
+"""Score rows above which there are none by series."""
 NOTES = 1000
 """Series whose lack of a scale is noted by name at most."""
 FORECAST_COLUMNS = [
@@ -95,8 +97,8 @@ def assemble(
 ) -> Results:
     """All tables of a run, from its cells and the outcomes of its plan.
 
-    Above `TIDY_ROWS` forecasts there is no tidy table of them (they stay in their cells), and above as many score rows
-    no row by series.
+    Above `TIDY_ROWS` forecasts there is no tidy table of them (`tidy_parts` makes it), above `SCORE_ROWS` no score of
+    each series.
 
     Args:
         plan: of the cells.
@@ -108,7 +110,7 @@ def assemble(
     experiment, spec = plan.experiment, score_spec(plan, changes)
     scales = scales_of(scaled_by or plan, changes)
     panel = Panel(plan, cells, _held_spans(plan, changes), _micros_of(_declared_spans(plan)), scales)
-    tables = panel_tables(panel, spec, by_series=score_cuts(plan) <= TIDY_ROWS)
+    tables = panel_tables(panel, spec, by_series=score_cuts(plan) <= SCORE_ROWS)
     frames = {
         "scores": tables.scores,
         "common_sample": tables.common_sample,

@@ -13,11 +13,10 @@ from harness.core.frames import UTC_INSTANT
 from harness.core.recipe import Experiment
 from harness.core.series import AVAILABILITIES
 from harness.core.snapshot import NO_POSITION, Snapshot, target_panel
-from harness.core.time import NEVER, instant
-from harness.data.adjusted import looks_adjusted
+from harness.core.time import NEVER
+from harness.data.adjusted import looks_adjusted, may_look_adjusted
 from harness.data.changes import ChangeFile
 from harness.data.dataset import find_dataset, load_dataset
-from harness.data.past import past_of
 from harness.data.replay import Replay
 from harness.forecast.paths import newest_column
 
@@ -49,34 +48,48 @@ def input_facts(plan: Plan, changes: ChangeFile) -> pl.DataFrame:
     behind the revisions of a long-lived series.
     """
     own = target_inputs(plan.experiment.target)
-    rows = []
-    for name in plan.inputs:
-        series = changes.series[name]
-        values = past_of(changes, name)
-        earliest = np.unique(values.period, return_index=True)[1]
-        availability = values.availability[earliest]
-        vintage, published = values.vintage[earliest], values.published[earliest]
-        shares = {kind: float((availability == code).mean()) for code, kind in enumerate(AVAILABILITIES)}
-        first, last = values.span
-        rows.append(
-            {
-                "series_id": name,
-                "role": "target" if name in own else "input",
-                "frequency": series.frequency,
-                "unit": series.unit,
-                "zone": series.zone,
-                "lag": "" if series.lag is None else series.lag.kind,
-                "periods": last - first + 1,
-                "changes": len(values.value),
-                **shares,
-                "pseudo_real_time": float(((vintage == NEVER) | (vintage > published)).mean()),
-                "known_through": instant(changes.known_through[name]),
-                "licence": series.licence,
-                "source": series.source,
-                "looks_adjusted": looks_adjusted(changes, name),
-            }
-        )
-    return pl.DataFrame(rows).cast({"known_through": UTC_INSTANT})
+    counted = _earliest_shares(changes, plan.inputs)
+    suspects = may_look_adjusted(changes, plan.inputs)
+    declared = [changes.series[name] for name in plan.inputs]
+    frame = pl.DataFrame(
+        {
+            "series_id": pl.Series(plan.inputs, dtype=pl.String()),
+            "code": pl.Series(changes.codes_of(plan.inputs), dtype=pl.Int64()),
+            "role": ["target" if name in own else "input" for name in plan.inputs],
+            "frequency": [one.frequency for one in declared],
+            "unit": [one.unit for one in declared],
+            "zone": [one.zone for one in declared],
+            "lag": ["" if one.lag is None else one.lag.kind for one in declared],
+            "known_through": pl.Series([changes.known_through[name] for name in plan.inputs]).cast(UTC_INSTANT),
+            "licence": [one.licence for one in declared],
+            "source": [one.source for one in declared],
+            "looks_adjusted": [looks_adjusted(changes, name) if name in suspects else "" for name in plan.inputs],
+        }
+    )
+    joined = frame.join(counted, on="code", how="left", maintain_order="left")
+    return joined.select(
+        "series_id", "role", "frequency", "unit", "zone", "lag", "periods", "changes", *AVAILABILITIES,
+        "pseudo_real_time", "known_through", "licence", "source", "looks_adjusted",
+    )  # fmt: skip
+
+
+def _earliest_shares(changes: ChangeFile, names: tuple[str, ...]) -> pl.DataFrame:
+    """By code: periods spanned, changes, and shares of availability and of pseudo real time of the earliest values."""
+    frame = pl.DataFrame(
+        {
+            "code": changes.code,
+            "period": changes.period,
+            "availability": changes.availability,
+            "pseudo_real_time": (changes.vintage == NEVER) | (changes.vintage > changes.published),
+        }
+    ).cast({"code": pl.Int64(), "period": pl.Int64()})
+    if len(names) < len(changes.ids):
+        frame = frame.filter(pl.col("code").is_in(changes.codes_of(names).tolist()))
+    span = (pl.col("period").max() - pl.col("period").min() + 1).alias("periods")
+    whole = frame.group_by("code").agg(span, pl.len().cast(pl.Int64()).alias("changes"))
+    earliest = frame.unique(["code", "period"], keep="first", maintain_order=True)
+    shares = [(pl.col("availability") == code).mean().alias(kind) for code, kind in enumerate(AVAILABILITIES)]
+    return whole.join(earliest.group_by("code").agg(*shares, pl.col("pseudo_real_time").mean()), on="code")
 
 
 def origin_facts(plan: Plan, changes: ChangeFile) -> pl.DataFrame:

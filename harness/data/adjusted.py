@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,21 @@ def looks_adjusted(changes: ChangeFile, series_id: str) -> str:
     events = (changes.events.code == changes.code_of(series_id)).any()
     found = off_grid_early(_newest_values(past)) if priced and not events else ""
     return found or ("" if series.scale == "rebased" else rescaled_at_once(past))
+
+
+def may_look_adjusted(changes: ChangeFile, series_ids: Sequence[str]) -> set[str]:
+    """Of which series `looks_adjusted` has anything to look at, found in one pass; of the others it says nothing.
+
+    Args:
+        changes: the change file.
+        series_ids: stored ids.
+    """
+    # changes of one series published together stand side by side
+    new = np.concatenate(([True], (np.diff(changes.code) != 0) | (np.diff(changes.published) != 0)))
+    starts = np.flatnonzero(new[: len(changes.code)])
+    many = starts[np.diff(np.append(starts, len(changes.code))) >= FEWEST_RESTATED]
+    at_once = {changes.ids[code] for code in np.unique(changes.code[many]).tolist()}
+    return {name for name in series_ids if name in at_once or changes.series[name].parsed.kind in "BD"}
 
 
 def off_grid_early(values: Floats) -> str:
