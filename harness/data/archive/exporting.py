@@ -122,13 +122,14 @@ def once(rows: pl.DataFrame) -> pl.DataFrame:
 def arranged(frame: pl.DataFrame, order: tuple[str, ...]) -> pl.DataFrame:
     """Rows sorted by columns, of which the first holds instants in microseconds UTC.
 
-    As `frame.sort(order)`, and faster where the rows are sorted by the others already, as a batch enters them: then
-    the instants are counted out into their places.
+    As `frame.sort(order)`, and faster where the rows are sorted by the others already, or by the second, the instant
+    and the rest, as a batch enters them: then the instants are counted out into their places.
     """
     others = [frame[name] for name in order[1:]]
     if any(one.null_count() or not (one.dtype.is_integer() or one.dtype == pl.Boolean) for one in others):
         return frame.sort(order)
-    if not is_sorted([one.to_numpy() for one in others]):
+    key, *rest = (one.to_numpy() for one in others)
+    if not (is_sorted([key, *rest]) or is_sorted([key, frame[order[0]].to_numpy(), *rest])):
         return frame.sort(order)
     instants = frame[order[0]].unique().sort()
     place = frame[order[0]].replace_strict(instants, pl.int_range(len(instants), dtype=pl.UInt32, eager=True))
