@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from harness.backtest.fates import Fates, Trained, fates_alike
 from harness.backtest.splits import FATES, NO_MEMBER, USED, Plan, row_fates, target_inputs, training_set
@@ -20,6 +21,9 @@ from harness.data.dataset import find_dataset, load_dataset
 from harness.data.replay import Replay
 from harness.forecast.paths import newest_column
 
+Integers = NDArray[np.int64]
+CELLS_PER_CHANGE = 16
+"""Size of the table of marks, per change, up to which it is cheaper than looking for repetitions."""
 NAMED = 24
 """Inputs whose newest period is named one by one at most."""
 
@@ -87,9 +91,24 @@ def _earliest_shares(changes: ChangeFile, names: tuple[str, ...]) -> pl.DataFram
         frame = frame.filter(pl.col("code").is_in(changes.codes_of(names).tolist()))
     span = (pl.col("period").max() - pl.col("period").min() + 1).alias("periods")
     whole = frame.group_by("code").agg(span, pl.len().cast(pl.Int64()).alias("changes"))
-    earliest = frame.unique(["code", "period"], keep="first", maintain_order=True)
+    earliest = frame
+    if not _stated_once(frame["code"].to_numpy(), frame["period"].to_numpy()):
+        earliest = frame.unique(["code", "period"], keep="first", maintain_order=True)
     shares = [(pl.col("availability") == code).mean().alias(kind) for code, kind in enumerate(AVAILABILITIES)]
     return whole.join(earliest.group_by("code").agg(*shares, pl.col("pseudo_real_time").mean()), on="code")
+
+
+def _stated_once(codes: Integers, periods: Integers) -> bool:
+    """Whether it is plain that every (series, period) has one change: told from a table of marks, if that is small."""
+    if not len(codes):
+        return True
+    low, span = int(periods.min()), int(periods.max() - periods.min()) + 1
+    size = (int(codes.max()) + 1) * span
+    if size > CELLS_PER_CHANGE * len(codes):
+        return False
+    seen = np.zeros(size, dtype=bool)
+    seen[codes * span + (periods - low)] = True
+    return int(seen.sum()) == len(codes)
 
 
 def origin_facts(plan: Plan, changes: ChangeFile) -> pl.DataFrame:

@@ -45,6 +45,8 @@ Board = Sequence[tuple[Recipe, RecipeIdentity]]
 Batches = Sequence[Mapping[str, object]]
 Amend = Callable[[Plan, ChangeFile, Floats], Floats]
 TASKS_PER_WORKER = 6
+LARGE = 1000
+"""Series of a panel from which on a walk costs more than what is answered on it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -211,7 +213,7 @@ def cells_of(
         if recipe.name in searches:
             cells[recipe.name] = on_record(plan, identity, place.shelves, searches[recipe.name], cells[recipe.name])
     stages.done("look up cells")
-    tasks = _tasks(plan, changes, board, keys, cells, searches)
+    tasks = _tasks(plan, changes, board, keys, cells, searches, walks=_walks(engine, plan))
     if tasks:
         design = _design(plan, changes, place, tasks)
         stages.done("features")
@@ -259,15 +261,17 @@ def _tasks(
     keys: dict[str, list[str]],
     cells: dict[str, list[Cell | None]],
     searches: dict[str, dict[int, str]],
+    *,
+    walks: int = TASKS_PER_WORKER,
 ) -> list[Task]:
-    """The missing cells as tasks: stretches aligned to refit blocks; the unfitted rivals share one walk."""
+    """The missing cells as tasks: stretches aligned to refit blocks, `walks` of them for the rivals together."""
     first = plan.first_issued
     tasks: list[Task] = []
     rivals = [(recipe, identity) for recipe, identity in board if recipe.rival]
     lacking = [
         origin for origin in plan.issued if any(cells[recipe.name][origin - first] is None for recipe, _ in rivals)
     ]
-    for stretch in _stretches(lacking, 1):
+    for stretch in _stretches(lacking, 1, most=walks):
         chosen = tuple(tuple(keys[recipe.name][origin - first] for origin in stretch) for recipe, _ in rivals)
         tasks.append(Task(tuple(rivals), tuple(stretch), chosen))
     for recipe, identity in board:
@@ -286,7 +290,17 @@ def _tasks(
     return tasks
 
 
-def _stretches(origins: Sequence[int], cadence: int, first: int = 0) -> Iterator[list[int]]:
+def _walks(engine: Engine, plan: Plan) -> int:
+    """Stretches of the rivals' origins: of a large panel no more than run at once, since each walks all that is known.
+
+    Small ones are cut finer, so that a worker that is done early finds more to do.
+    """
+    return engine.slots if len(plan.experiment.target.series) >= LARGE else TASKS_PER_WORKER
+
+
+def _stretches(
+    origins: Sequence[int], cadence: int, first: int = 0, most: int = TASKS_PER_WORKER
+) -> Iterator[list[int]]:
     """Cut ascending origins into a few stretches that never split a refit block."""
     if not origins:
         return
@@ -294,7 +308,7 @@ def _stretches(origins: Sequence[int], cadence: int, first: int = 0) -> Iterator
     for origin in origins:
         blocks.setdefault((origin - first) // cadence, []).append(origin)
     groups = list(blocks.values())
-    per = max(1, -(-len(groups) // TASKS_PER_WORKER))
+    per = max(1, -(-len(groups) // most))
     for start in range(0, len(groups), per):
         yield [origin for block in groups[start : start + per] for origin in block]
 

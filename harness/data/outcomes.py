@@ -25,7 +25,7 @@ from harness.data.changes import ChangeFile
 from harness.data.lags import release_micros
 from harness.data.releases import nth_releases
 from harness.data.replay import Replay
-from harness.data.standing import Cells, assumed_dates, first_public
+from harness.data.standing import Cells, assumed_dates, first_public, layout
 from harness.data.standing_outcomes import looked_up, standing_outcomes
 from harness.data.universe import everyone
 
@@ -138,7 +138,8 @@ def _instants(
         cells = Cells.of(changes, ids, ends)
         place = cells.place(ends)
         asked = slice(None) if np.array_equal(place, np.arange(len(place))) else place
-        opening, before = first_public(changes, cells), assumed_dates(changes, cells)
+        laid = layout(changes, ids)
+        opening, before = first_public(laid, cells.periods), assumed_dates(laid, cells.periods)
         mine, whole = _due(changes, target, (ids, cells), (opening, before), end)
         np.maximum(due, mine[:, asked], out=due)
         np.maximum(first, opening[:, asked], out=first)

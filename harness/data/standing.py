@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ class Cells:
     def of(cls, changes: ChangeFile, ids: Sequence[str], ordinals: Integers) -> Cells:
         """The cells of some series (stored ids, distinct) and of every distinct ordinal."""
         row_of = np.full(len(changes.ids), NOWHERE, dtype=np.int64)
-        row_of[[changes.code_of(name) for name in ids]] = np.arange(len(ids))
+        row_of[changes.codes_of(ids)] = np.arange(len(ids))
         periods = np.unique(ordinals).astype(np.int64)
         low = int(periods[0]) if len(periods) else 0
         columns = np.full(int(periods[-1]) - low + 1 if len(periods) else 0, NOWHERE, dtype=np.int64)
@@ -80,101 +81,146 @@ def _backwards(length: int) -> Iterator[slice]:
         yield slice(max(0, end - CHUNK), end)
 
 
-def first_rows(changes: ChangeFile, cells: Cells, wanted: Callable[[slice], Flags] | None = None) -> Integers:
-    """[series, period] row of the first change of each cell; NOWHERE = there is none.
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """Where the changes of some series lie, over all periods that any of them states.
 
-    Args:
+    Attributes:
         changes: the change file.
-        cells: which cells.
-        wanted: of a slice of rows, which count; None = all.
+        cells: the series and every period from the first to the last.
+        first: [series, period] row of the first change; NOWHERE = there is none.
+        revised: flat cells that have later changes, ascending, one entry for each of their changes.
+        rows: the rows of these, in order of time within a cell.
     """
-    found = np.full(cells.shape, NOWHERE, dtype=np.int64)
+
+    changes: ChangeFile
+    cells: Cells
+    first: NDArray[np.int32]
+    revised: Integers
+    rows: Integers
+
+    def columns(self, ordinals: Integers) -> Integers:
+        """Column of each asked period; NOWHERE = nobody ever stated it."""
+        return self.cells.place(ordinals)
+
+    def of(self, found: NDArray[np.int32], ordinals: Integers) -> NDArray[np.int32]:
+        """[series, asked] entries of a table over all periods."""
+        columns = self.columns(ordinals)
+        if np.array_equal(columns, np.arange(found.shape[1])):
+            return found
+        out: NDArray[np.int32] = found[:, np.maximum(columns, 0)] if found.shape[1] else np.empty((0, 0), np.int32)
+        if not found.shape[1]:
+            return np.full((self.cells.count, len(ordinals)), NOWHERE, dtype=np.int32)
+        out[:, columns == NOWHERE] = NOWHERE
+        return out
+
+
+@lru_cache(maxsize=2)
+def layout(changes: ChangeFile, ids: tuple[str, ...]) -> Layout:
+    """Lay the changes of some series (stored ids, distinct, of one frequency) out."""
+    mine = np.zeros(len(changes.ids), dtype=bool)
+    mine[changes.codes_of(ids)] = True
+    every = bool(mine.all())
+    periods = changes.period if every else changes.period[mine[changes.code]]
+    span = np.arange(periods.min(), periods.max() + 1) if len(periods) else np.empty(0, dtype=np.int64)
+    cells = Cells.of(changes, ids, span)
+    first = _first(changes, cells, None)
+    there = int((first != NOWHERE).sum())
+    revised, rows = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    if len(periods) > there:
+        revised, rows = _revised(changes, cells, first.reshape(-1))
+    return Layout(changes, cells, first, revised, rows)
+
+
+def _first(changes: ChangeFile, cells: Cells, wanted: Callable[[slice], Flags] | None) -> NDArray[np.int32]:
+    found = np.full(cells.shape, NOWHERE, dtype=np.int32)
     flat = found.reshape(-1)
     for part in _backwards(len(changes.code)):
-        rows = np.arange(part.start, part.stop)
+        rows = np.arange(part.start, part.stop, dtype=np.int32)
+        code, period = changes.code[part], changes.period[part]
         if wanted is not None:
-            rows = rows[wanted(part)]
-        mine, there = cells.flat(changes.code[rows], changes.period[rows])
+            kept = np.flatnonzero(wanted(part))
+            rows, code, period = rows[kept], code[kept], period[kept]
+        mine, there = cells.flat(code, period)
         rows = rows if there is None else rows[there]
         flat[mine[::-1]] = rows[::-1]  # of several for one cell the earliest is written last
     return found
 
 
-def first_public(changes: ChangeFile, cells: Cells) -> Integers:
-    """[series, period] microseconds UTC at which any value was first public; NEVER = none ever was."""
-    every = not np.isnan(changes.value).any()
-    rows = first_rows(changes, cells, None if every else lambda part: ~np.isnan(changes.value[part]))
-    return _dates(changes, rows)
+def _revised(changes: ChangeFile, cells: Cells, first: NDArray[np.int32]) -> tuple[Integers, Integers]:
+    """Cells with more than one change and the rows of all but the first, by cell and time."""
+    later: list[Integers] = []
+    for part in _backwards(len(changes.code)):
+        rows = np.arange(part.start, part.stop)
+        mine, there = cells.flat(changes.code[part], changes.period[part])
+        rows = rows if there is None else rows[there]
+        again = rows != first[mine]
+        later.append(np.stack([mine[again], rows[again]]))
+    cell, row = np.concatenate(later[::-1], axis=1)
+    order = np.argsort(cell, kind="stable")  # rows are in order of time
+    return cell[order], row[order]
 
 
-def assumed_dates(changes: ChangeFile, cells: Cells) -> Integers:
-    """[series, period] date (microseconds UTC) of the assumed row; NEVER = there is none."""
+def first_public(laid: Layout, ordinals: Integers) -> Integers:
+    """[series, asked] microseconds UTC at which any value was first public; NEVER = none ever was."""
+    changes, found = laid.changes, laid.first
+    if np.isnan(changes.value).any():
+        found = _first(changes, laid.cells, lambda part: ~np.isnan(changes.value[part]))
+    return _dates(changes, laid.of(found, ordinals))
+
+
+def assumed_dates(laid: Layout, ordinals: Integers) -> Integers:
+    """[series, asked] date (microseconds UTC) of the assumed row; NEVER = there is none."""
+    changes = laid.changes
     if not (changes.availability == ASSUMED).any():
-        return np.broadcast_to(np.int64(NEVER), cells.shape)
-    return _dates(changes, first_rows(changes, cells, lambda part: changes.availability[part] == ASSUMED))
+        return np.broadcast_to(np.full(1, NEVER), (laid.cells.count, len(ordinals)))
+    found = _first(changes, laid.cells, lambda part: changes.availability[part] == ASSUMED)
+    return _dates(changes, laid.of(found, ordinals))
 
 
-def _dates(changes: ChangeFile, rows: Integers) -> Integers:
+def _dates(changes: ChangeFile, rows: NDArray[np.int32]) -> Integers:
     if not len(changes.published):
         return np.full(rows.shape, NEVER, dtype=np.int64)
-    dates = changes.published[np.maximum(rows, 0)].astype(np.int64)
+    dates = changes.published[np.maximum(rows, 0)].astype(np.int64, copy=False)
     dates[rows == NOWHERE] = NEVER
     return dates
 
 
-class AsOf:
-    """The change that stood in a cell at an instant, for many cells and instants at once."""
+def rows_as_of(laid: Layout, series: Integers, ordinals: Integers, instants: Integers) -> Integers:
+    """Row of the newest change at or before each instant; NOWHERE = none by then.
 
-    def __init__(self, changes: ChangeFile, cells: Cells) -> None:
-        """Lay the changes of the cells out.
-
-        Args:
-            changes: the change file.
-            cells: all cells that will be asked for.
-        """
-        self._changes, self._cells = changes, cells
-        self._first = first_rows(changes, cells).reshape(-1)
-        counted = np.zeros(len(self._first), dtype=np.int64)
-        later: list[Integers] = []
-        for part in _backwards(len(changes.code)):
-            rows = np.arange(part.start, part.stop)
-            mine, there = cells.flat(changes.code[part], changes.period[part])
-            rows = rows if there is None else rows[there]
-            counted += np.bincount(mine, minlength=len(counted))
-            again = rows != self._first[mine]
-            later.append(np.stack([mine[again], rows[again]]))
-        cell, row = np.concatenate(later[::-1], axis=1) if later else np.empty((2, 0), dtype=np.int64)
-        order = np.argsort(cell, kind="stable")  # rows are in order of time within a cell
-        self._cell, self._row = cell[order], row[order]
-        self._revised = counted > 1
-
-    def rows(self, series: Integers, ordinals: Integers, instants: Integers) -> Integers:
-        """Row of the newest change at or before each instant; NOWHERE = none by then.
-
-        Args:
-            series: [request] place of the series among those of the cells.
-            ordinals: [request] period.
-            instants: [request] microseconds UTC.
-        """
-        columns = self._cells.place(ordinals)
-        flat = np.where(columns >= 0, series * len(self._cells.periods) + columns, 0)
-        found = np.where(columns >= 0, self._first[flat] if len(self._first) else NOWHERE, NOWHERE)
-        if not len(self._changes.published):
-            return found
-        found[self._changes.published[np.maximum(found, 0)] > instants] = NOWHERE
-        some = np.flatnonzero((found >= 0) & self._revised[flat])
-        if len(some):
-            found[some] = self._newest(flat[some], instants[some], found[some])
+    Args:
+        laid: where the changes of some series lie.
+        series: [request] place of the series among them.
+        ordinals: [request] period.
+        instants: [request] microseconds UTC.
+    """
+    columns = laid.columns(ordinals)
+    found = np.full(len(series), NOWHERE, dtype=np.int64)
+    asked = np.flatnonzero(columns >= 0) if (columns < 0).any() else slice(None)
+    places, moments = columns[asked], instants[asked]
+    mine = series[asked]
+    if not laid.first.size or not len(places):
         return found
+    row = laid.first[mine, places].astype(np.int64)
+    row[laid.changes.published[np.maximum(row, 0)] > moments] = NOWHERE
+    if len(laid.revised):
+        flat = mine * laid.first.shape[1] + places
+        place = np.minimum(np.searchsorted(laid.revised, flat), len(laid.revised) - 1)
+        some = np.flatnonzero((row >= 0) & (laid.revised[place] == flat))
+        row[some] = _newest(laid, flat[some], moments[some], row[some])
+    found[asked] = row
+    return found
 
-    def _newest(self, flat: Integers, instants: Integers, first: Integers) -> Integers:
-        """The same where a cell has later changes: their dates ascend within it, so halving finds the newest."""
-        low, high = np.searchsorted(self._cell, flat, side="left"), np.searchsorted(self._cell, flat, side="right")
-        start = low.copy()
-        published = self._changes.published
-        while (low < high).any():
-            middle = np.minimum((low + high) // 2, len(self._row) - 1)
-            known = (low < high) & (published[self._row[middle]] <= instants)
-            high = np.where((low < high) & ~known, middle, high)
-            low = np.where(known, middle + 1, low)
-        return np.where(low > start, self._row[np.maximum(low - 1, 0)], first)
+
+def _newest(laid: Layout, flat: Integers, instants: Integers, first: Integers) -> Integers:
+    """The same where a cell has later changes: their dates ascend within it, so halving finds the newest."""
+    low, high = np.searchsorted(laid.revised, flat, side="left"), np.searchsorted(laid.revised, flat, side="right")
+    start = low.copy()
+    published, rows = laid.changes.published, laid.rows
+    while (low < high).any():
+        middle = np.minimum((low + high) // 2, len(rows) - 1)
+        known = (low < high) & (published[rows[middle]] <= instants)
+        high = np.where((low < high) & ~known, middle, high)
+        low = np.where(known, middle + 1, low)
+    return np.where(low > start, rows[np.maximum(low - 1, 0)], first)

@@ -13,7 +13,7 @@ from harness.core.transform import Floats, apply_transform
 from harness.data.calendars import closures, sessions_known
 from harness.data.changes import ChangeFile
 from harness.data.prices import Adjuster
-from harness.data.standing import NOWHERE, AsOf, Cells
+from harness.data.standing import NOWHERE, Layout, layout, rows_as_of
 
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -52,7 +52,7 @@ def standing_outcomes(
     simple = target.transform.kind in ("level", "spread")
     shifts = (0,) if simple else (0, target.transform.span)
     asked = [earlier(ends, shift, sessions) for shift in shifts]
-    tables = [(ids, AsOf(changes, Cells.of(changes, ids, np.concatenate(asked)))) for ids in groups]
+    tables = [(ids, layout(changes, ids)) for ids in groups]
     each = max(1, REQUESTS // max(1, len(ends)))
     for start in range(0, len(due), each):
         part = slice(start, start + each)
@@ -79,7 +79,7 @@ def earlier(ends: Integers, shift: int, sessions: Integers | None) -> Integers:
 
 def _read(
     changes: ChangeFile,
-    tables: Sequence[tuple[tuple[str, ...], AsOf]],
+    tables: Sequence[tuple[tuple[str, ...], Layout]],
     asked: Sequence[Integers],
     wanted: tuple[Integers, Integers, Integers],
 ) -> tuple[list[list[Floats]], Flags, Flags]:
@@ -91,7 +91,7 @@ def _read(
         series = rows if len(ids) > 1 else np.zeros(len(rows), dtype=np.int64)
         levels.append([])
         for shift, periods in enumerate(asked):
-            change = table.rows(series, periods[requests], instants)
+            change = rows_as_of(table, series, periods[requests], instants)
             there = change != NOWHERE
             at = np.where(there, change, 0)
             level = np.where(there, changes.value[at], np.nan)
