@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from harness.data.changes import ChangeFile
 from harness.data.outcomes import OUTCOME_STATUS
 from harness.forecast.catalog import entry_for, reference_name
 from harness.record.cells import Cell
+from harness.record.platform import available_cores
 from harness.score.decision import Kpi
 from harness.score.grid import STRETCHES
 from harness.score.spec import ScoreSpec, functional_of
@@ -110,7 +112,7 @@ def assemble(
     experiment, spec = plan.experiment, score_spec(plan, changes)
     scales = scales_of(scaled_by or plan, changes)
     panel = Panel(plan, cells, _held_spans(plan, changes), _micros_of(_declared_spans(plan)), scales)
-    tables = panel_tables(panel, spec, by_series=score_cuts(plan) <= SCORE_ROWS)
+    tables = panel_tables(panel, spec, by_series=score_cuts(plan) <= SCORE_ROWS, threads=_threads(plan))
     frames = {
         "scores": tables.scores,
         "common_sample": tables.common_sample,
@@ -146,6 +148,12 @@ def assemble(
         "warm_up": plan.first_scored - plan.first_issued,
     }
     return Results(frames, facts)
+
+
+def _threads(plan: Plan) -> int:
+    """Threads to score with: as many as there are cores for a large run, one for a small one and in a worker."""
+    large = forecast_rows(plan) > TIDY_ROWS
+    return 1 if os.environ.get("HARNESS_WORKER") or not large else available_cores()
 
 
 def forecast_rows(plan: Plan) -> int:

@@ -79,23 +79,28 @@ def input_facts(plan: Plan, changes: ChangeFile) -> pl.DataFrame:
 
 def _earliest_shares(changes: ChangeFile, names: tuple[str, ...]) -> pl.DataFrame:
     """By code: periods spanned, changes, and shares of availability and of pseudo real time of the earliest values."""
-    frame = pl.DataFrame(
-        {
-            "code": changes.code,
-            "period": changes.period,
-            "availability": changes.availability,
-            "pseudo_real_time": (changes.vintage == NEVER) | (changes.vintage > changes.published),
-        }
-    ).cast({"code": pl.Int64(), "period": pl.Int64()})
+    mine: slice | Integers = slice(None)
     if len(names) < len(changes.ids):
-        frame = frame.filter(pl.col("code").is_in(changes.codes_of(names).tolist()))
-    span = (pl.col("period").max() - pl.col("period").min() + 1).alias("periods")
-    whole = frame.group_by("code").agg(span, pl.len().cast(pl.Int64()).alias("changes"))
-    earliest = frame
-    if not _stated_once(frame["code"].to_numpy(), frame["period"].to_numpy()):
-        earliest = frame.unique(["code", "period"], keep="first", maintain_order=True)
-    shares = [(pl.col("availability") == code).mean().alias(kind) for code, kind in enumerate(AVAILABILITIES)]
-    return whole.join(earliest.group_by("code").agg(*shares, pl.col("pseudo_real_time").mean()), on="code")
+        wanted = np.zeros(len(changes.ids), dtype=bool)
+        wanted[changes.codes_of(names)] = True
+        mine = np.flatnonzero(wanted[changes.code])
+    code, period = changes.code[mine], changes.period[mine]
+    pseudo = (changes.vintage[mine] == NEVER) | (changes.vintage[mine] > changes.published[mine])
+    size, used = len(changes.ids), np.unique(changes.codes_of(names))
+    first, last = np.full(size, np.iinfo(np.int64).max), np.full(size, np.iinfo(np.int64).min)
+    np.minimum.at(first, code, period)
+    np.maximum.at(last, code, period)
+    table = {"code": used, "periods": (last - first + 1)[used], "changes": np.bincount(code, minlength=size)[used]}
+    availability = changes.availability[mine]
+    if not _stated_once(code.astype(np.int64), period):
+        frame = pl.DataFrame({"code": code, "period": period}).with_row_index("row")
+        row = frame.unique(["code", "period"], keep="first", maintain_order=True)["row"].to_numpy()
+        code, availability, pseudo = code[row], availability[row], pseudo[row]
+    cells = np.bincount(code, minlength=size)[used]
+    shares = {kind: availability == number for number, kind in enumerate(AVAILABILITIES)} | {"pseudo_real_time": pseudo}
+    for name, flags in shares.items():
+        table[name] = np.bincount(code[flags], minlength=size)[used] / cells
+    return pl.DataFrame(table).cast({"code": pl.Int64(), "periods": pl.Int64(), "changes": pl.Int64()})
 
 
 def _stated_once(codes: Integers, periods: Integers) -> bool:

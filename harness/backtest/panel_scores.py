@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -53,13 +54,14 @@ class Panel:
     scales: Scales
 
 
-def panel_tables(panel: Panel, spec: ScoreSpec, *, by_series: bool = True) -> ScoreTables:
+def panel_tables(panel: Panel, spec: ScoreSpec, *, by_series: bool = True, threads: int = 1) -> ScoreTables:
     """All score tables of a run, to the bit those of its tidy rows.
 
     Args:
         panel: what is scored.
         spec: how.
         by_series: with the rows of each series.
+        threads: horizons worked on at the same time; the bits do not depend on it.
 
     Raises:
         DataError: cells that cannot be laid on one planned grid.
@@ -74,7 +76,7 @@ def panel_tables(panel: Panel, spec: ScoreSpec, *, by_series: bool = True) -> Sc
     )
     stage = Stage(spec, np.array(experiment.horizons, dtype=np.int64)[steps], origins, models)
     view = _View(panel, np.array(scored, dtype=np.int64), steps)
-    return tables(stage, view.blocks, by_series=by_series)
+    return tables(stage, view.blocks, by_series=by_series, threads=threads)
 
 
 def _inside(span: tuple[int | None, int | None], origins: Integers) -> NDArray[np.bool_]:
@@ -108,10 +110,16 @@ class _View:
     def _block(self, rows: Integers) -> Block:
         plan, table = self.plan, self.plan.outcomes
         request = plan.request[self.scored][:, self.steps]  # [origin, horizon]
-        at = rows[None, None, :], request[:, :, None]
-        status = table.status[at]
+        span = _span(rows)
+
+        def laid(cells: NDArray[Any]) -> NDArray[Any]:
+            """[origin, horizon, series] from [series, request]."""
+            found: NDArray[Any] = np.ascontiguousarray(cells[span].T)[request]
+            return found
+
+        status = laid(table.status)
         latest = plan.experiment.target.outcome.kind == "latest"
-        instants = (table.first_public if latest else table.matured_at)[at]
+        instants = laid(table.first_public if latest else table.matured_at)
         matured = status == MATURED
         known = plan.known[self.scored][:, None, None]
         public = (instants != NEVER) & (instants <= known)
@@ -120,7 +128,7 @@ class _View:
         return Block(
             series=self.names.column.gather(rows),
             planned=planned,
-            outcome=np.where(matured, table.value[at], np.nan),
+            outcome=np.where(matured, laid(table.value), np.nan),
             outcome_status=status.astype(np.uint8),
             published=np.where(matured, instants, 0),
             scale_mae=self.panel.scales.mae[rows],
@@ -163,8 +171,10 @@ class _View:
             value, status = self.spread[name, number]
             return value[rows], status[rows]
         if cell.panel.series == self.names:
-            span = _span(rows)
-            return cell.panel.value[span], _CODE[cell.panel.status[span]]
+            span, status = _span(rows), cell.panel.status
+            if status.size and status.strides == (0, 0):  # one and the same in all of them
+                return cell.panel.value[span], np.broadcast_to(_CODE[status[0, 0]], (len(rows), len(self.steps)))
+            return cell.panel.value[span], _CODE[status[span]]
         places = cell.panel.series.rows_of(self.names)
         mine = np.arange(len(rows)) if places is None else places[rows]
         there = mine >= 0

@@ -85,7 +85,10 @@ def seasonal_scales(names: tuple[str, ...], values: Floats, seen: Flags, season:
     """
     mae, rmse = np.full(len(names), np.nan), np.full(len(names), np.nan)
     notes: dict[str, str] = {}
-    place = np.unique(np.packbits(seen, axis=1), axis=0, return_inverse=True)[1]
+    if len(names) and (seen == seen[:1]).all():
+        place = np.zeros(len(names), dtype=np.int64)
+    else:
+        place = np.unique(np.packbits(seen, axis=1), axis=0, return_inverse=True)[1]
     order = np.argsort(place.ravel(), kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(place.ravel()[order])) + 1):
         newest = np.flatnonzero(seen[rows[0]])

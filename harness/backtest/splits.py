@@ -39,7 +39,7 @@ from harness.core.time import (
 from harness.core.transform import Floats
 from harness.data.changes import ChangeFile
 from harness.data.outcomes import MATURED, Outcomes, Windows, outcomes, read_outcomes
-from harness.data.past import past_of
+from harness.data.past import beginnings
 from harness.forecast.features import declared_inputs
 
 Integers = NDArray[np.int64]
@@ -316,12 +316,14 @@ def _check_real_time(plan: Plan, changes: ChangeFile) -> None:
     if plan.experiment.pseudo_real_time:
         return
     first = plan.known[plan.first_scored]
-    firsts = {name: past_of(changes, name).first_true_vintage for name in plan.inputs}
-    needed = dict.fromkeys(plan.inputs, int(first))
+    found = beginnings(changes).first_true_vintage[changes.codes_of(plan.inputs)]
+    needed = np.full(len(found), int(first), dtype=np.int64)
     if plan.experiment.target.universe:
-        needed |= needed_from(changes, plan.members, plan.known, plan.first_scored)
-    late = [name for name, moment in firsts.items() if moment == NEVER or moment > needed[name]]
+        asked = needed_from(changes, plan.members, plan.known, plan.first_scored)
+        needed = np.array([asked.get(name, int(first)) for name in plan.inputs], dtype=np.int64)
+    late = [plan.inputs[place] for place in np.flatnonzero((found == NEVER) | (found > needed)).tolist()]
     if late:
+        firsts = dict(zip(plan.inputs, found.tolist(), strict=True))
         shown = ", ".join(
             f"{name} ({'no vintage at all' if firsts[name] == NEVER else instant(firsts[name]).date().isoformat()})"
             for name in late
