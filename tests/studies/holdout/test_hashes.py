@@ -133,5 +133,5 @@ def test_a_file_under_seal_is_recognised_with_the_key_and_without_it_that_is_sai
     monkeypatch.setenv("HARNESS_KEYS", str(tmp_path / "none"))
     assert untold(archive_of(bare), changed)
     assert not lacks(archive_of(bare), load_dataset(delivered(bare, 123.46)))
-    with pytest.raises(SealedError, match="the key is not here"):
+    with pytest.raises(SealedError, match="the key that signs the vault of this dataset is not here: marked"):
         ingest(folder, archive_of(bare), raw_dir=bare.home.raw)
