@@ -153,14 +153,15 @@ def _ingested(
         waiting = archive.waiting()
         fresh = [one for one in inputs if one.tag not in recorded or one.tag in waiting]
         observed, rules = _observed(dataset, archive, fresh, refused, alter, gate)
-    lists = [one.table for one in (*listings, issued) if one is not None]
+    lists: list[Listing | Issued] = [*listings, *([] if issued is None else [issued])]
     if gate is not None:
-        for one in (*listings, issued):
-            gate.need_key(-1 if one is None else gate.unkeyed(one.section, one.rows), dataset.name)
+        for place in (place for one in lists for place in gate.touched(one.rows)):
+            gate.need_key(place, dataset.name)
         _refuse_sealed_files(dataset, inputs, lists, gate)
         gate.clear(dataset.series, {tag: one.rows for tag, one in observed.items()})
     # before the archive names them: a file that it names is always there
-    _keep_all_raw(dataset, [*_files(inputs), *lists], raw_dir, gate)
+    for one in (*inputs, *lists):
+        _keep_raw(dataset, one, raw_dir, gate)
     into = gate or archive
     with archive.together():
         archive.define(*dataset.series)
@@ -226,28 +227,41 @@ def _keyed(dataset: Dataset, gate: Gate | None) -> Callable[[str], str]:
 
 
 def _called(one: Tagged, dataset: Dataset, gate: Gate | None) -> Tagged:
-    """A table under what its batch is called in the clear: of a dataset under seal nobody can guess the content."""
-    place = -1 if gate is None else gate.covering(dataset.series)
+    """A table under what its batch is called in the clear: of what is under seal nobody can guess the content."""
+    place = _place(one, dataset, gate)
     return one if gate is None or place < 0 else replace(one, tag=gate.called(place, one.tag))
 
 
-def _files(inputs: Sequence[Input]) -> list[RawTable]:
-    """The tables of values and publications as they are kept."""
-    return [table for one in inputs for table in (one.kept, one.listed) if table is not None]
+def _place(one: Input | Listing | Issued, dataset: Dataset, gate: Gate | None) -> int:
+    """Place of the seal that a table goes by: its dataset's, else the first that covers what it lists; -1 = none."""
+    place = -1 if gate is None else gate.covering(dataset.series)
+    if gate is None or place >= 0 or isinstance(one, Input):
+        return place
+    return next(iter(gate.touched(one.rows)), -1)
 
 
-def _refuse_sealed_files(dataset: Dataset, inputs: Sequence[Input], lists: Sequence[RawTable], gate: Gate) -> None:
+def _files(one: Input | Listing | Issued) -> list[RawTable]:
+    """The tables of a source or list as they are kept."""
+    if isinstance(one, Input):
+        return [table for table in (one.kept, one.listed) if table is not None]
+    return [one.table]
+
+
+def _refuse_sealed_files(
+    dataset: Dataset, inputs: Sequence[Input], lists: Sequence[Listing | Issued], gate: Gate
+) -> None:
     """Refuse files of a sealed dataset under another one's name, with or without their names hashed."""
     if gate.covering(dataset.series) < 0:
         given = [(one.kept.label, one.given) for one in inputs if one.given]
-        for label, sha256 in [*given, *((table.label, sha256_of(table)) for table in [*_files(inputs), *lists])]:
+        free = [one for one in (*inputs, *lists) if _place(one, dataset, gate) < 0]
+        for label, sha256 in [*given, *((table.label, sha256_of(table)) for one in free for table in _files(one))]:
             gate.refuse_raw(sha256, f"{dataset.name}: {label}")
 
 
-def _keep_all_raw(dataset: Dataset, tables: Sequence[RawTable], raw_dir: Path, gate: Gate | None) -> None:
-    """Keep the files as they were, or their de-identified copies; those of a dataset under seal in the vault alone."""
-    place = -1 if gate is None else gate.covering(dataset.series)
-    for table in tables:
+def _keep_raw(dataset: Dataset, one: Input | Listing | Issued, raw_dir: Path, gate: Gate | None) -> None:
+    """Keep the files as they were, or their de-identified copies; those of what is under seal in the vault alone."""
+    place = _place(one, dataset, gate)
+    for table in _files(one):
         if gate is None or place < 0:
             keep_raw(table, raw_dir)
         else:
@@ -290,8 +304,12 @@ def untold(archive: Archive, dataset: Dataset) -> bool:
     if place >= 0:
         return not gate.keyed(place)
     with suppress(UserError):  # what is wrong with its lists is told where they are taken in
-        return any(gate.unkeyed(one.section, one.rows) >= 0 for one in _announced(dataset))
+        return any(_unkeyed(one, gate) for one in _announced(dataset))
     return False
+
+
+def _unkeyed(one: Listing | Issued, gate: Gate) -> bool:
+    return not all(map(gate.keyed, gate.touched(one.rows)))
 
 
 def _announced(dataset: Dataset) -> list[Listing | Issued]:
@@ -321,7 +339,7 @@ def _lacks(archive: Archive, dataset: Dataset, gate: Gate | None) -> bool:
     try:
         lists = [_called(one, dataset, gate) for one in _announced(dataset)]
         if gate is not None:  # what nobody can tell is not asked for
-            lists = [one for one in lists if gate.unkeyed(one.section, one.rows) < 0]
+            lists = [one for one in lists if not _unkeyed(one, gate)]
         given = [(one, one.given(catalogue).sha256) for one in lists]
     except UserError:
         return True  # ingest refuses it, and puts it on record

@@ -278,20 +278,16 @@ class Gate:
         """Whether the key is here without which no batch of a sealed dataset is recognised."""
         return get_key(key_folder(self.home), f"{self.seals[place].id}.{SIGNING}") is not None
 
-    def unkeyed(self, kind: str, rows: pl.DataFrame) -> int:
-        """Place of the first seal that covers any of some forecasts, events or members and whose key is not here.
-
-        Returns:
-            The place; -1 = there is no such seal, or the rows are not as they should be, which is told by what takes
-            them in.
-        """
-        if all(map(self.keyed, range(len(self.seals)))):
-            return -1
-        form, stamp = LISTED[kind]
-        with suppress(UserError):
-            parted = part_listed(rows, form, stamp, self.catalogue(), self.seals)
-            return next((place for place in parted.covered if not self.keyed(place)), -1)
-        return -1
+    def touched(self, rows: pl.DataFrame) -> list[int]:
+        """Places of the seals that cover any of some forecasts, events or members: by series, source or universe."""
+        said = {name: set(rows[name].to_list()) for name in ("series_id", "source", "universe") if name in rows.columns}
+        return [
+            place
+            for place, seal in enumerate(self.seals)
+            if any(map(seal.covers, said["series_id"]))
+            or not said.get("source", set()).isdisjoint(seal.sources)
+            or not said.get("universe", set()).isdisjoint(seal.universes)
+        ]
 
     def need_key(self, place: int, dataset: str) -> None:
         """Refuse to go on with a dataset under seal without the key that signs its vault.

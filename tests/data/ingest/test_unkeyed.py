@@ -1,4 +1,4 @@
-"""Without the key that signs a vault nobody can tell whether a file under seal changed: that is said, nothing is guessed."""
+"""Without the key that signs a vault nobody can tell whether a file under seal changed: that is said, not guessed."""
 
 from __future__ import annotations
 
@@ -71,6 +71,8 @@ def test_nor_whether_a_list_of_something_sealed_changed_in_a_dataset_that_is_not
     folder = with_forecasts(tmp_path, *days, name="lists")
     assert taken(folder, home).sealed == 1
     assert taken(folder, home).already
+    assert (folder / "forecasts.csv").read_bytes() in made.read("raw")  # and not beside the values, in the clear
+    assert [one.read_bytes() for one in home.raw.iterdir()] == [(folder / "values.csv").read_bytes()]
     other = dataset(tmp_path, before(made_values(100, seed=3), EARLY), name="other")
     taken(other, home)
     (made.keys / "s1.signing").unlink()
