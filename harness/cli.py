@@ -274,8 +274,9 @@ def _data(args: argparse.Namespace) -> None:
 
 def _lags(args: argparse.Namespace) -> None:
     from harness.data.dataset import load_dataset
-    from harness.data.ingest import ingest, lacks
+    from harness.data.ingest import ingest, lacks, untold
     from harness.data.lag_table import lag_table
+    from harness.experiment.launch import not_looked_at
     from harness.report.lags import lags_text
 
     archive = _archive(args)
@@ -284,6 +285,8 @@ def _lags(args: argparse.Namespace) -> None:
         report = ingest(dataset.folder, archive, raw_dir=_home(args).raw)
         if not report.already:
             _print_ingest(report)
+    elif untold(archive, dataset):
+        print(not_looked_at(dataset.name))
     print(lags_text(lag_table(archive, dataset.name, changes_dir=_home(args).changes)))
 
 
@@ -307,8 +310,7 @@ def _plan(args: argparse.Namespace) -> None:
 def _print_prepared(ready: Prepared) -> None:
     for report in ready.ingested:
         _print_ingest(report)
-    for name in ready.untold:
-        print(f"{name}: the signing key of its seal is not here (HARNESS_KEYS), so nobody looked for changed files")
+    ready.tell(print)
 
 
 def _backtest(args: argparse.Namespace) -> None:
@@ -351,7 +353,7 @@ def _audit(args: argparse.Namespace) -> int:
     if args.stress < 0:
         raise UserError("lags are stressed by days", value=f"--stress {args.stress}", rule="0 or more")
     asked = Asked(_origins(args.origins), args.placebo, args.premium, args.stress, _at_least_one(args.workers))
-    done = audited(_experiment_file(args.experiment), home, asked=asked, say=None if args.quiet else _say)
+    done = audited(_experiment_file(args.experiment), home, asked=asked, say=None if args.quiet else _say, tell=print)
     record = read_audit(home, done.run_id)
     if record is not None:
         print(audit_text(record, home))
@@ -527,8 +529,6 @@ def _print_reasons(archive: Archive, dataset: str) -> None:
 def _print_ingest(report: IngestReport) -> None:
     if report.already:
         print(f"{report.dataset}: nothing new")
-        if report.unkeyed:
-            print("  as far as it is recorded in the clear: the key that signs the vault is not here (HARNESS_KEYS)")
         return
     print(f"{report.dataset}: {len(report.series)} series, {report.rows_in} rows in, {report.kept} new")
     for one in report.sources:

@@ -176,7 +176,7 @@ def _plan(args: argparse.Namespace) -> None:
     from harness.experiment.holdouts import planned
     from harness.report.opening import plan_text
 
-    print(plan_text(planned(_experiment_file(args.experiment), _home(args))))
+    print(plan_text(planned(_experiment_file(args.experiment), _home(args), tell=print)))
 
 
 def _open_options(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ from harness.core.recipe import Experiment
 from harness.core.restore import restored
 from harness.data.archive import Archive
 from harness.data.changes import ChangeFile
-from harness.experiment.launch import prepare
+from harness.experiment.launch import Tell, prepare, warned
 from harness.experiment.load import load_experiment
 from harness.experiment.models import completed
 from harness.record.home import Home
@@ -29,12 +29,13 @@ from harness.studies.holdout.plan import make_plan
 from harness.studies.holdout.roll import Rolled, roll
 
 
-def planned(experiment: Experiment | str | Path, home: Home) -> HoldoutPlan:
+def planned(experiment: Experiment | str | Path, home: Home, *, tell: Tell = warned) -> HoldoutPlan:
     """Freeze what an opening of an experiment's holdout will be held to.
 
     Args:
         experiment: a file, or an experiment built in Python (its `claim` is what is claimed).
         home: the home folder.
+        tell: told of datasets under seal whose files may have changed.
 
     Raises:
         SealedError: inputs of the experiment are not sealed.
@@ -43,6 +44,7 @@ def planned(experiment: Experiment | str | Path, home: Home) -> HoldoutPlan:
     file = "" if isinstance(experiment, Experiment) else str(Path(experiment).absolute())
     with working(home):
         ready = prepare(experiment, home)
+        ready.tell(tell)
         with refusals(home, f"holdout plan {ready.experiment.name}"):
             return make_plan(ready.experiment, ready.changes, home, file=file)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,6 +36,13 @@ from harness.studies.checks import Say
 from harness.studies.recorded import recorded_run
 from harness.studies.reproduce import Reproduction, reproduce
 
+Tell = Callable[[str], None]
+
+
+def warned(text: str) -> None:
+    """Tell whoever called the harness from Python."""
+    warnings.warn(text, stacklevel=2)
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -53,6 +61,16 @@ class Prepared:
     ingested: tuple[IngestReport, ...]
     batches: Batches = ()
     untold: tuple[str, ...] = ()
+
+    def tell(self, tell: Tell) -> None:
+        """Say of which datasets nobody could look for changed files."""
+        for name in self.untold:
+            tell(not_looked_at(name))
+
+
+def not_looked_at(dataset: str) -> str:
+    """What is said of a dataset under seal whose signing key is not here."""
+    return f"{dataset}: the signing key of its seal is not here (HARNESS_KEYS), so nobody looked for changed files"
 
 
 def prepare(experiment: Experiment | str | Path, home: Home, archive: Archive | None = None) -> Prepared:
@@ -125,7 +143,7 @@ def launch(
     where: Where = HERE,
     progress: Progress | None = None,
 ) -> str:
-    """Run an experiment, or resume it.
+    """Run an experiment, or resume it; a dataset of which nobody could look for changed files is warned of.
 
     Args:
         experiment: a file, or an experiment built in Python.
@@ -143,6 +161,7 @@ def launch(
     """
     with working(home):
         ready = prepare(experiment, home, archive)
+        ready.tell(warned)
         return execute(
             ready.experiment,
             ready.changes,
@@ -161,6 +180,7 @@ def audited(
     *,
     asked: Asked | None = None,
     say: Say | None = None,
+    tell: Tell = warned,
 ) -> Audit:
     """Audit an experiment for leakage.
 
@@ -170,12 +190,14 @@ def audited(
         archive: the archive to use; None = the home's.
         asked: which checks, on how many origins.
         say: told in words what is being done.
+        tell: told of datasets under seal whose files may have changed.
 
     Raises:
         UserError: as `prepare` and `studies.audit.audit`.
     """
     with working(home):
         ready = prepare(experiment, home, archive)
+        ready.tell(tell)
         return audit(ready.experiment, ready.changes, home, asked, say=say)
 
 

@@ -25,7 +25,6 @@ from harness.data.declared import Dataset, Source
 from harness.data.ingest.gate import Gate
 from harness.data.ingest.reports import IngestReport, SourceReport, reported
 from harness.data.ingest.rules import late_rules, uncaptured
-from harness.data.ingest.unkeyed import unchanged_by_record
 from harness.data.ingest.unread import refused_unread, unchanged_without_key
 from harness.data.inputs import GO_ON, Alteration, Input, keep_raw, raw_hashes, read_input, refuse_reread
 from harness.data.issued import Issued, read_forecast_list
@@ -38,7 +37,7 @@ from harness.record.ledger import refusals
 from harness.record.seals import Seal
 from harness.record.working import working
 
-Tagged = TypeVar("Tagged", Input, Listing, Issued)
+Tagged = TypeVar("Tagged", bound=Input | Listing | Issued)
 __all__ = ["IngestReport", "ingest", "lacks", "untold"]
 
 
@@ -69,7 +68,8 @@ def ingest(
         DataError: data that cannot be taken, or a lag rule that is too early (S7).
         UnknownNameError: a column or a series that is not in the file.
         UserError: a series that the archive has under another declaration, or a file it has read in another way.
-        SealedError: the dataset repeats a sealed one, or vault, ledger and archive do not tell the same.
+        SealedError: the dataset repeats a sealed one, it is under seal and the key that signs its vault is not here, or
+            vault, ledger and archive do not tell the same.
     """
     with working(Home(archive.path.absolute().parent), wait=archive.store.wait):
         return _guarded(load_dataset(folder), archive, raw_dir, alter, seals)
@@ -136,6 +136,8 @@ def _ingested(
 ) -> IngestReport:
     with unread(*dataset.sources):
         _refuse_redeclared(dataset, archive)
+    if gate is not None:
+        gate.need_key(gate.covering(dataset.series), dataset.name)
     with _hiding(dataset, gate):
         inputs = []
         for source in dataset.sources:
@@ -150,15 +152,16 @@ def _ingested(
             refuse_reread(inputs, recorded, _keyed(dataset, gate))
         waiting = archive.waiting()
         fresh = [one for one in inputs if one.tag not in recorded or one.tag in waiting]
-        if gate is not None and unchanged_by_record(gate, dataset.series, fresh, (*listings, issued)):
-            return _nothing_new(dataset)
         observed, rules = _observed(dataset, archive, fresh, refused, alter, gate)
-    lists = [one.table for one in (*listings, issued) if one is not None]
+    lists: list[Listing | Issued] = [*listings, *([] if issued is None else [issued])]
     if gate is not None:
+        for place in (place for one in lists for place in gate.touched(one.rows)):
+            gate.need_key(place, dataset.name)
         _refuse_sealed_files(dataset, inputs, lists, gate)
         gate.clear(dataset.series, {tag: one.rows for tag, one in observed.items()})
     # before the archive names them: a file that it names is always there
-    _keep_all_raw(dataset, [*_files(inputs), *lists], raw_dir, gate)
+    for one in (*inputs, *lists):
+        _keep_raw(dataset, one, raw_dir, gate)
     into = gate or archive
     with archive.together():
         archive.define(*dataset.series)
@@ -168,12 +171,6 @@ def _ingested(
         if issued is not None:
             reports.append(_issue(into, issued, refused))
     return IngestReport(dataset.name, tuple(one.id for one in dataset.series), (*reports, *announced), tuple(rules))
-
-
-def _nothing_new(dataset: Dataset) -> IngestReport:
-    labels = [one.label for one in dataset.sources]
-    sources = tuple(SourceReport(one, already=True) for one in labels)
-    return IngestReport(dataset.name, tuple(one.id for one in dataset.series), sources, unkeyed=True)
 
 
 def _observed(
@@ -230,28 +227,41 @@ def _keyed(dataset: Dataset, gate: Gate | None) -> Callable[[str], str]:
 
 
 def _called(one: Tagged, dataset: Dataset, gate: Gate | None) -> Tagged:
-    """A table under what its batch is called in the clear: of a dataset under seal nobody can guess the content."""
-    place = -1 if gate is None else gate.covering(dataset.series)
+    """A table under what its batch is called in the clear: of what is under seal nobody can guess the content."""
+    place = _place(one, dataset, gate)
     return one if gate is None or place < 0 else replace(one, tag=gate.called(place, one.tag))
 
 
-def _files(inputs: Sequence[Input]) -> list[RawTable]:
-    """The tables of values and publications as they are kept."""
-    return [table for one in inputs for table in (one.kept, one.listed) if table is not None]
+def _place(one: Input | Listing | Issued, dataset: Dataset, gate: Gate | None) -> int:
+    """Place of the seal that a table goes by: its dataset's, else the first that covers what it lists; -1 = none."""
+    place = -1 if gate is None else gate.covering(dataset.series)
+    if gate is None or place >= 0 or isinstance(one, Input):
+        return place
+    return next(iter(gate.touched(one.rows)), -1)
 
 
-def _refuse_sealed_files(dataset: Dataset, inputs: Sequence[Input], lists: Sequence[RawTable], gate: Gate) -> None:
+def _files(one: Input | Listing | Issued) -> list[RawTable]:
+    """The tables of a source or list as they are kept."""
+    if isinstance(one, Input):
+        return [table for table in (one.kept, one.listed) if table is not None]
+    return [one.table]
+
+
+def _refuse_sealed_files(
+    dataset: Dataset, inputs: Sequence[Input], lists: Sequence[Listing | Issued], gate: Gate
+) -> None:
     """Refuse files of a sealed dataset under another one's name, with or without their names hashed."""
     if gate.covering(dataset.series) < 0:
         given = [(one.kept.label, one.given) for one in inputs if one.given]
-        for label, sha256 in [*given, *((table.label, sha256_of(table)) for table in [*_files(inputs), *lists])]:
+        free = [one for one in (*inputs, *lists) if _place(one, dataset, gate) < 0]
+        for label, sha256 in [*given, *((table.label, sha256_of(table)) for one in free for table in _files(one))]:
             gate.refuse_raw(sha256, f"{dataset.name}: {label}")
 
 
-def _keep_all_raw(dataset: Dataset, tables: Sequence[RawTable], raw_dir: Path, gate: Gate | None) -> None:
-    """Keep the files as they were, or their de-identified copies; those of a dataset under seal in the vault alone."""
-    place = -1 if gate is None else gate.covering(dataset.series)
-    for table in tables:
+def _keep_raw(dataset: Dataset, one: Input | Listing | Issued, raw_dir: Path, gate: Gate | None) -> None:
+    """Keep the files as they were, or their de-identified copies; those of what is under seal in the vault alone."""
+    place = _place(one, dataset, gate)
+    for table in _files(one):
         if gate is None or place < 0:
             keep_raw(table, raw_dir)
         else:
@@ -283,13 +293,28 @@ def lacks(archive: Archive, dataset: Dataset) -> bool:
 
 
 def untold(archive: Archive, dataset: Dataset) -> bool:
-    """Whether it cannot be told if the files of a dataset changed: it is under seal, and the signing key is not here.
+    """Whether it cannot be told if the files of a dataset changed: it (or what it lists) is under seal without its key.
 
     Nothing could be added without that key either.
     """
     gate = Gate.beside(archive)
-    place = -1 if gate is None else gate.covering(dataset.series)
-    return gate is not None and place >= 0 and not gate.keyed(place)
+    if gate is None:
+        return False
+    place = gate.covering(dataset.series)
+    if place >= 0:
+        return not gate.keyed(place)
+    with suppress(UserError):  # what is wrong with its lists is told where they are taken in
+        return any(_unkeyed(one, gate) for one in _announced(dataset))
+    return False
+
+
+def _unkeyed(one: Listing | Issued, gate: Gate) -> bool:
+    return not all(map(gate.keyed, gate.touched(one.rows)))
+
+
+def _announced(dataset: Dataset) -> list[Listing | Issued]:
+    told = read_forecast_list(dataset)
+    return [*read_listings(dataset), *([] if told is None else [told])]
 
 
 def _lacks(archive: Archive, dataset: Dataset, gate: Gate | None) -> bool:
@@ -312,9 +337,9 @@ def _lacks(archive: Archive, dataset: Dataset, gate: Gate | None) -> bool:
     catalogue = Catalogue({one.id: code for code, one in enumerate(defined)}, dict(enumerate(defined)))
     has = archive.has_batch if gate is None else gate.recorded
     try:
-        told = read_forecast_list(dataset)
-        lists: list[Listing | Issued] = [_called(one, dataset, gate) for one in read_listings(dataset)]
-        lists += [] if told is None else [_called(told, dataset, gate)]
+        lists = [_called(one, dataset, gate) for one in _announced(dataset)]
+        if gate is not None:  # what nobody can tell is not asked for
+            lists = [one for one in lists if not _unkeyed(one, gate)]
         given = [(one, one.given(catalogue).sha256) for one in lists]
     except UserError:
         return True  # ingest refuses it, and puts it on record

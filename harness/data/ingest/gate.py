@@ -43,7 +43,7 @@ from harness.data.ingest.recognised import refuse_copies
 from harness.data.sealed import Sealed
 from harness.data.tags import veiled_tag
 from harness.data.vault.files import Vault
-from harness.data.vault.keys import SIGNING, get_key, key_folder, keyed_hash, needed_key, veiled
+from harness.data.vault.keys import KEYS, SIGNING, get_key, key_folder, keyed_hash, needed_key, veiled
 from harness.record.home import Home
 from harness.record.ledger import enter, refusals
 from harness.record.seals import Seal, sealed_from
@@ -250,21 +250,15 @@ class Gate:
         return {name: seal.instant for name, seal in found.items() if seal is not None}
 
     def recorded(self, kind: str, sha256: str, source: str = "") -> bool:
-        """Whether the archive has a batch of forecasts, events or members of this content; True without the key.
+        """Whether the archive has a batch of forecasts, events or members of this content, by the keys that are here.
 
-        Without it nothing could be added, so nothing is asked for. `source`: what it is called where anything is
-        asserted of it.
+        `source`: what it is called where anything is asserted of it.
         """
-        for seal in self.seals:
-            signing = get_key(key_folder(self.home), f"{seal.id}.{SIGNING}")
-            words = (kind, sha256, *([self._plain.get(source, source)] if source else []))
-            if signing is None or self._has(keyed_hash(signing, words)):
-                return True
+        words = (kind, sha256, *([self._plain.get(source, source)] if source else []))
+        keys = (self._hash(place, words) for place in range(len(self.seals)))
+        if any(key and self._has(key) for key in keys):
+            return True
         return any(self.archive.has_batch(kind, one, source) for one in self._shown(sha256))
-
-    def has_key(self, place: int) -> bool:
-        """Whether the key that signs the vault of a seal is here."""
-        return get_key(key_folder(self.home), f"{self.seals[place].id}.{SIGNING}") is not None
 
     def original(self, place: int, sha256: str) -> str:
         """What stands in the clear for the hash of a file with names in it; "" without the key."""
@@ -283,6 +277,38 @@ class Gate:
     def keyed(self, place: int) -> bool:
         """Whether the key is here without which no batch of a sealed dataset is recognised."""
         return get_key(key_folder(self.home), f"{self.seals[place].id}.{SIGNING}") is not None
+
+    def touched(self, rows: pl.DataFrame) -> list[int]:
+        """Places of the seals that cover any of some forecasts, events or members: by series, source or universe."""
+        said = {name: set(rows[name].to_list()) for name in ("series_id", "source", "universe") if name in rows.columns}
+        return [
+            place
+            for place, seal in enumerate(self.seals)
+            if any(map(seal.covers, said["series_id"]))
+            or not said.get("source", set()).isdisjoint(seal.sources)
+            or not said.get("universe", set()).isdisjoint(seal.universes)
+        ]
+
+    def need_key(self, place: int, dataset: str) -> None:
+        """Refuse to go on with a dataset under seal without the key that signs its vault.
+
+        Args:
+            place: of the seal; -1 = none covers it.
+            dataset: its name.
+
+        Raises:
+            SealedError: the key is not here; an archive that is thrown away needs none.
+        """
+        if self.keeps and place >= 0 and not self.keyed(place):
+            seal, folder = self.seals[place], key_folder(self.home)
+            raise SealedError(
+                "the key that signs the vault of this dataset is not here",
+                value=f"{dataset}, {folder / f'{seal.id}.{SIGNING}'}",
+                rule=f"it is sealed from {seal.cut} on ({seal.told} {seal.id}); that key alone tells whether its files"
+                " changed, since plain hashes would let what they hold be guessed, and takes in what is new",
+                fix=f"name the folder that holds it ({KEYS}=DIR); plan, backtest and audit go on with what the archive"
+                " has",
+            )
 
     def keep_raw(self, place: int, content: bytes, suffix: str) -> None:
         """Put a raw file into the vault of a seal, once; an archive that is thrown away keeps none."""

@@ -51,14 +51,12 @@ class IngestReport:
         series: stored ids defined.
         sources: one report per table: values, forecasts, events, members.
         rules: stored id -> how its lag rule fares against the publications observed (only series with vintages).
-        unkeyed: nothing is new by what stands in the clear; the key that would tell for certain is not here.
     """
 
     dataset: str
     series: tuple[str, ...]
     sources: tuple[SourceReport, ...]
     rules: tuple[tuple[str, RuleCheck], ...] = ()
-    unkeyed: bool = False
 
     @property
     def already(self) -> bool:

@@ -286,7 +286,7 @@ def test_a_prepared_run_reads_the_whole_committed_file_and_nothing_sealed_enters
 def test_without_the_signing_key_nothing_can_be_sealed_so_nothing_is_taken(tmp_path: Path, under_seal: Sealed) -> None:
     (under_seal.keys / "s1.signing").unlink()
     state = under_seal.archive.state()
-    with pytest.raises(SealedError, match="the key is not here"):
+    with pytest.raises(SealedError, match="the key that signs the vault of this dataset is not here"):
         taken(dataset(tmp_path, before(VALUES, LATE)), under_seal.home)
     assert under_seal.archive.state() == state
     assert kinds(under_seal.home)[-1] == "refusal"

@@ -115,56 +115,6 @@ def test_what_was_public_before_the_cut_of_later_periods_stays_readable_and_is_c
     assert "2 rows, public before the seal, of periods that end after it stay readable" in capsys.readouterr().out
 
 
-def test_without_the_signing_key_what_is_unchanged_is_nothing_new(
-    tmp_path: Path, under_seal: Sealed, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = dataset(tmp_path, before(VALUES, LATE))
-    taken(folder, under_seal.home)
-    (under_seal.keys / "s1.signing").unlink()
-    state, told = under_seal.archive.state(), len(entries(under_seal.home))
-    assert main(["ingest", str(folder), "--home", str(under_seal.home.root)]) == 0
-    out = capsys.readouterr().out
-    assert "nothing new" in out
-    assert "the key that signs the vault is not here" in out
-    assert (under_seal.archive.state(), len(entries(under_seal.home))) == (state, told)
-    with pytest.raises(SealedError, match="the key is not here"):
-        taken(dataset(tmp_path, VALUES), under_seal.home)
-
-
-FORECASTS = """
-[forecasts]
-file = "forecasts.csv"
-[forecasts.issuers.bank]
-series = ["cpi"]
-"""
-
-
-def with_forecasts(root: Path, *days: str) -> Path:
-    folder = dataset(root, before(VALUES, EARLY), more=FORECASTS)
-    lines = [f"bank,cpi,{day},2020-01-31,{number}.5" for number, day in enumerate(days)]
-    (folder / "forecasts.csv").write_text("\n".join(["source,series,issued_at,period,value", *lines]) + "\n")
-    return folder
-
-
-@pytest.mark.parametrize("sealed_with", [True, False])
-def test_without_the_signing_key_lists_are_known_by_their_counts(
-    *, sealed_with: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    home, days = Home(tmp_path / "home"), ("2018-05-01", "2019-02-01", "2019-06-01")
-    taken(with_forecasts(tmp_path, *days[: 3 if sealed_with else 2]), home)
-    made = sealed_home(home, tmp_path / "keys", monkeypatch, sources=("bank",))
-    folder = with_forecasts(tmp_path, *days)
-    taken(folder, home)
-    (made.keys / "s1.signing").unlink()
-    state = made.archive.state()
-    report = taken(folder, home)
-    assert report.already
-    assert report.unkeyed
-    assert made.archive.state() == state
-    with pytest.raises(SealedError, match="the key is not here"):
-        taken(with_forecasts(tmp_path, *days, "2019-07-01"), home)
-
-
 def test_an_ingest_that_is_told_of_no_seals_goes_by_those_of_the_home(tmp_path: Path, under_seal: Sealed) -> None:
     folder = dataset(tmp_path, before(VALUES, LATE))
     report = ingest(folder, under_seal.archive, raw_dir=under_seal.home.raw, seals=())

@@ -226,7 +226,23 @@ ENCRYPTED = (b"age-encryption.org/v1", b64encode(b"age-encryption.org/v1"))
 
 
 def read_out(path: Path) -> Iterator[object]:
-    """Every value in a file, through its own reader: of a text of no known form each number and word in it."""
+    """Every value in a file, through its own reader: of a text of no known form each number and word in it.
+
+    A temporary file that a kill left half written, so that its reader refuses it, is read as such a text.
+    """
+    try:
+        yield from _through_reader(path)
+    except (ValueError, OSError, pl.exceptions.PolarsError):
+        if not any(part.startswith(".tmp-") for part in path.parts):
+            raise
+        yield from _words(path.read_bytes())
+
+
+def _words(content: bytes) -> Iterator[str]:
+    yield from re.split(r"[\s,;=:\[\](){}\"']+", content.decode(errors="replace"))
+
+
+def _through_reader(path: Path) -> Iterator[object]:
     with path.open("rb") as stream:
         head = stream.read(len(ENCRYPTED[1]))
     if head.startswith(ENCRYPTED):
@@ -245,8 +261,7 @@ def read_out(path: Path) -> Iterator[object]:
             yield from leaves(json.loads(line))
     elif path.suffix != ".age":
         content = path.read_bytes()
-        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode(errors="replace")
-        yield from re.split(r"[\s,;=:\[\](){}\"']+", text)
+        yield from _words(gzip.decompress(content) if path.suffix == ".gz" else content)
 
 
 def leaves(value: object) -> Iterator[object]:

@@ -22,7 +22,7 @@ from harness.record.ledger import entries
 from harness.record.seals import seals_of
 from harness.studies.audit import Asked
 from harness.studies.holdout.open import opened_archive
-from tests.studies.holdout.marked import CUT, Marked, Stopped, StoppedAt, marks_in_bytes, marks_read_out
+from tests.studies.holdout.marked import CUT, Marked, Marks, Stopped, StoppedAt, marks_in_bytes, marks_read_out
 from tests.studies.holdout.test_bytes import nothing_is_found
 
 ROOT = Path(__file__).parents[3]
@@ -115,6 +115,18 @@ def test_a_spill_in_a_temporary_folder_is_found_in_every_form(mine: Marked) -> N
     readable = [path for path in spilt if path.suffix in (".parquet", ".arrow", ".csv", ".json")]
     for path in readable:
         assert set(marks_read_out([path], mine.marks)) == numbers, path.name
+
+
+def test_a_file_that_a_kill_left_half_written_is_searched_too(tmp_path: Path) -> None:
+    marks = Marks(((1234.5678901,),), ())
+    whole, torn, named = tmp_path / "cell.json", tmp_path / ".tmp-1" / "cell.json", tmp_path / "torn.json"
+    torn.parent.mkdir()
+    whole.write_text('{"value": 1234.5678901}')
+    for path in (torn, named):
+        path.write_text('{"value": 1234.5678901, "oth')
+    assert marks_read_out([whole, torn], marks) == {"1234.5678901": {str(whole), str(torn)}}
+    with pytest.raises(json.JSONDecodeError):  # under its own name nothing may be half written
+        marks_read_out([named], marks)
 
 
 def test_an_opening_stopped_midway_leaves_nothing_to_find(planned: tuple[Marked, str], mine: Marked) -> None:

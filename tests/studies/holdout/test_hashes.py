@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import polars as pl
 import pytest
 
 import harness as hs
+from harness.cli import main
 from harness.core.errors import SealedError
 from harness.data.archive import Archive
 from harness.data.archive.unsealing import opened
@@ -133,5 +135,27 @@ def test_a_file_under_seal_is_recognised_with_the_key_and_without_it_that_is_sai
     monkeypatch.setenv("HARNESS_KEYS", str(tmp_path / "none"))
     assert untold(archive_of(bare), changed)
     assert not lacks(archive_of(bare), load_dataset(delivered(bare, 123.46)))
-    with pytest.raises(SealedError, match="the key is not here"):
+    with pytest.raises(SealedError, match="the key that signs the vault of this dataset is not here: marked"):
         ingest(folder, archive_of(bare), raw_dir=bare.home.raw)
+
+
+@pytest.mark.slow
+def test_what_goes_on_without_the_key_says_that_nobody_looked_for_changed_files(
+    bare: Marked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HARNESS_KEYS", str(bare.keys))
+    bare.seal()
+    said = r"marked: the signing key of its seal is not here \(HARNESS_KEYS\), so nobody looked for changed files"
+    with_key = bare.run()  # a warning would be an error here
+    monkeypatch.setenv("HARNESS_KEYS", str(tmp_path / "none"))
+    with pytest.warns(UserWarning, match=said):
+        assert bare.run().id == with_key.id
+    with pytest.warns(UserWarning, match=said):
+        hs.audit(bare.experiment, home=bare.home.root, origins=2, workers=1)
+    with pytest.warns(UserWarning, match=said):
+        hs.holdout.plan(bare.experiment, home=bare.home.root)
+    asked = [str(bare.experiment), "--home", str(bare.home.root)]
+    capsys.readouterr()
+    for verb in (["plan"], ["backtest", "--quiet"], ["audit", "--quiet", "--origins", "2"], ["holdout", "plan"]):
+        assert main([*verb, *asked]) == 0
+        assert len(re.findall(said, capsys.readouterr().out)) == 1, verb

@@ -64,7 +64,10 @@ def cells(home: Home, run: hs.Run) -> dict[tuple[str, int], tuple[str, str]]:
 
 
 @pytest.mark.slow
-def test_development_gives_the_same_bits_before_and_after_sealing(uk_home: Home, tmp_path: Path) -> None:
+def test_development_gives_the_same_bits_before_and_after_sealing(
+    uk_home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_KEYS", str(tmp_path / "keys"))
     home, again = Home(tmp_path / "home"), Home(tmp_path / "again")
     shutil.copytree(uk_home.root, home.root, ignore=shutil.ignore_patterns("runs", "cells", "fits"))
     file = tmp_path / "bits.toml"
