@@ -18,7 +18,7 @@ from harness.core.transform import Floats
 from harness.data.outcomes import MATURED
 from harness.record.cells import Cell
 from harness.record.panel_cells import STATUSES as OF_CELLS
-from harness.score.dense import Block, Entrant, Stage, tables
+from harness.score.dense import Block, Entrant, Stage, series_rows, tables
 from harness.score.grid import STATUSES
 from harness.score.spec import ScoreSpec
 from harness.score.tables import ScoreTables
@@ -64,6 +64,25 @@ def panel_tables(panel: Panel, spec: ScoreSpec, *, by_series: bool = True) -> Sc
     Raises:
         DataError: cells that cannot be laid on one planned grid.
     """
+    stage, view = _staged(panel, spec)
+    return tables(stage, view.blocks, by_series=by_series)
+
+
+def series_scores(panel: Panel, spec: ScoreSpec) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """The rows of each series of `scores` and `common_sample`, in bounded parts: by block of series, then horizon.
+
+    Args:
+        panel: what is scored.
+        spec: how.
+
+    Raises:
+        DataError: cells that cannot be laid on one planned grid.
+    """
+    stage, view = _staged(panel, spec)
+    return series_rows(stage, view.blocks)
+
+
+def _staged(panel: Panel, spec: ScoreSpec) -> tuple[Stage, _View]:
     plan, experiment = panel.plan, panel.plan.experiment
     scored = range(plan.first_scored, len(plan.instants))
     origins = np.array([micros(plan.instants[origin]) for origin in scored], dtype=np.int64)
@@ -73,8 +92,7 @@ def panel_tables(panel: Panel, spec: ScoreSpec, *, by_series: bool = True) -> Sc
         for recipe in sorted(experiment.models, key=lambda one: one.name)
     )
     stage = Stage(spec, np.array(experiment.horizons, dtype=np.int64)[steps], origins, models)
-    view = _View(panel, np.array(scored, dtype=np.int64), steps)
-    return tables(stage, view.blocks, by_series=by_series)
+    return stage, _View(panel, np.array(scored, dtype=np.int64), steps)
 
 
 def _inside(span: tuple[int | None, int | None], origins: Integers) -> NDArray[np.bool_]:

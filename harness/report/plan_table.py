@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
+from harness.core.errors import FEW, listed
 from harness.core.recipe import Experiment, Target
 from harness.core.transform import Transform
+from harness.report.data_lines import adjusted_notes, data_table
 from harness.report.facts import ON_LATEST_ROWS, PSEUDO_REAL_TIME, horizon_text, moment_text
-from harness.report.summary import adjusted_notes, data_table
 from harness.report.text import share, table
 
 SHOWN = 40
@@ -72,8 +73,8 @@ def _head(experiment: Experiment, known: pl.DataFrame) -> Iterator[str]:
 
 
 def _series(target: Target) -> str:
-    listed = ", ".join(target.series)
-    return f"the members of {target.universe} as announced (of {listed})" if target.universe else listed
+    named = listed(target.series, FEW)
+    return f"the members of {target.universe} as announced (of {named})" if target.universe else named
 
 
 def _words(transform: Transform) -> str:

@@ -32,7 +32,7 @@ from harness.score.leaderboard import best_rivals, ranked
 from harness.score.rivals import comparison_frame
 from harness.score.tables import ScoreTables
 
-__all__ = ["Block", "Entrant", "Stage", "tables"]
+__all__ = ["Block", "Entrant", "Stage", "series_rows", "tables"]
 
 Blocks = Callable[[], Iterator[Block]]
 Rows = tuple[pl.DataFrame, pl.DataFrame]
@@ -79,6 +79,29 @@ def tables(stage: Stage, blocks: Blocks, *, by_series: bool = True, threads: int
         for place, rows in enumerate(found):
             parts[place] += [] if rows is None else [rows]
     return _tables(Found(stage, look, design, sums), parts)
+
+
+def series_rows(stage: Stage, blocks: Blocks) -> Iterator[Rows]:
+    """The rows of each series that `tables` gives with `by_series`, block after block; kept is one block at a time.
+
+    Args:
+        stage: what is the same for every block.
+        blocks: as `tables`.
+
+    Raises:
+        DataError: as `tables`.
+    """
+    check_stage(stage)
+    design = design_of(stage, _looked(stage, blocks, 1))
+    sums = Sums.nothing_yet(stage, design)
+
+    def visit(block: Block, place: int) -> Rows:
+        groups = np.zeros((THIRDS, sums.whole.shape[1], len(block.series)))
+        add(sums, stage, design, block, place, groups)
+        return _series_rows(stage, design, block, place, groups)
+
+    for found in _walk(stage, blocks, 1, visit):
+        yield from found
 
 
 def _looked(stage: Stage, blocks: Blocks, threads: int) -> Look:

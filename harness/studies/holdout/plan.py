@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from harness.backtest.assemble import score_rows, score_spec
+from harness.backtest.assemble import score_spec
 from harness.backtest.effort import fingerprints
 from harness.backtest.engine import InProcess
 from harness.backtest.keys import run_id
 from harness.backtest.runner import Place, board_of, cells_of, checksums, with_rivals
 from harness.backtest.splits import Plan, build_plan, target_inputs
+from harness.backtest.tidy import score_rows
 from harness.core.claim import Claim
 from harness.core.errors import SealedError, UserError
 from harness.core.identity import canonical

@@ -8,8 +8,9 @@ from datetime import datetime
 
 import polars as pl
 
-from harness.backtest.assemble import Results, assemble, score_rows, score_spec
+from harness.backtest.assemble import Results, assemble, score_spec
 from harness.backtest.splits import Plan
+from harness.backtest.tidy import score_rows
 from harness.core.frames import UTC_INSTANT
 from harness.data.changes import ChangeFile
 from harness.record.cells import Cell
