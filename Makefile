@@ -82,8 +82,8 @@ data: $(VENV)/ready ## what the ingest of DATASET= did: batches, cleaning steps 
 data-failures: $(VENV)/ready ## rows of DATASET= that were cleaned, set aside or warned about, with reasons
 	@$(HARNESS) data failures "$(DATASET)"
 
-lags: $(VENV)/ready ## how late and how revised each series of DATASET= is
-	@$(HARNESS) lags "$(DATASET)"
+lags: $(VENV)/ready ## how late and how revised each series of DATASET= is (ALL=1: more than the first 100)
+	@$(HARNESS) lags "$(DATASET)" $(if $(ALL),--all)
 
 plan: $(VENV)/ready ## what EXPERIMENT= would know, train on and purge at each origin
 	@$(HARNESS) plan "$(EXPERIMENT)"

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 SHOWN = 40
-"""Names listed at most when none is near."""
+"""Names listed at most when none is near, and problems of one file."""
 FEW = 8
 """Series named at most in a message."""
 
@@ -119,7 +119,8 @@ class ExperimentError(UserError):
 
     def __init__(self, path: str, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
-        lines = "\n".join(f"  - {problem}" for problem in self.problems)
+        lines = "\n".join(f"  - {problem}" for problem in self.problems[:SHOWN])
+        lines += f"\n  and {len(self.problems) - SHOWN} more" if len(self.problems) > SHOWN else ""
         super().__init__(f"{path}: {len(self.problems)} problem(s)\n{lines}")
 
 

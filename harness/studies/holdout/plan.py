@@ -14,7 +14,7 @@ from harness.backtest.runner import Place, board_of, cells_of, checksums, with_r
 from harness.backtest.splits import Plan, build_plan, target_inputs
 from harness.backtest.tidy import score_rows
 from harness.core.claim import Claim
-from harness.core.errors import SealedError, UserError
+from harness.core.errors import FEW, SealedError, UserError, listed
 from harness.core.identity import canonical
 from harness.core.recipe import Experiment
 from harness.data.changes import ChangeFile
@@ -110,7 +110,7 @@ def seals_for(plan: Plan, home: Home) -> tuple[Seal, ...]:
     if bare:
         raise SealedError(
             "inputs of the experiment are not sealed",
-            value=", ".join(bare),
+            value=listed(bare, FEW),
             rule="a holdout is one only when everything the experiment uses is sealed from one instant on",
             fix=fix,
         )
