@@ -18,8 +18,9 @@ from harness.core.transform import Floats
 from harness.data.outcomes import MATURED
 from harness.record.cells import Cell
 from harness.record.panel_cells import STATUSES as OF_CELLS
-from harness.score.dense import Block, Entrant, Stage, series_rows, tables
+from harness.score.dense import Block, Entrant, Stage, differences, series_rows, tables
 from harness.score.grid import STATUSES
+from harness.score.power import SeenDifference
 from harness.score.spec import ScoreSpec
 from harness.score.tables import ScoreTables
 
@@ -80,6 +81,21 @@ def series_scores(panel: Panel, spec: ScoreSpec) -> Iterator[tuple[pl.DataFrame,
     """
     stage, view = _staged(panel, spec)
     return series_rows(stage, view.blocks)
+
+
+def seen_of(panel: Panel, spec: ScoreSpec, model: str) -> tuple[SeenDifference, ...]:
+    """Loss differences of one model with every rival per horizon; a pair with an infinite loss is left out there.
+
+    Args:
+        panel: what is scored.
+        spec: how.
+        model: the model.
+
+    Raises:
+        DataError: cells that cannot be laid on one planned grid.
+    """
+    stage, view = _staged(panel, spec)
+    return differences(stage, view.blocks, model)
 
 
 def _staged(panel: Panel, spec: ScoreSpec) -> tuple[Stage, _View]:

@@ -11,6 +11,8 @@ from polars.testing import assert_frame_equal
 import harness.backtest.assemble as room
 from harness import cli
 from harness.backtest import tidy
+from harness.backtest.panel_scores import seen_of
+from harness.backtest.scales import scales_of
 from harness.backtest.statuses import counts_of
 from harness.core.errors import MissingTableError, UnknownNameError, UserError
 from harness.core.recipe import Recipe, Target
@@ -22,6 +24,7 @@ from harness.report import data_lines
 from harness.report.board import unanswered
 from harness.report.run import Run
 from harness.report.summary import summary
+from harness.score.power import seen_differences
 from harness.studies.derived import Derived
 from tests.backtest.made_runs import AR, MINE, exported, releases, run, small
 
@@ -81,6 +84,22 @@ def test_scores_by_series_are_those_a_small_run_stores(both: Both, name: str) ->
     assert stored["series_id"].count() > 0
     assert_frame_equal(getattr(both.large, name)(by_series=True), stored, check_exact=True)
     assert_frame_equal(getattr(both.large, name)(), stored.filter(pl.col("series_id").is_null()), check_exact=True)
+
+
+def test_what_a_holdout_plan_expects_does_not_depend_on_how_it_is_added_up(both: Both) -> None:
+    found = both.stored.derived
+    plan, changes, cells = found.plan, found.run.changes, found.cells()
+    spec = room.score_spec(plan, changes)
+    panel = room.panel_of(plan, changes, cells, scales_of(plan, changes))
+    for model in ("mine", "breaks", "drift"):
+        plain = seen_differences(tidy.score_rows(plan, changes, cells).rows, spec, model)
+        dense = seen_of(panel, spec, model)
+        assert [(one.horizon, one.rival, one.bandwidth) for one in dense] == [
+            (one.horizon, one.rival, one.bandwidth) for one in plain
+        ]
+        for one, other in zip(dense, plain, strict=True):
+            assert (one.value, one.rival_value) == (other.value, other.rival_value)
+            assert one.difference.tolist() == other.difference.tolist()
 
 
 def test_an_unknown_series_is_refused(both: Both) -> None:

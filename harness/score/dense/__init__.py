@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from harness.core.errors import DataError
-from harness.score.dense.duels import Found, compare_all, over_the_run
+from harness.score.dense.duels import Found, compare_all, over_the_run, seen_in
 from harness.score.dense.frames import (
     pooled_common,
     pooled_counts,
@@ -29,10 +29,11 @@ from harness.score.dense.panel import Block, Entrant, Stage, check_block, check_
 from harness.score.dense.sums import THIRDS, Design, Sums, add, design_of
 from harness.score.grid import Floats
 from harness.score.leaderboard import best_rivals, ranked
+from harness.score.power import SeenDifference
 from harness.score.rivals import comparison_frame
 from harness.score.tables import ScoreTables
 
-__all__ = ["Block", "Entrant", "Stage", "series_rows", "tables"]
+__all__ = ["Block", "Entrant", "Stage", "differences", "series_rows", "tables"]
 
 Blocks = Callable[[], Iterator[Block]]
 Rows = tuple[pl.DataFrame, pl.DataFrame]
@@ -102,6 +103,28 @@ def series_rows(stage: Stage, blocks: Blocks) -> Iterator[Rows]:
 
     for found in _walk(stage, blocks, 1, visit):
         yield from found
+
+
+def differences(stage: Stage, blocks: Blocks, model: str) -> tuple[SeenDifference, ...]:
+    """Loss differences of one model with every rival per horizon, as `power.seen_differences` gives of rows.
+
+    A pair with an infinite loss at a horizon is left out there.
+
+    Args:
+        stage: what is the same for every block.
+        blocks: as `tables`.
+        model: the model.
+
+    Raises:
+        DataError: as `tables`.
+    """
+    check_stage(stage)
+    look = _looked(stage, blocks, 1)
+    design = design_of(stage, look)
+    sums = Sums.nothing_yet(stage, design)
+    for _ in _walk(stage, blocks, 1, lambda block, place: add(sums, stage, design, block, place)):
+        pass
+    return seen_in(Found(stage, look, design, sums), model)
 
 
 def _looked(stage: Stage, blocks: Blocks, threads: int) -> Look:
