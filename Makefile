@@ -20,6 +20,8 @@ $(call need,show,RUN,id (make runs lists them))
 $(call need,report,RUN,id (make runs lists them))
 $(call need,lineage,RUN,id (make runs lists them))
 $(call need,reproduce,RUN,id (make runs lists them))
+$(call need,export,RUN,id (make runs lists them) and TO=folder)
+$(call need,export,TO,folder (where to))
 $(call need,model-card,RUN,id (make runs lists them))
 $(call need,archive,DO,export or import)
 $(call need,archive,FILE,archive.zip)
@@ -31,7 +33,7 @@ $(call need,spaces,RUN,id (make runs lists them))
 
 .PHONY: help setup check test test-slow mutants lock new datasets ingest data data-failures lags plan backtest audit bench \
   bench-peers bench-peers-env \
-  runs show trials spaces effort report lineage reproduce verify ledger holdout sql archive model-card clean
+  runs show trials spaces effort report export lineage reproduce verify ledger holdout sql archive model-card clean
 
 help: ## explain every target (this list)
 	@echo "make TARGET [EXPERIMENT=$(EXPERIMENT)] [DATASET=name] [RUN=id]"
@@ -80,8 +82,8 @@ data: $(VENV)/ready ## what the ingest of DATASET= did: batches, cleaning steps 
 data-failures: $(VENV)/ready ## rows of DATASET= that were cleaned, set aside or warned about, with reasons
 	@$(HARNESS) data failures "$(DATASET)"
 
-lags: $(VENV)/ready ## how late and how revised each series of DATASET= is
-	@$(HARNESS) lags "$(DATASET)"
+lags: $(VENV)/ready ## how late and how revised each series of DATASET= is (ALL=1: more than the first 100)
+	@$(HARNESS) lags "$(DATASET)" $(if $(ALL),--all)
 
 plan: $(VENV)/ready ## what EXPERIMENT= would know, train on and purge at each origin
 	@$(HARNESS) plan "$(EXPERIMENT)"
@@ -130,6 +132,9 @@ effort: $(VENV)/ready ## how much was searched and looked at so far on the targe
 
 report: $(VENV)/ready ## write the page of RUN=
 	@$(HARNESS) report "$(RUN)"
+
+export: $(VENV)/ready ## write every forecast, error and score by series of RUN= as Parquet files into TO=folder
+	@$(HARNESS) export "$(RUN)" --to "$(TO)"
 
 lineage: $(VENV)/ready ## trace RUN= back to batches and raw files (FORECAST="series origin horizon", MODEL=name)
 	@$(HARNESS) lineage "$(RUN)" $(if $(FORECAST),--forecast $(FORECAST)) $(if $(MODEL),--model "$(MODEL)")

@@ -29,6 +29,8 @@ UNHINDERED = ("holdout seal", "holdout roll", "holdout status", "ledger verify",
 EXPERIMENT_HELP = "name of experiments/NAME.toml, or the path of an experiment file"
 DATASET_HELP = "name of a dataset folder (see `harness datasets`), or its path"
 RUN_HELP = "run id, or its unambiguous beginning (see `harness runs`)"
+LAGS = 100
+"""Series that `harness lags` measures unless all are asked for."""
 SURROUNDINGS: Final = frozenset(
     {
         errno.ENOENT,
@@ -122,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     ingest.add_argument("dataset", metavar="DATASET", help=DATASET_HELP)
     lags = add("lags", _lags, "show how late and how revised each series of a dataset is")
     lags.add_argument("dataset", metavar="DATASET", help=DATASET_HELP)
+    lags.add_argument("--all", action="store_true", help=f"measure every series (default: the first {LAGS} by name)")
     plan = add("plan", _plan, "show what an experiment would know, train on and purge at each origin; runs no model")
     plan.add_argument("experiment", metavar="EXPERIMENT", help=EXPERIMENT_HELP)
     plan.add_argument("--all", action="store_true", help="print every origin, however many there are")
@@ -287,7 +290,9 @@ def _lags(args: argparse.Namespace) -> None:
             _print_ingest(report)
     elif untold(archive, dataset):
         print(not_looked_at(dataset.name))
-    print(lags_text(lag_table(archive, dataset.name, changes_dir=_home(args).changes)))
+    first = None if args.all else LAGS
+    found = lag_table(archive, dataset.name, changes_dir=_home(args).changes, first=first)
+    print(lags_text(found, 0 if args.all else max(0, len(dataset.series) - LAGS)))
 
 
 def _plan(args: argparse.Namespace) -> None:

@@ -37,6 +37,9 @@ def add_record_verbs(add: Add) -> None:
         default="",
         help="the model (default: the claimed one of an opening, else the best that is no rival)",
     )
+    export = add("export", _export, "write every forecast, error and score by series of a run as Parquet files")
+    export.add_argument("run", metavar="RUN", help=RUN_HELP)
+    export.add_argument("--to", metavar="FOLDER", required=True, type=Path, help="where to; older files are replaced")
     add("verify", _verify, "check every recorded file against its hash")
 
 
@@ -143,6 +146,18 @@ def _model_card(args: argparse.Namespace) -> None:
     from harness.report.run import Run
 
     print(Run(args.run, _home(args)).model_card(args.model), end="")
+
+
+def _export(args: argparse.Namespace) -> None:
+    from harness.report.exported import reservation
+    from harness.report.run import Run
+
+    run = Run(args.run, _home(args))
+    for name, rows in run.export(args.to).items():
+        print(f"wrote {args.to / name}, {rows} rows")
+    said = reservation(run)
+    if said:
+        print(f"harness: {said}", file=sys.stderr)
 
 
 def _verify(args: argparse.Namespace) -> int | None:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.core.errors import UserError
+from harness.core.errors import FEW, UserError, listed
 from harness.core.recipe import Experiment, Target
 from harness.core.series import Series
 from harness.core.time import NEVER, end_of_day, local_day, micros, period_end
@@ -117,7 +117,7 @@ def data_start(experiment: Experiment, changes: ChangeFile) -> int:
     if (first[codes] == NEVER).any():
         raise UserError(
             "series without any ingested value",
-            value=", ".join(name for name, at in zip(inputs, first[codes], strict=True) if at == NEVER),
+            value=listed((name for name, at in zip(inputs, first[codes], strict=True) if at == NEVER), FEW),
             fix="ingest its dataset",
         )
     if not target.universe:
@@ -173,7 +173,7 @@ def check_members(experiment: Experiment, members: Membership, instants: Sequenc
     if named:
         raise UserError(
             "an input is a member of the target's universe",
-            value=", ".join(named),
+            value=listed(named, FEW),
             rule="a member is in no snapshot before it is announced",
             fix='use series = "own", or define the series once more under another id',
         )
@@ -210,7 +210,7 @@ def _refuse_strangers(target: Target, universe: Universe) -> None:
     if strangers:
         raise UserError(
             "series that were never members of the target's universe",
-            value=f"{', '.join(strangers)} (universe {universe.name})",
+            value=f"{listed(strangers, FEW)} (universe {universe.name})",
             rule="with a universe, every series of the target is named by a membership of it",
             fix="leave `series` out to take all of them",
         )

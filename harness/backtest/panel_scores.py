@@ -19,8 +19,9 @@ from harness.core.transform import Floats
 from harness.data.outcomes import MATURED
 from harness.record.cells import Cell
 from harness.record.panel_cells import STATUSES as OF_CELLS
-from harness.score.dense import Block, Entrant, Stage, tables
+from harness.score.dense import Block, Entrant, Stage, differences, series_rows, tables
 from harness.score.grid import STATUSES
+from harness.score.power import SeenDifference
 from harness.score.spec import ScoreSpec
 from harness.score.tables import ScoreTables
 
@@ -66,6 +67,40 @@ def panel_tables(panel: Panel, spec: ScoreSpec, *, by_series: bool = True, threa
     Raises:
         DataError: cells that cannot be laid on one planned grid.
     """
+    stage, view = _staged(panel, spec)
+    return tables(stage, view.blocks, by_series=by_series, threads=threads)
+
+
+def series_scores(panel: Panel, spec: ScoreSpec) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """The rows of each series of `scores` and `common_sample`, in bounded parts: by block of series, then horizon.
+
+    Args:
+        panel: what is scored.
+        spec: how.
+
+    Raises:
+        DataError: cells that cannot be laid on one planned grid.
+    """
+    stage, view = _staged(panel, spec)
+    return series_rows(stage, view.blocks)
+
+
+def seen_of(panel: Panel, spec: ScoreSpec, model: str) -> tuple[SeenDifference, ...]:
+    """Loss differences of one model with every rival per horizon; a pair with an infinite loss is left out there.
+
+    Args:
+        panel: what is scored.
+        spec: how.
+        model: the model.
+
+    Raises:
+        DataError: cells that cannot be laid on one planned grid.
+    """
+    stage, view = _staged(panel, spec)
+    return differences(stage, view.blocks, model)
+
+
+def _staged(panel: Panel, spec: ScoreSpec) -> tuple[Stage, _View]:
     plan, experiment = panel.plan, panel.plan.experiment
     scored = range(plan.first_scored, len(plan.instants))
     origins = np.array([micros(plan.instants[origin]) for origin in scored], dtype=np.int64)
@@ -75,8 +110,7 @@ def panel_tables(panel: Panel, spec: ScoreSpec, *, by_series: bool = True, threa
         for recipe in sorted(experiment.models, key=lambda one: one.name)
     )
     stage = Stage(spec, np.array(experiment.horizons, dtype=np.int64)[steps], origins, models)
-    view = _View(panel, np.array(scored, dtype=np.int64), steps)
-    return tables(stage, view.blocks, by_series=by_series, threads=threads)
+    return stage, _View(panel, np.array(scored, dtype=np.int64), steps)
 
 
 def _inside(span: tuple[int | None, int | None], origins: Integers) -> NDArray[np.bool_]:

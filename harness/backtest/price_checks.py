@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.core.errors import UserError
+from harness.core.errors import FEW, UserError, listed
 from harness.core.recipe import Experiment
 from harness.core.scale import based_inputs, based_operations
 from harness.data.changes import ChangeFile
@@ -25,7 +25,7 @@ def check_prices(experiment: Experiment, changes: ChangeFile) -> None:
     if asked:
         raise UserError(
             f"a {target.transform.kind} target of a series with price events",
-            value=", ".join(sorted(set(asked))),
+            value=listed(sorted(set(asked)), FEW),
             rule=RULE,
             fix="use log_return, return, log_growth, growth or realised_volatility",
         )
@@ -36,7 +36,7 @@ def check_prices(experiment: Experiment, changes: ChangeFile) -> None:
         if found and operations:
             raise UserError(
                 f"features.{block.name}.{operations[0]} is made of levels of a series with price events",
-                value=", ".join(found),
+                value=listed(found, FEW),
                 rule=RULE,
                 fix="use transform = { log_return = 1 }, or the operations log_growth and ratio",
             )

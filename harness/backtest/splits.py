@@ -21,7 +21,7 @@ from harness.backtest.membership import (
 from harness.backtest.price_checks import check_prices
 from harness.backtest.schedule import local_instant, origin_instants
 from harness.backtest.target_windows import target_windows
-from harness.core.errors import BeyondKnownError, UnknownNameError, UserError
+from harness.core.errors import FEW, BeyondKnownError, UnknownNameError, UserError, listed
 from harness.core.recipe import Experiment, Target
 from harness.core.series import Series
 from harness.core.snapshot import Snapshot
@@ -264,7 +264,7 @@ def _base(experiment: Experiment) -> str:
 def _require(changes: ChangeFile, inputs: tuple[str, ...]) -> None:
     empty = [name for name in inputs if name not in changes.known_through]
     if empty:
-        raise UserError("series without any ingested value", value=", ".join(empty), fix="run harness ingest DATASET")
+        raise UserError("series without any ingested value", value=listed(empty, FEW), fix="run harness ingest DATASET")
 
 
 def _require_issues(changes: ChangeFile, experiment: Experiment) -> None:
@@ -324,13 +324,13 @@ def _check_real_time(plan: Plan, changes: ChangeFile) -> None:
     late = [plan.inputs[place] for place in np.flatnonzero((found == NEVER) | (found > needed)).tolist()]
     if late:
         firsts = dict(zip(plan.inputs, found.tolist(), strict=True))
-        shown = ", ".join(
+        shown = [
             f"{name} ({'no vintage at all' if firsts[name] == NEVER else instant(firsts[name]).date().isoformat()})"
             for name in late
-        )
+        ]
         raise UserError(
             "scored origins precede the first true vintage of an input",
-            value=shown,
+            value=listed(shown, FEW),
             rule="final values put under an early date are pseudo real time, and results must say so",
             fix="set pseudo_real_time = true, or a later [origins] first",
         )

@@ -6,7 +6,20 @@ import difflib
 from collections.abc import Iterable
 
 SHOWN = 40
-"""Names listed at most when none is near."""
+"""Names listed at most when none is near, and problems of one file."""
+FEW = 8
+"""Series named at most in a message."""
+
+
+def listed(names: Iterable[object], shown: int = SHOWN) -> str:
+    """Names with commas between; of very many the first ones, and how many more there are.
+
+    >>> listed(["a", "b", "c"], 2), listed(["a"])
+    ('a, b and 1 more', 'a')
+    """
+    every = list(names)
+    more = f" and {len(every) - shown} more" if len(every) > shown else ""
+    return ", ".join(map(str, every[:shown])) + more
 
 
 class UserError(Exception):
@@ -48,8 +61,7 @@ class UnknownNameError(UserError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
         close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-        hint = f"did you mean {close[0]!r}?" if close else f"known: {shown or 'none'}"
+        hint = f"did you mean {close[0]!r}?" if close else f"known: {listed(names) or 'none'}"
         super().__init__(f"unknown {kind}", value=repr(name), fix=hint)
 
 
@@ -69,6 +81,10 @@ class ArchiveBusyError(UserError):
 
 class DamagedError(UserError):
     """A stored file does not have the content its checksum promises."""
+
+
+class MissingTableError(UserError):
+    """A table that a run does not store: of very many series it is made from the cells when it is asked for."""
 
 
 class FullDiskError(UserError):
@@ -103,7 +119,8 @@ class ExperimentError(UserError):
 
     def __init__(self, path: str, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
-        lines = "\n".join(f"  - {problem}" for problem in self.problems)
+        lines = "\n".join(f"  - {problem}" for problem in self.problems[:SHOWN])
+        lines += f"\n  and {len(self.problems) - SHOWN} more" if len(self.problems) > SHOWN else ""
         super().__init__(f"{path}: {len(self.problems)} problem(s)\n{lines}")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from harness.core.errors import UnknownNameError, UserError
+from harness.core.errors import FEW, UnknownNameError, UserError, listed
 from harness.core.names import Names, names_of
 from harness.core.recipe import Target
 from harness.core.series import Series
@@ -270,7 +270,7 @@ def _shared_panel(snapshot: Snapshot, target: Target) -> Panel:
             every = {name for series_id in target.series for name in transform.inputs(series_id)}
             raise UserError(
                 "target series differ in frequency, calendar or zone",
-                value=", ".join(sorted(every)),
+                value=listed(sorted(every), FEW),
                 rule="one target has one timeline",
                 fix="forecast them in separate experiments",
             )

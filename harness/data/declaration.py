@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from harness.core.errors import UnknownNameError, UserError
+from harness.core.errors import FEW, UnknownNameError, UserError, listed
 from harness.core.identity import encoded
 from harness.core.names import Names
 from harness.core.series import LagRule, Series, alike
@@ -300,7 +300,7 @@ class Catalogue:
                 "this series id is not unique",
                 value=repr(name),
                 rule="a bare id names one series",
-                fix=f"write one of {', '.join(sorted(matches))}",
+                fix=f"write one of {listed(sorted(matches), FEW)}",
             )
         raise UnknownNameError("series", name, {*self.codes, *(stored.rpartition("/")[2] for stored in self.codes)})
 

@@ -37,13 +37,16 @@ LAG_SCHEMA = pl.Schema(
 )
 
 
-def lag_table(archive: Archive, dataset: str, *, changes_dir: Path | None = None) -> pl.DataFrame:
+def lag_table(
+    archive: Archive, dataset: str, *, changes_dir: Path | None = None, first: int | None = None
+) -> pl.DataFrame:
     """One row per series of a dataset.
 
     Args:
         archive: where the dataset was ingested.
         dataset: its name.
         changes_dir: folder of change folders; None = a temporary one.
+        first: only so many series, the first by id; None = all.
 
     Returns:
         series_id, frequency, unit;
@@ -64,6 +67,7 @@ def lag_table(archive: Archive, dataset: str, *, changes_dir: Path | None = None
     found = [series for series in archive.series() if series.id.startswith(f"{dataset}/")]
     if not found:
         raise UserError("nothing ingested of this dataset", value=dataset, fix=f"harness ingest {dataset}")
+    found = sorted(found, key=lambda series: series.id)[:first] if first is not None else found
     if changes_dir is not None:
         return _table(archive, found, ChangeFile.open(archive.export(changes_dir)))
     with tempfile.TemporaryDirectory() as folder:

@@ -12,7 +12,7 @@ from harness.backtest.engines import HERE, Where
 from harness.backtest.runner import Batches, Progress, execute, with_rivals
 from harness.backtest.splits import resolved
 from harness.backtest.under_seal import refuse_past_seal
-from harness.core.errors import UnknownNameError, UserError
+from harness.core.errors import FEW, UnknownNameError, UserError, listed
 from harness.core.recipe import Experiment
 from harness.core.series import Series
 from harness.core.time import default_season
@@ -286,7 +286,7 @@ def with_stored_ids(experiment: Experiment, archive: Archive) -> Experiment:
                 "this series id is not unique",
                 value=repr(name),
                 rule="a bare id names one series of the experiment's datasets",
-                fix=f"write one of {', '.join(own)}",
+                fix=f"write one of {listed(own, FEW)}",
             )
         return own[0] if own else resolve(name)
 

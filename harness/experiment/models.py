@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from harness.core.errors import UnknownNameError, UserError
+from harness.core.errors import FEW, UnknownNameError, UserError, listed
 from harness.core.reading import Table, meant
 from harness.core.recipe import Experiment, Functional, Params, Recipe, Step, Target
 from harness.experiment.facts import Facts
@@ -225,7 +225,9 @@ def _check_external(table: Table, span: tuple[date | None, date | None], around:
         forecast = facts.sources[source]
         missing = [name for name in (around.target.series if around.target else ()) if name not in forecast]
         if missing:
-            table.bad("source", f"issues no forecasts of {', '.join(missing)}, only of {', '.join(sorted(forecast))}")
+            table.bad(
+                "source", f"issues no forecasts of {listed(missing, FEW)}, only of {listed(sorted(forecast), FEW)}"
+            )
     elif not source or meant(source, facts.sources):
         # a name unlike every declared one is taken to have been appended by the user
         table.bad(

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from harness.core.errors import DamagedError, FullDiskError
 
@@ -49,13 +50,21 @@ def room_for(path: Path) -> Iterator[None]:
         raise
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a crash, sees the old content or the new, never a part."""
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to be written bit by bit: a reader, or a crash, sees the old content or the new, never a part.
+
+    Args:
+        path: its name from the end of the block on; where that fails, what stood there stays.
+
+    Raises:
+        FullDiskError: there is no room for it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = unused_name(path.parent)
     try:
         with room_for(path), temporary.open("xb") as stream:
-            stream.write(content)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
@@ -63,6 +72,12 @@ def write_file(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file so that a reader, or a crash, sees the old content or the new, never a part."""
+    with whole_file(path) as stream:
+        stream.write(content)
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from harness.core.errors import DamagedError, SealedError, UnknownNameError, UserError
+from harness.core.errors import DamagedError, MissingTableError, SealedError, UnknownNameError, UserError
 from harness.core.identity import canonical, digest
 from harness.core.recipe import Experiment
 from harness.record.files import json_bytes, read_json, seal_holds, sealed, sha256_of, write_file
@@ -244,14 +244,33 @@ def finished(files: RunFiles) -> dict[str, object]:
     return manifest
 
 
+def stores(manifest: Mapping[str, object], name: str) -> bool:
+    """Whether a finished run stores a table; one with very many series stores no row per forecast.
+
+    Args:
+        manifest: of the run.
+        name: of the table.
+    """
+    hashes = manifest.get("files")
+    return isinstance(hashes, dict) and f"{name}.parquet" in hashes
+
+
 def read_table(files: RunFiles, name: str) -> pl.DataFrame:
     """One table of a finished run, checked against its recorded hash.
 
     Raises:
         UserError: the run is not finished.
+        MissingTableError: it stores no such table.
         DamagedError: the file is missing or not what was written.
     """
     manifest = finished(files)
+    if not stores(manifest, name):
+        raise MissingTableError(
+            "the run stores no such table",
+            value=f"{files.run_id}/{name}",
+            rule="of very many series forecasts stay in their cells, and what can be made from them is made when asked",
+            fix=f"harness export {files.run_id} --to FOLDER writes forecasts, errors and scores by series",
+        )
     hashes = manifest.get("files")
     path = files.folder / f"{name}.parquet"
     expected = hashes.get(path.name) if isinstance(hashes, dict) else None

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 
 import polars as pl
 
+from harness.core.errors import FEW, MissingTableError, listed
 from harness.record.home import Home
 from harness.record.registry import effort_rows
-from harness.record.runs import RunFiles, list_runs, read_table
+from harness.record.runs import RunFiles, list_runs, read_table, stores
 from harness.record.trials import Searches, searches_frame, searches_of, trials_frame
 
 NAMES = {
@@ -20,8 +21,10 @@ NAMES = {
     "against_rivals": "against_rivals",
     "run_inputs": "inputs",
     "run_origins": "origins",
+    "statuses": "statuses",
 }
 """Views over the tables of runs: name of the view, and of the table."""
+UNSTORED = "of very many series forecasts stay in their cells: harness export RUN --to FOLDER writes them as tables"
 OWN = {"run_id": "run_id", "experiment": "name"}
 EFFORT = pl.Schema(
     {
@@ -87,13 +90,27 @@ def _effort(home: Home) -> pl.DataFrame:
 
 def _all(home: Home, table: str) -> pl.DataFrame:
     parts = []
+    without = left_out(home, table)
     for manifest in list_runs(home):
-        if manifest.get("status") == "complete":
-            run_id = str(manifest["run_id"])
+        run_id = str(manifest["run_id"])
+        if manifest.get("status") == "complete" and run_id not in without:
             frame = read_table(RunFiles(run_id, home.runs / run_id), table).drop("run_id", strict=False)
             own = (pl.lit(run_id).alias("run_id"), pl.lit(str(manifest.get("name"))).alias("experiment"))
             parts.append(frame.select(*own, pl.all()))
+    if without and not parts:
+        raise MissingTableError(f"no run stores the table {table}", value=listed(without, FEW), rule=UNSTORED)
     return pl.concat(parts, how="diagonal_relaxed") if parts else pl.DataFrame(schema={"run_id": pl.String()})
+
+
+def left_out(home: Home, table: str) -> list[str]:
+    """Finished runs that store no such table; of very many series no forecast has a row.
+
+    Args:
+        home: the home folder.
+        table: its name.
+    """
+    finished = [one for one in list_runs(home) if one.get("status") == "complete"]
+    return [str(one["run_id"]) for one in finished if not stores(one, table)]
 
 
 def _runs(home: Home) -> pl.DataFrame:

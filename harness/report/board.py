@@ -91,37 +91,37 @@ def _rival_value(board: pl.DataFrame, first: dict[str, object]) -> object:
     return own[0] if own else first["best_rival_value"]
 
 
-def public_text(step: int, facts: Facts, forecasts: pl.DataFrame) -> str:
+def public_text(step: int, facts: Facts, statuses: pl.DataFrame) -> str:
     """How much of the target was public already at the origins of a horizon, and how many whole cells were.
 
     Args:
         step: the horizon.
         facts: of the run.
-        forecasts: `Run.forecasts()`.
+        statuses: `Run.statuses()`.
     """
-    mine = forecasts.filter(
+    mine = statuses.filter(
         pl.col("scored") & (pl.col("horizon") == step) & (pl.col("model") == facts.reference)
         & (pl.col("status") == "already_public")
     )  # fmt: skip
-    cells = f"; {mine.height} cells were public already and are no forecasts" if mine.height else ""
+    count = int(mine["cells"].sum())
+    cells = f"; {count} cells were public already and are no forecasts" if count else ""
     return f"{share(facts.shares_public.get(step))} of the target is already public at the origin, on average{cells}"
 
 
-def unanswered(forecasts: pl.DataFrame) -> pl.DataFrame:
+def unanswered(statuses: pl.DataFrame) -> pl.DataFrame:
     """How often, and why, a model gave no forecast of its own at scored origins.
 
     Args:
-        forecasts: `Run.forecasts()`.
+        statuses: `Run.statuses()`.
 
     Returns:
         model, status (failed, abstained or fallback), reason, cells, horizons; the most frequent first.
     """
     return (
-        forecasts.filter(pl.col("scored") & pl.col("quantile").is_null())
-        .filter(pl.col("status").is_in(["failed", "abstained", "fallback"]))
+        statuses.filter(pl.col("scored") & pl.col("status").is_in(["failed", "abstained", "fallback"]))
         .group_by("model", "status", pl.col("reason").fill_null(""))
         .agg(
-            pl.len().alias("cells"),
+            pl.col("cells").sum(),
             pl.col("horizon").unique().sort().cast(pl.String).str.join(", ").alias("horizons"),
         )
         .sort(["cells", "model", "status", "reason"], descending=[True, False, False, False])

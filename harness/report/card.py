@@ -11,12 +11,13 @@ from harness.record.runs import plan_opened
 from harness.report.audit import audit_line
 from harness.report.card_data import treatment
 from harness.report.card_search import candidates, plain, reachable_blocks, searched, searched_names
+from harness.report.data_lines import SHARES, data_lines
 from harness.report.facts import ON_LATEST_ROWS, ON_REVISED_DATA, PSEUDO_REAL_TIME, Facts, facts_of, moment_text
 from harness.report.holdout import run_line
 from harness.report.markdown import bullets, grid, text
 from harness.report.opening import opening_rows
 from harness.report.run import Run
-from harness.report.text import megabytes, number, p_value, share, skill
+from harness.report.text import megabytes, number, p_value, skill
 from harness.studies.verdict import NOT_PROVABLE
 
 BLOCK = (
@@ -155,9 +156,9 @@ def _training(run: Run, facts: Facts, recipe: Mapping[str, object]) -> Iterator[
     training = _mapping(_mapping(run.manifest.get("experiment")).get("training"))
     rolling = training.get("rolling")
     rows = run.origins().filter("scored")
-    trained = run.forecasts().filter((pl.col("model") == recipe["name"]) & pl.col("trained_at").is_not_null())
-    fitted = [moment_text(moment, facts.zone) for moment in trained["trained_at"].unique().sort()]
-    span = f"{fitted[0]} to {fitted[-1]}" if fitted else ""
+    mine = run.statuses().filter((pl.col("model") == recipe["name"]) & pl.col("trained_first").is_not_null())
+    ends = (*mine["trained_first"].sort()[:1], *mine["trained_last"].sort()[-1:])
+    span = " to ".join(moment_text(moment, facts.zone) for moment in ends)
     periods = sorted(rows["target_periods"].to_list())
     yield bullets(
         f"window: the newest {rolling} target periods" if rolling else "window: expanding, everything matured",
@@ -171,20 +172,8 @@ def _training(run: Run, facts: Facts, recipe: Mapping[str, object]) -> Iterator[
 
 def _data(run: Run, facts: Facts) -> Iterator[str]:
     head = ["series", "role", "observed", "by rule", "assumed", "pseudo real time", "known through", "licence"]
-    shares = ("observed", "rule", "assumed", "pseudo_real_time")
-    yield grid(
-        head,
-        [
-            [
-                one["series_id"],
-                one["role"],
-                *(share(one[name]) for name in shares),
-                one["known_through"],
-                one["licence"],
-            ]
-            for one in run.inputs().sort("role", "series_id", descending=[True, False]).iter_rows(named=True)
-        ],
-    )
+    told = ("series", "role", *SHARES, "known", "licence")
+    yield grid(head, [[line[name] for name in told] for line in data_lines(run.inputs())])
     yield "Shares are of periods, by how the date of their earliest value is known."
     if facts.datasets:
         keys = ("name", "title", "origin", "licence", "attribution")

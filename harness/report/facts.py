@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from harness.core.errors import FEW, listed
 from harness.core.time import end_of_day, local_day
 
 PSEUDO_REAL_TIME = (
@@ -107,7 +108,7 @@ def facts_of(manifest: Mapping[str, object]) -> Facts:
         question=str(experiment.get("question", "")),
         started_at=str(manifest.get("started_at", "")),
         finished_at=str(manifest.get("finished_at", "")),
-        target=f"{', '.join(map(str, _items(target, 'series')))}, {transform_text(_part(target, 'transform'))}",
+        target=f"{listed(_items(target, 'series'), FEW)}, {transform_text(_part(target, 'transform'))}",
         zone=zone,
         outcome_rule=str(facts.get("outcome_rule", "")),
         primary=str(experiment.get("score_primary", "")),

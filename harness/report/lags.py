@@ -7,11 +7,12 @@ import polars as pl
 from harness.report.text import number, share, table
 
 
-def lags_text(lags: pl.DataFrame) -> str:
+def lags_text(lags: pl.DataFrame, more: int = 0) -> str:
     """One line per series.
 
     Args:
         lags: columns as `harness.data.lag_table.lag_table`.
+        more: series of the dataset that were not measured.
     """
     head = [
         "series", "freq.", "periods", "observed", "by rule", "assumed", "pseudo real time",
@@ -28,6 +29,7 @@ def lags_text(lags: pl.DataFrame) -> str:
     ]  # fmt: skip
     return (
         table(head, rows, left=2)
+        + (f"\nand {more} more series (--all measures every series)" if more else "")
         + "\n\nlag: days from a period's end to its first publication, measured where vintages exist."
         "\nrevision: mean absolute difference between first and newest value, in the unit and in per cent; of a rebased"
         "\nseries that of its one-period growth, in percentage points."

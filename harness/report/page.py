@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from harness.core.errors import SealedError, UserError
 from harness.record.audits import AuditRecord
 from harness.record.runs import plan_opened
 from harness.report import markup
 from harness.report.audit import audit_beside, audit_section
 from harness.report.board import Notes, answer, board_table, public_text, unanswered
 from harness.report.charts import forecast_chart, looks_of, loss_chart
+from harness.report.data_lines import MANY, adjusted_notes, data_rows
 from harness.report.facts import (
     ON_LATEST_ROWS,
     ON_REVISED_DATA,
@@ -27,7 +29,7 @@ from harness.report.holdout import run_line
 from harness.report.opening import STRADDLERS, opening_rows, straddler_rows
 from harness.report.run import Run
 from harness.report.search_text import effort_line, narrowed_of
-from harness.report.summary import adjusted_notes, cost, data_rows, outcome_text
+from harness.report.summary import cost, outcome_text
 from harness.report.text import number, p_value
 from harness.studies.verdict import NOT_PROVABLE
 
@@ -41,7 +43,10 @@ class Records:
 
     Attributes:
         facts: from the manifest.
-        board, scores, common, rivals, errors, forecasts, inputs: the tables of the run.
+        board, scores, common, rivals, statuses, inputs: the tables of the run.
+        errors: its table of that name; of very many series of the first `CHARTED_SERIES` alone, None = not to be had.
+        undrawn: why there is no chart; "" = there are charts.
+        whole: whether `errors` holds every series.
         experiment: the resolved experiment, as recorded.
         audit: what a leakage audit of this run found, None = there was none.
         effort: what was searched and looked at on the target so far, in words, and ranges narrowed since.
@@ -57,8 +62,10 @@ class Records:
     scores: pl.DataFrame
     common: pl.DataFrame
     rivals: pl.DataFrame
-    errors: pl.DataFrame
-    forecasts: pl.DataFrame
+    errors: pl.DataFrame | None
+    undrawn: str
+    whole: bool
+    statuses: pl.DataFrame
     inputs: pl.DataFrame
     experiment: object
     audit: AuditRecord | None
@@ -78,14 +85,17 @@ def render(run: Run) -> str:
         DamagedError: a record is damaged.
     """
     facts = facts_of(run.manifest)
+    errors, undrawn = _charted(run)
     records = Records(
         facts,
         run.leaderboard(),
         run.scores(),
         run.common_sample(),
         run.against_rivals(),
-        run.errors(),
-        run.forecasts(),
+        errors,
+        undrawn,
+        run.stores("errors"),
+        run.statuses(),
         run.inputs(),
         run.manifest.get("experiment", {}),
         audit_beside(run),
@@ -108,6 +118,23 @@ def render(run: Run) -> str:
         *_identity(records),
     ]
     return markup.page(records.facts.name, body)
+
+
+def _charted(run: Run) -> tuple[pl.DataFrame | None, str]:
+    """The rows that charts are drawn of, or why there are none."""
+    if run.stores("errors"):
+        return run.errors(), ""
+    try:
+        return run.errors(_series(run.manifest.get("experiment"))[:CHARTED_SERIES]), ""
+    except SealedError:
+        raise
+    except UserError as error:  # a page needs no charts, and every table of it is there
+        return None, f"No forecasts are drawn, they would be made from the cells of the run: {error}."
+
+
+def _series(experiment: object) -> list[str]:
+    target = experiment.get("target") if isinstance(experiment, dict) else None
+    return list(target["series"]) if isinstance(target, dict) else []
 
 
 def _head(records: Records) -> Iterator[str]:
@@ -171,7 +198,7 @@ def _horizons(records: Records) -> Iterator[str]:
             continue
         yield markup.element("h2", horizon_text(step))
         yield markup.element("p", answer(board), "answer")
-        yield markup.element("p", f"{public_text(step, facts, records.forecasts)}.", "quiet")
+        yield markup.element("p", f"{public_text(step, facts, records.statuses)}.", "quiet")
         head, rows = board_table(board, facts, records.notes)
         yield markup.table(head, rows, left=2, css=[_row_class(row) for row in board.iter_rows(named=True)])
         yield from _charts(records, board, step, f"h{place}")
@@ -185,20 +212,24 @@ def _row_class(row: Mapping[str, object]) -> str:
 
 
 def _charts(records: Records, board: pl.DataFrame, step: int, name: str) -> Iterator[str]:
+    if records.errors is None:
+        yield markup.element("p", records.undrawn, "quiet")
+        return
     held = pl.col("origin").is_between("first_origin", "last_origin")
     spans = board.select("model", "first_origin", "last_origin")
     errors = _at(records.errors, step).join(spans, on="model", maintain_order="left").filter(held)
     models = board.filter(~pl.col("is_rival") & pl.col("skill").is_not_null()).sort("rank")["model"].to_list()
     rival, looks = str(board["best_rival"][0]), looks_of(records.facts.models)
-    series = errors["series_id"].unique(maintain_order=True).to_list()
-    for place, series_id in enumerate(series[:CHARTED_SERIES]):
+    for place, series_id in enumerate(errors["series_id"].unique(maintain_order=True).to_list()[:CHARTED_SERIES]):
         mine = errors.filter(pl.col("series_id") == series_id)
         yield forecast_chart(mine, models, rival, looks=looks, unit=series_id, name=f"{name}-f{place}")
-    if len(series) > CHARTED_SERIES:
-        text = f"The first {CHARTED_SERIES} of {len(series)} series are drawn."
-        yield markup.element("p", text, "quiet")
-    if models:
+    count = errors["series_id"].n_unique() if records.whole else len(_series(records.experiment))
+    if count > CHARTED_SERIES:
+        yield markup.element("p", f"The first {CHARTED_SERIES} of {count} series are drawn.", "quiet")
+    if models and records.whole:
         yield loss_chart(errors, models, rival, looks=looks, primary=records.facts.primary, name=f"{name}-l")
+    elif models:
+        yield markup.element("p", f"Losses against {rival} add up over too many series to be drawn.", "quiet")
 
 
 def _tests(records: Records, step: int) -> str:
@@ -253,6 +284,7 @@ def _defined(scores: pl.DataFrame) -> list[str]:
 
 def _legend(records: Records) -> Iterator[str]:
     facts = records.facts
+    scaleless = list(facts.scale_notes.items())
     yield markup.element("h2", "How to read the tables")
     yield markup.bullets(
         [
@@ -261,7 +293,8 @@ def _legend(records: Records) -> Iterator[str]:
             f"by reference: cells without a forecast of the model's own; they are scored with {facts.reference}.",
             "n: cells scored; an external forecaster is held to the span in which it issued.",
             *(f"[{place}] {text}" for place, text in enumerate(records.notes.texts, start=1)),
-            *(f"{series}: no scale for MASE and RMSSE, {why}" for series, why in facts.scale_notes.items()),
+            *(f"{series}: no scale for MASE and RMSSE, {why}" for series, why in scaleless[:MANY]),
+            *_rest(len(facts.scale_notes), "series without a scale"),
         ]
     )
 
@@ -275,8 +308,16 @@ def _cuts(records: Records) -> Iterator[str]:
     names = records.scores["series_id"].drop_nulls().unique(maintain_order=True).to_list()
     if len(names) > 1:
         yield markup.element("h2", f"{primary} by series")
-        cut = records.scores.filter(pl.col("series_id").is_not_null() & pl.col("stretch").is_null())
-        yield markup.folded("Every series", _pivot(cut, "series_id", primary))
+        cut = records.scores.filter(pl.col("series_id").is_in(names[:MANY]) & pl.col("stretch").is_null())
+        title = "Every series" if len(names) <= MANY else f"The first {MANY} of {len(names)} series"
+        yield markup.folded(title, _pivot(cut, "series_id", primary))
+    elif not names and len(_series(records.experiment)) > 1:
+        told = f"Scores by series are not stored: harness export {records.facts.run_id} --to FOLDER makes them."
+        yield markup.element("p", told, "quiet")
+
+
+def _rest(count: int, of: str) -> list[str]:
+    return [f"and {count - MANY} more {of}"] if count > MANY else []
 
 
 def _pivot(cut: pl.DataFrame, by: str, metric: str) -> str:
@@ -297,7 +338,7 @@ def _pivot(cut: pl.DataFrame, by: str, metric: str) -> str:
 
 def _gaps(records: Records) -> Iterator[str]:
     yield markup.element("h2", "Failures, abstentions and warnings")
-    found = unanswered(records.forecasts)
+    found = unanswered(records.statuses)
     columns = ("model", "status", "cells", "horizons", "reason")
     if found.height:
         rows = [[str(row[name]) for name in columns] for row in found.iter_rows(named=True)]
@@ -335,9 +376,18 @@ def _identity(records: Records) -> Iterator[str]:
         ]
     )
     packages = ", ".join(f"{name} {version}" for name, version in facts.packages.items())
-    resolved = json.dumps(records.experiment, indent=1, ensure_ascii=False)
+    resolved = json.dumps(_shorter(records.experiment), indent=1, ensure_ascii=False)
     yield markup.folded("The experiment as it was run: every parameter and feature", markup.element("pre", resolved))
     yield markup.folded("Packages", markup.element("p", packages))
+
+
+def _shorter(experiment: object) -> object:
+    """A resolved experiment without the names of very many series."""
+    names = _series(experiment)
+    if not isinstance(experiment, dict) or len(names) <= MANY:
+        return experiment
+    cut = [*names[:MANY], f"and {len(names) - MANY} more"]
+    return {**experiment, "target": {**experiment["target"], "series": cut}}
 
 
 def _plain(value: object) -> str:

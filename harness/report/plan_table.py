@@ -6,16 +6,20 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
+from harness.backtest.data_facts import NAMED
+from harness.core.errors import FEW, listed
 from harness.core.recipe import Experiment, Target
 from harness.core.transform import Transform
+from harness.report.data_lines import adjusted_notes, data_table
 from harness.report.facts import ON_LATEST_ROWS, PSEUDO_REAL_TIME, horizon_text, moment_text
-from harness.report.summary import adjusted_notes, data_table
 from harness.report.text import share, table
 
 SHOWN = 40
 """Origins printed at most unless all are asked for."""
 ENDS = 12
 """Origins printed from the beginning and from the end when there are more."""
+DAYS = 3
+"""Newest known periods of very many inputs that are printed at most."""
 
 
 def plan_text(
@@ -39,7 +43,7 @@ def plan_text(
     parts = [
         "\n".join(_head(experiment, known)),
         "\n".join(["Data", data_table(inputs), *adjusted_notes(inputs)]),
-        "Last known period at each origin\n" + _known(experiment, known, everything=everything),
+        "Last known period at each origin\n" + _known(experiment, known, inputs.height, everything=everything),
     ]
     for step in experiment.horizons:
         mine = origins.filter(pl.col("horizon") == step)
@@ -72,8 +76,8 @@ def _head(experiment: Experiment, known: pl.DataFrame) -> Iterator[str]:
 
 
 def _series(target: Target) -> str:
-    listed = ", ".join(target.series)
-    return f"the members of {target.universe} as announced (of {listed})" if target.universe else listed
+    named = listed(target.series, FEW)
+    return f"the members of {target.universe} as announced (of {named})" if target.universe else named
 
 
 def _words(transform: Transform) -> str:
@@ -82,8 +86,12 @@ def _words(transform: Transform) -> str:
     return f"{transform.kind} = {transform.span}"
 
 
-def _known(experiment: Experiment, known: pl.DataFrame, *, everything: bool) -> str:
-    last = [dict(part.rsplit(" ", 1) for part in text.split("; ")) for text in known["last_known"]]
+def _known(experiment: Experiment, known: pl.DataFrame, inputs: int, *, everything: bool) -> str:
+    said = [text.split("; ") for text in known["last_known"]]
+    if inputs > NAMED:  # how many series are known through which period
+        last = [{"known through": "; ".join(parts[:DAYS]) + ("; ..." if len(parts) > DAYS else "")} for parts in said]
+    else:
+        last = [dict(part.rsplit(" ", 1) for part in parts) for parts in said]
     names = list(last[0]) if last else []
     zone, members = experiment.origins.zone, ["members"] if experiment.target.universe else []
     rows = [

@@ -13,13 +13,15 @@ from harness.record.audits import AuditRecord, read_audit
 from harness.record.home import Home, open_home
 from harness.record.ledger import refusals
 from harness.record.registry import Counts, counts, effort_from
-from harness.record.runs import RunFiles, find_run, plan_opened, read_manifest, read_table
+from harness.record.runs import RunFiles, find_run, plan_opened, read_manifest, read_table, stores
 from harness.report.holdout import openings_of_run
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import date, datetime
 
     from harness.data.archive import Archive
+    from harness.studies.derived import Derived
     from harness.studies.lineage import Lineage
 
 
@@ -64,17 +66,86 @@ class Run:
         """
         return read_manifest(self._files)
 
-    def forecasts(self) -> pl.DataFrame:
-        """Every forecast asked for: one row per model, series, origin, horizon and quantile (null = point)."""
-        return read_table(self._files, "forecasts")
+    def forecasts(self, series: str | Iterable[str] | None = None) -> pl.DataFrame:
+        """Every forecast asked for: one row per model, series, origin, horizon and quantile (null = point).
 
-    def errors(self) -> pl.DataFrame:
-        """The audit table: every point forecast beside its outcome (which release, when) and the best rival's error."""
-        return read_table(self._files, "errors")
+        A run with very many series does not store them as rows: they are made from its cells, block of series after
+        block of series, by the code at hand. Ask for some series, or use `harness export`, where all are too many.
 
-    def scores(self) -> pl.DataFrame:
-        """Headline scores on the planned grid, by model, horizon, series and stretch of time."""
-        return read_table(self._files, "scores")
+        Args:
+            series: stored ids (bare ones where unique); None = all.
+
+        Raises:
+            UnknownNameError: the run has no such series.
+            UserError: rows are to be made, and a cell or the run's archive state is gone.
+            DamagedError: a table or a cell is not what was written.
+        """
+        return self._tidy("forecasts", series)
+
+    def errors(self, series: str | Iterable[str] | None = None) -> pl.DataFrame:
+        """The audit table: every point forecast beside its outcome (which release, when) and the best rival's error.
+
+        Args:
+            series: as `forecasts`, and so are its sources and errors.
+        """
+        return self._tidy("errors", series)
+
+    def _tidy(self, name: str, series: str | Iterable[str] | None) -> pl.DataFrame:
+        if self.stores(name):
+            table = read_table(self._files, name)
+            if series is None:
+                return table
+            from harness.studies.derived import known_series  # noqa: PLC0415 - of large runs mostly
+
+            wanted = known_series(series, table["series_id"].unique(maintain_order=True).to_list())
+            return table.filter(pl.col("series_id").is_in(wanted))
+        place = ("forecasts", "errors").index(name)
+        return pl.concat([part[place] for part in self.derived.tidy(series)])
+
+    def stores(self, name: str) -> bool:
+        """Whether the run stores a table; one with very many series stores no row per forecast."""
+        return stores(self.manifest, name)
+
+    @cached_property
+    def derived(self) -> Derived:
+        """What is not stored, from the cells.
+
+        Raises:
+            UserError: the run is not finished, or its archive state is gone.
+        """
+        from harness.studies.derived import Derived  # noqa: PLC0415 - of large runs only
+        from harness.studies.recorded import recorded_run  # noqa: PLC0415
+
+        return Derived(recorded_run(self._files, self._home))
+
+    def scores(self, *, by_series: bool = False) -> pl.DataFrame:
+        """Headline scores on the planned grid, by model, horizon, series and stretch of time.
+
+        Of a run with very many series only those of all series together are stored.
+
+        Args:
+            by_series: with the rows of each series in any case; where they are not stored, they are made from the
+                cells, four of about 250 bytes per series, horizon and model.
+        """
+        return self._scores("scores", by_series=by_series)
+
+    def common_sample(self, *, by_series: bool = False) -> pl.DataFrame:
+        """Secondary scores, on the cells that every model answered itself; columns and `by_series` as `scores`."""
+        return self._scores("common_sample", by_series=by_series)
+
+    def _scores(self, name: str, *, by_series: bool) -> pl.DataFrame:
+        table = read_table(self._files, name)
+        if not by_series or table["series_id"].count():
+            return table
+        return self.derived.scores()[("scores", "common_sample").index(name)]
+
+    def statuses(self) -> pl.DataFrame:
+        """How often every model gave which kind of answer, and why, by horizon; warm-up apart."""
+        if self.stores("statuses"):
+            return read_table(self._files, "statuses")
+        from harness.backtest.statuses import counts_of  # noqa: PLC0415 - runs of earlier versions count their rows
+
+        return counts_of(self.forecasts())
 
     def leaderboard(self) -> pl.DataFrame:
         """Who is best at each horizon, by how much, and whether that is more than luck; and the effort so far.
@@ -121,10 +192,6 @@ class Run:
     def home(self) -> Home:
         """The home the run is stored in."""
         return self._home
-
-    def common_sample(self) -> pl.DataFrame:
-        """Secondary scores, on the cells that every model answered itself; columns as `scores`."""
-        return read_table(self._files, "common_sample")
 
     def against_rivals(self) -> pl.DataFrame:
         """Every model against every always-on rival, with the one-sided Diebold-Mariano test."""
@@ -200,6 +267,21 @@ class Run:
         from harness.report.card import model_card  # noqa: PLC0415 - a run that is only read needs no card
 
         return model_card(self, model)
+
+    def export(self, folder: str | Path) -> dict[str, int]:
+        """Write `forecasts`, `errors`, and `scores` and `common_sample` with the rows of each series, as Parquet.
+
+        In bounded memory, whatever the number of series.
+
+        Args:
+            folder: where to; older files of these names are replaced.
+
+        Returns:
+            Rows written, by file name.
+        """
+        from harness.report.exported import export  # noqa: PLC0415 - needs Arrow's Parquet
+
+        return export(self, Path(folder))
 
     def report(self, path: str | Path | None = None) -> Path:
         """Write the run as one self-contained HTML page.

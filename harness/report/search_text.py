@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from harness.core.errors import UnknownNameError
+from harness.core.errors import FEW, UnknownNameError, listed
 from harness.record.home import Home
 from harness.record.registry import Counts, counts, details
 from harness.report.facts import facts_of, moment_text
@@ -178,14 +178,14 @@ def effort_text(home: Home, target: str, fingerprints: Mapping[str, str]) -> str
     looks, searches = details(home, fingerprints.values())
     holdout = holdout_line(home, fingerprints)
     lines = [
-        f"{target}: {', '.join(f'{name} ({mark[:12]})' for name, mark in fingerprints.items())}",
+        f"{target}: {listed((f'{name} ({mark[:12]})' for name, mark in fingerprints.items()), FEW)}",
         f"searched  {found.searched:,} trials inside training windows",
         f"looked    {found.looked} distinct recipes whose scores were computed"
         + (f" ({', '.join(f'{number} {how}' for how, number in found.looks.items())})" if found.looks else ""),
     ]
     lines += [holdout] if holdout else []
     if set(found.series) - set(fingerprints):
-        lines.append(f"also met as {', '.join(sorted(set(found.series) - set(fingerprints)))}")
+        lines.append(f"also met as {listed(sorted(set(found.series) - set(fingerprints)), FEW)}")
     if looks:
         lines.append(
             table(["run", "model", "how"], [[str(run)[:12], str(model), str(how)] for run, model, how in looks])

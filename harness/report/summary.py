@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
-from harness.core.time import local_day
 from harness.record.runs import plan_opened
 from harness.report.audit import audit_beside, audit_line
 from harness.report.board import Notes, answer, board_table, public_text, unanswered
+from harness.report.data_lines import adjusted_notes, data_table
 from harness.report.facts import (
     ON_LATEST_ROWS,
     ON_REVISED_DATA,
@@ -23,12 +23,9 @@ from harness.report.holdout import run_line
 from harness.report.opening import opening_text, straddlers_text
 from harness.report.run import Run
 from harness.report.search_text import effort_line, narrowed_of
-from harness.report.text import megabytes, seconds, share, table
+from harness.report.text import megabytes, seconds, table
 
 REASONS = 12
-ADJUSTED = (
-    "Such prices know later splits and dividends: take raw closes and declare the events ([[events]] of the dataset)"
-)
 STAGES = ("plan", "look up cells", "features", "cells", "read cells", "score")
 
 
@@ -39,7 +36,7 @@ def summary(run: Run) -> str:
         UserError: the run is not finished.
         DamagedError: a record is damaged.
     """
-    board, forecasts, inputs = run.leaderboard(), run.forecasts(), run.inputs()
+    board, statuses, inputs = run.leaderboard(), run.statuses(), run.inputs()
     facts, opens = facts_of(run.manifest), plan_opened(run.manifest)
     notes = Notes()
     parts = [
@@ -47,9 +44,9 @@ def summary(run: Run) -> str:
         opening_text(run.manifest),
         straddlers_text(run.straddlers()) if opens else "",
         "\n".join(["Data", data_table(inputs), *adjusted_notes(inputs)]),
-        *_boards(board, forecasts, facts, notes),
+        *_boards(board, statuses, facts, notes),
         "\n".join(_footnotes(facts, notes, substituted=bool(board["n_reference"].sum()))),
-        _gaps(forecasts),
+        _gaps(statuses),
         "\n".join(_effort(run)),
         run_line(run.home, run.manifest, facts.zone),
         audit_line(audit_beside(run), facts.name, opens),
@@ -64,52 +61,6 @@ def _effort(run: Run) -> Iterator[str]:
     if line:
         yield line
     yield from (f"warning, {model}: {text}" for model, text in narrowed_of(run.manifest))
-
-
-def data_table(inputs: pl.DataFrame) -> str:
-    """One line per input: how its dates are known, and how much of it is pseudo real time.
-
-    Args:
-        inputs: `Run.inputs()`.
-    """
-    return table(*data_rows(inputs), left=4, indent="  ")
-
-
-def adjusted_notes(inputs: pl.DataFrame) -> list[str]:
-    """A warning for every input that looks adjusted with hindsight.
-
-    Args:
-        inputs: `Run.inputs()` (runs of earlier versions do not say).
-    """
-    if "looks_adjusted" not in inputs.columns:
-        return []
-    found = inputs.filter(pl.col("looks_adjusted") != "").select("series_id", "looks_adjusted")
-    return [f"warning, {name}: looks adjusted with hindsight: {why}. {ADJUSTED}" for name, why in found.rows()]
-
-
-def data_rows(inputs: pl.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """Head and rows of `data_table`."""
-    shares = ("observed", "rule", "assumed", "pseudo_real_time")
-    rows = [
-        [
-            *(row[name] or "-" for name in ("series_id", "role", "frequency", "lag")),
-            *(share(row[name]) for name in shares),
-            local_day(row["known_through"], row["zone"]).isoformat(),
-        ]
-        for row in inputs.sort("role", "series_id", descending=[True, False]).iter_rows(named=True)
-    ]
-    head = [
-        "series",
-        "role",
-        "freq.",
-        "lag rule",
-        "observed",
-        "by rule",
-        "assumed",
-        "pseudo real time",
-        "known through",
-    ]
-    return head, rows
 
 
 def _head(facts: Facts) -> Iterator[str]:
@@ -129,7 +80,7 @@ def _head(facts: Facts) -> Iterator[str]:
         yield f"{', '.join(facts.on_latest_rows)}: {ON_LATEST_ROWS}"
 
 
-def _boards(board: pl.DataFrame, forecasts: pl.DataFrame, facts: Facts, notes: Notes) -> Iterator[str]:
+def _boards(board: pl.DataFrame, statuses: pl.DataFrame, facts: Facts, notes: Notes) -> Iterator[str]:
     for step in facts.horizons:
         mine = board.filter(pl.col("horizon") == step)
         if not mine.height:
@@ -137,7 +88,7 @@ def _boards(board: pl.DataFrame, forecasts: pl.DataFrame, facts: Facts, notes: N
         yield "\n".join(
             [
                 f"{horizon_text(step)}: {answer(mine)}",
-                f"  {public_text(step, facts, forecasts)}",
+                f"  {public_text(step, facts, statuses)}",
                 table(*board_table(mine, facts, notes), left=2, indent="  "),
             ]
         )
@@ -175,8 +126,8 @@ def outcome_text(facts: Facts) -> str:
     return f"{counted or 'none'}{young}{late}"
 
 
-def _gaps(forecasts: pl.DataFrame) -> str:
-    found = unanswered(forecasts)
+def _gaps(statuses: pl.DataFrame) -> str:
+    found = unanswered(statuses)
     if not found.height:
         return "Every model answered every cell it was asked."
     columns = ("model", "status", "cells", "horizons", "reason")

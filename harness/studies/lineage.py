@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
@@ -12,16 +12,16 @@ import polars as pl
 
 from harness.backtest.design import build_design, columns_of
 from harness.backtest.keys import blocks_of, recipe_identity
-from harness.backtest.splits import Plan, build_plan, training_set
+from harness.backtest.splits import Plan, target_inputs, training_set
 from harness.backtest.under_seal import past_seal, seal_over
-from harness.core.errors import UnknownNameError, UserError
+from harness.core.errors import MissingTableError, UnknownNameError, UserError, listed
 from harness.core.frames import UTC_INSTANT
 from harness.core.recipe import Recipe
 from harness.core.time import NEVER, end_of_day, instant, local_day, micros, period_end
 from harness.data.archive import Archive
 from harness.data.replay import Replay
 from harness.forecast.catalog import entry_for
-from harness.forecast.features import feature_names
+from harness.forecast.features import declared_inputs, feature_names
 from harness.record.cells import read_cell
 from harness.record.home import Home
 from harness.record.ledger import refusals
@@ -29,6 +29,7 @@ from harness.record.platform import code_hash
 from harness.record.runs import read_table
 from harness.record.seals import seals_of
 from harness.studies.chosen import choice, searches
+from harness.studies.derived import Derived
 from harness.studies.made_of import Published, feature_sources, history_sources, outcome_sources
 from harness.studies.plain_cells import plain_series
 from harness.studies.plain_rows import plain_rows
@@ -143,15 +144,16 @@ def forecast_lineage(run: Recorded, home: Home, asked: AskedForecast, archive: A
         UserError: a name that fits several.
         SealedError: the origin lies past a seal; the home's ledger tells of it.
     """
-    forecasts = read_table(run.files, "forecasts")
-    plan = build_plan(run.experiment, run.changes)
+    derived = Derived(run)
+    plan = derived.plan
     series = _named("series of this run", asked.series, plan.experiment.target.series)
-    moment = _unsealed_origin(plan, home, asked, forecasts["origin"].unique().sort().to_list())
+    moment = _unsealed_origin(plan, home, asked, plan.instants[plan.first_issued :])
     if asked.horizon not in plan.experiment.horizons:
         raise UnknownNameError("horizon", str(asked.horizon), [str(step) for step in plan.experiment.horizons])
     recipe = _recipe(run, plan, asked)
     row = (pl.col("model") == recipe.name) & (pl.col("series_id") == series) & (pl.col("origin") == moment)
     row &= (pl.col("horizon") == asked.horizon) & pl.col("quantile").is_null()
+    forecasts, errors = _rows(run, derived, series)
     mine = forecasts.filter(row)
     if not mine.height:
         raise UserError("this was not asked of the model", value=f"{recipe.name}, {series}, {moment.isoformat()}")
@@ -160,7 +162,7 @@ def forecast_lineage(run: Recorded, home: Home, asked: AskedForecast, archive: A
         plan.experiment.target.series.index(series),
         plan.experiment.horizons.index(asked.horizon),
     )
-    outcome = read_table(run.files, "errors").filter(row).row(0, named=True)
+    outcome = errors.filter(row).row(0, named=True)
     trace = _Trace(run, home, plan, recipe, place)
     facts: dict[str, Mapping[str, object]] = {
         "forecast": mine.select(pl.exclude("run_id", "quantile")).row(0, named=True),
@@ -190,13 +192,22 @@ OUTCOME = (
 )  # fmt: skip
 
 
+def _rows(run: Recorded, derived: Derived, series: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Forecasts and errors of one series: as stored, or made from the cells."""
+    try:
+        return read_table(run.files, "forecasts"), read_table(run.files, "errors")
+    except MissingTableError:
+        parts = list(derived.tidy([series]))
+        return pl.concat([one for one, _ in parts]), pl.concat([other for _, other in parts])
+
+
 class _Trace:
     """One asked row on its way back; of a tuned model, by the recipe that its search chose."""
 
     def __init__(self, run: Recorded, home: Home, plan: Plan, recipe: Recipe, place: tuple[int, int, int]) -> None:
         self.run, self.home, self.plan, self.place = run, home, plan, place
         self.identity = recipe_identity(recipe, plan.experiment)
-        self.data = plain_series(run.changes, plan.inputs)
+        self.data = plain_series(run.changes, _inputs(plan, place[1]))
         keys = run.part("cells").get(recipe.name)
         self.key = str(keys[place[0] - plan.first_issued]) if isinstance(keys, list) else ""
         self.stored = read_cell(home.cells, self.key) if self.key else None
@@ -308,6 +319,13 @@ class _Trace:
         return said
 
 
+def _inputs(plan: Plan, place: int) -> list[str]:
+    """What one series of the target, and its features, are made of."""
+    experiment = plan.experiment
+    alone = replace(experiment.target, series=(experiment.target.series[place],))
+    return sorted(declared_inputs(experiment.features, alone) | target_inputs(alone))
+
+
 def _plain_names(plan: Plan) -> list[str]:
     return [column for block in plan.experiment.features for column in block.columns()]
 
@@ -340,7 +358,7 @@ def _named(kind: str, name: str, known: Sequence[str]) -> str:
         if len(fits) == 1:
             return fits[0]
         if fits:
-            raise UserError(f"several fit this {kind}", value=repr(name), fix=f"one of {', '.join(fits[:20])}")
+            raise UserError(f"several fit this {kind}", value=repr(name), fix=f"one of {listed(fits, 20)}")
     raise UnknownNameError(kind, name, known)
 
 

@@ -18,6 +18,7 @@ from scipy.special import bdtr
 from harness.backtest.keys import blocks_of, recipe_identity
 from harness.backtest.runner import Board, Progress, board_of
 from harness.backtest.splits import Plan, build_plan
+from harness.core.errors import FEW, listed
 from harness.core.identity import derive_seed
 from harness.core.recipe import Experiment, Recipe, Target
 from harness.forecast.catalog import learns_from_rows
@@ -181,13 +182,13 @@ def _circular(bench: Bench, learners: list[Recipe], shifts: int) -> tuple[list[_
     """Every learner among shifted inputs against its own-history version; what could not be tried, and why."""
     experiment = bench.plan.experiment
     alone = [recipe.name for recipe in ours(experiment) if _only_others(recipe, experiment)]
-    why = f"without an own-history version: {', '.join(alone)}" if alone else ""
+    why = f"without an own-history version: {listed(alone, FEW)}" if alone else ""
     if not learners:
         return [], why
     bounds = shift_bounds(bench.plan, bench.changes)
     short = [name for name, (least, most) in bounds.items() if least > most]
     if short:
-        return [], f"too short to be shifted: {', '.join(short)}"
+        return [], f"too short to be shifted: {listed(short, FEW)}"
     # without a fallback: what is compared is the model
     bare = [replace(recipe, fallback="") for recipe in learners]
     own = [_own_version(recipe, experiment) for recipe in learners]

@@ -20,12 +20,12 @@ from harness.core.errors import UnknownNameError
 from harness.core.recipe import Experiment, Recipe
 from harness.record.home import Home
 from harness.record.platform import platform_differences
-from harness.record.runs import read_table
+from harness.record.runs import read_table, stores
 from harness.studies.compare import ABSOLUTE, RELATIVE, TableDifference, farthest, table_differences
 from harness.studies.recorded import Recorded, UserCode, refuse_other_code
 from harness.studies.searches_again import SearchesAgain, clocks, compared
 
-OF_MODELS = ("forecasts", "errors", "scores", "against_rivals")
+OF_MODELS = ("forecasts", "errors", "scores", "against_rivals", "statuses")
 """Tables whose rows of one model do not depend on which other models were run."""
 
 
@@ -161,10 +161,18 @@ def _pairs(
     run: Recorded, found: Mapping[str, pl.DataFrame], names: Sequence[str] | None
 ) -> dict[str, tuple[pl.DataFrame, pl.DataFrame]]:
     """Recorded and derived tables, of some models only where not all were run again."""
-    if names is None:
-        return {name: (read_table(run.files, name), table) for name, table in found.items()}
-    kept = pl.col("model").is_in(list(names))
-    return {name: (read_table(run.files, name).filter(kept), found[name]) for name in OF_MODELS}
+    asked = found if names is None else [name for name in OF_MODELS if name in found]
+    pairs = {}
+    for name in asked:
+        if names is not None and not stores(run.manifest, name):
+            continue  # of all models together it was too large to be stored
+        old, new = read_table(run.files, name), found[name]
+        if names is not None:
+            old = old.filter(pl.col("model").is_in(list(names)))
+            if "series_id" in old.columns and not old["series_id"].count():
+                new = new.filter(pl.col("series_id").is_null())
+        pairs[name] = (old, new)
+    return pairs
 
 
 def _cells(run: Recorded, what: str, found: Mapping[str, Sequence[str]]) -> list[TableDifference]:

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TABLES = [
     "forecasts",
+    "statuses",
     "errors",
     "scores",
     "leaderboard",

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 
-from harness.core.errors import SealedError
+from harness.core.errors import FEW, SealedError, listed
 from harness.record.home import Home
 from harness.record.runs import list_runs, plan_opened
 from harness.record.seals import Seal, sealed_from, seals_of
@@ -95,7 +95,9 @@ def sealed_note(home: Home) -> str:
 
     The tables of runs that opened a holdout do tell of what is sealed.
     """
-    told = [f"{', '.join(seal.datasets or seal.series)} from {_told(seal)} on ({seal.told})" for seal in seals_of(home)]
+    told = [
+        f"{listed(seal.datasets or seal.series, FEW)} from {_told(seal)} on ({seal.told})" for seal in seals_of(home)
+    ]
     opened = [str(run["run_id"]) for run in list_runs(home) if plan_opened(run)] if told else []
     but = f" but of the runs that opened it ({', '.join(opened)})" if opened else ""
     return f"sealed, and in no answer{but}: {'; '.join(told)}" if told else ""

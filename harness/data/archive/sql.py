@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import duckdb
 import polars as pl
 
-from harness.core.errors import UnknownNameError, UserError
+from harness.core.errors import FEW, MissingTableError, UnknownNameError, UserError, listed
 from harness.data.archive.refused import refuse_sealed_question, sealed_note
 from harness.data.archive.store import Store, query
 from harness.data.archive.views import archive_views
 from harness.record.home import Home
 from harness.record.ledger import refusals
-from harness.record.tables import run_views
+from harness.record.tables import NAMES, UNSTORED, left_out, run_views
 
 ROWS = 200
 """Rows of an answer by default."""
@@ -42,7 +42,8 @@ class Answer:
     Attributes:
         frame: the rows, at most as many as were asked for.
         cut: whether there are more.
-        note: what is sealed, and in no answer but of the runs that opened it; "" = nothing.
+        note: what is in no answer: sealed data but of runs that opened them, runs that do not store a table named;
+            "" = nothing is left out.
     """
 
     frame: pl.DataFrame
@@ -81,13 +82,29 @@ def ask(home: Home, text: str, *, rows: int | None = ROWS) -> Answer:
         except duckdb.Error as error:
             raise UserError("the question cannot be answered", value=str(error).strip()[:600]) from error
     cut = rows is not None and found.height > rows
-    return Answer(found.head(rows) if rows is not None else found, cut, sealed_note(home))
+    notes = [sealed_note(home), *_unstored(home, named)]
+    return Answer(found.head(rows) if rows is not None else found, cut, "; ".join(note for note in notes if note))
+
+
+def _unstored(home: Home, named: Iterable[str]) -> Iterator[str]:
+    """Which runs are not in a view, as they do not store its table."""
+    for view in named:
+        without = left_out(home, NAMES[view]) if view in NAMES else []
+        if without:
+            yield f"{view} has no rows of {listed(without, FEW)}: {UNSTORED}"
 
 
 def view_columns(home: Home) -> dict[str, list[str]]:
     """Every view with its columns."""
     with _sources(home) as views:
-        return {name: read().columns for name, read in views.items()}
+        return {name: _columns(read) for name, read in views.items()}
+
+
+def _columns(read: Callable[[], pl.DataFrame]) -> list[str]:
+    try:
+        return read().columns
+    except MissingTableError:
+        return ["(no run stores it)"]
 
 
 def lock(connection: duckdb.DuckDBPyConnection) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from harness.core.errors import DataError
+from harness.core.errors import FEW, DataError, listed
 from harness.core.series import Series
 from harness.core.time import end_of_day, micros
 from harness.data.cleaning.carrying import filled
@@ -208,7 +208,7 @@ def _added(out: pl.DataFrame, rows: pl.DataFrame, setting: Setting) -> pl.DataFr
         raise DataError("a row that was added lacks its series, period, publication or value")
     strangers = sorted(set(new["series"]) - set(stored))
     if strangers:
-        raise DataError("a row was added to a series that is not here", value=", ".join(strangers))
+        raise DataError("a row was added to a series that is not here", value=listed(strangers, FEW))
     columns = {
         "line": pl.lit(None, pl.Int64),
         "series_id": pl.col("series").replace_strict(stored, return_dtype=pl.String),

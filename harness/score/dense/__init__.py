@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from harness.core.errors import DataError
-from harness.score.dense.duels import Found, compare_all, over_the_run
+from harness.score.dense.duels import Found, compare_all, over_the_run, seen_in
 from harness.score.dense.frames import (
     pooled_common,
     pooled_counts,
@@ -29,10 +29,11 @@ from harness.score.dense.panel import Block, Entrant, Stage, check_block, check_
 from harness.score.dense.sums import THIRDS, Design, Sums, add, design_of
 from harness.score.grid import Floats
 from harness.score.leaderboard import best_rivals, ranked
+from harness.score.power import SeenDifference
 from harness.score.rivals import comparison_frame
 from harness.score.tables import ScoreTables
 
-__all__ = ["Block", "Entrant", "Stage", "tables"]
+__all__ = ["Block", "Entrant", "Stage", "differences", "series_rows", "tables"]
 
 Blocks = Callable[[], Iterator[Block]]
 Rows = tuple[pl.DataFrame, pl.DataFrame]
@@ -79,6 +80,51 @@ def tables(stage: Stage, blocks: Blocks, *, by_series: bool = True, threads: int
         for place, rows in enumerate(found):
             parts[place] += [] if rows is None else [rows]
     return _tables(Found(stage, look, design, sums), parts)
+
+
+def series_rows(stage: Stage, blocks: Blocks) -> Iterator[Rows]:
+    """The rows of each series that `tables` gives with `by_series`, block after block; kept is one block at a time.
+
+    Args:
+        stage: what is the same for every block.
+        blocks: as `tables`.
+
+    Raises:
+        DataError: as `tables`.
+    """
+    check_stage(stage)
+    design = design_of(stage, _looked(stage, blocks, 1))
+    sums = Sums.nothing_yet(stage, design)
+
+    def visit(block: Block, place: int) -> Rows:
+        groups = np.zeros((THIRDS, sums.whole.shape[1], len(block.series)))
+        add(sums, stage, design, block, place, groups)
+        return _series_rows(stage, design, block, place, groups)
+
+    for found in _walk(stage, blocks, 1, visit):
+        yield from found
+
+
+def differences(stage: Stage, blocks: Blocks, model: str) -> tuple[SeenDifference, ...]:
+    """Loss differences of one model with every rival per horizon, as `power.seen_differences` gives of rows.
+
+    A pair with an infinite loss at a horizon is left out there.
+
+    Args:
+        stage: what is the same for every block.
+        blocks: as `tables`.
+        model: the model.
+
+    Raises:
+        DataError: as `tables`.
+    """
+    check_stage(stage)
+    look = _looked(stage, blocks, 1)
+    design = design_of(stage, look)
+    sums = Sums.nothing_yet(stage, design)
+    for _ in _walk(stage, blocks, 1, lambda block, place: add(sums, stage, design, block, place)):
+        pass
+    return seen_in(Found(stage, look, design, sums), model)
 
 
 def _looked(stage: Stage, blocks: Blocks, threads: int) -> Look:

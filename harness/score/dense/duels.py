@@ -12,6 +12,7 @@ from harness.score.dense.look import Look
 from harness.score.dense.panel import Stage
 from harness.score.dense.sums import Design, Sums
 from harness.score.grid import Floats
+from harness.score.power import SeenDifference
 from harness.score.rivals import Comparison, Meeting, compared, overlap_of
 
 
@@ -28,6 +29,32 @@ class Found:
 def over_the_run(found: Found) -> dict[str, Floats]:
     """Primary metric of each rival on all scorable cells [horizon]; NaN where it is not defined."""
     return {one.model: _value(found, number, 0) for number, one in enumerate(found.stage.models) if one.is_rival}
+
+
+def seen_in(found: Found, model: str) -> tuple[SeenDifference, ...]:
+    """Loss differences of one model with every rival, as `power.seen_differences`.
+
+    A pair with an infinite loss at a horizon is left out there.
+
+    Args:
+        found: of both walks.
+        model: the model.
+    """
+    stage, told = found.stage, []
+    number = [one.model for one in stage.models].index(model)
+    held = stage.models[number].in_span
+    for place, horizon in enumerate(stage.horizons.tolist()):
+        for other, rival in enumerate(stage.models):
+            if not rival.is_rival or other == number or not found.look.planned[place, held].any():
+                continue
+            seen = _meeting(found, place, number, other)
+            if seen.difference is not None and seen.difference.size:
+                told.append(
+                    SeenDifference(
+                        horizon, model, rival.model, seen.difference, seen.bandwidth, seen.value, seen.rival_value
+                    )
+                )
+    return tuple(told)
 
 
 def compare_all(found: Found) -> tuple[Comparison, ...]:

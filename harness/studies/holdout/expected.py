@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from harness.backtest.schedule import local_instant, origin_instants
@@ -20,8 +19,7 @@ from harness.core.time import NEVER, instant, micros, period_ends
 from harness.data.changes import ChangeFile
 from harness.record.plans import Expected
 from harness.record.seals import Seal
-from harness.score.power import POWER, SeenDifference, in_metric, origins_needed, power_of, seen_differences
-from harness.score.spec import ScoreSpec
+from harness.score.power import POWER, SeenDifference, in_metric, origins_needed, power_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +67,17 @@ def holdout_origins(plan: Plan, changes: ChangeFile, seals: Sequence[Seal]) -> H
 
 
 def expected_of(
-    plan: Plan, rows: pl.DataFrame, spec: ScoreSpec, claim: Claim, origins: HoldoutOrigins
+    plan: Plan, seen: Sequence[SeenDifference], metric: str, claim: Claim, origins: HoldoutOrigins
 ) -> tuple[Expected, ...]:
     """What can be shown of the claimed model at each horizon, judged by development alone.
 
     Args:
         plan: of development.
-        rows: its forecasts beside their outcomes (`backtest.assemble.score_rows`).
-        spec: how the claim is scored.
+        seen: loss differences of the claimed model with every rival, in the metric of the claim.
+        metric: that metric.
         claim: with its model named.
         origins: of the holdout.
     """
-    seen = seen_differences(rows, spec, claim.model)
     steps = plan.experiment.horizons
     matured = dict(zip(steps, _matured(plan, origins), strict=True))
     found = []
@@ -88,7 +85,7 @@ def expected_of(
         mine = [one for one in seen if one.horizon == step and math.isfinite(one.rival_value)]
         if mine:
             best = min(mine, key=lambda one: (one.rival_value, one.rival))
-            found.append(_expected(best, matured[step], claim.level, spec.primary))
+            found.append(_expected(best, matured[step], claim.level, metric))
     return tuple(found)
 
 

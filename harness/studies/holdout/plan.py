@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.backtest.assemble import score_rows, score_spec
+from harness.backtest.assemble import TIDY_ROWS, forecast_count, panel_of, score_spec
 from harness.backtest.effort import fingerprints
 from harness.backtest.engine import InProcess
 from harness.backtest.keys import run_id
+from harness.backtest.panel_scores import Panel, panel_tables, seen_of
 from harness.backtest.runner import Place, board_of, cells_of, checksums, with_rivals
+from harness.backtest.scales import scales_of
 from harness.backtest.splits import Plan, build_plan, target_inputs
+from harness.backtest.tidy import score_rows
 from harness.core.claim import Claim
-from harness.core.errors import SealedError, UserError
+from harness.core.errors import FEW, SealedError, UserError, listed
 from harness.core.identity import canonical
 from harness.core.recipe import Experiment
 from harness.data.changes import ChangeFile
@@ -25,8 +28,8 @@ from harness.record.platform import code_hash, code_version, lock_hash, numeric_
 from harness.record.registry import counts
 from harness.record.runs import RunFiles, finished
 from harness.record.seals import Seal, sealed_from, seals_of
+from harness.score.power import SeenDifference, seen_differences
 from harness.score.spec import ScoreSpec
-from harness.score.tables import score_tables
 from harness.studies.holdout.expected import expected_of, holdout_origins, warnings_of
 
 
@@ -51,12 +54,12 @@ def make_plan(experiment: Experiment, changes_folder: Path, home: Home, *, file:
     board = board_of(plan.experiment)
     keys, cells = cells_of(plan, board, Place(changes_folder, home, None), InProcess())
     _check_cells(run, keys, checksums(cells))
-    rows = score_rows(plan, changes, cells).rows
     spec = replace(score_spec(plan, changes), primary=claim.metric)
-    claim = _claimed(claim, plan, spec, score_tables(rows, spec).leaderboard.to_dicts())
+    panel = panel_of(plan, changes, cells, scales_of(plan, changes))
+    claim = _claimed(claim, plan, spec, panel_tables(panel, spec, by_series=False).leaderboard.to_dicts())
     walked = [recipe.name for recipe in walked_models(plan.experiment, claim).models]
     origins = holdout_origins(plan, changes, seals)
-    expected = expected_of(plan, rows, spec, claim, origins)
+    expected = expected_of(plan, _seen(panel, changes, spec, claim.model), claim.metric, claim, origins)
     before = openings_of(entries(home), [seal.id for seal in seals]).total
     effort = counts(home, fingerprints(changes, plan.experiment).values())
     made = HoldoutPlan.made(
@@ -91,6 +94,14 @@ def make_plan(experiment: Experiment, changes_folder: Path, home: Home, *, file:
     return made
 
 
+def _seen(panel: Panel, changes: ChangeFile, spec: ScoreSpec, model: str) -> Sequence[SeenDifference]:
+    """Loss differences in development; cell by cell, but of very many series, where an infinite loss ends a pair."""
+    plan = panel.plan
+    if forecast_count(plan) > TIDY_ROWS:
+        return seen_of(panel, spec, model)
+    return seen_differences(score_rows(plan, changes, panel.cells, scales=panel.scales).rows, spec, model)
+
+
 def seals_for(plan: Plan, home: Home) -> tuple[Seal, ...]:
     """The seals that everything a plan uses lies under.
 
@@ -109,7 +120,7 @@ def seals_for(plan: Plan, home: Home) -> tuple[Seal, ...]:
     if bare:
         raise SealedError(
             "inputs of the experiment are not sealed",
-            value=", ".join(bare),
+            value=listed(bare, FEW),
             rule="a holdout is one only when everything the experiment uses is sealed from one instant on",
             fix=fix,
         )

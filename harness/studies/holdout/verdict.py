@@ -6,18 +6,22 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
+import numpy as np
 import polars as pl
 
-from harness.backtest.assemble import Results, assemble, score_rows, score_spec
+from harness.backtest.assemble import Results, assemble, panel_of, score_spec
+from harness.backtest.panel_scores import panel_tables
+from harness.backtest.scales import scales_of
 from harness.backtest.splits import Plan
-from harness.core.frames import UTC_INSTANT
+from harness.core.time import NEVER, micros
 from harness.data.changes import ChangeFile
 from harness.record.cells import Cell
-from harness.score.tables import score_tables
 
 CONFIRMED, NOT_CONFIRMED, UNDECIDED = "confirmed", "not confirmed", "cannot be decided"
 STRADDLERS = "straddlers"
 NO_VERDICT = "no verdict: "
+BEFORE_ALL = -(1 << 62)
+"""An instant (microseconds UTC) at or before every origin."""
 AGAINST = ("rival", "n_origins", "value", "rival_value", "ratio", "dm_statistic", "p_value", "bandwidth", "fallback")
 
 
@@ -109,12 +113,22 @@ def verdict_of(results: Results, claim: Mapping[str, object]) -> Verdict:
 
 def _straddlers(whole: Plan, changes: ChangeFile, cells: Mapping[str, list[Cell]], cut: datetime) -> pl.DataFrame:
     """Scores of forecasts issued before the cut whose outcome came out after it: neither development nor claim."""
-    rows = score_rows(whole, changes, cells).rows
-    instant = pl.lit(cut, UTC_INSTANT)
-    apart = pl.col("scored") & (pl.col("origin") < instant) & (pl.col("outcome_published_at") >= instant)
-    marked = rows.with_columns(apart.fill_null(value=False).alias("scored"))
-    planned = pl.col("scored") & (pl.col("status") != "already_public")
-    some = bool(marked.filter(planned).height)
-    board = score_tables(marked if some else rows, score_spec(whole, changes)).leaderboard
+    apart = _apart(whole, micros(cut))
+    asked = (
+        (apart.members.member[origin][:, None] & ~apart.already_public(origin)).any()
+        for origin in range(apart.first_scored, len(apart.instants))
+    )
+    some = any(asked)
+    panel = panel_of(apart if some else whole, changes, cells, scales_of(whole, changes))
+    board = panel_tables(panel, score_spec(whole, changes), by_series=False).leaderboard
     kept = board.select("horizon", "model", "is_rival", "metric", "n", "value", "best_rival", "best_rival_value")
     return kept.filter(pl.col("n") > 0) if some else kept.clear()
+
+
+def _apart(whole: Plan, cut: int) -> Plan:
+    """The origins before the cut, at which whatever does not come out after it counts as public already."""
+    table, latest = whole.outcomes, whole.experiment.target.outcome.kind == "latest"
+    out = table.first_public if latest else table.matured_at
+    out = np.where((out != NEVER) & (out >= cut), out, BEFORE_ALL)
+    outcomes = replace(table, first_public=out) if latest else replace(table, matured_at=out)
+    return replace(whole, instants=tuple(at for at in whole.instants if micros(at) < cut), outcomes=outcomes)
