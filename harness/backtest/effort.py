@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from harness.backtest.keys import RecipeIdentity, target_identity
 from harness.backtest.splits import Plan, target_inputs
-from harness.core.identity import Headed, canonical, digest
+from harness.core.identity import Encoded, Headed, canonical, digest, encoded
 from harness.core.recipe import Experiment, Recipe
 from harness.core.search import Domain, domain_from, narrowed
 from harness.core.transform import Floats
@@ -23,6 +23,8 @@ from harness.record.studies import read_study
 
 FIRST = 24
 """Periods whose first values tell one series from another: enough to be its own, and never moved by later data."""
+PLAIN = (1e-4, 1e15)
+"""Sizes from and up to which numbers are written without an exponent, the same everywhere."""
 Integers = NDArray[np.int64]
 Board = Sequence[tuple[Recipe, RecipeIdentity]]
 
@@ -54,7 +56,7 @@ def fingerprints_of(changes: ChangeFile, series_ids: Sequence[str]) -> dict[str,
     lows = np.full(len(changes.ids), np.iinfo(np.int64).max)
     np.minimum.at(lows, changes.code[rows], changes.period[rows])
     early = rows[changes.period[rows] < lows[changes.code[rows]] + FIRST]
-    found = _first_values(changes, early)
+    found = _opening_values(changes, early, lows)
     # where periods are missing, the first of them reach further
     short = wanted & (np.bincount(found[0], minlength=len(changes.ids)) < FIRST)
     more = rows[short[changes.code[rows]]]
@@ -66,9 +68,36 @@ def fingerprints_of(changes: ChangeFile, series_ids: Sequence[str]) -> dict[str,
         found = (joined[0][order], joined[1][order], joined[2][order])
     starts, ends = (np.searchsorted(found[0], codes, side=side) for side in ("left", "right"))
     ends = np.minimum(ends, starts + FIRST)
-    headed, periods, values = Headed("series"), found[1].tolist(), found[2].tolist()
+    headed, periods, values = Headed("series"), pl.Series(found[1]).cast(pl.String).to_list(), spelled(found[2])
     spans = zip(series_ids, starts.tolist(), ends.tolist(), strict=True)
-    return {name: headed.digest(periods[start:end], values[start:end]) for name, start, end in spans}
+    return {name: headed.digest(_listed(periods[start:end]), _listed(values[start:end])) for name, start, end in spans}
+
+
+def spelled(values: Floats) -> list[str]:
+    """JSON of numbers, one by one; those that polars spells as Python does are left to it, which is faster.
+
+    >>> spelled(np.array([1.0, -0.1, 1e-07, 1e22]))
+    ['1.0', '-0.1', '1e-07', '1e+22']
+    """
+    out: list[str] = pl.Series(values).cast(pl.String).to_list()
+    sizes = np.abs(values)
+    for place in np.flatnonzero((sizes != 0) & ~((sizes >= PLAIN[0]) & (sizes < PLAIN[1]))).tolist():
+        out[place] = encoded(float(values[place]))
+    return out
+
+
+def _listed(texts: Sequence[str]) -> Encoded:
+    return Encoded(f"[{','.join(texts)}]")
+
+
+def _opening_values(changes: ChangeFile, rows: Integers, lows: Integers) -> tuple[Integers, Integers, Floats]:
+    """As `_first_values`, of rows less than `FIRST` periods after their series' first: each cell has a place."""
+    first = np.full(len(changes.ids) * FIRST, -1, dtype=np.int64)
+    backwards = rows[::-1]
+    codes = changes.code[backwards].astype(np.int64)
+    first[codes * FIRST + changes.period[backwards] - lows[codes]] = backwards  # of several the last written stays
+    picked = first[first >= 0]
+    return changes.code[picked].astype(np.int64), changes.period[picked].astype(np.int64), changes.value[picked]
 
 
 def _first_values(changes: ChangeFile, rows: Integers) -> tuple[Integers, Integers, Floats]:

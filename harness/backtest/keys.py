@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from harness.backtest.splits import Plan, target_inputs
 from harness.core.errors import UserError
-from harness.core.identity import Encoded, Headed, canonical, derive_seed, digest, encoded
+from harness.core.identity import Encoded, Headed, canonical, digest, encoded
 from harness.core.recipe import Experiment, FeatureBlock, Recipe, Target
 from harness.data.changes import ChangeFile
 from harness.data.declaration import texts_of
@@ -91,7 +92,13 @@ def cell_seed(identity: RecipeIdentity, experiment: Experiment, origin: str, pur
 
     A forecaster with one model per horizon derives each one's seed from this and the horizon.
     """
-    return derive_seed(identity.text, target_identity(experiment.target), origin, purpose, experiment.seed)
+    return _begun(identity.text, experiment.target).seed(origin, purpose, experiment.seed)
+
+
+@lru_cache(maxsize=64)
+def _begun(recipe: str, target: Target) -> Headed:
+    """What the seeds of all cells of a recipe begin with: the names of a large target are hashed once."""
+    return Headed("seed", recipe, target_identity(target))
 
 
 def target_identity(target: Target) -> dict[str, object]:

@@ -181,6 +181,11 @@ class Declarations(Mapping[Key, Series]):
     def __contains__(self, key: object) -> bool:
         return key in self._places
 
+    def kinds(self, keys: Iterable[Key]) -> list[int]:
+        """[key] a number that is the same for declarations alike but for their ids."""
+        numbers: list[int] = self._number[[self._places[key] for key in keys]].tolist()
+        return numbers
+
     def only(self, keys: Iterable[Key]) -> Self:
         """Some of them, in the order given."""
         return type(self)({key: self._places[key] for key in keys}, *self._parts())
@@ -227,6 +232,13 @@ def shaped(series: Mapping[Key, Series]) -> Iterator[tuple[Series, list[Key]]]:
         return
     for key, one in series.items():
         yield one, [key]
+
+
+def kinds_of(series: Mapping[Key, Series], keys: Sequence[Key]) -> Sequence[object]:
+    """[key] something that is equal for declarations alike but for their ids."""
+    if isinstance(series, Declarations):
+        return series.kinds(keys)
+    return [_around(*(getattr(series[key], name) for name in _FIELDS)) for key in keys]
 
 
 def per_key(series: Mapping[int, Series], fact: Callable[[Series], object], dtype: Any) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -17,7 +18,7 @@ from harness.core.time import NEVER, end_of_day, instant, local_day, period_cont
 from harness.core.transform import Transform
 from harness.data.calendars import business_calendar
 from harness.data.lags import release_micros
-from harness.experiment.facts import Facts
+from harness.experiment.facts import FEW, Facts
 from harness.experiment.features import TAKEN
 from harness.experiment.holdout import check_claim
 from harness.experiment.keys import KEYS
@@ -55,11 +56,12 @@ def check(parts: Parts, facts: Facts, problems: Problems) -> None:
 def check_target(target: Target, facts: Facts, problems: Problems) -> None:
     """One timeline, a transform its series can bear (S11, S12), an outcome its source can serve (S8)."""
     transform = target.transform
-    for name in target.series:
+    names = _telling(target, transform, facts)
+    for name in names:
         _check_transform("target.transform", name, transform, facts, problems)
     if len(set(target.series)) != len(target.series):
-        problems.add(f"target.series = {list(target.series)}", "a series is named twice")
-    declared = [facts.series[name] for name in target.series]
+        problems.add(f"target.series = {_listed(target.series)}", "a series is named twice")
+    declared = [facts.series[name] for name in names]
     _check_one_timeline("target.series", declared, problems)
     for series in declared:
         for rebased in _rebased(series.id, transform, facts):
@@ -68,8 +70,22 @@ def check_target(target: Target, facts: Facts, problems: Problems) -> None:
                 f"refused for {rebased}: its base changes between vintages, so levels of two dates do not compare",
                 hint="use log_growth or growth",
             )
-    for name in dict.fromkeys(name for stored in target.series for name in transform.inputs(stored)):
+    for name in dict.fromkeys(name for stored in names for name in transform.inputs(stored)):
         _check_outcome(target.outcome, facts.series[name], facts, problems)
+
+
+def _telling(target: Target, transform: Transform, facts: Facts) -> tuple[str, ...]:
+    """The series of a target by which to judge all: of many alike one, and each that the transform itself names."""
+    named = set(transform.inputs("")) & set(target.series)
+    return tuple(dict.fromkeys([*facts.telling(target.series), *sorted(named)]))
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names for a message: all of a few, of many those that stand twice and how many there are."""
+    if len(names) <= FEW:
+        return str(list(names))
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    return f"{len(names)} names, {', '.join(twice[:FEW])} more than once"
 
 
 def _rebased(name: str, transform: Transform, facts: Facts) -> list[str]:
@@ -233,7 +249,7 @@ def check_features(blocks: Sequence[FeatureBlock], target: Target, facts: Facts,
     """Inputs on one timeline with what they are compared to, and no level of a series whose base changes (S11)."""
     for block in blocks:
         where = f"features.{block.name}"
-        names = [block.series] if block.series else target.series
+        names = [block.series] if block.series else _telling(target, block.transform, facts)
         for name in names:
             _check_transform(f"{where}.transform", name, block.transform, facts, problems)
             for rebased in _rebased(name, block.transform, facts):

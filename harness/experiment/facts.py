@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 
 from harness.core.errors import UnknownNameError
 from harness.core.series import Series
-from harness.data.declaration import shaped
+from harness.data.declaration import kinds_of, shaped
 from harness.data.declared import Dataset
+
+FEW = 20
+"""Series up to which each is asked, and named in a message, by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,24 @@ class Facts:
         if not self.complete:
             return None
         raise UnknownNameError("series", name, [name for stored in self.series for name in (bare(stored), stored)])
+
+    def telling(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Of many series the first of each kind, in their order; of a few, all.
+
+        About series of one kind the same is declared but for the id: what their declarations forbid to one they forbid
+        to all, and one line of a message tells it.
+
+        Args:
+            names: stored ids that are declared.
+        """
+        asked = tuple(names)
+        if len(asked) <= FEW:
+            return asked
+        kinds = zip(kinds_of(self.series, asked), map(self.uncountable.get, asked), strict=True)
+        first: dict[tuple[object, ...], str] = {}
+        for kind, name in zip(kinds, asked, strict=True):
+            first.setdefault(kind, name)
+        return tuple(first.values())
 
 
 def is_pattern(name: str) -> bool:

@@ -293,6 +293,11 @@ def with_stored_ids(experiment: Experiment, archive: Archive) -> Experiment:
     def meant(name: str) -> tuple[str, ...]:
         return matching(name, defined) if is_pattern(name) and name not in defined else (stored(name),)
 
+    def all_meant(names: tuple[str, ...]) -> tuple[str, ...]:
+        if not experiment.datasets and all(name in defined for name in names):
+            return names
+        return tuple(one for name in names for one in meant(name))
+
     def transformed(transform: Transform) -> Transform:
         other, high, low = (stored(name) if name else "" for name in (transform.other, transform.high, transform.low))
         return replace(transform, other=other, high=high, low=low)
@@ -306,7 +311,7 @@ def with_stored_ids(experiment: Experiment, archive: Archive) -> Experiment:
         experiment,
         target=replace(
             target,
-            series=tuple(one for name in target.series for one in meant(name)),
+            series=all_meant(target.series),
             transform=transformed(target.transform),
         ),
         features=tuple(

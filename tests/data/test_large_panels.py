@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from harness.backtest.effort import FIRST, fingerprints_of
+from harness.backtest.effort import FIRST, fingerprints_of, spelled
 from harness.core.errors import UserError
-from harness.core.identity import Headed, canonical, digest, encoded
+from harness.core.identity import Headed, canonical, derive_seed, digest, encoded
 from harness.core.series import LagRule, Series
 from harness.core.time import NEVER
 from harness.data.archive.exporting import arranged, once
@@ -59,6 +59,19 @@ def test_long_names_and_declarations_are_encoded_as_any_other() -> None:
 def test_a_headed_digest_is_the_digest_of_all_parts(head: list[object], parts: list[object]) -> None:
     plain = hashlib.sha256(plain_text([*head, *parts]).encode()).hexdigest()[:32]
     assert Headed(*head).digest(*parts) == plain == digest(*head, *parts)
+    assert Headed("seed", *head).seed(*parts) == derive_seed(*head, *parts)
+
+
+@settings(max_examples=60)
+@given(some.lists(some.floats() | some.decimals(-100, 100, places=2).map(float)))
+def test_numbers_are_spelled_as_json_spells_them(numbers: list[float]) -> None:
+    assert spelled(np.array(numbers, dtype=np.float64)) == [json.dumps(one) for one in numbers]
+
+
+def test_sizes_at_which_an_exponent_appears_are_spelled_as_json_spells_them() -> None:
+    ends = [10.0**power for power in (-5, -4, 14, 15, 16, 17)]
+    numbers = [near for end in ends for near in (np.nextafter(end, 0), end, np.nextafter(end, 1e99), -end)]
+    assert spelled(np.array(numbers)) == [json.dumps(float(one)) for one in numbers]
 
 
 @given(some.lists(some.integers(-(1 << 40), 1 << 40) | some.integers(0, 9), min_size=1))

@@ -3,13 +3,15 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from harness.core.errors import ExperimentError, UserError
 from harness.core.recipe import Experiment, FeatureBlock, Kpi, OutcomeRule, Recipe, Target, Training
-from harness.core.series import Series
+from harness.core.series import Series, alike
 from harness.core.transform import Transform
 from harness.data.dataset import load_dataset
+from harness.data.declaration import Declarations, series_to_text
 from harness.data.declared import Dataset
 from harness.experiment import completed, validate
 
@@ -128,3 +130,41 @@ def test_no_block_is_called_like_a_key_of_the_section(load: Callable[..., Experi
     called = replace(load(), features=(FeatureBlock("vintage", "toy/rate", latest=(1,)),))
     with pytest.raises(ExperimentError, match=r"features\.vintage: a key of \[features\] is called so"):
         validate(called, [toy])
+
+
+MANY = [f"p/s{number:02d}" for number in range(40)]
+
+
+def declared(kinds: dict[str, Series]) -> tuple[dict[str, Series], Declarations[str]]:
+    """Many series alike but for those of `kinds`, one by one and as an archive holds them."""
+    series = {name: alike(kinds.get(name, Series("any", "M")), name) for name in MANY}
+    ids, texts = pl.Series(MANY), pl.Series([series_to_text(one) for one in series.values()])
+    return series, Declarations.of(MANY, ids, texts)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "target", "told"),
+    [
+        ({}, Target(tuple(MANY), season=12), []),
+        ({MANY[30]: Series("odd", "Q")}, Target(tuple(MANY), season=12), ["p/s00 and p/s30 differ in frequency"]),
+        (
+            {name: Series("odd", "M", scale="rebased") for name in MANY[30:]},
+            Target(tuple(MANY), season=12),
+            ["refused for p/s30: its base changes"],
+        ),
+        ({}, Target(tuple(MANY), Transform("spread", other=MANY[30]), season=12), ["subtracts p/s30 from itself"]),
+        ({}, Target((*MANY, MANY[30]), season=12), ["41 names, p/s30 more than once"]),
+    ],
+)
+def test_of_many_series_alike_one_line_tells_what_is_wrong_with_all(
+    load: Callable[..., Experiment], kinds: dict[str, Series], target: Target, told: list[str]
+) -> None:
+    asked = replace(load(), target=target, features=(), models=())
+    for series in declared(kinds):
+        problems: list[str] = []
+        try:
+            validate(asked, series=series)
+        except ExperimentError as error:
+            problems = error.problems
+        assert len(problems) == len(told)
+        assert all(part in line for part, line in zip(told, problems, strict=True))

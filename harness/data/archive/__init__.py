@@ -557,7 +557,7 @@ class Archive:
     def provenance(self) -> tuple[str, list[dict[str, object]]]:
         """The archive's state, and every batch as JSON facts: source, hash, rows, instants, series, raw files."""
         with self._store.reading() as connection:
-            names = {code: one.id for code, one in catalogue_of(connection).series.items()}
+            names = {code: name for name, code in catalogue_of(connection).codes.items()}
             return questions.state(connection), provenance.batch_facts(connection, names)
 
     def batches_of_cells(self, cells: Iterable[tuple[str, int, int]]) -> dict[tuple[str, int, int], int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
@@ -9,7 +10,7 @@ import duckdb
 import numpy as np
 import polars as pl
 
-from harness.core.identity import Encoded, digest, encoded
+from harness.core.identity import Encoded, digest
 from harness.core.series import AVAILABILITIES, Series
 from harness.core.snapshot import Issue, Panel, Snapshot
 from harness.core.time import NEVER, micros, period_ends
@@ -86,8 +87,7 @@ def _series_text(connection: duckdb.DuckDBPyConnection) -> str:
     text = _TEXTS.get(content)
     if text is None:
         rows = query(connection, "SELECT code, spec FROM series ORDER BY code")
-        pairs = zip(rows["code"].to_list(), rows["spec"].to_list(), strict=True)
-        text = "[" + ",".join(f"[{code},{encoded(spec)}]" for code, spec in pairs) + "]"
+        text = json.dumps(rows.rows(), separators=(",", ":"))
         _TEXTS.clear()
         _TEXTS[content] = text
     return text
