@@ -58,10 +58,8 @@ class Chain:
         return self.entries[-1].hash if self.entries else GENESIS
 
     def holds(self, head: str) -> bool:
-        """Whether a hash (or the first half of one, at least) is that of an entry, or of the empty ledger."""
-        return len(head) >= len(GENESIS) // 2 and any(
-            one.startswith(head.lower()) for one in (GENESIS, *(entry.hash for entry in self.entries))
-        )
+        """Whether a hash (or the first half of one, at least) is that of an entry."""
+        return len(head) >= len(GENESIS) // 2 and any(one.hash.startswith(head.lower()) for one in self.entries)
 
 
 def chain_of(content: bytes) -> Chain:

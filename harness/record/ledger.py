@@ -21,8 +21,8 @@ from harness.core.identity import canonical
 from harness.record.chain import GENESIS, Chain, Entry, chain_of, written
 from harness.record.files import SEAL, read_json, seal_holds, sha256_of, sync_folder
 from harness.record.home import Home
-from harness.record.runs import list_runs, plan_opened
 from harness.record.seals import SEAL_FILE, Seal
+from harness.record.unentered import left_over, unentered
 
 LONGEST = 300
 """Characters of a refused value that are kept."""
@@ -30,6 +30,7 @@ MANIFEST_FILE = "manifest.json"
 CONSISTENT, BROKEN = "consistent", "broken"
 ENTERED = ("cut", "grade", "public", "recipient", "signer", "description")
 """What the ledger and the description of a seal both tell of it."""
+FOLDER = "it is a folder, not a file"
 GONE = "the ledger is gone, or was emptied, while sealed holdouts are in the vault"
 
 
@@ -53,6 +54,8 @@ class OpeningCount:
 
 def read_chain(home: Home) -> Chain:
     """The ledger of a home as far as it holds; an empty one where there is none."""
+    if home.ledger.is_dir():
+        return Chain(fault=FOLDER)
     try:
         handle = os.open(home.ledger, os.O_RDONLY)
     except FileNotFoundError:
@@ -100,6 +103,8 @@ def enter(home: Home, kind: str, facts: Mapping[str, object]) -> Entry:
     home.root.mkdir(parents=True, exist_ok=True)
     if not home.ledger.exists() and seal_folders(home):
         raise _damaged(GONE, home.ledger)
+    if home.ledger.is_dir():
+        raise _damaged(FOLDER, home.ledger)
     with os.fdopen(os.open(home.ledger, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644), "rb") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         chain = chain_of(stream.read())
@@ -313,7 +318,7 @@ def verify_ledger(home: Home, head: str = "") -> LedgerCheck:
     elif head:
         place = next((one.number for one in chain.entries if one.hash.startswith(head.lower())), 0)
         since = len(chain.entries) - place
-    left = _left(home) if not chain.entries else ()
+    left = left_over(home) if not chain.entries else ()
     if not chain.entries and not chain.fault and seal_folders(home):
         reasons.append(GONE)
     elif left and not chain.fault:
@@ -323,6 +328,7 @@ def verify_ledger(home: Home, head: str = "") -> LedgerCheck:
         )
     elif not chain.fault:
         reasons += _vaults(home, chain.entries)
+        reasons += unentered(home, chain.entries) if chain.entries else ()
         reasons += [f"plan {name}: {fault}" for name, fault in plan_faults(home, chain.entries).items()]
         notes += _unfinished(chain.entries)
     notes += _set_back(chain.entries)
@@ -365,13 +371,6 @@ def _vaults(home: Home, found: Sequence[Entry]) -> Iterator[str]:
             )
 
 
-def _left(home: Home) -> tuple[str, ...]:
-    """What else in a home tells that it was under seal: plans, and runs that opened a holdout."""
-    plans = sorted(home.plans.glob("*.json")) if home.plans.is_dir() else []
-    opened = (f"run {one.get('run_id')}" for one in list_runs(home) if plan_opened(one))
-    return (*(f"plan {path.stem}" for path in plans), *opened)
-
-
 def plan_faults(home: Home, found: Iterable[Entry]) -> dict[str, str]:
     """Plan -> why its file is not the one that was entered; by digests alone."""
     faults = {}
@@ -390,7 +389,7 @@ def plan_faults(home: Home, found: Iterable[Entry]) -> dict[str, str]:
 
 
 def refuse_short(head: str) -> None:
-    """Refuse a head that is too short to vouch for anything; "" = none was given.
+    """Refuse a head that vouches for nothing: too short, or that of an empty ledger; "" = none was given.
 
     Raises:
         UserError: it is.
@@ -401,6 +400,13 @@ def refuse_short(head: str) -> None:
             value=head,
             rule=f"a head has {len(GENESIS)} hex digits, of which the first {len(GENESIS) // 2} at least are needed",
             fix="copy it whole from a report, or from what harness ledger verify printed",
+        )
+    if head and not head.strip("0"):
+        raise UserError(
+            "this is the head of no entry",
+            value=head,
+            rule="zeros stand before the first entry of every ledger, so they vouch for none",
+            fix="note the head that harness ledger verify prints once something is entered",
         )
 
 

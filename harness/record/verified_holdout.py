@@ -11,6 +11,7 @@ from harness.record.files import json_bytes, read_json, seal_holds, sha256_of
 from harness.record.home import Home
 from harness.record.ledger import MANIFEST_FILE, plan_faults, read_chain, seal_folders, under_seal, verify_ledger
 from harness.record.seals import SEAL_FILE, Seal
+from harness.record.unentered import unentered_plans
 from harness.record.verified import Checked
 
 FILES = "files"
@@ -21,7 +22,9 @@ def ledger(home: Home) -> Iterator[Checked]:
     done, place = verify_ledger(home), home.ledger.name
     if not (home.ledger.exists() or seal_folders(home) or done.reasons):
         return
-    apart = {f"plan {name}: {fault}" for name, fault in plan_faults(home, read_chain(home).entries).items()}
+    found = read_chain(home).entries
+    apart = {f"plan {name}: {fault}" for name, fault in plan_faults(home, found).items()}
+    apart |= {*unentered_plans(home, found).values()}
     reasons = [reason for reason in done.reasons if reason not in apart]  # plans have lines of their own
     yield from (Checked(place, problem=reason) for reason in reasons)
     yield from (Checked(place, note=note) for note in done.notes)

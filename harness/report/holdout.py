@@ -12,6 +12,7 @@ from harness.record.home import Home
 from harness.record.ledger import LedgerCheck, OpeningCount, entries, openings_of, seals_in
 from harness.record.registry import effort_from
 from harness.record.seals import Seal, seals_of
+from harness.record.unentered import unentered
 
 HEAD_ONLY = (
     "Without a hash noted earlier nobody can tell a whole ledger from one that was cut short or chained anew: note the "
@@ -40,6 +41,10 @@ def holdout_line(home: Home, sources: Mapping[str, str], zone: str = "UTC") -> s
     if not found:
         lines = ", ".join(_sealed(seal, zone) for seal in here)
         return f"Holdout: {lines}, whether it was opened is not known: the ledger is gone (harness ledger verify)"
+    lacking = unentered(home, found)
+    if lacking:
+        lines = ", ".join(_sealed(seal, zone) for seal in here)
+        return f"Holdout: {lines}, whether it was opened is not known: {lacking[0]} (harness ledger verify)"
     head = found[-1].hash
     parts = [*(_sealed(seal, zone) for seal in here), *_absent(found, [one for one in named if one not in _ids(here)])]
     return f"Holdout: {', '.join([*parts, _opened(found, named)])}; ledger head {head}"
@@ -67,7 +72,7 @@ def openings_of_run(home: Home, manifest: Mapping[str, object]) -> int | None:
     except DamagedError:
         return None
     named = seals_in(found, effort.fingerprints)
-    return openings_of(found, named).total if named else None
+    return openings_of(found, named).total if named and not unentered(home, found) else None
 
 
 def check_text(done: LedgerCheck, head: str = "") -> str:

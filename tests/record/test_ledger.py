@@ -335,3 +335,32 @@ def test_a_clock_that_was_set_back_is_told(home: Home, monkeypatch: pytest.Monke
     done = verify_ledger(home)
     assert not done.broken
     assert "entry 3 of 2001-01-01T00:00:00+00:00 follows one of" in done.notes[0]
+
+
+def test_the_head_of_an_empty_ledger_vouches_for_nothing(home: Home) -> None:
+    filled(home)
+    for zeros in (GENESIS, GENESIS[:32]):
+        assert not chain_of(home.ledger.read_bytes()).holds(zeros)
+        with pytest.raises(UserError, match="head of no entry"):
+            verify_ledger(home, zeros)
+
+
+def test_a_ledger_that_is_a_folder_is_told_with_its_path(home: Home) -> None:
+    home.ledger.mkdir(parents=True)
+    assert "it is a folder" in verify_ledger(home).reasons[0]
+    for asked in (entries, lambda one: enter(one, "plan", {})):
+        with pytest.raises(DamagedError, match=rf"{home.ledger}: it is a folder"):
+            asked(home)
+
+
+@pytest.mark.parametrize("kept", [1, 2])
+def test_what_lies_in_the_home_tells_of_entries_that_were_removed(home: Home, kept: int) -> None:
+    sealed_home(home)
+    assert not verify_ledger(home).broken
+    write_file(home.vault / "s1" / "openings" / "p1" / "cell", b"encrypted")
+    enter(home, "opening", {"plan": "p1", "seals": ["s1"], "exploratory": False})
+    assert not verify_ledger(home).broken
+    home.ledger.write_bytes(b"".join(lines_of(home)[:kept]))
+    reasons = verify_ledger(home).reasons
+    assert "vault/s1/openings/p1 tells of an opening that is not in the ledger" in reasons
+    assert ("seal s1 is in force, but only its beginning was entered" in reasons) == (kept == 1)

@@ -18,7 +18,7 @@ from harness.record.files import json_bytes, sha256_of, sync_folder, write_file
 from harness.record.home import Home
 from harness.record.seals import SEAL_FILE, Seal
 
-FILES, OPENINGS, WRAPPED, LOCK = "files", "openings", "identity.age", ".lock"
+FILES, WRAPPED, LOCK = "files", "identity.age", ".lock"
 MAKING = ".making-"
 """Begins the name of a vault that is being filled; it is no seal before it has its own name."""
 KIND = re.compile(r"[a-z_]+")

@@ -21,6 +21,7 @@ from harness.record.plans import HoldoutPlan, plan_digest
 from harness.record.platform import code_hash, code_version, lock_hash, platform_differences
 from harness.record.runs import RunFiles, finished
 from harness.record.seals import CUSTODIAN, Seal, seals_of
+from harness.record.unentered import refuse_unentered
 
 Granted = Callable[[], Mapping[str, str]]
 """Identities by seal, from the grant of a custodian."""
@@ -72,7 +73,7 @@ def checked_ledger(home: Home, plan: HoldoutPlan) -> tuple[Entry, ...]:
     """The entries of an unbroken ledger that knows the plan.
 
     Raises:
-        SealedError: it is broken, or does not know this plan.
+        SealedError: it is broken, does not know this plan, or lacks entries of what was done.
     """
     try:
         found = entries(home)
@@ -86,6 +87,7 @@ def checked_ledger(home: Home, plan: HoldoutPlan) -> tuple[Entry, ...]:
             rule="a holdout opens by a plan the ledger knows",
             fix=NEW_PLAN.format(name=plan.name),
         )
+    refuse_unentered(home, found)
     return found
 
 

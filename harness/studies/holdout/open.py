@@ -35,7 +35,7 @@ from harness.data.archive.sealing import CAPPED, HASHED, SEALED
 from harness.data.archive.unsealing import opened
 from harness.data.changes import ChangeFile
 from harness.data.ingest.agreement import entered_files
-from harness.data.vault.files import OPENINGS, Vault
+from harness.data.vault.files import Vault
 from harness.record.cells import Cell
 from harness.record.home import Home
 from harness.record.ledger import enter, entries, refusals
@@ -45,6 +45,7 @@ from harness.record.registry import note
 from harness.record.runs import MANIFEST, RunFiles, read_manifest, start_run, write_run
 from harness.record.seals import Seal
 from harness.record.shelves import Shelves, sealed_shelves
+from harness.record.unentered import OPENINGS
 from harness.record.working import exclusively
 from harness.studies.holdout.checking import Granted, check_plan, checked_ledger, identities_of, standing_of
 from harness.studies.holdout.plan import walked_models

@@ -28,6 +28,7 @@ from harness.record.platform import code_hash, code_version, lock_hash, numeric_
 from harness.record.registry import counts
 from harness.record.runs import RunFiles, finished
 from harness.record.seals import Seal, sealed_from, seals_of
+from harness.record.unentered import refuse_unentered
 from harness.score.power import SeenDifference, seen_differences
 from harness.score.spec import ScoreSpec
 from harness.studies.holdout.expected import expected_of, holdout_origins, warnings_of
@@ -43,7 +44,7 @@ def make_plan(experiment: Experiment, changes_folder: Path, home: Home, *, file:
         file: of the experiment; "" = it was built in Python.
 
     Raises:
-        SealedError: inputs of the experiment are not sealed, or not under one cut.
+        SealedError: inputs of the experiment are not sealed, or not under one cut; the ledger lacks entries.
         UserError: there is no such run, or no model that could be claimed.
     """
     changes = ChangeFile.open(changes_folder)
@@ -219,7 +220,9 @@ def _seal_facts(home: Home, seal: Seal) -> dict[str, object]:
 
 def _enter(home: Home, plan: HoldoutPlan) -> None:
     """Write the plan, then enter it; a crash between the two is mended by the same command."""
-    if any(one.kind == "plan" and one.facts.get("plan") == plan.id for one in entries(home)):
+    found = entries(home)
+    refuse_unentered(home, found, but=plan.id)
+    if any(one.kind == "plan" and one.facts.get("plan") == plan.id for one in found):
         return
     told = {"plan": plan.id, "seals": list(plan.seal_ids), "experiment": plan.name, "claim": plan.told}
     enter(home, "plan", {**told, "digest": write_plan(home, plan)})

@@ -26,6 +26,7 @@ from harness.record.files import json_bytes, unused_name, write_file
 from harness.record.home import Home
 from harness.record.ledger import begun_sealings, enter, entries, named_seals, refusals
 from harness.record.seals import CUSTODIAN, LEAVING, Seal, seals_of
+from harness.record.unentered import refuse_unentered
 from harness.record.working import exclusively
 from harness.studies.holdout.abandoning import OVER, give_up_begun
 from harness.studies.holdout.checking import Granted, checked_vault, identities_of
@@ -72,6 +73,7 @@ def roll(home: Home, day: date, *, seal: str = "", granted: Granted | None = Non
         if done is not None and done.seal.follows:
             return _rolled(done.seal)
         old, found = _chosen(home, seal), entries(home)
+        refuse_unentered(home, found)
         seen = _seen(found, old)
         checked_vault(home, old, found)
         identity = identities_of(home, [old], granted, keys)[old.id]

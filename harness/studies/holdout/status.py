@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,12 +11,12 @@ from harness.data.archive import Archive
 from harness.data.archive.sealing import seals_within
 from harness.data.vault.files import WRAPPED, Vault
 from harness.data.vault.keys import IDENTITY, SIGNING, get_key, key_folder, recipient_of, signer_of
+from harness.record.chain import Entry
 from harness.record.home import Home
 from harness.record.ledger import (
     BROKEN,
     LedgerCheck,
     OpeningCount,
-    entries,
     openings_of,
     promised_manifest,
     read_chain,
@@ -23,6 +24,7 @@ from harness.record.ledger import (
     verify_ledger,
 )
 from harness.record.seals import CUSTODIAN, Seal, seals_of, unfinished
+from harness.record.unentered import unentered
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,9 @@ def status(home: Home, *, keys: Path | None = None) -> Status:
         keys: folder of keys; None = the usual one.
     """
     checked = verified(home)
-    found = tuple(_status(home, seal, keys, broken=bool(read_chain(home).fault)) for seal in seals_of(home))
+    chain = read_chain(home)
+    broken = bool(chain.fault or unentered(home, chain.entries))
+    found = tuple(_status(home, seal, keys, () if broken else chain.entries) for seal in seals_of(home))
     told = [f"seal {one.seal.id}: {problem}" for one in found for problem in one.problems]
     return Status(found, checked.head, unfinished(home), (*checked.reasons, *told))
 
@@ -94,8 +98,7 @@ def verified(home: Home, head: str = "") -> LedgerCheck:
     return replace(done, verdict=BROKEN, reasons=(*done.reasons, *told), notes=notes)
 
 
-def _status(home: Home, seal: Seal, keys: Path | None, *, broken: bool) -> SealStatus:
-    chain = () if broken else entries(home)
+def _status(home: Home, seal: Seal, keys: Path | None, chain: Sequence[Entry]) -> SealStatus:
     vault = Vault.open(home, seal.id)
     promised = promised_manifest(chain, seal.id) or None
     problems = list(vault.check(promised))

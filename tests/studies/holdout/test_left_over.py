@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,9 @@ from harness.studies.holdout.leaving import others
 from harness.studies.holdout.status import status
 from tests.backtest.made_runs import Ran
 from tests.backtest.test_resume import Stopped
+from tests.record.made_seals import lines_of
 from tests.studies.holdout.conftest import copied
-from tests.studies.holdout.made_holdouts import SEAL_ID, Made, experiment, kinds, opened
+from tests.studies.holdout.made_holdouts import CLAIM, SEAL_ID, Made, experiment, kinds, opened, planned
 from tests.studies.holdout.marked import Marked
 from tests.studies.holdout.test_roll import TO, newer
 
@@ -125,3 +127,42 @@ def test_runs_that_opened_a_holdout_tell_of_it_too(closed: tuple[Made, Ran], tmp
     made.home.ledger.unlink()
     made.home.archive.unlink()
     assert any("tells of a sealed holdout" in one for one in verify_ledger(made.home).reasons)
+
+
+@pytest.mark.parametrize("lost", ["opening", "plan"])
+def test_a_ledger_that_was_cut_before_an_opening_opens_nothing_more(
+    lost: str, closed: tuple[Made, Ran], plan: HoldoutPlan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, ran = copied(closed[0], tmp_path), closed[1]
+    lines = lines_of(made.home)
+    made.home.ledger.write_bytes(b"".join(lines[: kinds(made.home).index(lost)]))
+    told = verify_ledger(made.home)
+    assert told.verdict == "broken"
+    name = ran.files.run_id
+    assert f"run {name} opened a holdout by plan {plan.id}, and the ledger does not tell of it" in told.reasons
+    assert f"vault/{SEAL_ID}/openings/{plan.id} tells of an opening that is not in the ledger" in told.reasons
+    assert (f"plan {plan.id}: it was never entered in the ledger" in told.reasons) == (lost == "plan")
+    command = ["--home", str(made.home.root)]
+    assert [main([*verb, *command]) for verb in (["ledger", "verify"], ["verify"], ["holdout", "status"])] == [1, 1, 1]
+    assert main(["show", name, *command]) == 0
+    shown = capsys.readouterr().out
+    assert "whether it was opened is not known" in shown
+    assert "never opened" not in shown
+    assert hs.Run(name, made.home).leaderboard()["n_opened"].null_count() > 0
+    for asked in (
+        lambda: opened(made, plan),
+        lambda: opened(made, plan, again=True, reason="a bug"),
+        lambda: planned(made, experiment(claim=replace(CLAIM, level=0.1))),
+        lambda: planned(made),
+        lambda: rolled(TO, made.home, keys=made.keys),
+    ):
+        with pytest.raises(SealedError, match=r"ledger lacks entries|never entered in the ledger"):
+            asked()
+
+
+def test_a_plan_whose_command_was_stopped_before_it_was_entered_is_made_again(made: Made, plan: HoldoutPlan) -> None:
+    lines = lines_of(made.home)
+    made.home.ledger.write_bytes(b"".join(lines[:-1]))
+    assert verify_ledger(made.home).verdict == "broken"
+    assert planned(made) == plan
+    assert not verify_ledger(made.home).broken
