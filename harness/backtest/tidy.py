@@ -23,7 +23,7 @@ from harness.record.cells import Cell
 from harness.record.panel_cells import PanelAnswers
 
 Integers = NDArray[np.int64]
-PART_ROWS = 1 << 20
+PART_ROWS = 1 << 18
 """Forecasts of a block of series at most, unless one series alone has more."""
 CELL = ["series_id", "origin", "horizon"]
 FORECAST_COLUMNS = [

@@ -37,6 +37,7 @@ class Facts:
     undated: frozenset[str] = frozenset()
     universes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     complete: bool = True
+    _bare: dict[str, list[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def stored(self, name: str) -> str | None:
         """The stored id of a bare or stored name; None when it is unknown for want of a dataset.
@@ -47,7 +48,10 @@ class Facts:
         """
         if name in self.series:
             return name
-        matches = [stored for stored in self.series if bare(stored) == name]
+        if not self._bare:  # looked through once, however many names are asked for
+            for stored in self.series:
+                self._bare.setdefault(bare(stored), []).append(stored)
+        matches = self._bare.get(name, [])
         if len(matches) > 1:
             raise AmbiguousNameError(name, matches)
         if matches:

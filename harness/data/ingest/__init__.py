@@ -320,9 +320,8 @@ def _announced(dataset: Dataset) -> list[Listing | Issued]:
 def _lacks(archive: Archive, dataset: Dataset, gate: Gate | None) -> bool:
     _refuse_redeclared(dataset, archive)
     defined = archive.series()
-    known = {one.id for one in defined}
-    recorded = archive.originals()
-    if any(one.id not in known or archive.known_through(one.id) is None for one in dataset.series):
+    recorded, ingested = archive.originals(), archive.ingested()
+    if any(one.id not in ingested for one in dataset.series):
         return True
     if untold(archive, dataset):
         return False
