@@ -20,7 +20,7 @@ from harness.core.time import MICROSECOND, NEVER, end_of_day, micros
 from harness.data.changes import ChangeFile
 from harness.data.outcomes import OUTCOME_STATUS
 from harness.forecast.catalog import entry_for, reference_name
-from harness.record.cells import Cell
+from harness.record.cells import Cell, tidy
 from harness.score.decision import Kpi
 from harness.score.grid import STRETCHES
 from harness.score.spec import ScoreSpec, functional_of
@@ -234,9 +234,7 @@ def _truth(plan: Plan) -> pl.DataFrame:
 def _forecasts(plan: Plan, cells: Mapping[str, list[Cell]]) -> pl.DataFrame:
     """All cells as one frame; a failed or abstained row of a model with a declared fallback carries the fallback's."""
     own = {
-        name: pl.concat([cell.frame for cell in mine]).with_columns(
-            pl.lit(name).alias("model"), pl.lit(name).alias("answered_by")
-        )
+        name: tidy(mine).with_columns(pl.lit(name).alias("model"), pl.lit(name).alias("answered_by"))
         for name, mine in cells.items()
     }
     recipes = {recipe.name: recipe for recipe in plan.experiment.models}
