@@ -95,9 +95,8 @@ def write_folder(folder: Path, files: Mapping[str, bytes], *, durable: bool = Tr
         durable: wait until it is on the disk. Otherwise a loss of power before `sync_filesystem` may leave a part: only
             for what carries a checksum and can be made again.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = unused_name(folder.parent)
-    temporary.mkdir()
+    temporary.mkdir(parents=True)
     try:
         for name, content in files.items():
             with room_for(folder), (temporary / name).open("wb") as stream:
