@@ -40,6 +40,7 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
     """Tests kill processes, none cuts the power: what is written is seen by everyone without being on the disk yet."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
+        patch.setattr("harness.record.shelves.sync_filesystem", lambda _: None)
         yield
 
 

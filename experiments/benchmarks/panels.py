@@ -25,7 +25,7 @@ from terms import DAILY, PANELS, Panel, panel_of
 
 BLOCK = 1_000
 """Series drawn together."""
-FIRST_MONTH, FIRST_DAY = np.datetime64("2000-01", "M"), np.datetime64("2018-01-01", "D")
+FIRST_MONTH = np.datetime64("2000-01", "M")
 LAG = {"M": np.timedelta64(10, "D"), "D": np.timedelta64(12, "h")}
 SCHEMA = pa.schema(
     {
@@ -67,7 +67,7 @@ def write(panel: Panel, file: Path) -> int:
 def ends(panel: Panel, count: int) -> NDArray[np.datetime64]:
     """Last days of the first periods."""
     if panel.frequency == DAILY:
-        return FIRST_DAY + np.arange(count)
+        return np.datetime64(panel.since, "D") + np.arange(count)
     return (FIRST_MONTH + np.arange(1, count + 1)).astype("datetime64[D]") - 1
 
 

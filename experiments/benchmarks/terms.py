@@ -47,6 +47,7 @@ class Panel:
         series, periods: its size.
         frequency: `DAILY` or `MONTHLY`.
         revisions: how often each value is published; more than once means that it was revised.
+        since: first period of a daily panel.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Panel:
     periods: int
     frequency: str
     revisions: int = 1
+    since: str = "2018-01-01"
 
     @property
     def season(self) -> int:

@@ -167,8 +167,11 @@ def _sorted(plan: Plan, origins: Integers, series: Integers, horizons: Integers)
 def row_keys(plan: Plan, origins: Integers, series: Integers, horizons: Integers) -> RowKeys:
     """Keys of rows given as indices [row] of origin, series and horizon."""
     steps = np.array(plan.experiment.horizons, dtype=np.int64)
+    ends = plan.end_days[origins, horizons]
+    if len(origins) and (origins == origins[0]).all():  # rows asked at one origin
+        moments = np.full(len(origins), micros(plan.instants[int(origins[0])]), dtype=np.int64)
+        return RowKeys(plan.experiment.target.series, series, moments, steps[horizons], ends)
     instants = np.zeros(len(plan.instants), dtype=np.int64)
     for row in np.flatnonzero(np.bincount(origins, minlength=len(instants))).tolist():
         instants[row] = micros(plan.instants[row])
-    ends = plan.end_days[origins, horizons]
     return RowKeys(plan.experiment.target.series, series, instants[origins], steps[horizons], ends)

@@ -92,7 +92,7 @@ class Fates:
         fates = np.bincount(fate.ravel(), weights=count.ravel(), minlength=len(FATES)).astype(np.int64)
         used = np.where(fate == USED, count, 0)
         by_row = used.sum(axis=1)
-        periods = np.unique(plan.ends[:origin, horizon][by_row > 0])
+        periods = _distinct(plan.ends[:origin, horizon][by_row > 0])
         rolling = plan.experiment.training.rolling
         if rolling is not None and len(periods) > rolling:
             periods = periods[-rolling:]
@@ -100,3 +100,12 @@ class Fates:
         return Trained(
             tuple(int(number) for number in fates), int(used.sum()), int(used[hindsight].sum()), len(periods)
         )
+
+
+def _distinct(periods: Integers) -> Integers:
+    """Distinct values, ascending; those of ascending ones, as target periods of ascending origins are, unsorted."""
+    if (periods[1:] < periods[:-1]).any():
+        return np.unique(periods)
+    first = np.append(np.ones(min(1, len(periods)), dtype=bool), periods[1:] != periods[:-1])
+    distinct: Integers = periods[first]
+    return distinct

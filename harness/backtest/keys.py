@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,7 +11,7 @@ import numpy as np
 
 from harness.backtest.splits import Plan, target_inputs
 from harness.core.errors import UserError
-from harness.core.identity import Encoded, Headed, canonical, digest, encoded
+from harness.core.identity import KEY_LENGTH, Encoded, Headed, canonical, digest, encoded
 from harness.core.recipe import Experiment, FeatureBlock, Recipe, Target
 from harness.data.changes import ChangeFile
 from harness.data.declaration import texts_of
@@ -132,15 +133,15 @@ def cell_keys(
         code_hash(),
         lock_hash(),
     )
-    schedule = _schedule_digests(plan)
+    schedule = _schedule_digests(plan, origins)
     keys = []
-    for origin, prefix in zip(origins, prefixes, strict=True):
+    for origin, prefix, before in zip(origins, prefixes, schedule, strict=True):
         refit = plan.refit_origin(origin, identity.cadence)
         when = [plan.instants[origin].isoformat(), plan.instants[refit].isoformat()]
         if identity.retune:
             when.append(plan.instants[plan.refit_origin(origin, identity.retune)].isoformat())
         targets = (plan.starts[origin].tolist(), plan.ends[origin].tolist(), int(plan.phase[origin]))
-        keys.append(digest(fixed, when, targets, schedule[origin], prefix))
+        keys.append(digest(fixed, when, targets, before, prefix))
     return keys
 
 
@@ -165,12 +166,14 @@ def known_digests(identity: RecipeIdentity, plan: Plan, changes: ChangeFile, ori
     return [found[origin] for origin in origins]
 
 
-def _schedule_digests(plan: Plan) -> list[str]:
-    """For every origin, the identity of the pseudo-origins before it and of their target periods."""
-    chain, out = "", []
-    for row, moment in enumerate(plan.instants):
-        out.append(chain)
-        chain = digest(chain, moment.isoformat(), np.stack([plan.starts[row], plan.ends[row]]).tolist())
+def _schedule_digests(plan: Plan, origins: Sequence[int]) -> list[str]:
+    """For some origins, ascending, the identity of the pseudo-origins before each and of their target periods."""
+    table = np.column_stack([plan.known, plan.starts, plan.ends]).astype("<i8")
+    hasher, done, out = hashlib.sha256(), 0, []
+    for origin in origins:
+        hasher.update(table[done:origin].tobytes())
+        out.append(hasher.hexdigest()[:KEY_LENGTH])
+        done = origin
     return out
 
 

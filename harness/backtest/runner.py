@@ -37,7 +37,7 @@ from harness.record.platform import (
 )
 from harness.record.registry import note
 from harness.record.runs import start_run, write_run
-from harness.record.shelves import Shelves
+from harness.record.shelves import Shelves, sync
 from harness.record.studies import VOUCHED
 
 Progress = Callable[[int, int], None]
@@ -223,6 +223,7 @@ def cells_of(
         _run(engine, context, tasks, stages, progress)
         stages.done("cells")
     whole = _complete(place.shelves, keys, cells)
+    sync(place.shelves.cells)
     stages.done("read cells")
     return keys, whole
 

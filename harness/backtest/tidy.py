@@ -19,7 +19,7 @@ from harness.core.time import MICROSECOND, NEVER, end_of_day
 from harness.data.changes import ChangeFile
 from harness.data.outcomes import OUTCOME_STATUS, Outcomes
 from harness.forecast.catalog import reference_name
-from harness.record.cells import Cell
+from harness.record.cells import Cell, tidy
 from harness.record.panel_cells import PanelAnswers
 
 Integers = NDArray[np.int64]
@@ -209,9 +209,7 @@ def _truth(plan: Plan) -> pl.DataFrame:
 def forecast_rows(plan: Plan, cells: Mapping[str, list[Cell]]) -> pl.DataFrame:
     """All cells as one frame; a failed or abstained row of a model with a declared fallback carries the fallback's."""
     own = {
-        name: pl.concat([cell.frame for cell in mine]).with_columns(
-            pl.lit(name).alias("model"), pl.lit(name).alias("answered_by")
-        )
+        name: tidy(mine).with_columns(pl.lit(name).alias("model"), pl.lit(name).alias("answered_by"))
         for name, mine in cells.items()
     }
     recipes = {recipe.name: recipe for recipe in plan.experiment.models}

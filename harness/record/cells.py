@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 
 import polars as pl
 import pyarrow as pa
@@ -14,7 +15,7 @@ import pyarrow as pa
 from harness.core.errors import DamagedError
 from harness.core.frames import UTC_INSTANT
 from harness.record.files import json_bytes, parsed_json
-from harness.record.panel_cells import PanelAnswers, from_arrow, to_arrow
+from harness.record.panel_cells import PanelAnswers, from_arrow, tidy_panels, to_arrow
 from harness.record.shelves import Shelf, get, put
 
 CELL_SCHEMA = pl.Schema(
@@ -64,7 +65,11 @@ class Cell:
 
 
 def write_cell(shelf: Shelf, key: str, cell: Cell) -> None:
-    """Store a cell atomically under its key."""
+    """Store a cell atomically under its key.
+
+    It is durable after `shelves.sync` only, which a run calls once for all: a run of many origins would wait for the
+    disk longer than it computes. What a loss of power leaves of a cell before that has no valid checksum.
+    """
     if cell.panel is None:
         buffer = io.BytesIO()
         cell.frame.select(CELL_SCHEMA.names()).cast(CELL_SCHEMA).write_ipc(buffer, compression="uncompressed")
@@ -76,7 +81,18 @@ def write_cell(shelf: Shelf, key: str, cell: Cell) -> None:
         content = sink.getvalue().to_pybytes()
     facts = dict(cell.facts)
     meta = {"key": key, "sha256": _checksum(content, facts), "facts": facts}
-    put(shelf, key, {FORECASTS: content, META: json_bytes(meta)})
+    put(shelf, key, {FORECASTS: content, META: json_bytes(meta)}, durable=False)
+
+
+def tidy(cells: Sequence[Cell]) -> pl.DataFrame:
+    """Tidy rows of several cells, one after the other."""
+    parts: list[pl.DataFrame] = []
+    for dense, some in groupby(cells, lambda cell: cell.panel is not None):
+        if dense:
+            parts.append(tidy_panels([cell.panel for cell in some if cell.panel is not None]))
+        else:
+            parts += [cell.frame for cell in some]
+    return pl.concat(parts) if parts else pl.DataFrame(schema=CELL_SCHEMA)
 
 
 def read_cell(shelf: Shelf, key: str) -> Cell | None:

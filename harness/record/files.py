@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import json
@@ -27,6 +28,26 @@ def sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_filesystem(folder: Path) -> None:
+    """Make all that was written to the file system of a folder durable, in one call.
+
+    Raises:
+        FullDiskError: there is no room for it.
+        OSError: it could not be written.
+    """
+    library = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(library, "syncfs"):  # Linux has it
+        os.sync()
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with room_for(folder):
+            if library.syncfs(handle):
+                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(folder))
     finally:
         os.close(handle)
 
@@ -80,17 +101,24 @@ def write_file(path: Path, content: bytes) -> None:
         stream.write(content)
 
 
-def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write a folder of files that appears whole or not at all, replacing what stood there."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+def write_folder(folder: Path, files: Mapping[str, bytes], *, durable: bool = True) -> None:
+    """Write a folder of files that appears whole or not at all, replacing what stood there.
+
+    Args:
+        folder: its final place.
+        files: content by name.
+        durable: wait until it is on the disk. Otherwise a loss of power before `sync_filesystem` may leave a part: only
+            for what carries a checksum and can be made again.
+    """
     temporary = unused_name(folder.parent)
-    temporary.mkdir()
+    temporary.mkdir(parents=True)
     try:
         for name, content in files.items():
             with room_for(folder), (temporary / name).open("wb") as stream:
                 stream.write(content)
                 stream.flush()
-                os.fsync(stream.fileno())
+                if durable:
+                    os.fsync(stream.fileno())
         if folder.exists():
             shutil.rmtree(folder)
         temporary.replace(folder)
@@ -103,7 +131,8 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    sync_folder(folder.parent)
+    if durable:
+        sync_folder(folder.parent)
 
 
 def unused_name(folder: Path) -> Path:

@@ -7,8 +7,10 @@ is stored, read and scored, and the tidy frame is made when somebody asks for it
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from harness.core.errors import DamagedError
 from harness.core.frames import UTC_INSTANT
 from harness.core.names import Names
 from harness.core.snapshot import NO_POSITION
+from harness.core.time import NEVER, micros
 from harness.core.transform import Floats
 
 Integers = NDArray[np.int64]
@@ -28,6 +31,7 @@ Words = NDArray[np.uint8]
 STATUSES = ("ok", "failed", "abstained", "already_public", "not_issued", "asked")
 """Words of `status`; the last stands in a cell that is not answered yet only."""
 OK, FAILED, ABSTAINED, PUBLIC, NOT_ISSUED, ASKED = range(len(STATUSES))
+WORDS = pl.Series(STATUSES, dtype=pl.String())
 META = b"harness.panel"
 
 
@@ -74,6 +78,11 @@ class PanelAnswers:
         """Series by horizons."""
         return len(self.series), len(self.horizons)
 
+    @property
+    def rows(self) -> Integers:
+        """[series] the row of each."""
+        return np.arange(len(self.series), dtype=np.int64)
+
     def info_gap(self) -> Integers:
         """[series, horizon] target periods between the newest known and the target; meaningless where none is known."""
         gap: Integers = self.ends[None, :] - np.where(self.last == NO_POSITION, 0, self.last)[:, None]
@@ -81,36 +90,77 @@ class PanelAnswers:
 
     def frame(self) -> pl.DataFrame:
         """Tidy rows in order of series and horizon, columns of `cells.CELL_SCHEMA`."""
-        count, steps = self.shape
-        every, step = np.repeat(np.arange(count), steps), np.tile(np.arange(steps), count)
-        known = np.repeat(self.last != NO_POSITION, steps)
-        trained = pl.Series([self.trained_at], dtype=UTC_INSTANT).new_from_index(0, count * steps)
-        words = pl.Series([None, *self.reasons[1:]], dtype=pl.String())
-        return pl.DataFrame(
-            {
-                "series_id": self.series.column.gather(every),
-                "origin": pl.Series([self.origin], dtype=UTC_INSTANT).new_from_index(0, count * steps),
-                "horizon": pl.Series(self.horizons[step]),
-                "period": pl.Series(self.periods.astype("datetime64[D]")[step]).cast(pl.Date()),
-                "quantile": pl.Series([None], dtype=pl.Float64()).new_from_index(0, count * steps),
-                "value": pl.Series(self.value.ravel()).fill_nan(None),
-                "status": pl.Series(STATUSES, dtype=pl.String()).gather(self.status.ravel()),
-                "reason": words.gather(self.reason.ravel()),
-                "trained_at": _where(self.answered.ravel(), trained),
-                "last_known_period": pl.Series(self.last_known.astype("datetime64[D]")[every]).cast(pl.Date()),
-                "info_gap": _where(known, pl.Series(self.info_gap().ravel().astype(np.int32))),
-                "phase": pl.Series([self.phase], dtype=pl.Int32()).new_from_index(0, count * steps),
-                "issue_age": pl.Series(self.issue_age[every]).fill_nan(None),
-            }
-        )
+        return tidy_panels([self])
 
 
-def _where(kept: Flags, column: pl.Series) -> pl.Series:
+def tidy_panels(panels: Sequence[PanelAnswers]) -> pl.DataFrame:
+    """Tidy rows of one or more panels, each in order of series and horizon, columns of `cells.CELL_SCHEMA`."""
+    shapes = [panel.shape for panel in panels]
+    sizes = [count * steps for count, steps in shapes]
+    answered = np.concatenate([panel.answered.ravel() for panel in panels])
+    trained = np.repeat([_micros(panel.trained_at) for panel in panels], sizes)
+    ages = [_by_series(panel.issue_age, panel) for panel in panels]
+    known = np.concatenate([_by_series(panel.last != NO_POSITION, panel) for panel in panels])
+    return pl.DataFrame(
+        {
+            "series_id": _gathered([(panel.series.column, _by_series(panel.rows, panel)) for panel in panels]),
+            "origin": _instants(np.repeat([_micros(panel.origin) for panel in panels], sizes)),
+            "horizon": pl.Series(np.concatenate([np.tile(panel.horizons, len(panel.series)) for panel in panels])),
+            "period": _days(np.concatenate([np.tile(panel.periods, len(panel.series)) for panel in panels])),
+            "quantile": pl.Series([None], dtype=pl.Float64()).new_from_index(0, sum(sizes)),
+            "value": pl.Series(np.concatenate([panel.value.ravel() for panel in panels])).fill_nan(None),
+            "status": _gathered([(WORDS, panel.status.ravel()) for panel in panels]),
+            "reason": _gathered([(_words(panel.reasons), panel.reason.ravel()) for panel in panels]),
+            "trained_at": _instants(np.where(answered, trained, NEVER)),
+            "last_known_period": _days(np.concatenate([_by_series(panel.last_known, panel) for panel in panels])),
+            "info_gap": _masked(np.concatenate([panel.info_gap().ravel() for panel in panels]).astype(np.int32), known),
+            "phase": pl.Series(np.repeat([panel.phase for panel in panels], sizes).astype(np.int32)),
+            "issue_age": pl.Series(np.concatenate(ages)).fill_nan(None),
+        }
+    )  # fmt: skip
+
+
+def _by_series(array: NDArray[Any], panel: PanelAnswers) -> NDArray[Any]:
+    """[row] what is told once per series."""
+    return np.repeat(array, len(panel.horizons))
+
+
+def _micros(moment: datetime | None) -> int:
+    return NEVER if moment is None else micros(moment)
+
+
+def _masked(values: NDArray[Any], there: Flags) -> pl.Series:
     """A column with nulls where a flag is not set."""
-    if kept.all():
-        return column
-    frame = pl.DataFrame({"kept": kept, "column": column})
-    return frame.select(pl.when("kept").then("column"))["column"]
+    return pl.Series(values if there.all() else pa.array(values, mask=~there))
+
+
+def _instants(moments: Integers) -> pl.Series:
+    return _masked(moments, moments != NEVER).cast(UTC_INSTANT)
+
+
+def _days(days: NDArray[np.datetime64]) -> pl.Series:
+    return pl.Series(days.astype("datetime64[D]")).cast(pl.Date())
+
+
+@lru_cache(maxsize=256)
+def _words(reasons: tuple[str, ...]) -> pl.Series:
+    return pl.Series([None, *reasons[1:]], dtype=pl.String())
+
+
+def _gathered(parts: Sequence[tuple[pl.Series, NDArray[Any]]]) -> pl.Series:
+    """Words by their places, part after part; parts that share their words are looked up together."""
+    starts: dict[int, int] = {}
+    words: list[pl.Series] = []
+    places = []
+    for column, place in parts:
+        if id(column) not in starts:
+            starts[id(column)] = sum(map(len, words))
+            words.append(column)
+        places.append(place.astype(np.int64) + starts[id(column)])
+    rows, whole = np.concatenate(places), words[0] if len(words) == 1 else pl.concat(words)
+    return (
+        whole.new_from_index(int(rows[0]), len(rows)) if (rows == rows[:1]).all() and len(rows) else whole.gather(rows)
+    )
 
 
 def to_arrow(panel: PanelAnswers) -> pa.Table:

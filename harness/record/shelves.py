@@ -14,7 +14,7 @@ from typing import Protocol
 import pyrage
 
 from harness.core.errors import DamagedError
-from harness.record.files import write_folder
+from harness.record.files import sync_filesystem, write_folder
 
 
 class SealedShelf:
@@ -102,11 +102,18 @@ def sealed_shelves(folder: Path, identity: str) -> SealedShelves:
     return SealedShelves(*(SealedShelf(folder / name, identity) for name in ("cells", "fits", "studies")))
 
 
-def put(shelf: Shelf, key: str, files: Mapping[str, bytes]) -> None:
-    """Write the files of a key, all or none."""
+def put(shelf: Shelf, key: str, files: Mapping[str, bytes], *, durable: bool = True) -> None:
+    """Write the files of a key, all or none; those that are not durable are only after `sync`."""
     if isinstance(shelf, SealedShelf):
         files = {name: shelf.encrypted(content) for name, content in files.items()}
-    write_folder(shelf / key, files)
+    write_folder(shelf / key, files, durable=durable)
+
+
+def sync(shelf: Shelf) -> None:
+    """Make everything on a shelf durable at once."""
+    folder = shelf.folder if isinstance(shelf, SealedShelf) else shelf
+    if folder.is_dir():
+        sync_filesystem(folder)
 
 
 def get(shelf: Shelf, key: str, name: str) -> bytes:

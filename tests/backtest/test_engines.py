@@ -164,10 +164,10 @@ def through_store(asked: Experiment, changes: Path, home: Home, url: str) -> dic
 def _within(home: object) -> object:
     """Writing of folders that refuses the home folder of the driver."""
 
-    def write(folder: Path, files: dict[str, bytes]) -> None:
+    def write(folder: Path, files: dict[str, bytes], *, durable: bool = True) -> None:
         assert isinstance(home, Home)
         assert home.root not in folder.parents
-        write_folder(folder, files)
+        write_folder(folder, files, durable=durable)
 
     return write
 

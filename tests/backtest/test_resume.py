@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -30,21 +31,25 @@ class Stopped(BaseException):
 
 
 class StoppedAt:
-    """Stops at the n-th time content is about to be made durable; from then on nothing can be cleaned up."""
+    """Stops at the n-th time content is about to be made durable or a folder to appear; then nothing is cleaned up."""
 
     def __init__(self, patch: pytest.MonkeyPatch, number: int) -> None:
         self.left, self.gone = number, False
-        self.real, self.remove, self.unlink = os.fsync, shutil.rmtree, Path.unlink
-        patch.setattr(files.os, "fsync", self.fsync)
+        self.remove, self.unlink = shutil.rmtree, Path.unlink
+        patch.setattr(files.os, "fsync", self.counted(os.fsync))
+        patch.setattr(Path, "replace", self.counted(Path.replace, only=Path.is_dir))
         patch.setattr(files.shutil, "rmtree", self.unless_gone(self.remove))
         patch.setattr(Path, "unlink", self.unless_gone(self.unlink))
 
-    def fsync(self, handle: int) -> None:
-        self.left -= 1
-        if self.left <= 0 or self.gone:
-            self.gone = True
-            raise Stopped
-        self.real(handle)
+    def counted(self, act: Callable[..., Any], *, only: Callable[..., bool] = lambda *_: True) -> Callable[..., Any]:
+        def maybe(*given: Any) -> Any:
+            self.left -= only(given[0])
+            if self.left <= 0 or self.gone:
+                self.gone = True
+                raise Stopped
+            return act(*given)
+
+        return maybe
 
     def unless_gone(self, act: Callable[..., None]) -> Callable[..., None]:
         def maybe(*given: object, **more: object) -> None:
@@ -140,7 +145,7 @@ def test_stopping_again_and_again_still_ends_with_the_same_bits(
     home, times = tmp_path / "home", 0
     while times < 50:
         with pytest.MonkeyPatch.context() as patch:
-            StoppedAt(patch, 45)
+            StoppedAt(patch, 12 + 8 * times)
             try:
                 again = run(asked, changes, home)
                 break
@@ -238,6 +243,20 @@ def test_two_workers_end_with_the_bits_of_one(
 ) -> None:
     monkeypatch.setattr("harness.backtest.engines.available_cores", lambda: 2)
     assert_same(run(asked, changes, tmp_path / "home", workers=2), whole)
+
+
+def test_cells_are_on_the_disk_before_a_manifest_counts_them(
+    asked: Experiment, changes: Path, whole: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, seen = tmp_path / "home", list[tuple[int, bool]]()
+
+    def synced(folder: Path) -> None:
+        assert folder == home / "cells"
+        seen.append((cells_of(home), "complete" in {made.get("status") for made in list_runs(Home(home))}))
+
+    monkeypatch.setattr("harness.record.shelves.sync_filesystem", synced)
+    run(asked, changes, home)
+    assert seen == [(len({key for keys in whole.keys.values() for key in keys}), False)]
 
 
 CHILD = """

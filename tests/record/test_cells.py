@@ -5,11 +5,15 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from harness.record.cells import CELL_SCHEMA, Cell, read_cell, read_fit, write_cell, write_fit
+from harness.core.names import Names
+from harness.core.snapshot import NO_POSITION
+from harness.record.cells import CELL_SCHEMA, Cell, read_cell, read_fit, tidy, write_cell, write_fit
+from harness.record.panel_cells import ABSTAINED, OK, PanelAnswers
 
 CELL = Cell(
     pl.DataFrame(
@@ -76,3 +80,64 @@ def test_a_fit_comes_back_and_a_damaged_one_does_not(tmp_path: Path) -> None:
     assert read_fit(tmp_path, "f") == '{"a": 1.0}'
     (tmp_path / "f" / "fit.json").write_text('{"a": 2.0}')
     assert read_fit(tmp_path, "f") is None
+
+
+def panel(moment: datetime, *, trained: datetime | None, reasons: tuple[str, ...] = ("",)) -> PanelAnswers:
+    """Two series at two horizons; with reasons the first row has the newest of them."""
+    why = np.zeros((2, 2), dtype=np.uint8)
+    why[0, 0] = len(reasons) - 1
+    return PanelAnswers(
+        series=Names(("a", "b")),
+        origin=moment,
+        horizons=np.array([0, 1], dtype=np.int32),
+        periods=np.array(["2020-06-30", "2020-09-30"], dtype="datetime64[D]"),
+        ends=np.array([5, 6]),
+        value=np.array([[np.nan, 1.5], [2.5, 3.5]]),
+        status=np.where(why > 0, ABSTAINED, OK).astype(np.uint8),
+        reason=why,
+        reasons=reasons,
+        answered=why == 0,
+        trained_at=trained,
+        last_known=np.array(["2020-03-31", "NaT"], dtype="datetime64[D]"),
+        last=np.array([4, NO_POSITION]),
+        phase=1,
+        issue_age=np.array([np.nan, 2.0]),
+    )
+
+
+def row(series: str, horizon: int, moment: datetime, trained: datetime | None, reason: str | None) -> dict[str, object]:
+    """One tidy row of `panel`, written out."""
+    return {
+        "series_id": series,
+        "origin": moment,
+        "horizon": horizon,
+        "period": (date(2020, 6, 30), date(2020, 9, 30))[horizon],
+        "quantile": None,
+        "value": {("a", 0): None, ("a", 1): 1.5, ("b", 0): 2.5, ("b", 1): 3.5}[series, horizon],
+        "status": "ok" if reason is None else "abstained",
+        "reason": reason,
+        "trained_at": trained if reason is None else None,
+        "last_known_period": date(2020, 3, 31) if series == "a" else None,
+        "info_gap": 1 + horizon if series == "a" else None,
+        "phase": 1,
+        "issue_age": None if series == "a" else 2.0,
+    }
+
+
+def test_cells_become_tidy_rows_one_after_the_other() -> None:
+    one, two = datetime(2020, 4, 1, tzinfo=UTC), datetime(2020, 5, 1, tzinfo=UTC)
+    cells = [
+        Cell(panel(one, trained=None), {}),
+        Cell(panel(two, trained=one, reasons=("", "spare", "too short")), {}),
+        CELL,
+        Cell(panel(one, trained=one, reasons=("", "late")), {}),
+    ]
+    rows = [
+        [row(who, step, at, trained, why if (who, step) == ("a", 0) else None) for who in "ab" for step in (0, 1)]
+        for at, trained, why in ((one, None, None), (two, one, "too short"), (one, one, "late"))
+    ]
+    expected = pl.concat([pl.DataFrame(some, schema=CELL_SCHEMA) for some in rows])
+    expected = pl.concat([expected[:8], CELL.frame, expected[8:]])
+    assert_frame_equal(tidy(cells), expected, check_exact=True)
+    assert_frame_equal(pl.concat([cell.frame for cell in cells]), expected, check_exact=True)
+    assert tidy([]).schema == CELL_SCHEMA

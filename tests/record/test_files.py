@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import json
 import os
 from pathlib import Path
 
 import pytest
 
-from harness.core.errors import DamagedError
-from harness.record.files import read_json, write_file, write_folder
+from harness.core.errors import DamagedError, FullDiskError
+from harness.record.files import read_json, sync_filesystem, write_file, write_folder
 
 
 class SimulatedKill(BaseException):
@@ -60,3 +62,24 @@ def test_a_json_record_that_is_no_object_is_damaged(tmp_path: Path, content: str
         read_json(path)
     path.write_text(json.dumps({"a": 1}))
     assert read_json(path) == {"a": 1}
+
+
+def test_a_file_system_is_made_durable_at_once_or_the_error_is_told(tmp_path: Path) -> None:
+    sync_filesystem(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        sync_filesystem(tmp_path / "absent")
+
+
+def test_a_failed_sync_is_an_error_and_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Library:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def syncfs(self, handle: int) -> int:
+            ctypes.set_errno(self.number)
+            return -1
+
+    for number, kind in ((errno.EIO, OSError), (errno.ENOSPC, FullDiskError)):
+        monkeypatch.setattr(ctypes, "CDLL", lambda *_, number=number, **__: Library(number))
+        with pytest.raises(kind):
+            sync_filesystem(tmp_path)
