@@ -199,22 +199,23 @@ class _View:
     def _cell(self, name: str, number: int, rows: Integers) -> tuple[Floats, Codes]:
         """[series, horizon] of some series of one cell."""
         cell = self.panel.cells[name][number]
-        if cell.panel is None:
+        panel = cell.panel
+        if panel is None:
             if (name, number) not in self.spread:
                 self.spread[name, number] = self._points(cell)
             value, status = self.spread[name, number]
             return value[rows], status[rows]
-        if cell.panel.series == self.names:
-            span, status = _span(rows), cell.panel.status
+        if panel.series == self.names:
+            span, status = _span(rows), panel.status
             if status.size and status.strides == (0, 0):  # one and the same in all of them
-                return cell.panel.value[span], np.broadcast_to(_CODE[status[0, 0]], (len(rows), len(self.steps)))
-            return cell.panel.value[span], _CODE[status[span]]
-        places = cell.panel.series.rows_of(self.names)
+                return panel.value[span], np.broadcast_to(_CODE[status[0, 0]], (len(rows), len(self.steps)))
+            return panel.value[span], _CODE[status[span]]
+        places = panel.series.rows_of(self.names)
         mine = np.arange(len(rows)) if places is None else places[rows]
         there = mine >= 0
         value = np.full((len(rows), len(self.steps)), np.nan)
         status = np.full(value.shape, MISSING, dtype=np.uint8)
-        value[there], status[there] = cell.panel.value[mine[there]], _CODE[cell.panel.status[mine[there]]]
+        value[there], status[there] = panel.value[mine[there]], _CODE[panel.status[mine[there]]]
         return value, status
 
     def _points(self, cell: Cell) -> tuple[Floats, Codes]:

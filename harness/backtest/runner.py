@@ -15,7 +15,7 @@ from harness.backtest.data_facts import dataset_facts
 from harness.backtest.design import Floats, build_design
 from harness.backtest.effort import effort_of, narrowed_spaces
 from harness.backtest.engine import Engine
-from harness.backtest.engines import HERE, Where, engine_for
+from harness.backtest.engines import HERE, LARGE, Where, engine_for
 from harness.backtest.keys import RecipeIdentity, cell_keys, recipe_identity, run_id
 from harness.backtest.liberty import Liberty
 from harness.backtest.searched import on_record, study_keys, vouched
@@ -45,8 +45,6 @@ Board = Sequence[tuple[Recipe, RecipeIdentity]]
 Batches = Sequence[Mapping[str, object]]
 Amend = Callable[[Plan, ChangeFile, Floats], Floats]
 TASKS_PER_WORKER = 6
-LARGE = 1000
-"""Series of a panel from which on a walk costs more than what is answered on it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -126,12 +126,13 @@ def restricted(cells: Sequence[Cell], series: Sequence[str]) -> list[Cell]:
         series: stored ids, in the order of the target.
     """
     names = names_of(series)
-    return [Cell(_some(cell.given, names), cell.facts, cell.checksum) for cell in cells]
+    return [Cell(_some(cell, names), cell.facts, cell.checksum) for cell in cells]
 
 
-def _some(given: PanelAnswers | pl.DataFrame, names: Names) -> PanelAnswers | pl.DataFrame:
-    if isinstance(given, pl.DataFrame):
-        return given.filter(pl.col("series_id").is_in(names.column.implode()))
+def _some(cell: Cell, names: Names) -> PanelAnswers | pl.DataFrame:
+    given = cell.panel
+    if given is None:
+        return cell.frame.filter(pl.col("series_id").is_in(names.column.implode()))
     places = np.array([given.series.places.get(name, -1) for name in names], dtype=np.int64)
     rows = places[places >= 0]
     kept = {name: getattr(given, name)[rows] for name in BY_SERIES}
@@ -155,7 +156,8 @@ def _blocks(plan: Plan, cells: Mapping[str, list[Cell]], only: Sequence[str] | N
 
 
 def _height(cell: Cell) -> int:
-    return cell.given.height if isinstance(cell.given, pl.DataFrame) else cell.given.value.size
+    panel = cell.panel
+    return cell.frame.height if panel is None else panel.value.size
 
 
 def _of_series(plan: Plan, rows: Integers) -> Plan:

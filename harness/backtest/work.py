@@ -10,6 +10,7 @@ import resource
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from harness.backtest.witness import Witness, World
 from harness.core.errors import UserError
 from harness.core.identity import canonical, digest
 from harness.core.recipe import Recipe
-from harness.core.snapshot import Snapshot, newest_periods
+from harness.core.snapshot import Snapshot, newest_periods, target_panel
 from harness.data.changes import ChangeFile, open_changes
 from harness.data.replay import Replay
 from harness.forecast.baselines import Naive
@@ -121,8 +122,13 @@ class Stored:
     studies: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
 
-def run_task(context: Context, task: Task) -> Spent:
+def run_task(context: Context, task: Task, pool: Executor | None = None) -> Spent:
     """Answer every origin of a task and store the cells; the same bits whatever worker it runs on.
+
+    Args:
+        context: what every worker shares.
+        task: what is answered.
+        pool: threads in which naive rivals answer, and cells are written, side by side; None = one after the other.
 
     Raises:
         UserError: the process ran out of memory; the cells done so far are stored.
@@ -138,11 +144,19 @@ def run_task(context: Context, task: Task) -> Spent:
     spent.add("", "open", start)
     try:
         with threadpoolctl.threadpool_limits(1):
-            for index, origin, cell in walk(world, task.recipes, task.origins, spent=spent, stored=stored):
-                start = time.perf_counter()
-                write_cell(shelves.cells, task.keys[index][place[origin]], cell)
+            writing: list[Future[None]] = []
+            for index, origin, cell in walk(world, task.recipes, task.origins, spent=spent, stored=stored, pool=pool):
+                start, key = time.perf_counter(), task.keys[index][place[origin]]
+                if pool is None:
+                    write_cell(shelves.cells, key, cell)
+                else:
+                    writing.append(pool.submit(write_cell, shelves.cells, key, cell))
+                    while len(writing) > len(task.recipes):  # no more than one origin waits in memory
+                        writing.pop(0).result()
                 spent.add("", "write", start)
                 spent.cells += 1
+            for one in writing:
+                one.result()
     except MemoryError as error:
         raise UserError(
             "out of memory",
@@ -162,6 +176,7 @@ def walk(
     spent: Spent | None = None,
     stored: Stored | None = None,
     witness: Witness | None = None,
+    pool: Executor | None = None,
 ) -> Iterator[tuple[int, int, Cell]]:
     """Walk forward over some origins and answer each, recipe after recipe; the caller pins the thread pools.
 
@@ -172,12 +187,14 @@ def walk(
         spent: where the time is booked.
         stored: keys under which fits and searches are stored; None = none is.
         witness: is shown every hand-over.
+        pool: threads in which naive rivals answer side by side; None = one after the other.
 
     Yields:
         Index of the recipe, of the origin, and the cell.
     """
     spent = Spent() if spent is None else spent
     stored = Stored() if stored is None else stored
+    pool = pool if witness is None and all(recipe.rival for recipe, _ in recipes) else None
     first = recipes[0][1]
     # the naive rivals look at what is known and keep nothing of it: they are shown the matrices themselves
     views = witness is None and all(recipe.rival for recipe, _ in recipes)
@@ -191,8 +208,14 @@ def walk(
                 known = history.at(refit)
                 one.tune(refit, {at: key for (mine, at), key in stored.studies.items() if mine == index})
                 one.refit(refit, known, stored.fits.get((index, refit), ""), labels.at(refit))
-        for index, one in enumerate(walks):
-            yield index, origin, one.answer(origin, history.at(origin))
+        if pool is None:
+            for index, one in enumerate(walks):
+                yield index, origin, one.answer(origin, history.at(origin))
+            continue
+        snapshot = history.at(origin)
+        target_panel(snapshot)  # once for all of them
+        for index, cell in enumerate(pool.map(lambda one, at=origin, known=snapshot: one.answer(at, known), walks)):
+            yield index, origin, cell
 
 
 class _History:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import groupby
+from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
@@ -35,6 +36,8 @@ CELL_SCHEMA = pl.Schema(
         "issue_age": pl.Float64(),
     }
 )
+MAPPED = 16 << 20
+"""Bytes above which a cell is mapped instead of read."""
 FORECASTS, META = "forecasts.arrow", "cell.json"
 FIT, FIT_META = "fit.json", "meta.json"
 
@@ -44,24 +47,31 @@ class Cell:
     """What one recipe answered at one origin.
 
     Attributes:
-        given: point forecasts of a panel as matrices, or tidy rows of `CELL_SCHEMA`.
+        given: point forecasts of a panel as matrices, or tidy rows of `CELL_SCHEMA`; of a very large panel what maps
+            its stored matrices, each time anew, so that no more of it is in memory than is looked at.
         facts: fit key, seed, training rows, warnings (JSON values).
         checksum: SHA-256 of both as stored; "" for a cell that was not read from disk.
     """
 
-    given: PanelAnswers | pl.DataFrame
+    given: PanelAnswers | pl.DataFrame | Callable[[], PanelAnswers]
     facts: Mapping[str, object]
     checksum: str = ""
 
     @property
     def panel(self) -> PanelAnswers | None:
         """The answers as matrices; None where there is more to them than points."""
-        return None if isinstance(self.given, pl.DataFrame) else self.given
+        if isinstance(self.given, pl.DataFrame):
+            return None
+        return self.given if isinstance(self.given, PanelAnswers) else self.given()
 
     @cached_property
     def frame(self) -> pl.DataFrame:
         """Tidy rows of `CELL_SCHEMA`."""
-        return self.given if isinstance(self.given, pl.DataFrame) else self.given.frame()
+        panel = self.panel
+        if panel is None:
+            assert isinstance(self.given, pl.DataFrame)  # noqa: S101 - what has no matrices are rows
+            return self.given
+        return panel.frame()
 
 
 def write_cell(shelf: Shelf, key: str, cell: Cell) -> None:
@@ -97,6 +107,8 @@ def tidy(cells: Sequence[Cell]) -> pl.DataFrame:
 
 def read_cell(shelf: Shelf, key: str) -> Cell | None:
     """The stored cell, or None when there is none or what is there is damaged (it is then computed again)."""
+    if isinstance(shelf, Path) and _size(shelf / key / FORECASTS) > MAPPED:
+        return _mapped(shelf / key, key)
     try:
         content, meta = _checked(shelf, FORECASTS, META, key)
         table = pa.ipc.open_file(pa.BufferReader(content)).read_all()
@@ -108,6 +120,52 @@ def read_cell(shelf: Shelf, key: str) -> Cell | None:
     if (isinstance(given, pl.DataFrame) and given.schema != CELL_SCHEMA) or not isinstance(facts, dict):
         return None
     return Cell(given, facts, str(meta["sha256"]))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _mapped(folder: Path, key: str) -> Cell | None:
+    """A large cell, its checksum told from the file piece by piece and its matrices left where they are."""
+    try:
+        meta = parsed_json((folder / META).read_bytes(), META)
+        with (folder / FORECASTS).open("rb") as stream:
+            hasher = hashlib.file_digest(stream, "sha256")
+        hasher.update(json_bytes(meta.get("facts", {})))
+        facts = meta.get("facts")
+        if meta.get("key") != key or meta.get("sha256") != hasher.hexdigest() or not isinstance(facts, dict):
+            return None
+        panel = _panel_at(folder / FORECASTS)
+        given = pl.read_ipc(folder / FORECASTS) if panel is None else None
+    except (DamagedError, OSError, pa.ArrowException, pl.exceptions.PolarsError):
+        return None
+    if given is not None:
+        return Cell(given, facts, str(meta["sha256"])) if given.schema == CELL_SCHEMA else None
+    return Cell(partial(_panel_in, folder / FORECASTS), facts, str(meta["sha256"]))
+
+
+def _panel_at(path: Path) -> PanelAnswers | None:
+    with pa.memory_map(str(path)) as source:
+        return from_arrow(pa.ipc.open_file(source).read_all())
+
+
+def _panel_in(path: Path) -> PanelAnswers:
+    """The matrices of a large cell.
+
+    Raises:
+        DamagedError: they are gone.
+    """
+    try:
+        panel = _panel_at(path)
+    except (OSError, pa.ArrowException) as error:
+        raise DamagedError("a cell vanished", value=path.parent.name, fix="run the same command again") from error
+    if panel is None:
+        raise DamagedError("a cell vanished", value=path.parent.name, fix="run the same command again")
+    return panel
 
 
 def write_fit(shelf: Shelf, key: str, text: str) -> None:

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+import harness.record.cells
 from harness.core.names import Names
 from harness.core.snapshot import NO_POSITION
 from harness.record.cells import CELL_SCHEMA, Cell, read_cell, read_fit, tidy, write_cell, write_fit
@@ -141,3 +142,22 @@ def test_cells_become_tidy_rows_one_after_the_other() -> None:
     assert_frame_equal(tidy(cells), expected, check_exact=True)
     assert_frame_equal(pl.concat([cell.frame for cell in cells]), expected, check_exact=True)
     assert tidy([]).schema == CELL_SCHEMA
+
+
+def test_a_large_cell_is_mapped_and_says_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = datetime(2020, 4, 1, tzinfo=UTC)
+    made = panel(moment, trained=moment, reasons=("", "too short"))
+    write_cell(tmp_path, "matrices", Cell(made, {"warnings": []}))
+    write_cell(tmp_path, "rows", Cell(made.frame(), {"warnings": []}))
+    read = {key: read_cell(tmp_path, key) for key in ("matrices", "rows")}
+    monkeypatch.setattr(harness.record.cells, "MAPPED", 0)
+    for key, plain in read.items():
+        mapped = read_cell(tmp_path, key)
+        assert plain is not None
+        assert mapped is not None
+        assert callable(mapped.given) == (key == "matrices")
+        assert mapped.checksum == plain.checksum
+        assert mapped.frame.equals(plain.frame)
+        stored = tmp_path / key / "forecasts.arrow"
+        stored.write_bytes(stored.read_bytes()[:-1] + b"?")
+        assert read_cell(tmp_path, key) is None

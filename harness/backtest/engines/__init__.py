@@ -12,6 +12,8 @@ from harness.core.errors import UnknownNameError, UserError
 from harness.core.recipe import Experiment
 from harness.record.platform import available_cores
 
+LARGE = 1000
+"""Series of a panel from which on a walk costs more than what the naive rivals answer on it."""
 ENGINES = ("local", "ray", "dask")
 
 
@@ -53,6 +55,8 @@ def engine_for(experiment: Experiment, workers: int | None, where: Where = HERE)
     if os.environ.get("HARNESS_WORKER"):
         return InProcess()
     if where.engine == "local":
+        if len(experiment.target.series) >= LARGE and all(recipe.rival for recipe in experiment.models):
+            return InProcess(count)  # matrices in threads: processes would each walk all that is known
         return InProcess() if count == 1 else Workers(count)
     kind = OnRay if where.engine == "ray" else OnDask
     return kind(count, threads, where.address, where.store)
