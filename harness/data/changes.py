@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -35,6 +36,7 @@ __all__ = [
     "PublicationRows",
     "Replay",
     "manifest_hash",
+    "note_checked",
     "open_changes",
 ]
 
@@ -383,12 +385,26 @@ def _check(folder: Path, *, whole: bool) -> dict[str, Any]:
             status = (folder / name).stat()
         except OSError as error:
             raise _damaged(folder, f"{name} is missing") from error
-        seen = (str((folder / name).resolve()), (status.st_size, status.st_mtime_ns, status.st_ino))
+        seen = _seen(folder / name, status)
         if whole and seen not in _checked:
             if sha256_of(folder / name) != promised:
                 raise _damaged(folder, f"{name} does not have the promised checksum")
             _checked.add(seen)
     return manifest
+
+
+def note_checked(folder: Path, statuses: Mapping[str, os.stat_result]) -> None:
+    """Remember files of a change folder that this process has just read against the checksums of its manifest.
+
+    Args:
+        folder: the change folder.
+        statuses: what each file was when it was read; one that differs from it now is checked when it is opened.
+    """
+    _checked.update(_seen(folder / name, status) for name, status in statuses.items())
+
+
+def _seen(file: Path, status: os.stat_result) -> tuple[str, tuple[int, ...]]:
+    return str(file.resolve()), (status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 def _damaged(folder: Path, why: str) -> DamagedError:
