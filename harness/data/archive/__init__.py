@@ -394,6 +394,12 @@ class Archive:
             known = {code: at for code, at in known.items() if code == catalogue.codes[catalogue.resolve(series_id)]}
         return instant(min(known.values())) if known else None
 
+    def with_values(self) -> set[str]:
+        """Stored ids of all series of which something was ingested."""
+        with self._store.reading() as connection:
+            catalogue, known = catalogue_of(connection), questions.known(connection)
+        return {name for name, code in catalogue.codes.items() if code in known}
+
     def as_of(self, origin: datetime, series: Iterable[str] | None = None) -> Snapshot:
         """Everything known at an instant: per series and period the newest value published by then.
 

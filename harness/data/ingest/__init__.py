@@ -297,7 +297,7 @@ def _lacks(archive: Archive, dataset: Dataset, gate: Gate | None) -> bool:
     defined = archive.series()
     known = {one.id for one in defined}
     recorded = archive.originals()
-    if any(one.id not in known or archive.known_through(one.id) is None for one in dataset.series):
+    if not known.issuperset(dataset.by_id) or not archive.with_values().issuperset(dataset.by_id):
         return True
     if untold(archive, dataset):
         return False
