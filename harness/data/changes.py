@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -35,6 +36,7 @@ __all__ = [
     "PublicationRows",
     "Replay",
     "manifest_hash",
+    "note_checked",
     "open_changes",
 ]
 
@@ -400,10 +402,20 @@ def _check(folder: Path, *, whole: bool) -> dict[str, Any]:
     return manifest
 
 
-def _seen(path: Path) -> tuple[str, tuple[int, ...]]:
+def note_checked(folder: Path, statuses: Mapping[str, os.stat_result]) -> None:
+    """Remember files of a change folder that this process has just read against the checksums of its manifest.
+
+    Args:
+        folder: the change folder.
+        statuses: what each file was when it was read; one that differs from it now is checked when it is opened.
+    """
+    _checked.update(_seen(folder / name, status) for name, status in statuses.items())
+
+
+def _seen(file: Path, status: os.stat_result | None = None) -> tuple[str, tuple[int, ...]]:
     """What tells a file from one that was written since."""
-    status = path.stat()
-    return str(path.resolve()), (status.st_size, status.st_mtime_ns, status.st_ino)
+    status = file.stat() if status is None else status
+    return str(file.resolve()), (status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 def _damaged(folder: Path, why: str) -> DamagedError:

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from harness.core.errors import ExperimentError, UnknownNameError, UserError
 from harness.core.reading import Problems, Table
-from harness.core.series import LAG_KINDS, LagRule, Series, lag_rule
+from harness.core.series import LAG_KINDS, LagRule, Series, alike, lag_rule
 from harness.core.time import parse_frequency
 from harness.data.calendars import business_calendar
 from harness.data.dataset_keys import FILL_IN, KEYS, SCHEMA
+from harness.data.dataset_panels import ANY, expanded, note_renamed
 from harness.data.dataset_sources import array_of, read_announcements, read_forecasts, read_source
 from harness.data.dataset_treatments import treated
-from harness.data.declared import Dataset
+from harness.data.declared import Dataset, Source
 
 __all__ = ["FILL_IN", "KEYS", "SCHEMA", "find_dataset", "load_dataset", "parse_dataset"]
 
@@ -84,29 +85,24 @@ def parse_dataset(values: Mapping[str, object], folder: Path) -> Dataset:
     tables = dict(top.tables("series"))
     if not tables:
         top.problems.add("series", "missing", hint="add one [series.NAME] for each series")
-    defaults = top.table("defaults")
-    defaults.only(KEYS["defaults"])
-    sources = tuple(read_source(one, tuple(tables)) for one in array_of(top, "source"))
-    sources = treated(top, sources, folder)
-    if not sources:
-        top.problems.add("source", "missing", hint='add [[source]] with file = "..."')
-    dated = {bare: bool(source.dated_by) for source in sources for bare in source.series}
-    for bare in tables if sources else ():
-        if bare not in dated:
-            top.problems.add(
-                f"series.{bare}", "no [[source]] holds it", hint=f'add it to a source: series = ["{bare}"]'
-            )
-    series = tuple(_series(table, name, defaults, dated=dated.get(bare, True)) for bare, table in tables.items())
+    named = {bare: table for bare, table in tables.items() if bare != ANY}
+    sources, others = _sources(top, named, folder, panel=tables.get(ANY))
+    known = (*named, *others)
+    series = _all_series(top, name, tables, sources, others)
+    origin, licence = top.text("origin"), top.text("licence")
     dataset = Dataset(
         name=name,
-        series=tuple(replace(one, source=top.text("origin"), licence=top.text("licence")) for one in series if one),
-        in_file=tuple((bare, table.text("in_file", bare)) for bare, table in tables.items()),
+        series=tuple(replace(one, source=origin, licence=licence) for one in series if one),
+        in_file=(
+            *((bare, one.text("in_file", bare)) for bare, one in named.items()),
+            *zip(others, others, strict=True),
+        ),
         sources=sources,
-        forecasts=read_forecasts(top.table("forecasts"), tuple(tables)) if "forecasts" in values else None,
-        events=tuple(read_announcements(one, "events", tuple(tables)) for one in array_of(top, "events")),
-        members=tuple(read_announcements(one, "members", tuple(tables)) for one in array_of(top, "members")),
-        origin=top.text("origin"),
-        licence=top.text("licence"),
+        forecasts=read_forecasts(top.table("forecasts"), known) if "forecasts" in values else None,
+        events=tuple(read_announcements(one, "events", known) for one in array_of(top, "events")),
+        members=tuple(read_announcements(one, "members", known) for one in array_of(top, "members")),
+        origin=origin,
+        licence=licence,
         attribution=top.text("attribution"),
         public=top.flag("public"),
         title=top.text("title"),
@@ -116,6 +112,48 @@ def parse_dataset(values: Mapping[str, object], folder: Path) -> Dataset:
     if top.problems.lines:
         raise ExperimentError(str(folder / "dataset.toml"), top.problems.lines)
     return dataset
+
+
+def _sources(
+    top: Table, named: Mapping[str, Table], folder: Path, *, panel: Table | None
+) -> tuple[tuple[Source, ...], tuple[str, ...]]:
+    """The sources with their treatment, and the ids in their files that only `[series."*"]` (`panel`) declares."""
+    asked = tuple(named) if panel is None else (*named, ANY)
+    sources = tuple(read_source(one, asked) for one in array_of(top, "source"))
+    if not sources:
+        top.problems.add("source", "missing", hint='add [[source]] with file = "..."')
+    if panel is None:
+        return treated(top, sources, folder), ()
+    if "in_file" in panel.values:
+        panel.bad("in_file", "many series have no one name in the file")
+    among = [source.label for source in sources if ANY in source.series]
+    sources, others = expanded(sources, {one.text("in_file", bare): bare for bare, one in named.items()}, folder, top)
+    sources = treated(top, sources, folder)
+    note_renamed(sources, among, top)
+    return sources, others
+
+
+def _all_series(
+    top: Table, dataset: str, tables: Mapping[str, Table], sources: tuple[Source, ...], others: tuple[str, ...]
+) -> list[Series | None]:
+    """The declarations, those of `[series."*"]` last; None where one cannot be built (the reason is noted)."""
+    dated = {bare: bool(source.dated_by) for source in sources for bare in source.series}
+    defaults = top.table("defaults")
+    defaults.only(KEYS["defaults"])
+    out: list[Series | None] = []
+    for bare, table in tables.items():
+        if bare == ANY:
+            continue
+        if bare not in dated and sources:
+            top.problems.add(
+                f"series.{bare}", "no [[source]] holds it", hint=f'add it to a source: series = ["{bare}"]'
+            )
+        out.append(_series(table, dataset, defaults, dated=dated.get(bare, True)))
+    if ANY in tables:
+        known = all(dated[bare] for bare in others)
+        one = _series(tables[ANY], dataset, defaults, dated=known)
+        out += [alike(one, f"{dataset}/{bare}") for bare in others if one is not None and not top.problems.lines]
+    return out
 
 
 def _series(table: Table, dataset: str, defaults: Table, *, dated: bool) -> Series | None:

@@ -8,6 +8,7 @@ from typing import cast
 from harness.core.reading import Table, meant
 from harness.data.assertions.reading import read_list_assertions
 from harness.data.dataset_keys import KEYS
+from harness.data.dataset_panels import ANY
 from harness.data.declared import Announcements, Coverage, Forecasts, Issuer, Layout, Source, Stamp, TextForm
 from harness.data.tables import READERS
 
@@ -71,7 +72,7 @@ def read_source(table: Table, known: tuple[str, ...]) -> Source:
     layout = cast("Layout", table.word("layout", "long", ("long", "wide")))
     names = _named(table, known)
     defaults = {"period": "period"} if layout == "wide" else {"period": "period", "value": "value"}
-    if layout == "long" and len(names) > 1:
+    if layout == "long" and (len(names) > 1 or ANY in names):
         defaults["series"] = "series"
     columns = _columns(table, "source.columns", defaults)
     meanings = dict(columns)

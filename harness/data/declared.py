@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -161,6 +162,7 @@ class Dataset:
         title, description: free text.
         public: whether anyone can get the data elsewhere, so that sealing them prevents accidents only.
         folder: where it was read from; not part of the dataset's identity.
+        by_id: the declarations by stored id.
     """
 
     name: str
@@ -177,10 +179,14 @@ class Dataset:
     description: str = ""
     public: bool = False
     folder: Path = field(default=Path(), compare=False)
+    by_id: Mapping[str, Series] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_id", {one.id: one for one in self.series})
 
     def declared(self, bare: str) -> Series:
         """The declaration of one series by its bare id."""
-        return next(one for one in self.series if one.id == f"{self.name}/{bare}")
+        return self.by_id[f"{self.name}/{bare}"]
 
     def uncountable(self) -> dict[str, str]:
         """Stored ids whose publications cannot be counted (`release k` > 1), with the reason."""

@@ -80,7 +80,8 @@ def observe(
         _require_rows(table)
     tall, empty = _tall(dataset, source, table)
     series = {one.id: one for one in (dataset.declared(bare) for bare in source.series)}
-    ids = {dict(dataset.in_file)[bare]: f"{dataset.name}/{bare}" for bare in source.series}
+    in_file = dict(dataset.in_file)
+    ids = {in_file[bare]: f"{dataset.name}/{bare}" for bare in source.series}
     known = pl.col("name").is_in(list(ids))
     strangers = tall.filter(~known).group_by("name", maintain_order=True).len()
     named = tall.filter(known).with_columns(series_id=pl.col("name").replace_strict(ids, return_dtype=pl.String))
@@ -180,7 +181,8 @@ def _instants(rows: pl.DataFrame, setting: Setting) -> pl.Series:
 
 def _tall(dataset: Dataset, source: Source, table: RawTable) -> tuple[pl.DataFrame, int]:
     """(row, name, value) of every observation, and how many fields were empty."""
-    names = [dict(dataset.in_file)[bare] for bare in source.series]
+    in_file = dict(dataset.in_file)
+    names = [in_file[bare] for bare in source.series]
     mark = source.text.decimal_mark
     index = pl.int_range(table.frame.height, dtype=pl.Int64, eager=True).alias(ROW)
     if source.layout == "wide":

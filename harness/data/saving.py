@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from harness.data.changes import FILES, FORMAT, MANIFEST, PUBLISHED, ChangeFile, manifest_hash
+from harness.data.changes import FILES, FORMAT, MANIFEST, PUBLISHED, ChangeFile, manifest_hash, note_checked
 from harness.record.files import room_for, sha256_of, sync_folder, unused_name
 
 CHANGED = ("code", "period", "published", "value", "vintage", "availability")
@@ -68,12 +68,15 @@ def write_changes(
             _write(temporary / FILES[name], table)
         for name, source in (kept or {}).items():
             shutil.copyfile(source, temporary / FILES[name])
+        statuses = {file: (temporary / file).stat() for file in FILES.values()}
         text = _manifest({file: sha256_of(temporary / file) for file in FILES.values()}, state)
         with (temporary / MANIFEST).open("wb") as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
-        return _moved(temporary, folder / manifest_hash(text))
+        final = _moved(temporary, folder / manifest_hash(text))
+        note_checked(final, statuses)
+        return final
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import numpy as np
@@ -68,6 +69,18 @@ def test_one_flipped_byte_is_never_used(folder, name):
     content[len(content) // 2] ^= 1
     (folder / name).write_bytes(content)
     with pytest.raises(DamagedError, match=r"damaged.*rebuilt"):
+        ChangeFile.open(folder)
+
+
+def test_what_this_process_has_just_written_and_read_is_not_read_again(folder, monkeypatch):
+    def read(path):
+        raise AssertionError(path.name)
+
+    monkeypatch.setattr("harness.data.changes.sha256_of", read)
+    ChangeFile.open(folder)
+    # the specimen: a file that is not as it was then
+    os.utime(folder / FILES["changes"])
+    with pytest.raises(AssertionError, match=FILES["changes"]):
         ChangeFile.open(folder)
 
 

@@ -6,12 +6,15 @@ import tomllib
 from datetime import date, time
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from harness.core.errors import ExperimentError, UnknownNameError
 from harness.core.series import LagRule
+from harness.data.archive import Archive
 from harness.data.dataset import KEYS, find_dataset, load_dataset, parse_dataset
 from harness.data.declared import Dataset
+from harness.data.ingest import ingest, lacks
 
 REPOSITORY = Path(__file__).parents[2]
 SHIPPED = {"uk_macro": 4, "brazil_gdp": 10, "us_markets": 8}
@@ -197,3 +200,90 @@ def test_dates_of_a_release_calendar_are_dates() -> None:
     lag = parsed(listed).series[0].lag
     assert lag is not None
     assert lag.dates == ((date(2020, 1, 31), date(2020, 2, 19)),)
+
+
+PANEL = """
+schema = 1
+name = "panel"
+origin = "made"
+licence = "mine"
+
+[series."*"]
+frequency = "M"
+zone = "UTC"
+unit = "EUR"
+lag = { kind = "calendar_days", n = 20 }
+
+[series.odd]
+in_file = "the odd one"
+frequency = "M"
+zone = "Europe/London"
+lag = { kind = "calendar_days", n = 30 }
+
+[[source]]
+file = "values.csv"
+columns = { series = "shop" }
+"""
+LONG = "shop,period,value\n" + "".join(
+    f"{name},2020-01-31,{place}\n" for place, name in enumerate(["s2", " s1", "the odd one"])
+)
+
+
+def panel(folder: Path, toml: str = PANEL, values: str = LONG) -> Path:
+    (folder / "panel").mkdir(exist_ok=True)
+    (folder / "panel" / "dataset.toml").write_text(toml)
+    (folder / "panel" / "values.csv").write_text(values)
+    return folder / "panel"
+
+
+def test_one_declaration_holds_for_every_id_in_the_file(tmp_path: Path) -> None:
+    folder = panel(tmp_path)
+    dataset = load_dataset(folder)
+    assert [one.id for one in dataset.series] == ["panel/odd", "panel/s1", "panel/s2"]
+    assert {one.id: one.zone for one in dataset.series} == dict.fromkeys(dataset.by_id, "UTC") | {
+        "panel/odd": "Europe/London"
+    }
+    assert dataset.declared("s2").unit == "EUR"
+    archive = Archive.open(tmp_path / "archive.duckdb")
+    ingest(folder, archive, raw_dir=tmp_path / "raw")
+    assert not lacks(archive, dataset)
+    # an id that the file has later is a series from then on
+    panel(tmp_path, values=LONG + "s3,2020-01-31,3\n")
+    grown = load_dataset(folder)
+    assert lacks(archive, grown)
+    ingest(folder, archive, raw_dir=tmp_path / "raw")
+    assert archive.with_values() == set(grown.by_id) == {*dataset.by_id, "panel/s3"}
+
+
+def test_one_declaration_holds_for_every_column_of_a_wide_file_and_every_entry_of_a_parquet_file(
+    tmp_path: Path,
+) -> None:
+    wide = PANEL.replace('columns = { series = "shop" }', 'layout = "wide"')
+    folder = panel(tmp_path, wide, "period,s2,s1,the odd one\n2020-01-31,1,2,3\n")
+    assert set(load_dataset(folder).by_id) == {"panel/odd", "panel/s1", "panel/s2"}
+    pl.DataFrame({"shop": ["b", "a", "b", "the odd one"], "period": date(2020, 1, 31), "value": 1.0}).write_parquet(
+        folder / "values.parquet"
+    )
+    panel(tmp_path, PANEL.replace("values.csv", "values.parquet"))
+    assert set(load_dataset(folder).by_id) == {"panel/odd", "panel/a", "panel/b"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('unit = "EUR"', 'in_file = "x"', "no one name"),
+        ("values.csv", "gone.csv", "gone.csv cannot be read"),
+        ('columns = { series = "shop" }', 'columns = { series = "shpo" }', "shpo"),
+        ('columns = { series = "shop" }', 'columns = { series = "shop" }\nseries = ["odd"]', "no [[source]] has it"),
+        ("in_file", "title", "'the odd one' in values.csv cannot be an id (1 such)"),
+        ("[series.odd]", "[series.odder]\n[series.odd]", "series.odder: no [[source]] holds it"),
+        ('file = "values.csv"', 'reader = "arch:sp500"', "arch:sp500"),
+        ('frequency = "M"\nzone = "UTC"', 'zone = "UTC"', "series.*.frequency: missing"),
+    ],
+)
+def test_what_one_declaration_cannot_stand_for_is_told(tmp_path: Path, old: str, new: str, told: str) -> None:
+    assert old in PANEL
+    folder = panel(tmp_path, PANEL.replace(old, new))
+    with pytest.raises(ExperimentError) as caught:
+        load_dataset(folder)
+    assert told in "\n".join(caught.value.problems)

@@ -18,7 +18,7 @@ from harness.core.errors import UserError
 from harness.core.identity import Headed, canonical, derive_seed, digest, encoded
 from harness.core.series import LagRule, Series
 from harness.core.time import NEVER
-from harness.data.archive.exporting import arranged, once
+from harness.data.archive.exporting import INSTANTS, arranged, once
 from harness.data.changes import ChangeFile
 from harness.data.columns import distinct
 from harness.data.declaration import Declarations, series_to_text, shaped
@@ -99,6 +99,25 @@ def test_more_instants_than_sixteen_bits_hold_are_arranged() -> None:
     published = np.random.default_rng(1).permutation(1 << 17)
     frame = pl.DataFrame({"published": published, "code": np.arange(1 << 17)})
     assert arranged(frame, ("published", "code")).equals(frame.sort("published", "code"))
+
+
+def test_rows_of_several_blocks_are_arranged_with_all_that_stands_beside_them() -> None:
+    series, periods = 4000, 40
+    numbers = np.random.default_rng(2)
+    frame = pl.DataFrame(
+        {
+            "published": np.sort(numbers.integers(0, 90, (series, periods)), axis=1).ravel(),
+            "code": np.repeat(np.arange(series, dtype=np.int32), periods),
+            "period": np.tile(np.arange(periods), series),
+            "value": numbers.normal(size=series * periods),
+            "complete": numbers.integers(0, 2, series * periods).astype(bool),
+        }
+    )
+    order = ("published", "code", "period")
+    assert frame.height > 2 * INSTANTS
+    assert arranged(frame, order).equals(frame.sort(order))
+    withdrawn = frame.with_columns(value=pl.lit(None, pl.Float64))
+    assert arranged(withdrawn, order).equals(withdrawn.sort(order))
 
 
 def test_declarations_are_the_same_one_by_one() -> None:

@@ -36,6 +36,9 @@ WHERE captured OR NOT EXISTS (
 """
 FORECASTS = "SELECT source, code, issued, cutoff, period, quantile, value, conditioning, backfilled FROM forecasts_in"
 
+INSTANTS = 1 << 16
+"""Different instants up to which rows are put in order by counting, and the rows counted at a time."""
+
 
 def export_changes(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, folder: Path) -> Path:
     """Write the change folder of an open archive, or find the one already written for its state."""
@@ -66,7 +69,7 @@ def _tables(
     rank[codes] = np.arange(len(ids), dtype=np.int32)
 
     def read(text: str, order: tuple[str, ...], more: pl.DataFrame | None = None) -> pl.DataFrame:
-        frame = query(connection, text)
+        frame = query(connection, text).rechunk()  # else every look at a column joins its pieces
         if more is not None and more.height:
             frame = pl.concat([frame, more.select(frame.columns).cast(frame.schema)])
         return coded(frame, order)
@@ -125,16 +128,40 @@ def arranged(frame: pl.DataFrame, order: tuple[str, ...]) -> pl.DataFrame:
     As `frame.sort(order)`, and faster where the rows are sorted by the others already, or by the second, the instant
     and the rest, as a batch enters them: then the instants are counted out into their places.
     """
+    plain = all((one.dtype.is_numeric() or one.dtype == pl.Boolean) and not one.null_count() for one in frame)
     others = [frame[name] for name in order[1:]]
-    if any(one.null_count() or not (one.dtype.is_integer() or one.dtype == pl.Boolean) for one in others):
+    if not plain or any(one.dtype.is_float() for one in others):
         return frame.sort(order)
     key, *rest = (one.to_numpy() for one in others)
     if not (is_sorted([key, *rest]) or is_sorted([key, frame[order[0]].to_numpy(), *rest])):
         return frame.sort(order)
     instants = frame[order[0]].unique().sort()
-    place = frame[order[0]].replace_strict(instants, pl.int_range(len(instants), dtype=pl.UInt32, eager=True))
-    numbers = place.to_numpy()
-    rows = np.argsort((numbers & 0xFFFF).astype(np.uint16), kind="stable")  # 16 bits are sorted by counting
-    if len(instants) > 1 << 16:
-        rows = rows[np.argsort((numbers[rows] >> 16).astype(np.uint16), kind="stable")]
-    return frame[rows]
+    if len(instants) > INSTANTS:
+        return frame.sort(order)
+    place = frame[order[0]].replace_strict(instants, pl.int_range(len(instants), dtype=pl.UInt16, eager=True))
+    given = [one.to_numpy() for one in frame]
+    out = [np.empty(len(one), dtype=one.dtype) for one in given]
+    for rows, places in _placed(place.to_numpy(), len(instants)):
+        for old, new in zip(given, out, strict=True):
+            new[places] = old[rows]
+    return pl.DataFrame([pl.Series(old.name, new) for old, new in zip(frame, out, strict=True)])
+
+
+def _placed(numbers: NDArray[np.uint16], count: int) -> Iterator[tuple[slice, NDArray[np.int64]]]:
+    """Blocks of rows, and the places of their rows in the order of small numbers; rows of one number stay in order.
+
+    Args:
+        numbers: [row] from 0 to below `count`.
+        count: of different numbers.
+    """
+    free = np.concatenate(([0], np.bincount(numbers, minlength=count).cumsum()[:-1])) if count else np.zeros(0)
+    free = free.astype(np.int64)
+    for start in range(0, len(numbers), INSTANTS):
+        mine = numbers[start : start + INSTANTS]
+        order = np.argsort(mine, kind="stable")  # 16 bits are sorted by counting
+        counts = np.bincount(mine, minlength=count)
+        ascending = mine[order]
+        places = np.empty(len(mine), dtype=np.int64)
+        places[order] = (free - (counts.cumsum() - counts))[ascending] + np.arange(len(mine))
+        free += counts
+        yield slice(start, start + len(mine)), places

@@ -320,8 +320,9 @@ def _announced(dataset: Dataset) -> list[Listing | Issued]:
 def _lacks(archive: Archive, dataset: Dataset, gate: Gate | None) -> bool:
     _refuse_redeclared(dataset, archive)
     defined = archive.series()
-    recorded, ingested = archive.originals(), archive.ingested()
-    if any(one.id not in ingested for one in dataset.series):
+    known = {one.id for one in defined}
+    recorded = archive.originals()
+    if not known.issuperset(dataset.by_id) or not archive.ingested().issuperset(dataset.by_id):
         return True
     if untold(archive, dataset):
         return False
