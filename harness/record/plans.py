@@ -112,7 +112,7 @@ class HoldoutPlan:
         claim = self.claim
         return (
             f"{claim['model']} beats every naive rival on {claim['metric']} at h = {claim['horizon']} "
-            f"(Diebold-Mariano, one-sided, {float(str(claim['level'])):.0%})"
+            f"(Diebold-Mariano, one-sided, {per_cent(float(str(claim['level'])))})"
         )
 
     @classmethod
@@ -126,6 +126,15 @@ class HoldoutPlan:
         kept = asdict(self)
         del kept["id"], kept["created_at"]
         return parsed_json(json_bytes(kept), "plan")
+
+
+def per_cent(share: float) -> str:
+    """A share in per cent, with every digit it was given with.
+
+    >>> per_cent(0.05), per_cent(0.025), per_cent(0.005)
+    ('5 %', '2.5 %', '0.5 %')
+    """
+    return f"{100 * share:.12g} %"
 
 
 def write_plan(home: Home, plan: HoldoutPlan) -> str:
