@@ -7,9 +7,26 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from harness.record.shape import INSTANT, Shape, misshapen
+
 GENESIS = "0" * 64
 """What stands for the hash of the line before the first."""
 HASH = "hash"
+
+
+FACTS: Mapping[str, Shape] = {
+    **dict.fromkeys(
+        ("seal", "plan", "run", "new", "follows", "scope", "manifest", "digest", "description", "verdict", "decision",
+         "why", "reason", "request", "grant", "claim", "experiment", "grade", "recipient", "signer", "to", "what"), str
+    ),
+    **dict.fromkeys(("cut", "seen"), INSTANT),
+    **dict.fromkeys(("exploratory", "again", "public"), bool),
+    "targets": {str: str},
+    "fingerprints": {str: str},
+    "seals": [str],
+    "series": [str],
+}  # fmt: skip
+"""What the facts of an entry are, by name, wherever they are given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +105,21 @@ def _entry(line: bytes, number: int, previous: str) -> tuple[Entry | None, str]:
         again = written(entry)
     except (ValueError, TypeError, RecursionError):
         return None, "is not an entry"
-    if not isinstance(entry.facts, dict):
+    if not _is_entry(entry):
         return None, "is not an entry"
     if again != line + b"\n":
         return None, "is not what was written: it was edited"
     if (entry.number, entry.previous) != (number, previous):
         return None, f"does not follow line {number - 1}: a line was deleted, inserted or moved"
     return entry, ""
+
+
+def _is_entry(entry: Entry) -> bool:
+    """Whether everything in it has its type, so that whoever reads it need not ask again."""
+    wanted: dict[str, object] = {"number": int, **dict.fromkeys(("at", "kind", "previous", "hash"), str)}
+    if misshapen({name: getattr(entry, name) for name in wanted}, wanted) or not isinstance(entry.facts, dict):
+        return False
+    return not misshapen(entry.facts, {name: FACTS[name] for name in entry.facts if name in FACTS})
 
 
 def written(entry: Entry) -> bytes:

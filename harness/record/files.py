@@ -140,21 +140,28 @@ def unused_name(folder: Path) -> Path:
     return folder / f".tmp-{os.getpid()}-{secrets.token_hex(6)}"
 
 
-def read_json(path: Path) -> dict[str, object]:
+RERUN = "delete it and rerun"
+KEEP = "bring it back from a copy and never delete it; harness ledger verify tells whether what is there is whole"
+"""What to do about a damaged record that nothing can make again: those of seals, plans and grants."""
+
+
+def read_json(path: Path, *, fix: str = RERUN) -> dict[str, object]:
     """A JSON object the harness wrote.
+
+    Args:
+        path: of the file.
+        fix: what to do where it is damaged.
 
     Raises:
         DamagedError: the file is missing or is not a JSON object.
     """
     try:
-        return parsed_json(path.read_bytes(), path.name)
+        return parsed_json(path.read_bytes(), path.name, fix=fix)
     except OSError as error:
-        raise DamagedError(
-            "unreadable record", value=path.name, rule="a JSON object", fix="delete it and rerun"
-        ) from error
+        raise DamagedError("unreadable record", value=path.name, rule="a JSON object", fix=fix) from error
 
 
-def parsed_json(content: bytes, name: str) -> dict[str, object]:
+def parsed_json(content: bytes, name: str, *, fix: str = RERUN) -> dict[str, object]:
     """A JSON object the harness wrote, from the bytes of the file called so.
 
     Raises:
@@ -162,10 +169,10 @@ def parsed_json(content: bytes, name: str) -> dict[str, object]:
     """
     try:
         value = json.loads(content.decode())
-    except ValueError as error:
-        raise DamagedError("unreadable record", value=name, rule="a JSON object", fix="delete it and rerun") from error
+    except (ValueError, RecursionError) as error:
+        raise DamagedError("unreadable record", value=name, rule="a JSON object", fix=fix) from error
     if not isinstance(value, dict):
-        raise DamagedError("unreadable record", value=name, rule="a JSON object", fix="delete it and rerun")
+        raise DamagedError("unreadable record", value=name, rule="a JSON object", fix=fix)
     return value
 
 

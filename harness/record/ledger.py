@@ -19,7 +19,7 @@ from pathlib import Path
 from harness.core.errors import DamagedError, SealedError, UserError
 from harness.core.identity import canonical
 from harness.record.chain import GENESIS, Chain, Entry, chain_of, written
-from harness.record.files import SEAL, read_json, seal_holds, sha256_of, sync_folder
+from harness.record.files import KEEP, SEAL, read_json, seal_holds, sha256_of, sync_folder
 from harness.record.home import Home
 from harness.record.seals import SEAL_FILE, Seal
 from harness.record.unentered import left_over, unentered
@@ -378,7 +378,7 @@ def plan_faults(home: Home, found: Iterable[Entry]) -> dict[str, str]:
         if one.kind == "plan" and SEAL in one.facts:
             name = str(one.facts.get("plan"))
             try:
-                record = read_json(home.plans / f"{name}.json")
+                record = read_json(home.plans / f"{name}.json", fix=KEEP)
             except DamagedError as error:
                 gone = not (home.plans / f"{name}.json").exists()
                 faults[name] = "its file is gone" if gone else error.what

@@ -9,10 +9,30 @@ from typing import Self
 
 from harness.core.errors import DamagedError, SealedError
 from harness.core.identity import digest
-from harness.record.files import SEAL, json_bytes, parsed_json, read_json, seal_holds, sealed, write_file
+from harness.record.files import KEEP, SEAL, json_bytes, parsed_json, read_json, seal_holds, sealed, write_file
 from harness.record.home import Home
+from harness.record.shape import INSTANT, Shape, misshapen
 
 ID_LENGTH = 16
+NUMBER = (int, float)
+SHAPE: Shape = {
+    **dict.fromkeys(("id", "name", "file", "folder", "created_at"), str),
+    **{name: {str: object} for name in ("experiment", "archive", "code", "platform")},
+    "claim": {"model": str, "metric": str, "horizon": int, "level": NUMBER, "candidates": [str],
+              "if_confirmed": str, "if_not": str, "if_undecided": str},
+    "kpi": ({str: object}, type(None)),
+    "seals": [{"seal": str, "cut": INSTANT, "manifest": str, "grade": str, "told": str, "seen": str}],
+    "run": {"id": str, "cells": {str: [str]}, "checksums": {str: [str]}},
+    "effort": {"searched": int, "looked": int},
+    "fingerprints": {str: str},
+    "origins": {"number": int, "first": INSTANT, "last": INSTANT, "development": int},
+    "expected": [{**dict.fromkeys(("horizon", "matured", "needed", "bandwidth"), int), "rival": str,
+                  **dict.fromkeys(("value", "rival_value"), NUMBER),
+                  **dict.fromkeys(("effective", "smallest", "per_cent"), (*NUMBER, type(None)))}],
+    "warnings": [str],
+    "exploratory": bool,
+}  # fmt: skip
+"""What `plans/ID.json` holds."""
 Facts = Mapping[str, object]
 
 
@@ -112,7 +132,7 @@ class HoldoutPlan:
         claim = self.claim
         return (
             f"{claim['model']} beats every naive rival on {claim['metric']} at h = {claim['horizon']} "
-            f"(Diebold-Mariano, one-sided, {float(str(claim['level'])):.0%})"
+            f"(Diebold-Mariano, one-sided, {per_cent(float(str(claim['level'])))})"
         )
 
     @classmethod
@@ -126,6 +146,15 @@ class HoldoutPlan:
         kept = asdict(self)
         del kept["id"], kept["created_at"]
         return parsed_json(json_bytes(kept), "plan")
+
+
+def per_cent(share: float) -> str:
+    """A share in per cent, with every digit it was given with.
+
+    >>> per_cent(0.05), per_cent(0.025), per_cent(0.005)
+    ('5 %', '2.5 %', '0.5 %')
+    """
+    return f"{100 * share:.12g} %"
 
 
 def write_plan(home: Home, plan: HoldoutPlan) -> str:
@@ -160,8 +189,10 @@ def read_plan(home: Home, plan_id: str) -> HoldoutPlan:
             fix="make one: harness holdout plan EXPERIMENT" if not names else f"one of {', '.join(names)}",
         )
     try:
-        record = read_json(home.plans / f"{hits[0]}.json")
-        whole = seal_holds(record) is True
+        record = read_json(home.plans / f"{hits[0]}.json", fix=KEEP)
+        whole = seal_holds(record) is True and not misshapen(record, SHAPE) and bool(record["seals"])
+        if not whole:
+            raise _changed(hits[0])
         known = {one.name for one in fields(HoldoutPlan)}
         given = {name: value for name, value in record.items() if name in known}
         given["expected"] = tuple(Expected(**one) for one in _listed(given.get("expected")))  # type: ignore[arg-type]
@@ -169,7 +200,7 @@ def read_plan(home: Home, plan_id: str) -> HoldoutPlan:
         plan = HoldoutPlan(**given)  # type: ignore[arg-type]
     except (DamagedError, TypeError) as error:
         raise _changed(hits[0]) from error
-    if not whole or plan.id != hits[0] or _identity(plan.content()) != plan.id:
+    if plan.id != hits[0] or _identity(plan.content()) != plan.id:
         raise _changed(hits[0])
     return plan
 

@@ -21,6 +21,10 @@ from harness.record.seals import seals_of
 
 MANIFEST = "manifest.json"
 CODE_DIFF = "code.diff"
+RESTORE = (
+    "bring it back from a copy; where the run is no opening of a holdout, delete it and repeat its backtest instead: "
+    "the cells are still there"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,13 +191,13 @@ def read_manifest(files: RunFiles) -> dict[str, object]:
     Raises:
         DamagedError: it cannot be read, or is not what was written.
     """
-    manifest = read_json(files.folder / MANIFEST)
+    manifest = read_json(files.folder / MANIFEST, fix=RESTORE)
     if seal_holds(manifest) is False:
         raise DamagedError(
             "the manifest of the run is damaged",
             value=f"{files.run_id}/{MANIFEST}",
             rule="its digest does not hold, so it is not used",
-            fix="delete the run and repeat its backtest: the cells are still there",
+            fix=RESTORE,
         )
     return manifest
 

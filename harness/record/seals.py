@@ -10,13 +10,26 @@ from pathlib import Path
 from typing import Self
 
 from harness.core.errors import DamagedError, SealedError
-from harness.record.files import json_bytes, read_json, seal_holds, sealed
+from harness.record.files import KEEP, json_bytes, read_json, seal_holds, sealed
 from harness.record.home import Home
+from harness.record.shape import INSTANT, Shape, misshapen
 
 SEAL_FILE = "seal.json"
 LEAVING = "leaving.json"
 """Lists, in a vault, what still has to leave the home; gone when a sealing is finished."""
 HONOUR, CUSTODIAN = "honour", "custodian"
+SHAPE: Shape = {
+    **dict.fromkeys(("id", "grade", "recipient", "signer", "created_at", "follows"), str),
+    **{name: [str] for name in ("series", "datasets", "sources", "universes", "experiments", "raw", "runs")},
+    "targets": {str: str},
+    "custodian": {str: str},
+    "cut": INSTANT,
+    "public": bool,
+    "known_through": {str: INSTANT},
+    "effort": [{str: object}],
+    "counts": {str: int},
+}
+"""What `seal.json` holds."""
 SETTLED = (
     "id", "cut", "series", "datasets", "sources", "universes", "targets", "experiments", "grade", "public", "recipient",
     "signer", "custodian", "known_through", "follows",
@@ -116,12 +129,13 @@ class Seal:
         Raises:
             DamagedError: the file is missing, or is not what was written.
         """
-        record = read_json(path)
-        if seal_holds(record) is not True:
+        record = read_json(path, fix=KEEP)
+        wrong = "its digest does not hold" if seal_holds(record) is not True else misshapen(record, SHAPE)
+        if wrong:
             raise DamagedError(
                 "the description of a seal is damaged",
                 value=path,
-                rule="its digest does not hold",
+                rule=wrong if " " in wrong else f"{wrong} is not what a seal says there",
                 fix="bring the vault's folder back from a copy",
             )
         known = {one.name for one in fields(cls)}

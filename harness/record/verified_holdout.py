@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from harness.core.errors import DamagedError
-from harness.record.files import json_bytes, read_json, seal_holds, sha256_of
+from harness.record.files import KEEP, json_bytes, read_json, seal_holds, sha256_of
 from harness.record.home import Home
 from harness.record.ledger import MANIFEST_FILE, plan_faults, read_chain, seal_folders, under_seal, verify_ledger
 from harness.record.seals import SEAL_FILE, Seal
@@ -40,7 +40,7 @@ def plans(home: Home) -> Iterator[Checked]:
     for path in files:
         place = f"plans/{path.name}"
         try:
-            record = read_json(path)
+            record = read_json(path, fix=KEEP)
         except DamagedError as error:
             yield Checked(place, problem=error.what)
             continue

@@ -52,6 +52,7 @@ class Facts:
         scale_notes: series -> why MASE and RMSSE have no scale.
         first_scored, last_scored: local days (or times) of the scored origins' ends.
         warm_up: origins issued and never scored.
+        claimed: of an opening, the level at which its claimed model is judged, in words; "" = the run is none.
         datasets: name, title, origin, licence, attribution.
         code, packages, platform, archive: identity of the run.
         measured: seconds and memory.
@@ -87,6 +88,7 @@ class Facts:
     first_scored: str
     last_scored: str
     warm_up: int
+    claimed: str
     datasets: tuple[Mapping[str, object], ...]
     code: Mapping[str, object]
     packages: Mapping[str, object]
@@ -133,6 +135,7 @@ def facts_of(manifest: Mapping[str, object]) -> Facts:
         first_scored=_moment(facts.get("first_scored"), zone),
         last_scored=_moment(facts.get("last_scored"), zone),
         warm_up=_count(facts, "warm_up"),
+        claimed=_claimed(_part(_part(manifest, "holdout"), "claim")),
         datasets=datasets,
         code=_part(manifest, "code"),
         packages=_part(manifest, "packages"),
@@ -140,6 +143,10 @@ def facts_of(manifest: Mapping[str, object]) -> Facts:
         archive=_part(manifest, "archive"),
         measured=_part(manifest, "measured"),
     )
+
+
+def _claimed(claim: Mapping[str, object]) -> str:
+    return f" (the claimed {claim['model']} at h = {claim['horizon']}: below {claim['level']})" if claim else ""
 
 
 def transform_text(transform: Mapping[str, object]) -> str:

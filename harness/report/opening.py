@@ -7,12 +7,26 @@ from datetime import datetime
 
 import polars as pl
 
+from harness.core.errors import DamagedError
 from harness.core.time import local_day
 from harness.record.plans import Expected, HoldoutPlan
+from harness.record.runs import RESTORE
 from harness.record.seals import CUSTODIAN
+from harness.record.shape import Shape, misshapen
 from harness.report.text import number, p_value, table
 
 NO_DECISION = "(none was stated)"
+MAYBE = (float, int, type(None))
+OPENING: Shape = {
+    **dict.fromkeys(("plan", "told", "answer", "decision", "why", "hardest"), str),
+    "seals": [{"seal": str, "cut": str, "told": str}],
+    "exploratory": bool,
+    "n_origins": int,
+    "p_value": MAYBE,
+    "against": [{"rival": str, **dict.fromkeys(("rival_value", "value", "ratio", "p_value"), MAYBE),
+                 "fallback": (str, type(None))}],
+}  # fmt: skip
+"""What the manifest of an opening says of it."""
 
 
 def plan_text(plan: HoldoutPlan) -> str:
@@ -90,20 +104,33 @@ def _row(one: Expected) -> list[str]:
 
 def opening_text(manifest: Mapping[str, object]) -> str:
     """What an opening came to: claim, verdict, every rival's test, decision; "" = the run is none."""
-    facts = manifest.get("holdout")
-    if not isinstance(facts, Mapping):
-        return ""
-    return "\n".join(_opening(facts))
+    facts = _facts_of(manifest)
+    return "\n".join(_opening(facts)) if facts else ""
 
 
 def opening_rows(manifest: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
     """The same for a table of facts: claim, verdict and decision by name; () = the run is no opening."""
-    facts = manifest.get("holdout")
-    if not isinstance(facts, Mapping):
+    facts = _facts_of(manifest)
+    if not facts:
         return ()
     decision = str(facts["decision"] or NO_DECISION)
     told = (("claim", str(facts["told"])), ("verdict", answer_text(facts)), ("decision", decision))
     return (*told, ("plan", str(facts["plan"])))
+
+
+def _facts_of(manifest: Mapping[str, object]) -> Mapping[str, object]:
+    """What a run says of its opening; {} = it is none.
+
+    Raises:
+        DamagedError: it is not what an opening says.
+    """
+    facts = manifest.get("holdout", {})
+    wrong = misshapen(facts, OPENING) if facts else ""
+    if wrong:
+        raise DamagedError(
+            "what the run says of its opening is damaged", value=f"{manifest.get('run_id')}: {wrong}", fix=RESTORE
+        )
+    return facts if isinstance(facts, Mapping) else {}
 
 
 STRADDLERS = "Straddlers: issued before the seal, outcome after it; neither development nor part of the claim"

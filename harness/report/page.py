@@ -289,7 +289,7 @@ def _legend(records: Records) -> Iterator[str]:
     yield markup.bullets(
         [
             f"skill: how far {facts.primary} is below the best naive rival's on the same cells, chosen after the fact.",
-            "p: largest one-sided p-value over all naive rivals; better than naive means below 0.05 against every one.",
+            f"p: largest one-sided p-value over all naive rivals; better means below 0.05 against each{facts.claimed}.",
             f"by reference: cells without a forecast of the model's own; they are scored with {facts.reference}.",
             "n: cells scored; an external forecaster is held to the span in which it issued.",
             *(f"[{place}] {text}" for place, text in enumerate(records.notes.texts, start=1)),

@@ -98,8 +98,8 @@ def _footnotes(facts: Facts, notes: Notes, *, substituted: bool) -> Iterator[str
     yield (
         f"skill: how far {facts.primary} is below the best naive rival's, which was chosen after the fact. "
         "rank: by skill, on the cells each model is held to (n). "
-        "p: largest one-sided p-value over all naive rivals; better than naive below 0.05, per line: with many models "
-        "and horizons some lines fall below it by luck."
+        f"p: largest one-sided p-value over all naive rivals; better than naive below 0.05{facts.claimed}, per line: "
+        "with many models and horizons some lines fall below it by luck."
     )
     if substituted:
         yield f"by reference: cells without a forecast of the model's own, scored with {facts.reference} and counted."

@@ -19,6 +19,7 @@ LEVEL: Final = 0.05
 BETTER: Final = "better than naive"
 NOT_SHOWN: Final = "not shown"
 RIVAL: Final = "naive rival"
+NO_VERDICT: Final = "no verdict: "
 UNKNOWN_CUTOFF: Final = (
     "the data cut-off of these forecasts is unknown, so short-horizon differences measure information, not method"
 )
@@ -151,10 +152,32 @@ def _verdict(row: dict[str, Any], pairs: list[Comparison], p_value: float | None
         return RIVAL
     obstacle = _obstacle(row, pairs, spec)
     if obstacle:
-        return f"no verdict: {obstacle}"
-    verdict = BETTER if p_value is not None and p_value < LEVEL else NOT_SHOWN
+        return f"{NO_VERDICT}{obstacle}"
+    verdict = _answer(p_value, LEVEL)
     helped = row["n_fallback"]
     return f"{verdict}, {helped} of {row['n']} cells by its fallback" if helped else verdict
+
+
+def _answer(p_value: float | None, level: float) -> str:
+    return BETTER if p_value is not None and p_value < level else NOT_SHOWN
+
+
+def at_level(board: pl.DataFrame, *, model: str, horizon: int, level: float) -> pl.DataFrame:
+    """A leaderboard whose verdict on one model at one horizon goes by a level of its own; the other rows stay.
+
+    Args:
+        board: columns as `SCHEMA`.
+        model: a model; one without a verdict stays without.
+        horizon: target periods ahead.
+        level: the model is better than naive where its p-value is below it.
+    """
+    verdicts = [
+        text.replace(_answer(p_value, LEVEL), _answer(p_value, level), 1)
+        if (name, step) == (model, horizon) and p_value is not None and not text.startswith(NO_VERDICT)
+        else text
+        for name, step, p_value, text in board.select("model", "horizon", "p_better_than_naive", "verdict").iter_rows()
+    ]
+    return board.with_columns(pl.Series("verdict", verdicts, dtype=pl.String))
 
 
 def _obstacle(row: dict[str, Any], pairs: list[Comparison], spec: ScoreSpec) -> str | None:

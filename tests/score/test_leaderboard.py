@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from harness.score.leaderboard import SCHEMA, UNKNOWN_CUTOFF
+from harness.score.leaderboard import SCHEMA, UNKNOWN_CUTOFF, at_level
 from harness.score.rivals import SCHEMA as RIVALS
 from harness.score.significance import diebold_mariano
 from harness.score.tables import ScoreSpec, against_rivals, common_sample, leaderboard, score_tables, scores
@@ -246,3 +246,21 @@ def test_an_undefined_primary_gets_no_verdict(rows, run):
     row = board_of(table, ScoreSpec("mase"))["good"]
     assert row["verdict"] == "no verdict: mase is not defined for these outcomes"
     assert row["rank"] is None
+
+
+def test_a_model_with_a_level_of_its_own_is_judged_by_it_and_no_other_is() -> None:
+    board = pl.DataFrame(
+        {
+            "model": ["a", "a", "b", "c", "mean"],
+            "horizon": [1, 2, 1, 1, 1],
+            "p_better_than_naive": [0.03, 0.03, 0.03, None, None],
+            "verdict": ["better than naive, 2 of 9 cells by its fallback", "better than naive", "better than naive",
+                        "no verdict: too few origins", "naive rival"],
+        }
+    )  # fmt: skip
+    strict = at_level(board, model="a", horizon=1, level=0.005)["verdict"].to_list()
+    assert strict == ["not shown, 2 of 9 cells by its fallback", *board["verdict"].to_list()[1:]]
+    assert at_level(board, model="c", horizon=1, level=0.2).equals(board)
+    assert at_level(at_level(board, model="a", horizon=1, level=0.05), model="b", horizon=1, level=0.2).equals(board)
+    weak = board.with_columns(pl.lit(0.1).alias("p_better_than_naive"), pl.lit("not shown").alias("verdict"))
+    assert at_level(weak, model="b", horizon=1, level=0.2)["verdict"].to_list()[2] == "better than naive"

@@ -11,8 +11,12 @@ from typing import Self
 from harness.core.errors import DamagedError
 from harness.data.vault.keys import signature_holds, signed
 from harness.record.files import json_bytes
+from harness.record.shape import Shape, misshapen
 
 MANIFEST = "manifest.json"
+LISTED = {"name": str, "kind": str, "sha256": str, "size": int, "facts": {str: (int, str)}}
+SHAPE: Shape = {"seal": str, "previous": str, "description": str, "files": [LISTED]}
+"""What the list of a vault's files holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +82,24 @@ def read_manifest(text: bytes, signer: str) -> tuple[Manifest, bool]:
     try:
         told = json.loads(text)
         content, signature = told["manifest"], told["signature"]
+        fits = not misshapen(content, SHAPE) and isinstance(signature, str)
         files = tuple(VaultFile(**one) for one in content["files"])
         manifest = Manifest(str(content["seal"]), files, str(content["previous"]), str(content["description"]))
         holds = signature_holds(signer, _canonical(content), str(signature))
-    except (ValueError, KeyError, TypeError) as error:
-        raise DamagedError(
-            "the list of a vault's files is damaged",
-            value=MANIFEST,
-            rule="a signed JSON object",
-            fix="bring the vault's folder back from a copy",
-        ) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _damaged() from error
+    if not fits:
+        raise _damaged()
     return manifest, holds
+
+
+def _damaged() -> DamagedError:
+    return DamagedError(
+        "the list of a vault's files is damaged",
+        value=MANIFEST,
+        rule="a signed JSON object",
+        fix="bring the vault's folder back from a copy",
+    )
 
 
 def _canonical(content: object) -> bytes:

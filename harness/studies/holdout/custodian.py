@@ -22,7 +22,7 @@ from harness.data.vault.keys import (
     signature_holds,
 )
 from harness.record.chain import Entry
-from harness.record.files import SEAL, read_json, seal_holds, sha256_of, write_file
+from harness.record.files import KEEP, SEAL, read_json, seal_holds, sha256_of, write_file
 from harness.record.files import json_bytes as json_text
 from harness.record.home import Home
 from harness.record.ledger import (
@@ -89,11 +89,12 @@ def write_request(home: Home, plan: str, out: Path, *, keys: Path | None = None)
     with refusals(home, f"holdout request --plan {plan}"):
         plan = _whole_id(home, plan)
         content = plan_record(home, plan)
+        found = entries(home)
+        entered = _plan_entry(found, plan, content)
         checked = verify_ledger(home)
         if checked.broken:
             raise DamagedError("the ledger is broken", value=checked.reasons[0], fix="harness ledger verify")
-        found = entries(home)
-        seals = _kept_by_custodian(home, _plan_entry(found, plan, content))
+        seals = _kept_by_custodian(home, entered)
         _refuse_spent(found, plan)
         folder = key_folder(home, keys)
         once = get_key(folder, f"{plan}.{ONCE}") or new_identity()
@@ -136,7 +137,7 @@ def plan_record(home: Home, plan: str) -> dict[str, object]:
     names = [path.stem for path in sorted(home.plans.glob("*.json"))] if home.plans.is_dir() else []
     if plan not in names:
         raise UnknownNameError("plan", plan, names)
-    record = read_json(home.plans / f"{plan}.json")
+    record = read_json(home.plans / f"{plan}.json", fix=KEEP)
     if seal_holds(record) is not True:
         raise DamagedError(
             "the plan is damaged",

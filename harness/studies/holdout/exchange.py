@@ -12,12 +12,22 @@ from pathlib import Path
 from harness.core.errors import SealedError, UserError
 from harness.core.identity import digest
 from harness.record.files import json_bytes, write_file
+from harness.record.shape import Shape, misshapen
 
 REQUEST, GRANT = "harness holdout request 1", "harness holdout grant 1"
 SIGNATURE = "signature"
 NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
 """Ids of plans and seals: they become names of files."""
 Table = Mapping[str, object]
+BOTH: Mapping[str, Shape] = {
+    **dict.fromkeys(("kind", "plan", "head", "once"), str),
+    "seals": {str: {"manifest": str, "identity": str}},
+}
+SHAPES: Mapping[str, Shape] = {
+    REQUEST: BOTH,
+    GRANT: {**BOTH, "content": str, "again": bool, "at": str, SIGNATURE: str},
+}
+"""What requests and grants hold; the plan and the ledger in a request are held against one another."""
 
 
 def write_exchange(path: Path, record: Table) -> None:
@@ -36,11 +46,10 @@ def read_exchange(path: Path, kind: str) -> dict[str, object]:
         raise UserError("no such file", value=path, rule=f"a {kind[:-2]}")
     try:
         record = json.loads(path.read_bytes())
-        fits = record["kind"] == kind and isinstance(record["seals"], dict) and bool(record["seals"])
-        fits &= all(isinstance(one, dict) for one in record["seals"].values())
-        fits &= all(NAME.fullmatch(one) is not None for one in (record["plan"], *record["seals"]))
+        fits = not misshapen(record, SHAPES[kind]) and record["kind"] == kind and bool(record["seals"])
+        fits = fits and all(NAME.fullmatch(one) is not None for one in (record["plan"], *record["seals"]))
         json_bytes(record)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _foreign(path, kind) from error
     if not fits:
         raise _foreign(path, kind)

@@ -15,11 +15,12 @@ from harness.data.archive.sealing import raw_of, reaches_back
 from harness.data.changes import ChangeFile
 from harness.record.audits import RECORD
 from harness.record.cells import read_cell
-from harness.record.files import read_json
+from harness.record.files import KEEP, json_bytes, read_json, seal_holds, sealed, write_file
 from harness.record.home import Home
 from harness.record.registry import effort_from
 from harness.record.runs import MANIFEST
 from harness.record.seals import Seal
+from harness.record.shape import misshapen
 from harness.record.studies import STUDY
 from harness.studies.holdout.signed_before import CUSTODIAN_FOLDER
 
@@ -132,6 +133,32 @@ def refuse_links(home: Home) -> None:
                 rule="sealing replaces the archive, and the file behind a link would keep what is sealed",
                 fix="move the file itself into the home folder",
             )
+
+
+def write_leaving(path: Path, paths: tuple[str, ...], *, recount: bool) -> None:
+    """Write, into a vault, what still has to leave the home, and whether effort is counted anew then."""
+    write_file(path, json_bytes(sealed({"paths": list(paths), "recount": recount})))
+
+
+def read_leaving(path: Path) -> tuple[tuple[str, ...], bool]:
+    """What still has to leave a home, and whether effort is counted anew then.
+
+    Raises:
+        DamagedError: it is not what was written, or names something else than what the harness keeps there.
+    """
+    record = read_json(path, fix=KEEP)
+    listed = record.get("paths")
+    paths = [Path(one) for one in listed if isinstance(one, str)] if isinstance(listed, list) else []
+    mine = all(not one.is_absolute() and ".." not in one.parts and one.parts[:1] != () for one in paths)
+    mine &= all(one.parts[0] in OWN and len(one.parts) > 1 for one in paths if one.parts)
+    if seal_holds(record) is not True or misshapen(record, {"paths": [str], "recount": bool}) or not mine:
+        raise DamagedError(
+            "the list of what leaves the home at a sealing is damaged",
+            value=path,
+            rule="its digest holds, and it names what the harness keeps in this home",
+            fix=KEEP,
+        )
+    return tuple(map(str, paths)), bool(record["recount"])
 
 
 def remove(home: Home, paths: tuple[str, ...]) -> None:

@@ -203,7 +203,7 @@ def _walked(
     keys, cells = cells_of(whole, board, place, InProcess(), stages=stages, progress=progress)
     _check_development(home, plan, (keys, checksums(cells)), seen)
     name = run_id(whole.experiment, changes, plan.id)
-    results, mine = judged(whole, changes, cells, name, plan.cut)
+    results, mine = judged(whole, changes, cells, name, plan)
     verdict = verdict_of(results, plan.claim)
     stages.done("score")
     manifest = run_manifest(mine, changes, board, results)

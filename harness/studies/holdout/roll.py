@@ -22,7 +22,7 @@ from harness.data.changes import ChangeFile
 from harness.data.vault.files import WRAPPED, Vault
 from harness.data.vault.keys import SIGNING, key_folder, needed_key, passphrase_asked, veiled
 from harness.record.chain import Entry
-from harness.record.files import json_bytes, unused_name, write_file
+from harness.record.files import unused_name, write_file
 from harness.record.home import Home
 from harness.record.ledger import begun_sealings, enter, entries, named_seals, refusals
 from harness.record.seals import CUSTODIAN, LEAVING, Seal, seals_of
@@ -30,6 +30,7 @@ from harness.record.unentered import refuse_unentered
 from harness.record.working import exclusively
 from harness.studies.holdout.abandoning import OVER, give_up_begun
 from harness.studies.holdout.checking import Granted, checked_vault, identities_of
+from harness.studies.holdout.leaving import write_leaving
 from harness.studies.holdout.open import alone, opened_archive
 from harness.studies.holdout.scope import changes_before
 from harness.studies.holdout.seal import ROWS, Lock, begin_vault, finish, keyed, resume
@@ -171,8 +172,7 @@ def _replace(home: Home, whole: Archive, old: tuple[Seal, str], made: Seal, keys
         vault.sign()
         if wrapped:
             write_file(vault.folder / WRAPPED, wrapped)
-        gone = {"paths": [str(before.folder.relative_to(home.root))], "recount": False}
-        write_file(vault.folder / LEAVING, json_bytes(gone))
+        write_leaving(vault.folder / LEAVING, (str(before.folder.relative_to(home.root)),), recount=False)
         files = {name: count for name, count in made.counts.items() if not name.startswith(ROWS)}
         counts = files | {f"{ROWS}{table}": count for table, count in rows.items() if count}
         raw = tuple(sorted(veil(HASHED["raw_files"], one) for one in raw_of(whole, made)[0]))

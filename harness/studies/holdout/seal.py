@@ -6,6 +6,7 @@ the same command begins anew; from then on everything is in the vault, and the s
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -40,7 +41,16 @@ from harness.record.home import Home
 from harness.record.ledger import begun_sealings, enter, entries, refusals
 from harness.record.seals import CUSTODIAN, HONOUR, LEAVING, SEAL_FILE, Seal, seals_of, unfinished
 from harness.record.working import exclusively, working
-from harness.studies.holdout.leaving import Leaving, leaving, others, refuse_links, remove, remove_scratch
+from harness.studies.holdout.leaving import (
+    Leaving,
+    leaving,
+    others,
+    read_leaving,
+    refuse_links,
+    remove,
+    remove_scratch,
+    write_leaving,
+)
 from harness.studies.holdout.scope import (
     Scope,
     copies_of,
@@ -206,10 +216,10 @@ def finish(home: Home, *, keys: Path | None = None, resumed: bool = True) -> Sea
     Archive.open(home.archive, read_only=True).store.settle()  # checksums of what is sealed go with it
     _enter_roll(home, vault.seal)
     vault = Vault.open(home, vault.seal.id, signing=needed_key(key_folder(home, keys), f"{vault.seal.id}.{SIGNING}"))
-    listed = read_json(vault.folder / LEAVING)
-    remove(home, _texts(listed["paths"]))
+    paths, recount = read_leaving(vault.folder / LEAVING)
+    remove(home, paths)
     remove_scratch(home)
-    if listed["recount"]:
+    if recount:
         home.registry.unlink(missing_ok=True)  # made again, under the fingerprints that hold from now on
     _sweep(home, vault)
     made, manifest = vault.seal, vault.manifest_hash
@@ -257,7 +267,7 @@ def _begun(home: Home, scope: Scope) -> str:
     found = entries(home)
     done = {one.facts.get("seal") for one in found if one.kind == "seal"}
     same = [one.facts for one in found if one.kind == "sealing" and one.facts.get("scope") == scope.identity]
-    names = [str(facts["seal"]) for facts in same if facts["seal"] not in done]
+    names = [str(facts["seal"]) for facts in same if "seal" in facts and facts["seal"] not in done]
     if names and names[-1] in begun_sealings(found):
         return names[-1]
     made = names[-1] if names else secrets.token_hex(6)
@@ -294,7 +304,7 @@ def _publish(home: Home, vault: Vault, left: Leaving, rows: Mapping[str, int], w
         write_file(vault.folder / WRAPPED, wrapped)
     effort = _renamed(left, vault.seal)
     recount = effort != left.effort
-    write_file(vault.folder / LEAVING, json_bytes({"paths": list(left.every), "recount": recount}))
+    write_leaving(vault.folder / LEAVING, left.every, recount=recount)
     counts = {f"{ROWS}{table}": count for table, count in _some(rows).items()} | left.counts
     vault.finish(home, replace(vault.seal, raw=left.raw, runs=left.runs, effort=effort, counts=counts))
 
@@ -331,12 +341,6 @@ def _sweep(home: Home, vault: Vault) -> None:
         remove(home, fresh)
 
 
-def _texts(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise DamagedError("unreadable record", value=LEAVING, rule="a list of paths", fix="bring it back from a copy")
-    return tuple(map(str, value))
-
-
 def custodian_from(path: Path) -> dict[str, str]:
     """The public part of a custodian's keys.
 
@@ -353,6 +357,6 @@ def custodian_from(path: Path) -> dict[str, str]:
         ) from error
     age, signer = str(told.get("age", "")), str(told.get("ed25519", ""))
     encrypt(b"", age)
-    if len(signer) != 64:  # hex digits of an Ed25519 public key
+    if re.fullmatch("[0-9a-f]{64}", signer) is None:  # of an Ed25519 public key
         raise UserError("this is no Ed25519 public key", value=signer, rule="64 hex digits")
     return {"age": age, "ed25519": signer}

@@ -8,10 +8,14 @@ from pathlib import Path
 
 from harness.core.errors import DamagedError
 from harness.record.chain import Entry
-from harness.record.files import json_bytes, read_json, seal_holds, sealed, write_file
+from harness.record.files import KEEP, json_bytes, read_json, seal_holds, sealed, write_file
 from harness.record.home import Home
+from harness.record.shape import Shape, misshapen
 
 CUSTODIAN_FOLDER = "custodian"
+GRANTED = {**dict.fromkeys(("plan", "head", "once", "at"), str), "again": bool}
+SHAPE: Shape = {"seal": str, "ledger": str, "head": str, "grants": [GRANTED]}
+"""What `custodian/SEAL.json` holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +87,14 @@ def _end_of(plan: str, found: Sequence[Entry]) -> str:
 
 
 def _read(path: Path) -> Signed:
-    record = read_json(path)
-    if seal_holds(record) is not True:
+    record = read_json(path, fix=KEEP)
+    if seal_holds(record) is not True or misshapen(record, SHAPE):
         raise DamagedError(
             "what was signed for this seal is damaged",
             value=path,
             rule="the head signed last must be in every later ledger",
-            fix="bring it back from a copy",
+            fix="bring it back from a copy; without it nobody knows what was granted",
         )
-    listed = record.get("grants")
+    listed = record["grants"]
     grants = tuple(one for one in listed if isinstance(one, dict)) if isinstance(listed, list) else ()
-    return Signed(str(record.get("seal")), str(record.get("ledger", "")), str(record.get("head", "")), grants)
+    return Signed(str(record["seal"]), str(record["ledger"]), str(record["head"]), grants)

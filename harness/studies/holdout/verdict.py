@@ -13,13 +13,16 @@ from harness.backtest.assemble import Results, assemble, panel_of, score_spec
 from harness.backtest.panel_scores import panel_tables
 from harness.backtest.scales import scales_of
 from harness.backtest.splits import Plan
+from harness.core.claim import Claim
+from harness.core.restore import restored
 from harness.core.time import NEVER, micros
 from harness.data.changes import ChangeFile
 from harness.record.cells import Cell
+from harness.record.plans import HoldoutPlan
+from harness.score.leaderboard import NO_VERDICT, at_level
 
 CONFIRMED, NOT_CONFIRMED, UNDECIDED = "confirmed", "not confirmed", "cannot be decided"
 STRADDLERS = "straddlers"
-NO_VERDICT = "no verdict: "
 BEFORE_ALL = -(1 << 62)
 """An instant (microseconds UTC) at or before every origin."""
 AGAINST = ("rival", "n_origins", "value", "rival_value", "ratio", "dm_statistic", "p_value", "bandwidth", "fallback")
@@ -55,26 +58,30 @@ class Verdict:
 
 
 def judged(
-    whole: Plan, changes: ChangeFile, cells: Mapping[str, list[Cell]], run_id: str, cut: datetime
+    whole: Plan, changes: ChangeFile, cells: Mapping[str, list[Cell]], run_id: str, holdout: HoldoutPlan
 ) -> tuple[Results, Plan]:
     """All tables of the origins in the holdout, with the straddlers in a table of their own.
 
-    The scale of MASE and RMSSE is that of development.
+    The scale of MASE and RMSSE is that of development; the leaderboard judges the claimed model at the claim's level.
 
     Args:
         whole: the plan over development and holdout.
         changes: the opened archive.
         cells: of every model that was walked, one per issued origin.
         run_id: of the opening.
-        cut: from when on everything was sealed.
+        holdout: what was planned: the claim, and from when on everything was sealed.
 
     Returns:
         The tables, and the plan whose first scored origin is the first in the holdout.
     """
+    cut, claim = holdout.cut, restored(Claim, holdout.claim)
     since = next(place for place, moment in enumerate(whole.instants) if moment >= cut)
     mine = replace(whole, first_scored=max(since, whole.first_scored))
     results = assemble(mine, changes, cells, run_id, scaled_by=whole)
-    frames = {**results.frames, STRADDLERS: _straddlers(whole, changes, cells, cut)}
+    board = at_level(
+        results.frames["leaderboard"], model=claim.model, horizon=int(str(claim.horizon)), level=claim.level
+    )
+    frames = {**results.frames, "leaderboard": board, STRADDLERS: _straddlers(whole, changes, cells, cut)}
     facts = {**results.facts, "warm_up": 0}
     return Results(frames, facts), mine
 

@@ -336,6 +336,7 @@ def test_a_seal_is_known_by_its_ledger_also_where_that_forgot_the_other_seals(tw
     two.grant(two.request())
     two.home.ledger.write_bytes(lines_of(two.home)[0])
     shutil.rmtree(two.home.vault / "s1")
+    (two.home.plans / "p1.json").unlink()
     seal_for(two.home, public_part(two.other_keys), new_identity(), "s2")
     planned(two.home, "p2", "s2")
     with pytest.raises(SealedError, match="head signed here last for seal s1"):
@@ -495,6 +496,7 @@ def test_requests_need_a_plan_a_custodian_and_only_one(two: Two) -> None:
     write_file(two.home.plans / "p2.json", json_bytes(sealed({"id": "p2"})))
     with pytest.raises(SealedError, match="never entered"):
         two.request("p2")
+    (two.home.plans / "p2.json").unlink()
     honour = replace(SEAL, id="s2", grade="honour")
     enter(two.home, "seal", facts_of(honour, write_vault(two.home, honour)))
     planned(two.home, "p3", "s2")

@@ -176,6 +176,18 @@ def test_a_claim_that_does_not_hold_is_not_confirmed(made: Made) -> None:
     assert (facts["answer"], facts["decision"]) == ("not confirmed", "no")
 
 
+@pytest.mark.slow
+def test_the_leaderboard_of_an_opening_judges_the_claimed_model_at_the_level_of_the_claim(made: Made) -> None:
+    asked = experiment(claim=replace(CLAIM, level=1e-9))  # better at 5 %, and not at that
+    ran = opened(made, planned(made, asked), asked)
+    facts, run = facts_of(ran), Run(ran.files.run_id, made.home)
+    mine = run.leaderboard().filter(model="ar", horizon=0)
+    assert 1e-9 < mine["p_better_than_naive"].item() < 0.05
+    assert (facts["answer"], mine["verdict"].item()) == ("not confirmed", "not shown")
+    assert "the claimed ar at h = 0: below 1e-09" in summary(run)
+    assert "one-sided, 1e-07 %" in summary(run)
+
+
 def some_file(made: Made) -> Path:
     return min((made.home.vault / SEAL_ID / "files").iterdir())
 

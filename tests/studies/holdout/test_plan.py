@@ -43,6 +43,11 @@ def test_a_plan_names_everything_and_says_what_can_be_shown(made: Made, plan: Ho
         assert said in text
 
 
+@pytest.mark.parametrize(("level", "told"), [(0.005, "0.5 %"), (0.025, "2.5 %"), (0.05, "5 %"), (0.2, "20 %")])
+def test_the_level_of_a_claim_is_told_exactly(level: float, told: str, plan: HoldoutPlan) -> None:
+    assert f"one-sided, {told})" in replace(plan, claim={**plan.claim, "level": level}).told
+
+
 def test_the_same_plan_again_adds_nothing(made: Made, plan: HoldoutPlan) -> None:
     before = made.home.ledger.read_bytes()
     assert planned(made).id == plan.id
