@@ -15,7 +15,7 @@ from harness.core.identity import derive_seed
 from harness.core.snapshot import Snapshot
 from harness.core.transform import Floats
 from harness.forecast.boosting_params import BINNINGS, BOOSTINGS, EVERY_FIT, FIRST_WINDOW, OBJECTIVES
-from harness.forecast.boosting_rows import Bins, Blocks, FirstWindow, few_rows, matrix_of
+from harness.forecast.boosting_rows import Bins, Blocks, FirstWindow, drawn_alike, few_rows, matrix_of
 from harness.forecast.direct import Design, column_names, designs
 from harness.forecast.paths import answers
 
@@ -150,7 +150,7 @@ class LightGBM:
             design.y,
             reference=first,
             categorical_feature=[len(self._columns)] if coded and first is None else "auto",
-            params=params,
+            params=drawn_alike(params) if isinstance(matrix, Blocks) else params,
             free_raw_data=self.bins is None,
         )
         if self.bins is not None:

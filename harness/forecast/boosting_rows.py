@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+import re
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 
 import lightgbm as lgb
@@ -74,6 +75,18 @@ def matrix_of(design: Design, *, coded: bool, short: bool) -> Floats | Blocks:
     blocks = Blocks(design, coded=coded, short=short)
     first = blocks[:1]
     return blocks if len(blocks) * first.nbytes > LARGE else blocks[:]
+
+
+def drawn_alike(params: Mapping[str, object]) -> dict[str, object]:
+    """Parameters by which blocks draw their bins from the rows that a matrix would.
+
+    LightGBM derives the seed of that draw from `seed`, but forgets `seed` where it is handed blocks.
+    """
+    tiny = lgb.Dataset(np.arange(4.0)[:, np.newaxis], np.arange(4.0))
+    text = lgb.Booster({"verbosity": -1, "seed": params["seed"]}, tiny).model_to_string()
+    found = re.search(r"\[data_random_seed: (\d+)\]", text)
+    assert found is not None  # noqa: S101 - LightGBM writes all its parameters
+    return {**params, "data_random_seed": int(found.group(1))}
 
 
 def few_rows(data: lgb.Dataset, matrix: Floats | Blocks) -> lgb.Dataset:

@@ -269,6 +269,24 @@ def test_rows_handed_over_in_blocks_give_the_bits_of_one_matrix(monkeypatch: pyt
     assert given[0] == given[1]
 
 
+@pytest.mark.slow
+def test_blocks_draw_their_bins_from_the_rows_a_matrix_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot, count = one_series(), 250_000  # LightGBM draws 200,000 of them
+    cells = np.random.default_rng(2).normal(size=(count, 2))
+    none = np.zeros(count, dtype=np.int64)
+    day = np.array([["2015-03-31"]], dtype="datetime64[D]")
+    keys = RowKeys(("a",), none, none, none, np.zeros(1, dtype=np.int64), np.ones(1, dtype=np.int64), day)
+    places = np.arange(count)
+    rows = CutRows(("x", "z"), keys, places, Cells(cells, places, np.arange(2)[np.newaxis]), cells[:, 0] * cells[:, 1])
+    given = []
+    for large in (boosting_rows.LARGE, 0):
+        monkeypatch.setattr(boosting_rows, "LARGE", large)
+        forecaster = model(n_estimators=3)
+        forecaster.fit(rows, snapshot, seed=1)
+        given.append(bare(json.loads(forecaster.dump())["models"]["1/point"]))
+    assert given[0] == given[1]
+
+
 def test_single_precision_is_that_of_the_numbers_and_the_same_however_they_are_held() -> None:
     snapshot = panel()
     learned, rows = training(snapshot, (0, 1), count=60), asked(snapshot, (0, 1), features=3)
