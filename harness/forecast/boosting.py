@@ -15,7 +15,7 @@ from harness.core.identity import derive_seed
 from harness.core.snapshot import Snapshot
 from harness.core.transform import Floats
 from harness.forecast.boosting_params import BINNINGS, BOOSTINGS, EVERY_FIT, FIRST_WINDOW, OBJECTIVES
-from harness.forecast.boosting_rows import Bins, Blocks, FirstWindow, drawn_alike, few_rows, matrix_of
+from harness.forecast.boosting_rows import Binned, Bins, Blocks, FirstWindow, drawn_alike, few_rows, matrix_of
 from harness.forecast.direct import Design, column_names, designs
 from harness.forecast.paths import answers
 
@@ -145,7 +145,7 @@ class LightGBM:
             return data
         first = None if self.first_window is None else self.first_window.bins.get((design.horizon, name))
         coded = matrix.coded if isinstance(matrix, Blocks) else matrix.shape[1] > len(self._columns)
-        data = lgb.Dataset(
+        data = Binned(
             matrix,
             design.y,
             reference=first,

@@ -32,6 +32,16 @@ class FirstWindow:
     seen: bool = False
 
 
+class Binned(lgb.Dataset):
+    """A dataset that heeds `verbosity` and `num_threads` where it is handed blocks too: LightGBM forgets them there."""
+
+    def get_params(self) -> dict[str, object]:
+        """What rows are binned by."""
+        given = self.params or {}
+        kept = {name: given[name] for name in ("verbosity", "num_threads") if name in given}
+        return {**super().get_params(), **kept}
+
+
 class Blocks(lgb.Sequence):
     """[row, feature] of the rows of one horizon, read when they are asked for."""
 
@@ -82,8 +92,9 @@ def drawn_alike(params: Mapping[str, object]) -> dict[str, object]:
 
     LightGBM derives the seed of that draw from `seed`, but forgets `seed` where it is handed blocks.
     """
-    tiny = lgb.Dataset(np.arange(4.0)[:, np.newaxis], np.arange(4.0))
-    text = lgb.Booster({"verbosity": -1, "seed": params["seed"]}, tiny).model_to_string()
+    quiet = {"verbosity": -1, "min_data_in_leaf": 1, "min_data_in_bin": 1, "seed": params["seed"]}
+    tiny = lgb.Dataset(np.arange(4.0)[:, np.newaxis], np.arange(4.0), params=quiet)
+    text = lgb.Booster(quiet, tiny).model_to_string()
     found = re.search(r"\[data_random_seed: (\d+)\]", text)
     assert found is not None  # noqa: S101 - LightGBM writes all its parameters
     return {**params, "data_random_seed": int(found.group(1))}
@@ -91,6 +102,6 @@ def drawn_alike(params: Mapping[str, object]) -> dict[str, object]:
 
 def few_rows(data: lgb.Dataset, matrix: Floats | Blocks) -> lgb.Dataset:
     """The bins of a constructed dataset without its rows: one row of it, binned alike."""
-    held = lgb.Dataset(matrix[:1], np.zeros(1), reference=data, params=data.get_params()).construct()
+    held = Binned(matrix[:1], np.zeros(1), reference=data, params=data.get_params()).construct()
     held.reference = None  # else all of its rows would be kept with it
     return held
