@@ -38,8 +38,8 @@ class Binned(lgb.Dataset):
     def get_params(self) -> dict[str, object]:
         """What rows are binned by."""
         given = self.params or {}
-        kept = {name: given[name] for name in ("verbosity", "num_threads") if name in given}
-        return {**super().get_params(), **kept}
+        found = dict[str, object](super().get_params())
+        return found | {name: given[name] for name in ("verbosity", "num_threads") if name in given}
 
 
 class Blocks(lgb.Sequence):
