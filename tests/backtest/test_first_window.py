@@ -16,6 +16,7 @@ from harness.core.errors import UserError
 from harness.core.recipe import OutcomeRule, Recipe, Step
 from harness.data.changes import ChangeFile
 from harness.record.cells import Cell
+from harness.studies.questions import Keeper, reply
 from tests.backtest.made_runs import TREES, exported, releases, small
 
 FIRST = replace(TREES, params=tuple(sorted((*TREES.params, ("bins", "first window"), ("max_bin", 4)))))
@@ -74,3 +75,17 @@ def test_it_is_refused_where_the_window_or_its_rows_move(planned: tuple[Plan, Ch
         with pytest.raises(UserError, match=why):
             recipe_identity(recipe, asked)
     assert recipe_identity(replace(FRESH, steps=stepped.steps), latest)
+
+
+@pytest.mark.slow
+def test_an_audit_that_asks_again_gets_the_same_answers(planned: tuple[Plan, ChangeFile]) -> None:
+    plan, changes = planned
+    kept = Keeper(plan, recipes={FIRST.name: FIRST})
+    world = World(plan, changes, build_rows(plan, changes))
+    for _ in walk(world, [(FIRST, recipe_identity(FIRST, plan.experiment))], plan.issued[1:4], witness=kept):
+        pass
+    assert len(kept.questions) == 3
+    for question in kept.questions:
+        assert_frame_equal(reply(question, plan.experiment.folder).frame, question.answer, check_exact=True)
+    fresh = [reply(replace(question, bins=None), plan.experiment.folder).frame for question in kept.questions]
+    assert any(not one.equals(question.answer) for one, question in zip(fresh, kept.questions, strict=True))
