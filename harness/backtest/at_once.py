@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
+from harness.backtest.layout import Sheet
 from harness.backtest.splits import Plan
 from harness.core.recipe import FeatureBlock
 from harness.core.snapshot import Snapshot
@@ -19,8 +19,6 @@ from harness.forecast.features import declared_inputs, reads_input
 from harness.forecast.unrevised import Origins, calendar_of, fill, settled, without_calendar
 from harness.record.platform import available_cores
 
-Floats = NDArray[np.float64]
-
 
 def replayed(plan: Plan, changes: ChangeFile) -> Replay:
     """A replay of the plan's inputs that stands before the first change."""
@@ -30,47 +28,52 @@ def replayed(plan: Plan, changes: ChangeFile) -> Replay:
     )
 
 
-def filled_at_once(plan: Plan, changes: ChangeFile, design: Floats) -> tuple[FeatureBlock, ...]:
+def filled_at_once(plan: Plan, changes: ChangeFile, sheet: Sheet) -> tuple[FeatureBlock, ...]:
     """Write the columns of every block whose inputs were published once, in order and without adjustments.
 
     Args:
         plan: the plan.
         changes: the changes.
-        design: [origin, series, horizon, feature] of the first origins; written into.
+        sheet: written into.
 
     Returns:
         The blocks left to be walked through, origin after origin.
     """
     experiment = plan.experiment
     blocks = experiment.features
-    if experiment.target.universe or len(changes.events.code):
+    if experiment.target.universe or len(changes.events.code) or not len(sheet.origins):
         return blocks
-    once = published_once(plan, changes, int(plan.known[len(design) - 1]))
+    count = int(sheet.origins[-1]) + 1
+    once = published_once(plan, changes, int(plan.known[count - 1]))
     ready = [block for block in blocks if declared_inputs([block], experiment.target) <= once]
     left = [block for block in blocks if block not in ready]
     replay = replayed(plan, changes)
-    for part in _stretches(plan, changes, len(design)):
-        replay.advance(plan.instants[part.stop - 1])
-        snapshot = replay.snapshot(experiment.target, copy=False)
-        origins = Origins(plan.instants[part], plan.known[part], plan.end_days[part])
-        left += [one for one in ready if one not in left and not _filled(snapshot, one, origins, design[part], plan)]
+    for part in _stretches(plan, changes, count):
+        out = sheet.part(part.start, part.stop)
+        if len(out.origins):
+            replay.advance(plan.instants[out.origins[-1]])
+            snapshot = replay.snapshot(experiment.target, copy=False)
+            left += [one for one in ready if one not in left and not _filled(snapshot, one, out, plan)]
     return tuple(block for block in blocks if block in left)
 
 
-def _filled(snapshot: Snapshot, block: FeatureBlock, origins: Origins, out: Floats, plan: Plan) -> bool:
+def _filled(snapshot: Snapshot, block: FeatureBlock, out: Sheet, plan: Plan) -> bool:
     """Write the columns of one block at some origins; False = they cannot be read off the final history."""
     place, threads = 0, threads_here()
     for one in plan.experiment.features[: plan.experiment.features.index(block)]:
         place += len(one.columns())
+    moments = [plan.instants[origin] for origin in out.origins.tolist()]
+    origins = Origins(moments, plan.known[out.origins], plan.end_days[out.origins])
     if reads_input(block):
         found = settled(snapshot, block, plan.experiment.target.series, origins, threads)
         if found is None:
             return False
         own = without_calendar(block)
-        fill(out[..., place : place + len(own.columns())], own, found, threads)
+        fill(out.columns[place : place + len(own.columns())], own, found, threads)
         place += len(own.columns())
     if block.calendar:
-        out[..., place : place + len(block.calendar)] = calendar_of(snapshot, block, origins)
+        for number, column in enumerate(np.moveaxis(calendar_of(snapshot, block, origins), -1, 0)):
+            out.columns[place + number][...] = column
     return True
 
 

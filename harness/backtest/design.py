@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from harness.backtest.at_once import filled_at_once, replayed
 from harness.backtest.latest_rows import LatestRows
+from harness.backtest.layout import Sheet, compact, compact_sheet, number_type, plain, plain_sheet
 from harness.backtest.splits import Integers, Plan, TrainingSet, training_labels
-from harness.core.frames import CutRows, RowKeys, Rows
+from harness.core.frames import Cells, CutRows, RowKeys, Rows
 from harness.core.recipe import FeatureBlock
 from harness.core.snapshot import Snapshot
 from harness.core.time import micros
@@ -22,8 +23,8 @@ from harness.data.changes import ChangeFile
 from harness.forecast.features import Targets, feature_names, feature_rows
 
 Floats = NDArray[np.float64]
-CHUNK = 1 << 16
-"""Rows copied at a time, to bound the working memory."""
+PLAIN = 4
+"""Dimensions of a design in the plain form."""
 SPARSE = 8
 """Possible rows per row there is above which rows are sorted instead of counted."""
 
@@ -40,25 +41,39 @@ def build_design(plan: Plan, changes: ChangeFile, *, last: int | None = None) ->
     names = feature_names(experiment.features)
     shape = (len(plan.instants), len(experiment.target.series), len(experiment.horizons), len(names))
     design = np.full(shape, np.nan)
-    if names:
-        count = len(plan.instants) if last is None else last + 1
-        walked = filled_at_once(plan, changes, design[:count])
-        if walked:
-            _walk(plan, changes, design[:count], walked)
+    count = len(plan.instants) if last is None else last + 1
+    _fill(plan, changes, plain_sheet(design[:count]))
     return design
 
 
-def _walk(plan: Plan, changes: ChangeFile, design: Floats, blocks: tuple[FeatureBlock, ...]) -> None:
+def build_rows(plan: Plan, changes: ChangeFile) -> Floats:
+    """The same numbers, kept once: [stored origin, series, column] as `layout.compact` says; what a run works with."""
+    layout = compact(plan)
+    shape = (len(layout.origins), len(plan.experiment.target.series), layout.width)
+    table = np.full(shape, np.nan, dtype=number_type(plan.experiment))
+    _fill(plan, changes, compact_sheet(layout, table))
+    return table
+
+
+def _fill(plan: Plan, changes: ChangeFile, sheet: Sheet) -> None:
+    if sheet.columns:
+        walked = filled_at_once(plan, changes, sheet)
+        if walked:
+            _walk(plan, changes, sheet, walked)
+
+
+def _walk(plan: Plan, changes: ChangeFile, sheet: Sheet, blocks: tuple[FeatureBlock, ...]) -> None:
     """Write the columns of some blocks, origin after origin, each from the snapshot of its own."""
     experiment, replay = plan.experiment, replayed(plan, changes)
-    columns = columns_of(blocks, experiment.features)
-    for row, moment in enumerate(plan.instants[: len(design)]):
-        replay.advance(moment)
+    columns = [sheet.columns[place] for place in columns_of(blocks, experiment.features)]
+    for row, origin in enumerate(sheet.origins.tolist()):
+        replay.advance(plan.instants[origin])
         snapshot = replay.snapshot(experiment.target, copy=False)
-        targets = Targets(plan.members.names(row), experiment.horizons, plan.end_days[row])
-        asked = design[row, plan.members.rows(row)]
-        asked[..., columns] = feature_rows(snapshot, blocks, targets)
-        design[row, plan.members.rows(row)] = asked
+        targets = Targets(plan.members.names(origin), experiment.horizons, plan.end_days[origin])
+        values = feature_rows(snapshot, blocks, targets)  # [member, horizon, column]
+        members = plan.members.rows(origin)
+        for place, column in enumerate(columns):
+            column[row, members] = values[:, : column.shape[2], place]
 
 
 def columns_of(blocks: tuple[FeatureBlock, ...], all_blocks: tuple[FeatureBlock, ...]) -> list[int]:
@@ -75,14 +90,15 @@ class RowBuilder:
 
         Args:
             plan: the plan.
-            design: frozen feature values, [origin, series, horizon, feature].
+            design: frozen feature values, as `build_design` or `build_rows` makes them.
             blocks: the recipe's feature blocks, in its order.
             changes: the changes; looked into only where training rows are those of the latest vintage.
         """
         self.plan = plan
         self.latest = LatestRows(plan, blocks, changes) if plan.experiment.vintage == "latest" and blocks else None
-        self.design = design
-        self.columns = columns_of(blocks, plan.experiment.features)
+        self.table, layout = plain(plan, design) if design.ndim == PLAIN else (design, compact(plan))
+        self.stored = layout.rows(len(plan.instants))
+        self.columns = layout.columns[:, columns_of(blocks, plan.experiment.features)]  # [horizon, feature]
         self.names = feature_names(blocks)
 
     def training(
@@ -97,17 +113,15 @@ class RowBuilder:
                 vintage are made of it.
             labels: where labels under `latest` are read instead (studies that alter what is known).
         """
-        parts = [(horizon, some.origins, some.series) for horizon, some in sorted(sets.items())]
-        horizons = np.concatenate([np.full(len(rows), horizon) for horizon, rows, _ in parts])
-        origins = np.concatenate([rows for _, rows, _ in parts])
-        series = np.concatenate([who for _, _, who in parts])
+        origins, series, horizons = _joined(sets)
         matured = training_labels(self.plan, (origins, series, horizons), labels or snapshot)
         there = ~np.isnan(matured)
-        chosen = origins[there], series[there], horizons[there]
+        if not there.all():
+            origins, series, horizons, matured = origins[there], series[there], horizons[there], matured[there]
         if self.latest is not None:
-            rows = self._rows(self.latest.training(*chosen, snapshot), *chosen)
-            return Rows(rows.X, rows.keys, matured[there])
-        return self._cut(*chosen, matured[there])
+            rows = self._rows(self.latest.training(origins, series, horizons, snapshot), origins, series, horizons)
+            return Rows(rows.X, rows.keys, matured)
+        return self._cut(origins, series, horizons, matured)
 
     def matured(self, sets: dict[int, TrainingSet], known: Snapshot) -> Rows:
         """Rows as they were asked at their own origins, with labels known later: what inner fits are judged on.
@@ -116,16 +130,13 @@ class RowBuilder:
             sets: index of the horizon -> its rows.
             known: labels under `latest` are read in it.
         """
-        parts = [(horizon, some.origins, some.series) for horizon, some in sorted(sets.items())]
-        horizons = np.concatenate([np.full(len(rows), horizon) for horizon, rows, _ in parts])
-        origins, series = (np.concatenate([part[place] for part in parts]) for place in (1, 2))
+        origins, series, horizons = _joined(sets)
         return self._cut(origins, series, horizons, training_labels(self.plan, (origins, series, horizons), known))
 
     def realised(self, sets: dict[int, TrainingSet]) -> Rows:
         """Rows labelled with their pinned outcomes, whenever these mature: for studies of what a leak is worth."""
-        parts = [(horizon, some.origins, some.series, some.requests) for horizon, some in sorted(sets.items())]
-        horizons = np.concatenate([np.full(len(rows), horizon) for horizon, rows, _, _ in parts])
-        origins, series, requests = (np.concatenate([part[place] for part in parts]) for place in (1, 2, 3))
+        origins, series, horizons = _joined(sets)
+        requests = np.concatenate([some.requests for _, some in sorted(sets.items())])
         return self._cut(origins, series, horizons, self.plan.outcomes.value[series, requests])
 
     def asked(self, origin: int, series: Integers, horizons: Integers) -> Rows:
@@ -134,16 +145,13 @@ class RowBuilder:
         return self._cut(origins, series, horizons)
 
     def _cut(self, origins: Integers, series: Integers, horizons: Integers, y: Floats | None = None) -> Rows:
-        """Frozen rows, copied out of the design once: what nobody asked for does not reach a forecaster."""
+        """Frozen rows, read out of the table when they are asked for."""
         order = _sorted(self.plan, origins, series, horizons)
-        cells = np.empty((len(order), len(self.columns)))
-        flat = self.design.reshape(math.prod(self.design.shape[:-1]), self.design.shape[-1])
-        place = np.ravel_multi_index((origins[order], series[order], horizons[order]), self.design.shape[:-1])
-        whole = self.columns == list(range(flat.shape[1]))
-        for start in range(0, len(order), CHUNK):
-            part = slice(start, start + CHUNK)
-            taken = np.take(flat, place[part], axis=0)
-            cells[part] = taken if whole else taken[:, self.columns]
+        cell = _narrow(self.stored[origins[order]] * self.table.shape[1] + series[order])
+        if len(cell) and cell.min() < 0:
+            raise IndexError("a row was asked for whose origin is not stored")
+        flat = self.table.reshape(math.prod(self.table.shape[:2]), self.table.shape[2])
+        cells = Cells(flat, cell, self.columns)
         return CutRows(self.names, row_keys(self.plan, origins, series, horizons), order, cells, y)
 
     def _rows(self, values: Floats, origins: Integers, series: Integers, horizons: Integers) -> Rows:
@@ -151,27 +159,44 @@ class RowBuilder:
         return Rows(features, row_keys(self.plan, origins, series, horizons).frame())
 
 
+def _joined(sets: dict[int, TrainingSet]) -> tuple[Integers, Integers, Integers]:
+    """[row] origins, series and horizons of the rows of some horizons; of a single one no copy is made."""
+    parts = sorted(sets.items())
+    if len(parts) == 1:
+        (horizon, some) = parts[0]
+        return some.origins, some.series, np.broadcast_to(np.int64(horizon), some.origins.shape)
+    horizons = np.concatenate([np.full(len(some.origins), horizon) for horizon, some in parts])
+    origins, series = (np.concatenate([getattr(some, name) for _, some in parts]) for name in ("origins", "series"))
+    return origins, series, horizons
+
+
+def _narrow(places: Integers) -> Integers:
+    """Places in as few bytes as hold them."""
+    small = not len(places) or int(places.max()) <= np.iinfo(np.int32).max
+    return places.astype(np.int32) if small else places
+
+
 def _sorted(plan: Plan, origins: Integers, series: Integers, horizons: Integers) -> Integers:
     """Places of rows by (horizon, series id, pseudo-origin)."""
     ids, steps = plan.experiment.target.series, plan.experiment.horizons
-    rank, step = np.argsort(np.argsort(np.array(ids))), np.argsort(np.argsort(steps))
     size = len(steps) * len(ids) * len(plan.instants)
-    key = (step[horizons] * len(ids) + rank[series]) * len(plan.instants) + origins
+    rank = np.argsort(np.argsort(np.array(ids))) * len(plan.instants)
+    step = np.argsort(np.argsort(steps)) * (len(ids) * len(plan.instants))
+    reach = np.int32 if size <= np.iinfo(np.int32).max else np.int64
+    key: Integers = rank.astype(reach)[series]  # type: ignore[assignment]
+    key += step.astype(key.dtype)[horizons]
+    key += origins.astype(key.dtype)
     if size > SPARSE * len(key):
-        return np.argsort(key, kind="stable").astype(np.int64)
-    row = np.full(size, -1, dtype=np.int64)  # as good as full: counting is faster than sorting
-    row[key] = np.arange(len(key))
+        return _narrow(np.argsort(key, kind="stable"))
+    row = np.full(size, -1, dtype=key.dtype)  # as good as full: counting is faster than sorting
+    row[key] = np.arange(len(key), dtype=key.dtype)
     return row[row >= 0]
 
 
 def row_keys(plan: Plan, origins: Integers, series: Integers, horizons: Integers) -> RowKeys:
     """Keys of rows given as indices [row] of origin, series and horizon."""
     steps = np.array(plan.experiment.horizons, dtype=np.int64)
-    ends = plan.end_days[origins, horizons]
-    if len(origins) and (origins == origins[0]).all():  # rows asked at one origin
-        moments = np.full(len(origins), micros(plan.instants[int(origins[0])]), dtype=np.int64)
-        return RowKeys(plan.experiment.target.series, series, moments, steps[horizons], ends)
     instants = np.zeros(len(plan.instants), dtype=np.int64)
     for row in np.flatnonzero(np.bincount(origins, minlength=len(instants))).tolist():
         instants[row] = micros(plan.instants[row])
-    return RowKeys(plan.experiment.target.series, series, instants[origins], steps[horizons], ends)
+    return RowKeys(plan.experiment.target.series, series, origins, horizons, instants, steps, plan.end_days)

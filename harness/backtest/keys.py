@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from harness.backtest.first_window import asks_for_it, check_first_window
 from harness.backtest.splits import Plan, target_inputs
 from harness.core.errors import UserError
 from harness.core.identity import KEY_LENGTH, Encoded, Headed, canonical, digest, encoded
@@ -33,6 +34,7 @@ class RecipeIdentity:
         vintage: what its training rows are made of, "" when it has none. It keys cells and fits but is no part of
             `text`: seeds derive from that, and two runs that differ in it alone compare like with like.
         retune: origins between two searches, a multiple of `cadence`; 0 = it is not tuned.
+        first_window: whether every fit depends on the first one's rows.
     """
 
     text: str
@@ -41,6 +43,7 @@ class RecipeIdentity:
     cadence: int
     vintage: str
     retune: int = 0
+    first_window: bool = False
 
     @property
     def stretch(self) -> int:
@@ -67,7 +70,9 @@ def recipe_identity(recipe: Recipe, experiment: Experiment) -> RecipeIdentity:
     parts = (recipe.kind, recipe.params, blocks, recipe.steps, recipe.functional, recipe.code, sources, cadence)
     text = digest(*parts) if search is None else digest(*parts, search, reached)
     vintage = experiment.vintage if names else ""
-    return RecipeIdentity(text, series, sources, cadence, vintage, retune_cadence(recipe, cadence))
+    check_first_window(recipe, experiment)
+    retune = retune_cadence(recipe, cadence)
+    return RecipeIdentity(text, series, sources, cadence, vintage, retune, asks_for_it(recipe))
 
 
 def retune_cadence(recipe: Recipe, cadence: int) -> int:
@@ -140,6 +145,8 @@ def cell_keys(
         when = [plan.instants[origin].isoformat(), plan.instants[refit].isoformat()]
         if identity.retune:
             when.append(plan.instants[plan.refit_origin(origin, identity.retune)].isoformat())
+        if identity.first_window:
+            when.append(plan.instants[plan.first_issued].isoformat())
         targets = (plan.starts[origin].tolist(), plan.ends[origin].tolist(), int(plan.phase[origin]))
         keys.append(digest(fixed, when, targets, before, prefix))
     return keys

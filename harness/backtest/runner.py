@@ -12,7 +12,7 @@ import numpy as np
 
 from harness.backtest.assemble import Results, assemble
 from harness.backtest.data_facts import dataset_facts
-from harness.backtest.design import Floats, build_design
+from harness.backtest.design import Floats, build_design, build_rows
 from harness.backtest.effort import effort_of, narrowed_spaces
 from harness.backtest.engine import Engine
 from harness.backtest.engines import HERE, LARGE, Where, engine_for
@@ -316,9 +316,10 @@ def _design(plan: Plan, changes: ChangeFile, place: Place, tasks: Sequence[Task]
     """The file of the frozen feature rows, or the rows themselves where no file may be written; None = none needed."""
     if not any(plan.experiment.seen_blocks(recipe) for task in tasks for recipe, _ in task.recipes):
         return None
-    design = build_design(plan, changes)
     if place.amended is not None:
-        design = place.amended(plan, changes, design)
+        design = place.amended(plan, changes, build_design(plan, changes))
+    else:  # a liberty may learn from rows that no run can use
+        design = build_rows(plan, changes) if place.liberty is None else build_design(plan, changes)
     if place.work is None:
         return design
     path = place.work / "design.npy"

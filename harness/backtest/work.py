@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from harness.backtest.answers import Asked, blank_cell, checked_answers, failed, filled
 from harness.backtest.design import RowBuilder
+from harness.backtest.first_window import first_rows, hand_on
 from harness.backtest.keys import RecipeIdentity, blocks_of, cell_seed
 from harness.backtest.liberty import Liberty, every_row
 from harness.backtest.splits import Plan, TrainingSet, training_set
@@ -275,6 +276,7 @@ class _Walk:
         self.failure = ""
         self.short: dict[int, str] = {}
         self.facts: dict[str, object] = {}
+        self.bins: object = None
 
     def _take(self, recipe: Recipe) -> None:
         """Go on with a recipe: the declared one, or the one a search chose."""
@@ -381,12 +383,21 @@ class _Walk:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             seed = int(str(self.facts["seed"]))
+            self._hand_on_bins(forecaster, origin, known)
             if self.liberty is None or rows is None:
                 forecaster.fit(rows, known, seed=seed)
             else:
                 everything = self.rows.realised({place: every_row(self.plan, origin, place) for place in sets})
                 self.liberty.fit(forecaster, rows, everything, known, seed=seed)
         return sorted({f"{item.category.__name__}: {item.message}"[:200] for item in caught})
+
+    def _hand_on_bins(self, forecaster: Forecaster, origin: int, known: Snapshot) -> None:
+        plan, first = self.plan, self.plan.first_issued
+        seed = cell_seed(self.identity, plan.experiment, plan.instants[first].isoformat(), "fit")
+        own = origin == first and self.liberty is None
+        self.bins = hand_on(
+            forecaster, self.bins, first=own, rows_of=lambda: first_rows(plan, self.rows, known), known=known, seed=seed
+        )
 
     def answer(self, origin: int, snapshot: Snapshot) -> Cell:
         """The cell of one origin: every asked row with a status, never a hole."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -55,18 +56,22 @@ class Rows:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowKeys:
-    """Keys of rows as arrays [row].
+    """Keys of rows, as places in the tables of a plan: what they name is looked up when somebody asks.
 
     Attributes:
         series_ids: stored ids of the target's series.
-        series: place of the row's series among them.
-        instants: pseudo-origin, microseconds UTC.
-        horizons: the horizon.
-        periods: last day of the target period, `datetime64[D]`.
+        series: [row] place of the row's series among them.
+        origins: [row] place of its pseudo-origin.
+        steps: [row] place of its horizon.
+        instants: [origin] microseconds UTC; only those of the rows need to be filled in.
+        horizons: [horizon] the horizons.
+        periods: [origin, horizon] last day of the target period, `datetime64[D]`.
     """
 
     series_ids: tuple[str, ...]
     series: Integers
+    origins: Integers
+    steps: Integers
     instants: Integers
     horizons: Integers
     periods: NDArray[np.datetime64]
@@ -80,11 +85,38 @@ class RowKeys:
         return pl.DataFrame(
             [
                 names,
-                pl.Series("pseudo_origin", self.instants).cast(UTC_INSTANT),
-                pl.Series("horizon", self.horizons.astype(np.int32)),
-                pl.Series("period", self.periods.astype("datetime64[D]")).cast(pl.Date),
+                pl.Series("pseudo_origin", self.instants[self.origins]).cast(UTC_INSTANT),
+                pl.Series("horizon", self.horizons.astype(np.int32)[self.steps]),
+                pl.Series("period", self.periods.astype("datetime64[D]")[self.origins, self.steps]).cast(pl.Date),
             ]
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cells:
+    """Features of rows, read out of the table that holds them when they are asked for: no copy of all of them exists.
+
+    Attributes:
+        table: [cell, column] numbers, float64 or float32; NaN = missing.
+        cell: [place] cell of the row at each place.
+        columns: [horizon, feature] column of each feature at each horizon.
+    """
+
+    table: Floats
+    cell: Integers
+    columns: Integers
+
+    def read(self, step: int, part: slice) -> Floats:
+        """[place, feature] features of the rows at some places, all of one horizon."""
+        rows, columns = self.cell[part], self.columns[step]
+        if len(columns) == self.table.shape[1] and (np.diff(columns) == 1).all():
+            return np.take(self.table, rows, axis=0)
+        out = np.empty((len(rows), len(columns)), dtype=self.table.dtype)
+        edges = [0, *(np.flatnonzero(np.diff(columns) != 1) + 1).tolist(), len(columns)]
+        for start, stop in pairwise(edges):
+            first = int(columns[start])
+            out[:, start:stop] = self.table[rows, first : first + stop - start]
+        return out
 
 
 class CutRows(Rows):
@@ -94,11 +126,11 @@ class CutRows(Rows):
     _frames: dict[str, pl.DataFrame]
     row_keys: RowKeys
     columns: tuple[str, ...]
-    cells: Floats
+    cells: Cells
     order: Integers
 
     def __init__(
-        self, columns: tuple[str, ...], row_keys: RowKeys, order: Integers, cells: Floats, y: Floats | None = None
+        self, columns: tuple[str, ...], row_keys: RowKeys, order: Integers, cells: Cells, y: Floats | None = None
     ) -> None:
         """Hold the arrays.
 
@@ -106,7 +138,7 @@ class CutRows(Rows):
             columns: names of the features.
             row_keys: keys [row].
             order: [place] the row at each place by (horizon, series id, pseudo-origin, period).
-            cells: [place, feature] features in that order; NaN = missing.
+            cells: features by place in that order.
             y: [row] matured label, or None.
         """
         held: dict[str, Any] = {"columns": columns, "row_keys": row_keys, "order": order, "cells": cells, "y": y}
@@ -118,7 +150,8 @@ class CutRows(Rows):
         """[row, feature] as a frame."""
         if "X" not in self._frames:
             turned = np.empty((len(self.columns), len(self.order)))
-            turned[:, self.order] = self.cells.T
+            for step, _, part in self.parts():
+                turned[:, self.order[part]] = self.cells.read(step, part).T
             self._frames["X"] = pl.DataFrame([pl.Series(name, turned[k]) for k, name in enumerate(self.columns)])
         return self._frames["X"]
 
@@ -135,10 +168,11 @@ class CutRows(Rows):
     def __reduce__(self) -> tuple[Any, ...]:
         return Rows, (self.X, self.keys, self.y)
 
-    def parts(self) -> Iterator[tuple[int, slice]]:
-        """Each horizon, ascending, and its places."""
-        steps = self.row_keys.horizons[self.order]
-        found, starts = np.unique(steps, return_index=True)
-        ends = [*starts[1:].tolist(), len(steps)]
-        for step, start, end in zip(found.tolist(), starts.tolist(), ends, strict=True):
-            yield step, slice(start, end)
+    def parts(self) -> Iterator[tuple[int, int, slice]]:
+        """Each horizon, ascending: its place among the horizons, the horizon, and its places in the order."""
+        counts = np.bincount(self.row_keys.steps, minlength=len(self.row_keys.horizons))
+        start = 0
+        for step in np.argsort(self.row_keys.horizons).tolist():
+            if counts[step]:
+                yield step, int(self.row_keys.horizons[step]), slice(start, start + int(counts[step]))
+            start += int(counts[step])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import lightgbm as lgb
 import numpy as np
@@ -14,8 +14,9 @@ from harness.core.frames import ANSWER_SCHEMA, Rows
 from harness.core.identity import derive_seed
 from harness.core.snapshot import Snapshot
 from harness.core.transform import Floats
-from harness.forecast.boosting_params import BOOSTINGS, OBJECTIVES
-from harness.forecast.direct import Design, designs
+from harness.forecast.boosting_params import BINNINGS, BOOSTINGS, EVERY_FIT, FIRST_WINDOW, OBJECTIVES
+from harness.forecast.boosting_rows import Binned, Bins, Blocks, FirstWindow, drawn_alike, few_rows, matrix_of
+from harness.forecast.direct import Design, column_names, designs
 from harness.forecast.paths import answers
 
 FIXED = {
@@ -27,8 +28,8 @@ FIXED = {
 }
 BINNING = ("max_bin", "min_data_in_bin", "zero_as_missing", "linear_tree", "seed")
 """What the bins of given rows depend on."""
-Bins = MutableMapping[tuple[object, ...], lgb.Dataset]
 POINT, MEDIAN = "point", 0.5
+Matrix = Floats | Blocks
 FEW = 64
 """Rows asked first where one differing answer decides, and the factor by which the next are more."""
 
@@ -47,6 +48,10 @@ class LightGBM:
         num_threads: threads of one fit.
         series_feature: whether a panel's series are told apart; False = one model for all of them, whose series may be
             as many as there are.
+        float32: whether features are kept, learned from and asked in single precision: half the memory of the rows,
+            and a value within 6e-8 of its size of a split may fall on its other side.
+        bins: `every fit` = features are binned afresh on each fit's own rows; `first window` = as on the rows of the
+            first refit origin, whatever comes later (a horizon that had no rows there: afresh).
         native: any of LightGBM's own parameters by its name.
     """
 
@@ -58,6 +63,8 @@ class LightGBM:
         n_estimators: int = 200,
         num_threads: int = 1,
         series_feature: bool = True,
+        float32: bool = False,
+        bins: str = EVERY_FIT,
         **native: object,
     ) -> None:
         if any(not 0.0 < level < 1.0 for level in quantiles):
@@ -66,8 +73,12 @@ class LightGBM:
             raise UserError("lightgbm: n_estimators starts at 1", value=n_estimators)
         if not isinstance(series_feature, bool):
             raise UserError("lightgbm: series_feature is true or false", value=series_feature)
+        if not isinstance(float32, bool):
+            raise UserError("lightgbm: float32 is true or false", value=float32)
+        if bins not in BINNINGS:
+            raise UnknownNameError("lightgbm bins", str(bins), BINNINGS)
         _check_names(objective, native)
-        self._coded = series_feature
+        self._coded, self._short = series_feature, float32
         self.quantiles = tuple(sorted(set(quantiles)))
         self._rounds = n_estimators
         self._params = {**native, **FIXED, "objective": objective, "num_threads": num_threads}
@@ -76,6 +87,8 @@ class LightGBM:
         self._models: dict[str, lgb.Booster] = {}
         self.bins: Bins | None = None
         """Where binned rows are kept, for fits on the very same rows (a search's inner fold); None = nowhere."""
+        self.first_window = FirstWindow() if bins == FIRST_WINDOW else None
+        """The bins that every fit has; whoever refits hands it on. None = every fit has its own."""
         self.warnings: list[str] = []
         """Horizons whose fit says the same for every row, one line each."""
 
@@ -87,44 +100,76 @@ class LightGBM:
         """
         if rows is None or rows.y is None:
             raise UserError("lightgbm needs training rows", fix="give the model features")
-        self._columns, self._texts, self.warnings = list(rows.X.columns), {}, []
+        self._columns, self._texts, self.warnings = column_names(rows), {}, []
         for design in designs(rows, snapshot):
             for name in (POINT, *map(str, self.quantiles)):
                 self._texts[f"{design.horizon}/{name}"] = self._trained(design, name, snapshot, seed)
+        if self.first_window is not None:
+            self.first_window.seen = True
         self._models = {name: lgb.Booster(model_str=text) for name, text in self._texts.items()}
+
+    def bin_rows(self, rows: Rows, snapshot: Snapshot, *, seed: int) -> None:
+        """Bin the rows of the first window, as its fit would, without learning from them.
+
+        Args:
+            rows: training rows of the first refit origin.
+            snapshot: its target names the series.
+            seed: the seed of that fit.
+        """
+        self._columns = column_names(rows)
+        for design in designs(rows, snapshot):
+            matrix = self._matrix(design, snapshot)
+            for name in (POINT, *map(str, self.quantiles)):
+                self._data(design, matrix, name, self._settings(design, name, seed))
+
+    def _settings(self, design: Design, name: str, seed: int) -> dict[str, object]:
+        params = {**self._params, "seed": derive_seed(seed, design.horizon, name)}
+        return params if name == POINT else params | {"objective": "quantile", "alpha": float(name)}
 
     def _trained(self, design: Design, name: str, snapshot: Snapshot, seed: int) -> str:
         """One model as LightGBM's own text; predictions always come from the text, so a stored fit has equal bits."""
         assert design.y is not None  # noqa: S101 - fit has refused rows without labels
-        params = {**self._params, "seed": derive_seed(seed, design.horizon, name)}
-        if name != POINT:
-            params |= {"objective": "quantile", "alpha": float(name)}
+        params = self._settings(design, name, seed)
         matrix = self._matrix(design, snapshot)
-        categorical = [matrix.shape[1] - 1] if matrix.shape[1] > design.X.shape[1] else []
-        key = (design.horizon, *(params.get(one) for one in BINNING))
-        data = None if self.bins is None else self.bins.get(key)
-        if data is None:
-            data = lgb.Dataset(matrix, design.y, categorical_feature=categorical, params=params, free_raw_data=False)
-            if self.bins is not None:
-                self.bins[key] = data.construct()
-        booster = lgb.train(params, data, num_boost_round=self._rounds)
+        booster = lgb.train(params, self._data(design, matrix, name, params), num_boost_round=self._rounds)
         if says_one_thing(booster, matrix) and np.ptp(design.y) > 0.0:
             rows = len(design.y)
             self.warnings.append(f"horizon {design.horizon}, {name}: the fit is constant on its {rows} training rows")
         return str(booster.model_to_string())
 
-    def _matrix(self, design: Design, snapshot: Snapshot) -> Floats:
+    def _data(self, design: Design, matrix: Matrix, name: str, params: dict[str, object]) -> lgb.Dataset:
+        """Binned rows: found where they are shared, in the bins of the first window, or in their own."""
+        key = (design.horizon, *(params.get(one) for one in BINNING))
+        data = None if self.bins is None else self.bins.get(key)
+        if data is not None:
+            return data
+        first = None if self.first_window is None else self.first_window.bins.get((design.horizon, name))
+        coded = matrix.coded if isinstance(matrix, Blocks) else matrix.shape[1] > len(self._columns)
+        data = Binned(
+            matrix,
+            design.y,
+            reference=first,
+            categorical_feature=[len(self._columns)] if coded and first is None else "auto",
+            params=drawn_alike(params) if isinstance(matrix, Blocks) else params,
+            free_raw_data=self.bins is None,
+        )
+        if self.bins is not None:
+            self.bins[key] = data.construct()
+        if self.first_window is not None and not self.first_window.seen:
+            self.first_window.bins[design.horizon, name] = few_rows(data.construct(), matrix)
+        return data
+
+    def _matrix(self, design: Design, snapshot: Snapshot) -> Matrix:
         """[row, feature], with the series code as last column when the target is a panel."""
-        if not self._coded or snapshot.target is None or len(snapshot.target.series) < 2:
-            return design.X
-        return np.column_stack([design.X, design.series.astype(np.float64)])
+        coded = self._coded and snapshot.target is not None and len(snapshot.target.series) > 1
+        return matrix_of(design, coded=coded, short=self._short)
 
     def predict(self, rows: Rows, snapshot: Snapshot) -> pl.DataFrame:
         """Answer the asked rows; a horizon without a model abstains."""
         levels = [POINT, *map(str, self.quantiles)]
         values = np.full((len(rows), len(levels)), np.nan)  # [asked, level]
         for design in designs(rows, snapshot, self._columns) if len(rows) and self._texts else ():
-            matrix = self._matrix(design, snapshot)
+            matrix = self._matrix(design, snapshot)[:]
             for column, name in enumerate(levels):
                 model = self._models.get(f"{design.horizon}/{name}")
                 if model is not None:
@@ -162,7 +207,7 @@ def _check_names(objective: str, native: Mapping[str, object]) -> None:
         raise UnknownNameError("lightgbm boosting", str(boosting), BOOSTINGS)
 
 
-def says_one_thing(booster: lgb.Booster, matrix: Floats) -> bool:
+def says_one_thing(booster: lgb.Booster, matrix: Matrix) -> bool:
     """Whether a model says the same for every row; the first two rows that differ settle it.
 
     Args:

@@ -50,7 +50,7 @@ NATIVE = frozenset(
     }
 )
 """Left out on purpose: aliases (one name per meaning), seeds (derived), threading and histogram layout (fixed)."""
-OWN = frozenset({"series_feature"})
+OWN = frozenset({"bins", "float32", "series_feature"})
 """What a model table may set besides: of ours, and only where it is given, so that other models keep their identity."""
 OBJECTIVES = MappingProxyType(
     {
@@ -62,6 +62,8 @@ OBJECTIVES = MappingProxyType(
     }
 )
 """Objectives of the point model, and what each estimates (`quantile` with alpha = 0.5 only)."""
+BINNINGS = (EVERY_FIT, FIRST_WINDOW) = ("every fit", "first window")
+"""What rows features are binned on."""
 BOOSTINGS = ("gbdt", "gbrt", "dart", "rf", "random_forest", "goss")
 """Kinds of boosting by LightGBM's own names."""
 DEFAULTS: Mapping[str, object] = MappingProxyType(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from harness.core.errors import UserError
-from harness.core.frames import CutRows, Rows
+from harness.core.frames import CutRows, Integers, Rows
 from harness.core.snapshot import Snapshot
 from harness.core.transform import Floats
 
@@ -22,17 +23,27 @@ class Design:
     Attributes:
         horizon: the horizon.
         place: [row] index of each row in the rows given.
-        X: [row, feature] in the column order given; NaN = missing.
-        series: [row] code of the row's series: its rank by id among the target's series; with a universe its place in
-            the order of announcement, which no later member moves.
+        features: [row, feature] of some rows, in the column order given; NaN = missing.
+        codes: [row] code of the series of some rows: its rank by id among the target's series; with a universe its
+            place in the order of announcement, which no later member moves.
         y: [row] label in the target's unit, or None.
     """
 
     horizon: int
     place: NDArray[np.int64]
-    X: Floats
-    series: NDArray[np.int64]
+    features: Callable[[slice], Floats]
+    codes: Callable[[slice], NDArray[np.int64]]
     y: Floats | None
+
+    @property
+    def X(self) -> Floats:
+        """[row, feature] of all rows; made anew each time it is asked for."""
+        return self.features(slice(0, len(self.place)))
+
+    @property
+    def series(self) -> NDArray[np.int64]:
+        """[row] codes of all rows."""
+        return self.codes(slice(0, len(self.place)))
 
 
 def designs(rows: Rows, snapshot: Snapshot, columns: list[str] | None = None) -> Iterator[Design]:
@@ -63,7 +74,8 @@ def designs(rows: Rows, snapshot: Snapshot, columns: list[str] | None = None) ->
         place = part["place"].to_numpy().astype(np.int64)
         series = np.array([code[series_id] for series_id in part["series_id"]], dtype=np.int64)
         y = None if rows.y is None else np.array(rows.y[place], dtype=np.float64)
-        yield Design(int(str(horizon)), place, np.array(matrix[place], order="C"), series, y)
+        cells = np.array(matrix[place], order="C")
+        yield Design(int(str(horizon)), place, cells.__getitem__, series.__getitem__, y)
 
 
 def _cut(rows: CutRows, series: tuple[str, ...], columns: list[str] | None) -> Iterator[Design]:
@@ -72,14 +84,23 @@ def _cut(rows: CutRows, series: tuple[str, ...], columns: list[str] | None) -> I
         raise _without_features()
     code = {series_id: place for place, series_id in enumerate(sorted(series))}
     codes = np.array([code.get(name, -1) for name in rows.row_keys.series_ids], dtype=np.int64)
-    wanted = None if columns is None or columns == list(rows.columns) else [rows.columns.index(c) for c in columns]
-    for horizon, part in rows.parts():
+    cells = rows.cells
+    if columns is not None and columns != list(rows.columns):
+        cells = replace(cells, columns=cells.columns[:, [rows.columns.index(name) for name in columns]])
+    for step, horizon, part in rows.parts():
         place = rows.order[part]
-        cells = rows.cells[part]
         y = None if rows.y is None else np.asarray(rows.y, dtype=np.float64)[place]
-        yield Design(
-            horizon, place, cells if wanted is None else cells[:, wanted], codes[rows.row_keys.series[place]], y
-        )
+        held = replace(cells, cell=cells.cell[part])
+        yield Design(horizon, place, partial(held.read, step), partial(_codes, codes, rows.row_keys.series, place), y)
+
+
+def _codes(codes: Integers, series: Integers, place: Integers, part: slice) -> Integers:
+    return codes[series[place[part]]]
+
+
+def column_names(rows: Rows) -> list[str]:
+    """Names of the features in the order given; no frame is made for it."""
+    return list(rows.columns) if isinstance(rows, CutRows) else list(rows.X.columns)
 
 
 def _without_features() -> UserError:

@@ -118,30 +118,36 @@ def settled(
     return found if all(_spread(found.in_order, chunks, threads)) else None
 
 
-def fill(out: Floats, block: FeatureBlock, found: Settled, threads: int = 1) -> None:
+def fill(out: Sequence[Floats], block: FeatureBlock, found: Settled, threads: int = 1) -> None:
     """Write the columns of a block that its input makes.
 
     Args:
-        out: [origin, series, horizon, column] where they belong, in the order of `feature_names` (without those of
-            the calendar).
+        out: where they belong, in the order of `feature_names` (without those of the calendar): [origin, series,
+            horizon] each, or [origin, series, 1] where the horizon makes no difference (`by_horizon`).
         block: the block.
         found: its input.
         threads: threads to compute with; every number is computed by one of them.
     """
-    origins, series, horizons, columns = out.shape
-    chunks = _chunks(series, found.width * 3 + origins * horizons * columns)
+    origins, series = out[0].shape[:2]
+    chunks = _chunks(series, found.width * 3 + origins * sum(column.shape[2] for column in out))
     if len(found.source.rows) < series:  # one input for all series
         chunks = [slice(0, series)]
-    _spread(lambda rows: _fill(out[:, rows], block, found, rows), chunks, threads)
+    _spread(lambda rows: _fill([column[:, rows] for column in out], block, found, rows), chunks, threads)
 
 
-def _fill(out: Floats, block: FeatureBlock, found: Settled, rows: slice) -> None:
+def by_horizon(block: FeatureBlock) -> list[bool]:
+    """Whether a column differs from horizon to horizon, in the order of `feature_names`."""
+    later = len(block.known_ahead) + len(block.calendar)
+    return [False] * (len(block.columns()) - later) + [True] * later
+
+
+def _fill(out: Sequence[Floats], block: FeatureBlock, found: Settled, rows: slice) -> None:
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         values = found.values(rows)
         newest = found.newest(rows, values)
-        for place, column in enumerate(_columns(block, found, rows, values, newest)):
+        for place, column in zip(out, _columns(block, found, rows, values, newest), strict=True):
             column[~np.isfinite(column)] = np.nan
-            out[..., place] = column
+            place[...] = column
 
 
 def _columns(block: FeatureBlock, found: Settled, rows: slice, values: Floats, newest: Micros) -> Iterator[Floats]:

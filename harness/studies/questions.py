@@ -19,6 +19,7 @@ from harness.core.recipe import Recipe
 from harness.core.snapshot import Snapshot, newest_periods
 from harness.core.transform import Floats
 from harness.forecast.catalog import build, entry_for
+from harness.forecast.protocol import Forecaster
 from harness.record.cells import CELL_SCHEMA, Cell
 from harness.record.panel_cells import ASKED, STATUSES
 from harness.studies.handover import Trace
@@ -40,6 +41,7 @@ class Question:
         snapshot: the snapshot of the origin.
         answer: what it said: series_id, horizon, quantile, value.
         failure: why it did not, as the cell has it; "" when it did.
+        bins: of the first training window, where the model's fits share them.
     """
 
     origin: int
@@ -51,6 +53,7 @@ class Question:
     snapshot: Snapshot
     answer: pl.DataFrame
     failure: str = ""
+    bins: object = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +77,7 @@ class Keeper(Trace):
     _rows: dict[str, Rows] = field(default_factory=dict)
     _asked: dict[str, Rows] = field(default_factory=dict)
     _now: dict[str, Snapshot] = field(default_factory=dict)
+    _bins: dict[str, object] = field(default_factory=dict)
 
     def snapshot(self, model: str, origin: int, snapshot: Snapshot) -> None:
         """Keep it as the newest the model was given."""
@@ -103,6 +107,11 @@ class Keeper(Trace):
         Trace.training_rows(self, model, origin, rows)
         self._rows[model] = rows
 
+    def fit(self, model: str, origin: int, forecaster: Forecaster) -> None:
+        """Keep the bins that it shares with other fits."""
+        Trace.fit(self, model, origin, forecaster)
+        self._bins[model] = getattr(forecaster, "first_window", None)
+
     def asked_rows(self, model: str, origin: int, rows: Rows) -> None:
         """Keep them."""
         Trace.asked_rows(self, model, origin, rows)
@@ -126,6 +135,7 @@ class Keeper(Trace):
                 self._now[model],
                 mine.select(*ANSWER_KEYS, "value"),
                 failure_of(mine),
+                self._bins.get(model),
             )
         )
 
@@ -152,6 +162,8 @@ def reply(question: Question, folder: str) -> Reply:
         with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             forecaster = build(question.recipe, folder=folder)
+            if question.bins is not None:
+                forecaster.first_window = question.bins  # type: ignore[attr-defined]
             if question.fitted_on is not None and entry_for(question.recipe.kind).fitted:
                 forecaster.fit(question.rows, question.fitted_on, seed=question.seed)
             stage = "predict"

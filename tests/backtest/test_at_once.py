@@ -9,6 +9,7 @@ import pytest
 
 from harness.backtest.at_once import filled_at_once, published_once
 from harness.backtest.design import _walk
+from harness.backtest.layout import plain_sheet
 from harness.backtest.runner import with_rivals
 from harness.backtest.splits import Plan, build_plan
 from harness.core.recipe import Experiment, FeatureBlock, Origins, Schedule, Target, Training
@@ -65,19 +66,19 @@ def blank(plan: Plan) -> np.ndarray:
 def test_both_ways_give_the_same_bits_and_a_revised_input_is_walked_through(tmp_path: Path, *, revised: bool) -> None:
     plan, changes = plan_of(tmp_path, revised=revised)
     at_once, walked = blank(plan), blank(plan)
-    left = filled_at_once(plan, changes, at_once)
+    left = filled_at_once(plan, changes, plain_sheet(at_once))
     assert left == ((MONTHLY,) if revised else ())
     assert published_once(plan, changes, int(plan.known[-1])) == {"p", "q"} | (set() if revised else {"macro"})
-    _walk(plan, changes, walked, (OWN, MONTHLY))
+    _walk(plan, changes, plain_sheet(walked), (OWN, MONTHLY))
     own = len(OWN.columns())
     assert at_once[..., :own].tobytes() == walked[..., :own].tobytes()
     assert np.isfinite(walked[-1]).all()
     assert (at_once[..., own:].tobytes() == walked[..., own:].tobytes()) != revised
-    _walk(plan, changes, at_once, left)
+    _walk(plan, changes, plain_sheet(at_once), left)
     assert at_once.tobytes() == walked.tobytes()
 
 
 def test_only_what_was_revised_by_the_last_origin_counts(tmp_path: Path) -> None:
     plan, changes = plan_of(tmp_path, revised=True)
     before = sum(moment < datetime(2012, 11, 3, tzinfo=UTC) for moment in plan.instants)
-    assert filled_at_once(plan, changes, blank(plan)[: before - 2]) == ()
+    assert filled_at_once(plan, changes, plain_sheet(blank(plan)[: before - 2])) == ()

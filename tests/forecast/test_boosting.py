@@ -11,13 +11,15 @@ import polars as pl
 import pytest
 
 from harness.core.errors import UnknownNameError, UserError
-from harness.core.frames import CutRows, RowKeys, Rows
+from harness.core.frames import Cells, CutRows, RowKeys, Rows
 from harness.core.identity import derive_seed
 from harness.core.recipe import Recipe
 from harness.core.snapshot import Snapshot
 from harness.core.transform import Transform
-from harness.forecast.boosting import Bins, LightGBM, says_one_thing
+from harness.forecast import boosting_rows
+from harness.forecast.boosting import FIXED, LightGBM, says_one_thing
 from harness.forecast.boosting_params import NATIVE
+from harness.forecast.boosting_rows import Bins
 from harness.forecast.catalog import CATALOG, build, resolve_params
 from tests.forecast.made_snapshots import asked, made, points, training, wave
 
@@ -242,16 +244,101 @@ def test_rows_held_as_arrays_give_the_bits_of_the_same_rows_as_frames() -> None:
 def as_arrays(rows: Rows) -> CutRows:
     ids = tuple(rows.keys["series_id"].unique(maintain_order=True))
     place = {name: number for number, name in enumerate(ids)}
-    keys = RowKeys(
-        ids,
-        np.array([place[name] for name in rows.keys["series_id"]], dtype=np.int64),
-        rows.keys["pseudo_origin"].dt.timestamp("us").to_numpy(),
-        rows.keys["horizon"].to_numpy().astype(np.int64),
-        rows.keys["period"].to_numpy().astype("datetime64[D]"),
-    )
+    instants, origins = np.unique(rows.keys["pseudo_origin"].dt.timestamp("us").to_numpy(), return_inverse=True)
+    horizons, steps = np.unique(rows.keys["horizon"].to_numpy().astype(np.int64), return_inverse=True)
+    periods = np.full((len(instants), len(horizons)), np.datetime64("NaT"), dtype="datetime64[D]")
+    periods[origins, steps] = rows.keys["period"].to_numpy().astype("datetime64[D]")
+    series = np.array([place[name] for name in rows.keys["series_id"]], dtype=np.int64)
+    keys = RowKeys(ids, series, origins, steps, instants, horizons, periods)
     sorted_keys = rows.keys.with_row_index("place").sort("horizon", "series_id", "pseudo_origin", "period")
     order = sorted_keys["place"].to_numpy().astype(np.int64)
-    return CutRows(tuple(rows.X.columns), keys, order, rows.X.to_numpy()[order], rows.y)
+    columns = np.tile(np.arange(rows.X.width), (len(horizons), 1))
+    return CutRows(tuple(rows.X.columns), keys, order, Cells(rows.X.to_numpy(), order, columns), rows.y)
+
+
+def test_rows_handed_over_in_blocks_give_the_bits_of_one_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = panel()
+    learned, rows = as_arrays(training(snapshot, (0, 1), count=60)), asked(snapshot, (0, 1), features=3)
+    given = []
+    for large in (boosting_rows.LARGE, 0):
+        monkeypatch.setattr(boosting_rows, "LARGE", large)
+        monkeypatch.setattr(boosting_rows.Blocks, "batch_size", 7)
+        forecaster = model(quantiles=[0.9], bagging_fraction=0.6, bagging_freq=1)
+        forecaster.fit(learned, snapshot, seed=1)
+        given.append((forecaster.dump(), points(forecaster.predict(rows, snapshot))))
+    assert given[0] == given[1]
+
+
+@pytest.mark.slow
+def test_blocks_draw_their_bins_from_the_rows_a_matrix_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot, count = one_series(), 250_000  # LightGBM draws 200,000 of them
+    cells = np.random.default_rng(2).normal(size=(count, 2))
+    none = np.zeros(count, dtype=np.int64)
+    day = np.array([["2015-03-31"]], dtype="datetime64[D]")
+    keys = RowKeys(("a",), none, none, none, np.zeros(1, dtype=np.int64), np.ones(1, dtype=np.int64), day)
+    places = np.arange(count)
+    rows = CutRows(("x", "z"), keys, places, Cells(cells, places, np.arange(2)[np.newaxis]), cells[:, 0] * cells[:, 1])
+    given = []
+    for large in (boosting_rows.LARGE, 0):
+        monkeypatch.setattr(boosting_rows, "LARGE", large)
+        forecaster = model(n_estimators=3)
+        forecaster.fit(rows, snapshot, seed=1)
+        given.append(bare(json.loads(forecaster.dump())["models"]["1/point"]))
+    assert given[0] == given[1]
+
+
+def test_single_precision_is_that_of_the_numbers_and_the_same_however_they_are_held() -> None:
+    snapshot = panel()
+    learned, rows = training(snapshot, (0, 1), count=60), asked(snapshot, (0, 1), features=3)
+    rounded = [Rows(one.X.cast(pl.Float32).cast(pl.Float64), one.keys, one.y) for one in (learned, rows)]
+    assert not rounded[0].X.equals(learned.X)
+    given = []
+    for short, (taught, wanted) in ((False, rounded), (True, (learned, rows)), (True, (as_arrays(learned), rows))):
+        forecaster = model(float32=short)
+        forecaster.fit(taught, snapshot, seed=1)
+        given.append((forecaster.dump(), points(forecaster.predict(wanted, snapshot))))
+    assert given[0] == given[1] == given[2]
+
+
+def bare(text: str) -> str:
+    """The trees of a model's text, without its parameters."""
+    return text[: text.index("parameters:")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", [2_000, 60_000])
+def test_the_fixed_row_wise_layout_gives_the_trees_of_the_automatic_choice(rows: int) -> None:
+    noise = np.random.default_rng(5)
+    matrix = noise.normal(size=(rows, 6))
+    labels = matrix[:, 0] * matrix[:, 1] + noise.normal(size=rows)
+    given = []
+    for extra in ({"force_row_wise": True}, {}, {"force_col_wise": True}):
+        settings = {name: value for name, value in FIXED.items() if name != "force_row_wise"}
+        params: dict[str, object] = {**settings, **extra, "num_threads": 1, "seed": 1}
+        booster = lgb.train(params, lgb.Dataset(matrix, labels), num_boost_round=30)
+        given.append(bare(booster.model_to_string()))
+    assert given[0] == given[1] == given[2]
+
+
+def test_bins_of_the_first_window_are_those_of_its_own_fit_and_stay() -> None:
+    snapshot = panel()
+    early, late = training(snapshot, (0, 1), count=60), training(snapshot, (0, 1), count=90)
+    first, handed, derived = (model(bins="first window") for _ in range(3))
+    plain = model()
+    for one in (first, plain):
+        one.fit(early, snapshot, seed=1)
+    texts = [json.loads(one.dump())["models"] for one in (first, plain)]
+    assert texts[0] == texts[1]
+    handed.first_window = first.first_window
+    derived.bin_rows(early, snapshot, seed=1)
+    assert derived.first_window is not None
+    derived.first_window.seen = True
+    for one in (handed, derived, plain):
+        one.fit(late, snapshot, seed=2)
+    assert handed.dump() == derived.dump()
+    assert handed.dump() != plain.dump()
+    with pytest.raises(UnknownNameError, match="first window"):
+        model(bins="first windows")
 
 
 class Saying:

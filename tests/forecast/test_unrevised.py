@@ -84,7 +84,7 @@ def at_once(whole: Panel, block: FeatureBlock, origins: Origins, threads: int = 
         return None
     out = np.full((len(origins.moments), 3, 2, len(block.columns())), np.nan)
     own = without_calendar(block)
-    fill(out[..., : len(own.columns())], own, found, threads)
+    fill([out[..., place] for place in range(len(own.columns()))], own, found, threads)
     if block.calendar:
         out[..., len(own.columns()) :] = calendar_of(final, block, origins)
     return out

@@ -22,7 +22,7 @@ from harness.data.replay import Replay
 from harness.forecast.catalog import entry_for
 
 if TYPE_CHECKING:  # importing LightGBM takes longer than all the rest of a worker's start
-    from harness.forecast.boosting import Bins
+    from harness.forecast.boosting_rows import Bins
 
 Floats = NDArray[np.float64]
 

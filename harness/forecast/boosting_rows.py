@@ -1,0 +1,107 @@
+"""What LightGBM is handed: a matrix, or blocks of one where the rows are many, so that no copy of them all exists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field
+
+import lightgbm as lgb
+import numpy as np
+
+from harness.core.transform import Floats
+from harness.forecast.direct import Design
+
+LARGE = 1 << 27
+"""Bytes of a matrix above which it is handed over in blocks; the bins, and so the model, are the same."""
+BLOCK = 1 << 16
+"""Rows of a block."""
+Bins = MutableMapping[tuple[object, ...], lgb.Dataset]
+
+
+@dataclass(slots=True)
+class FirstWindow:
+    """The bins of a model's first training window.
+
+    Attributes:
+        bins: (horizon, model) -> a few rows in those bins.
+        seen: whether the window was looked at; a horizon that is not among the bins then had no rows.
+    """
+
+    bins: Bins = field(default_factory=dict)
+    seen: bool = False
+
+
+class Binned(lgb.Dataset):
+    """A dataset that heeds `verbosity` and `num_threads` where it is handed blocks too: LightGBM forgets them there."""
+
+    def get_params(self) -> dict[str, object]:
+        """What rows are binned by."""
+        given = self.params or {}
+        found = dict[str, object](super().get_params())
+        return found | {name: given[name] for name in ("verbosity", "num_threads") if name in given}
+
+
+class Blocks(lgb.Sequence):
+    """[row, feature] of the rows of one horizon, read when they are asked for."""
+
+    batch_size = BLOCK
+
+    def __init__(self, design: Design, *, coded: bool, short: bool) -> None:
+        """Read nothing yet.
+
+        Args:
+            design: the rows.
+            coded: whether the series' code is the last column.
+            short: whether numbers are float32.
+        """
+        self._design, self.coded = design, coded
+        self._number = np.float32 if short else np.float64
+
+    def __len__(self) -> int:
+        return len(self._design.place)
+
+    def __getitem__(self, index: int | slice | list[int]) -> Floats:
+        """A block of rows, or one row (float64: bins are drawn from such)."""
+        if isinstance(index, slice):
+            return self._block(slice(*index.indices(len(self))[:2]))
+        if isinstance(index, list):
+            raise TypeError("rows are read by number or by slice")
+        row: Floats = self._block(slice(index, index + 1))[0].astype(np.float64)
+        return row
+
+    def _block(self, part: slice) -> Floats:
+        cells = self._design.features(part)
+        if not self.coded:
+            return np.ascontiguousarray(cells, dtype=self._number)
+        out = np.empty((cells.shape[0], cells.shape[1] + 1), dtype=self._number)
+        out[:, :-1] = cells
+        out[:, -1] = self._design.codes(part)
+        return out
+
+
+def matrix_of(design: Design, *, coded: bool, short: bool) -> Floats | Blocks:
+    """[row, feature], with the series' code as last column where asked for; blocks of it when it would be large."""
+    blocks = Blocks(design, coded=coded, short=short)
+    first = blocks[:1]
+    return blocks if len(blocks) * first.nbytes > LARGE else blocks[:]
+
+
+def drawn_alike(params: Mapping[str, object]) -> dict[str, object]:
+    """Parameters by which blocks draw their bins from the rows that a matrix would.
+
+    LightGBM derives the seed of that draw from `seed`, but forgets `seed` where it is handed blocks.
+    """
+    quiet = {"verbosity": -1, "min_data_in_leaf": 1, "min_data_in_bin": 1, "seed": params["seed"]}
+    tiny = lgb.Dataset(np.arange(4.0)[:, np.newaxis], np.arange(4.0), params=quiet)
+    text = lgb.Booster(quiet, tiny).model_to_string()
+    found = re.search(r"\[data_random_seed: (\d+)\]", text)
+    assert found is not None  # noqa: S101 - LightGBM writes all its parameters
+    return {**params, "data_random_seed": int(found.group(1))}
+
+
+def few_rows(data: lgb.Dataset, matrix: Floats | Blocks) -> lgb.Dataset:
+    """The bins of a constructed dataset without its rows: one row of it, binned alike."""
+    held = Binned(matrix[:1], np.zeros(1), reference=data, params=data.get_params()).construct()
+    held.reference = None  # else all of its rows would be kept with it
+    return held
