@@ -21,6 +21,7 @@ from harness.core.time import NEVER
 from harness.data.outcomes import MATURED
 
 Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,6 @@ def _distinct(periods: Integers) -> Integers:
     """Distinct values, ascending; those of ascending ones, as target periods of ascending origins are, unsorted."""
     if (periods[1:] < periods[:-1]).any():
         return np.unique(periods)
-    first = np.append(np.ones(min(1, len(periods)), dtype=bool), periods[1:] != periods[:-1])
+    first: Flags = np.append(np.ones(min(1, len(periods)), dtype=bool), periods[1:] != periods[:-1])
     distinct: Integers = periods[first]
     return distinct

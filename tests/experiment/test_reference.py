@@ -65,8 +65,9 @@ def kind_row(kind: str) -> str:
     named += [
         f"`{name}` ({'{}' if name.endswith('_params') else shown(default)})" for name, default in entry.defaults.items()
     ]
-    if kind == "lightgbm":
-        named.append("any of LightGBM's own")
+    if kind == "lightgbm":  # options that are part of a model's identity only where they are given
+        coded = "true: a panel's series are a categorical feature; false: they are not told apart"
+        named += [f"`series_feature` ({coded})", "`float32` (false)", '`bins` ("every fit")', "any of LightGBM's own"]
     return f"| `{kind}` | {entry.doc} | {', '.join(named) or 'none'} |"
 
 
