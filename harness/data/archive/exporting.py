@@ -141,7 +141,7 @@ def arranged(frame: pl.DataFrame, order: tuple[str, ...]) -> pl.DataFrame:
     if not plain or any(one.dtype.is_float() for one in others) or not is_sorted([one.to_numpy() for one in others]):
         return frame.sort(order)
     instants = frame[order[0]].unique().sort()
-    if len(instants) > INSTANTS or frame.height >= 1 << 32:
+    if len(instants) > INSTANTS:
         return frame.sort(order)
     place = frame[order[0]].replace_strict(instants, pl.int_range(len(instants), dtype=pl.UInt16, eager=True))
     places = _places(place.to_numpy(), len(instants))
@@ -156,7 +156,7 @@ def arranged(frame: pl.DataFrame, order: tuple[str, ...]) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
-def _places(numbers: NDArray[np.uint16], count: int) -> NDArray[np.uint32]:
+def _places(numbers: NDArray[np.uint16], count: int) -> NDArray[np.int64]:
     """[row] its place in the order of small numbers; rows of one number stay in order.
 
     Args:
@@ -164,7 +164,7 @@ def _places(numbers: NDArray[np.uint16], count: int) -> NDArray[np.uint32]:
         count: of different numbers.
     """
     free = np.bincount(numbers, minlength=count).cumsum() - np.bincount(numbers, minlength=count)
-    places = np.empty(len(numbers), dtype=np.uint32)
+    places = np.empty(len(numbers), dtype=np.int64)
     for start in range(0, len(numbers), INSTANTS):
         mine = numbers[start : start + INSTANTS]
         order = np.argsort(mine, kind="stable")  # 16 bits are sorted by counting
