@@ -66,6 +66,7 @@ def write_changes(
     try:
         for name, table in tables:
             _write(temporary / FILES[name], table)
+            del table  # before the next one is made
         for name, source in (kept or {}).items():
             shutil.copyfile(source, temporary / FILES[name])
         statuses = {file: (temporary / file).stat() for file in FILES.values()}

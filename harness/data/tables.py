@@ -8,7 +8,8 @@ import hashlib
 import importlib
 import io
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +18,7 @@ import polars as pl
 
 from harness.core.errors import DataError, UnknownNameError, UserError
 from harness.data.declared import TextForm
+from harness.record.memory import LIMIT, available_memory
 
 READERS: Mapping[str, str] = MappingProxyType(
     {
@@ -26,6 +28,12 @@ READERS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Tables shipped inside an installed package: reader -> module whose `load()` returns the table, dates as its index."""
+TIMES = 12
+"""Memory that taking in a table needs, in sizes of its text."""
+CELL = 8
+"""Bytes of text that a field of a Parquet file is counted as."""
+GZIP_TAIL = 4
+"""Bytes at the end of a gzip file that tell its size without compression."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,12 +106,46 @@ def read_file(path: Path, text: TextForm | None = None) -> RawTable:
         DataError: missing, empty, damaged, or written in another encoding than declared.
     """
     try:
+        _refuse_beyond_memory(path)
         content = path.read_bytes()
     except OSError as error:
         raise DataError(
             "data file cannot be read", value=path.name, rule=str(error.strerror), fix="correct `file`"
         ) from error
     return read_content(path.name, content, text)
+
+
+def _refuse_beyond_memory(path: Path) -> None:
+    """Refuse a file that would be read into more memory than there is.
+
+    Raises:
+        DataError: it needs more.
+    """
+    size, limit = path.stat().st_size, available_memory()
+    if limit is None:
+        return
+    needed = TIMES * _plain_size(path, size)
+    if path.suffix == ".parquet":
+        with suppress(pl.exceptions.PolarsError):  # one that cannot be read is refused when it is
+            table = pl.scan_parquet(path)
+            needed = TIMES * CELL * len(table.collect_schema()) * int(table.select(pl.len()).collect().item())
+    if needed > limit:
+        raise DataError(
+            "this file is too large for the memory",
+            value=f"{path.name}: {size / 1e9:.3g} GB, and taking it in needs about {needed / 1e9:.3g} GB",
+            rule=f"{limit / 1e9:.3g} GB may be used",
+            fix="split it into several files, each with a [[source]] of its own (as Parquet they also need less); "
+            f"where more memory may be used than is free now, say how many GB: {LIMIT}=16",
+        )
+
+
+def _plain_size(path: Path, size: int) -> int:
+    """Bytes of a file without compression, as far as it says so."""
+    if path.suffix != ".gz" or size < GZIP_TAIL:
+        return size
+    with path.open("rb") as stream:
+        stream.seek(-GZIP_TAIL, 2)
+        return max(size, int.from_bytes(stream.read(), "little"))
 
 
 def read_content(name: str, content: bytes, text: TextForm | None = None) -> RawTable:
@@ -166,10 +208,10 @@ def _csv(label: str, content: bytes, text: TextForm) -> pl.DataFrame:
     if not decoded.strip():
         raise DataError("data file is empty", value=label)
     try:
-        frame = pl.read_csv(io.StringIO(decoded), infer_schema=False, separator=text.delimiter)
+        frame = pl.read_csv(decoded.encode(), infer_schema=False, separator=text.delimiter)
     except pl.exceptions.PolarsError as error:
         raise DataError("not a readable CSV file", value=label, rule=str(error).splitlines()[0]) from error
-    header = [name.strip() for name in next(csv.reader(io.StringIO(decoded), delimiter=text.delimiter), [])]
+    header = [name.strip() for name in next(csv.reader(_lines(decoded), delimiter=text.delimiter), [])]
     twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
         raise DataError(
@@ -182,6 +224,15 @@ def _csv(label: str, content: bytes, text: TextForm) -> pl.DataFrame:
     nulls = ["", *text.null_values]
     trimmed = [pl.col(name).str.strip_chars() for name in named.columns]
     return named.select(trimmed).with_columns(pl.when(pl.all().is_in(nulls)).then(None).otherwise(pl.all()).name.keep())
+
+
+def _lines(text: str) -> Iterator[str]:
+    """The lines of a text one by one, with their ends: a long text is not copied for its first line."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start) + 1 or len(text)
+        yield text[start:end]
+        start = end
 
 
 def numbers(table: RawTable, name: str, decimal_mark: str = ".") -> pl.Series:

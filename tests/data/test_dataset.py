@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import tomllib
 from datetime import date, time
 from pathlib import Path
@@ -9,12 +10,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from harness.core.errors import ExperimentError, UnknownNameError
+from harness.core.errors import DataError, ExperimentError, UnknownNameError, UserError
 from harness.core.series import LagRule
 from harness.data.archive import Archive
 from harness.data.dataset import KEYS, find_dataset, load_dataset, parse_dataset
 from harness.data.declared import Dataset
 from harness.data.ingest import ingest, lacks
+from harness.data.tables import read_file
+from harness.record.memory import LIMIT
 
 REPOSITORY = Path(__file__).parents[2]
 SHIPPED = {"uk_macro": 4, "brazil_gdp": 10, "us_markets": 8}
@@ -202,6 +205,32 @@ def test_dates_of_a_release_calendar_are_dates() -> None:
     assert lag.dates == ((date(2020, 1, 31), date(2020, 2, 19)),)
 
 
+@pytest.mark.parametrize("name", ["values.csv", "values.csv.gz", "values.parquet"])
+def test_a_file_that_needs_more_memory_than_there_is_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    frame, path = pl.DataFrame({"period": ["2020-01-31"] * 9000, "value": range(9000)}), tmp_path / name
+    if path.suffix == ".parquet":
+        frame.write_parquet(path)
+    else:
+        text = frame.write_csv().encode()
+        path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
+    monkeypatch.setenv(LIMIT, "0.001")
+    with pytest.raises(DataError, match=f"too large.*{name}.*0.001 GB may be used.*split it.*{LIMIT}"):
+        read_file(path)
+    monkeypatch.setenv(LIMIT, "0.01")
+    assert read_file(path).frame.height == 9000
+    monkeypatch.setenv(LIMIT, "much")
+    with pytest.raises(UserError, match="not a number of GB"):
+        read_file(path)
+
+
+def test_the_names_of_a_header_are_those_of_its_first_record(tmp_path: Path) -> None:
+    path = tmp_path / "values.csv"
+    path.write_text('period,"a\nb",c\r\n2020-01-31,1,2\r\n')
+    assert read_file(path).frame.columns == ["period", "a\nb", "c"]
+
+
 PANEL = """
 schema = 1
 name = "panel"
@@ -275,6 +304,11 @@ def test_one_declaration_holds_for_every_column_of_a_wide_file_and_every_entry_o
         ("values.csv", "gone.csv", "gone.csv cannot be read"),
         ('columns = { series = "shop" }', 'columns = { series = "shpo" }', "shpo"),
         ('columns = { series = "shop" }', 'columns = { series = "shop" }\nseries = ["odd"]', "no [[source]] has it"),
+        (
+            "[[source]]",
+            '[[clean]]\nkind = "rename"\ncolumns = { month = "period" }\n[[source]]',
+            "goes with no step on the names",
+        ),
         ("in_file", "title", "'the odd one' in values.csv cannot be an id (1 such)"),
         ("[series.odd]", "[series.odder]\n[series.odd]", "series.odder: no [[source]] holds it"),
         ('file = "values.csv"', 'reader = "arch:sp500"', "arch:sp500"),

@@ -69,13 +69,17 @@ def _tables(
     rank[codes] = np.arange(len(ids), dtype=np.int32)
 
     def read(text: str, order: tuple[str, ...], more: pl.DataFrame | None = None) -> pl.DataFrame:
-        frame = query(connection, text).rechunk()  # else every look at a column joins its pieces
-        if more is not None and more.height:
-            frame = pl.concat([frame, more.select(frame.columns).cast(frame.schema)])
-        return coded(frame, order)
+        return coded(joined(query(connection, text), more), order)
+
+    def joined(frame: pl.DataFrame, more: pl.DataFrame | None) -> pl.DataFrame:
+        if more is None or not more.height:
+            return frame
+        return pl.concat([frame, more.select(frame.columns).cast(frame.schema)])
 
     def coded(frame: pl.DataFrame, order: tuple[str, ...]) -> pl.DataFrame:
-        return arranged(frame.with_columns(pl.Series("code", rank[frame["code"].to_numpy()])), order)
+        recoded = [_recoded(frame, rank)]
+        del frame
+        return arranged(recoded.pop(), order)
 
     yield "series", _series(connection, catalogue, ids, codes)
     finals = final_values(connection, catalogue)
@@ -111,6 +115,10 @@ def _series(
     }
 
 
+def _recoded(frame: pl.DataFrame, rank: NDArray[np.int32]) -> pl.DataFrame:
+    return frame.with_columns(pl.Series("code", rank[frame["code"].to_numpy()]))
+
+
 def once(rows: pl.DataFrame) -> pl.DataFrame:
     """Sorted rows, those that are alike in everything once."""
     if rows.height < 2:
@@ -139,29 +147,32 @@ def arranged(frame: pl.DataFrame, order: tuple[str, ...]) -> pl.DataFrame:
     if len(instants) > INSTANTS:
         return frame.sort(order)
     place = frame[order[0]].replace_strict(instants, pl.int_range(len(instants), dtype=pl.UInt16, eager=True))
-    given = [one.to_numpy() for one in frame]
-    out = [np.empty(len(one), dtype=one.dtype) for one in given]
-    for rows, places in _placed(place.to_numpy(), len(instants)):
-        for old, new in zip(given, out, strict=True):
-            new[places] = old[rows]
-    return pl.DataFrame([pl.Series(old.name, new) for old, new in zip(frame, out, strict=True)])
+    places = _places(place.to_numpy(), len(instants))
+    columns = frame.get_columns()
+    del frame, others, place  # what was read of a column goes before the next one is written
+    for number, one in enumerate(columns):
+        given = one.to_numpy()
+        out = np.empty(len(given), dtype=given.dtype)
+        for start in range(0, len(given), INSTANTS):
+            out[places[start : start + INSTANTS]] = given[start : start + INSTANTS]
+        columns[number] = pl.Series(one.name, out)
+    return pl.DataFrame(columns)
 
 
-def _placed(numbers: NDArray[np.uint16], count: int) -> Iterator[tuple[slice, NDArray[np.int64]]]:
-    """Blocks of rows, and the places of their rows in the order of small numbers; rows of one number stay in order.
+def _places(numbers: NDArray[np.uint16], count: int) -> NDArray[np.int64]:
+    """[row] its place in the order of small numbers; rows of one number stay in order.
 
     Args:
         numbers: [row] from 0 to below `count`.
         count: of different numbers.
     """
-    free = np.concatenate(([0], np.bincount(numbers, minlength=count).cumsum()[:-1])) if count else np.zeros(0)
-    free = free.astype(np.int64)
+    free = np.bincount(numbers, minlength=count).cumsum() - np.bincount(numbers, minlength=count)
+    places = np.empty(len(numbers), dtype=np.int64)
     for start in range(0, len(numbers), INSTANTS):
         mine = numbers[start : start + INSTANTS]
         order = np.argsort(mine, kind="stable")  # 16 bits are sorted by counting
         counts = np.bincount(mine, minlength=count)
         ascending = mine[order]
-        places = np.empty(len(mine), dtype=np.int64)
-        places[order] = (free - (counts.cumsum() - counts))[ascending] + np.arange(len(mine))
+        places[start + order] = (free - (counts.cumsum() - counts))[ascending] + np.arange(len(mine))
         free += counts
-        yield slice(start, start + len(mine)), places
+    return places
