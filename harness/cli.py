@@ -558,3 +558,7 @@ def _print_source(one: SourceReport) -> None:
             print(f"  {one.label}: {name} ({severity}): {verdict}" + (f", {failed} rows" if failed else ""))
     for name, rows in one.undeclared:
         print(f"  {one.label}: {name!r} is not declared, its {rows} rows stay in the raw input only")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

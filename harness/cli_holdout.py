@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,10 +74,12 @@ def _seal(args: argparse.Namespace) -> None:
         _abandon(args)
         return
     if not args.experiments or not args.day:
+        missing = ["no experiment"] * (not args.experiments) + ["no day (--from DATE)"] * (not args.day)
         raise UserError(
-            "it is not said what is sealed, or from when",
-            value=" ".join(args.experiments) or "no experiment",
-            rule="harness holdout seal --from DATE EXPERIMENT...",
+            "it is not said what is sealed, and from when",
+            value=", ".join(missing),
+            rule="what the targets of the named experiments use is sealed from one day on",
+            fix="for example: harness holdout seal --from 2019-01-01 uk_inflation",
         )
     done = seal_experiments(
         [_experiment_file(one) for one in args.experiments],
@@ -121,10 +124,14 @@ def _keys_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _keys(args: argparse.Namespace) -> None:
-    from harness.studies.holdout.custodian import write_public_part
+    from harness.studies.holdout.custodian import custodian_here, write_public_part
 
+    reused, said = custodian_here(_home(args), keys=args.keys), _written(args.out)
     place = write_public_part(_home(args), args.out, keys=args.keys)
-    print(f"wrote {args.out}: give it to whoever seals (harness holdout seal ... --custodian {args.out})")
+    print(f"{said} {args.out}: give it to whoever seals (harness holdout seal ... --custodian {args.out})")
+    print(
+        "the keys made here before were used again, so what was sealed for them stays yours" if reused else "new keys"
+    )
     print(f"the private keys stay in {place}: keep a copy, nothing sealed for you opens without them")
 
 
@@ -135,10 +142,15 @@ def _request_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _request(args: argparse.Namespace) -> None:
-    from harness.studies.holdout.custodian import write_request
+    from harness.studies.holdout.custodian import requests_of, write_request
 
+    earlier, said = requests_of(_home(args), args.plan), _written(args.out)
     head = write_request(_home(args), args.plan, args.out, keys=args.keys)
-    print(f"wrote {args.out}: send it to the custodian (harness holdout grant {args.out} --out grant.json)")
+    if earlier:
+        print(
+            f"asked before: request {earlier + 1} for this plan, to the same one-use key; a grant of either opens once"
+        )
+    print(f"{said} {args.out}: send it to the custodian (harness holdout grant {args.out} --out grant.json)")
     print(f"ledger head {head}")
 
 
@@ -190,6 +202,7 @@ def _open_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="declare an opening void that was begun and cannot be finished: it counts all the same (needs --reason)",
     )
+    parser.add_argument("--yes", action="store_true", help="do not ask at a terminal before a first opening")
     _add_keys(parser)
 
 
@@ -199,11 +212,50 @@ def _open(args: argparse.Namespace) -> None:
     from harness.report.summary import summary
 
     home = _home(args)
+    _refuse_idle(args)
     if args.give_up:
         _give_up(args)
         return
+    _confirm(args, home)
     run_id = opened(args.plan, home, grant=args.grant, keys=args.keys, again=args.again, reason=args.reason)
     print(summary(Run(run_id, home)))
+
+
+def _refuse_idle(args: argparse.Namespace) -> None:
+    """Refuse options that would do nothing with the others."""
+    if args.reason and not (args.again or args.give_up):
+        raise UserError(
+            "a first opening takes no reason",
+            value=f"--reason {args.reason!r}",
+            rule="--reason says why it is opened again, or given up",
+            fix="leave it out, or add --again or --give-up",
+        )
+    idle = [name for name, given in (("--again", args.again), ("--grant", args.grant)) if given]
+    if args.give_up and idle:
+        raise UserError(
+            "nothing is opened when an opening is given up",
+            value=", ".join(idle),
+            rule="--give-up goes with --reason alone, and --keys",
+            fix="leave the others out",
+        )
+
+
+def _confirm(args: argparse.Namespace, home: Home) -> None:
+    """Say what a first opening does, and ask for a yes where somebody sits at a terminal."""
+    from harness.experiment.holdouts import ahead
+    from harness.report.opening import ahead_text
+
+    found = ahead(args.plan, home, grant=args.grant, keys=args.keys, again=args.again)
+    if not found.confirms:
+        return
+    print(ahead_text(found.plan), flush=True)
+    if sys.stdin.isatty() and not args.yes and input("Type yes to open it: ").strip().lower() != "yes":
+        raise UserError(
+            "nothing was opened",
+            value="it was not confirmed",
+            rule="a first opening at a terminal needs a yes",
+            fix="type yes, or give --yes",
+        )
 
 
 def _give_up(args: argparse.Namespace) -> None:
@@ -247,6 +299,11 @@ def _verify(args: argparse.Namespace) -> int | None:
 def _add_keys(parser: argparse.ArgumentParser) -> None:
     where = "folder of keys, outside the home (default: HARNESS_KEYS, else ~/.config/harness/keys)"
     parser.add_argument("--keys", metavar="DIR", type=Path, help=where)
+
+
+def _written(out: Path) -> str:
+    """What is said of a file that is about to be written."""
+    return "replaced" if out.exists() else "wrote"
 
 
 def _nothing(args: argparse.Namespace) -> None:

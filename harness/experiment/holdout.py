@@ -13,8 +13,8 @@ from harness.experiment.parts import Parts
 from harness.score.spec import PRIMARIES
 
 
-def read_claim(table: Table) -> Claim | None:
-    """The claim, or None where a problem was noted."""
+def read_claim(table: Table) -> Claim:
+    """The claim; what is wrong with a key is noted, and the rest of it is still read and checked."""
     table.only(KEYS["holdout"])
     horizon = None
     if "horizon" in table.values:
@@ -25,14 +25,14 @@ def read_claim(table: Table) -> Claim | None:
     candidates, model = table.texts("candidates"), table.text("model")
     if len(candidates) > MOST_CANDIDATES:
         table.bad("candidates", f"at most {MOST_CANDIDATES}: more would be a search on the holdout")
-        return None
+        candidates = ()
     if candidates and model and model not in candidates:
         table.bad("model", f"no candidate, these are {', '.join(candidates)}", hint=meant(model, candidates))
-        return None
+        model = ""
     level = table.number("level", Claim().level, least=0.0)
     if not 0.0 < level <= MOST_LEVEL:
         table.bad("level", f"above 0, at most {MOST_LEVEL}: the largest p-value at which the claim holds")
-        return None
+        level = Claim().level
     return Claim(
         candidates=candidates,
         model=model,

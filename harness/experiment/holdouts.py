@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -20,9 +20,10 @@ from harness.experiment.models import completed
 from harness.record.home import Home
 from harness.record.ledger import entries, refusals
 from harness.record.plans import HoldoutPlan, list_plans, read_plan
+from harness.record.seals import CUSTODIAN
 from harness.record.working import working
 from harness.studies.holdout.abandoning import OVER
-from harness.studies.holdout.checking import Granted
+from harness.studies.holdout.checking import Granted, checked_ledger, standing_of
 from harness.studies.holdout.custodian import identities_from_grant
 from harness.studies.holdout.open import open_holdout
 from harness.studies.holdout.plan import make_plan
@@ -47,6 +48,72 @@ def planned(experiment: Experiment | str | Path, home: Home, *, tell: Tell = war
         ready.tell(tell)
         with refusals(home, f"holdout plan {ready.experiment.name}"):
             return make_plan(ready.experiment, ready.changes, home, file=file)
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What opening by a plan would do now.
+
+    Attributes:
+        plan: the plan.
+        run: the run with its standing answer; "" = it is not closed.
+        begun: its opening was begun, and would go on.
+        exploratory: it would be counted as exploratory.
+    """
+
+    plan: HoldoutPlan
+    run: str
+    begun: bool
+    exploratory: bool
+
+    @property
+    def confirms(self) -> bool:
+        """Whether the holdout would be spent: the opening is a first one, and was not begun yet."""
+        return not (self.run or self.begun or self.exploratory)
+
+
+def ahead(
+    plan_id: str, home: Home, *, grant: Path | None = None, keys: Path | None = None, again: bool = False
+) -> Ahead:
+    """What opening by a plan would do, once the options were held against how the plan stands; nothing is done.
+
+    Args:
+        plan_id: of the plan, or the beginning of its id.
+        home: the home folder.
+        grant: as it would be given.
+        keys: likewise.
+        again: likewise.
+
+    Raises:
+        SealedError: there is no such plan, its opening came to nothing, or the ledger does not know it; entered.
+        UserError: an option has nothing to do with this opening.
+    """
+    with refusals(home, f"holdout open --plan {plan_id}"):
+        plan = read_plan(home, plan_id)
+        standing = standing_of(plan, checked_ledger(home, plan))
+    given = [name for name, one in (("--grant", grant), ("--keys", keys)) if one is not None]
+    if standing.run and given:
+        raise UserError(
+            "this plan was opened and closed, so nothing is opened that would need this",
+            value=", ".join(given),
+            rule="a closed plan prints its standing answer, and needs no key",
+            fix=f"leave it out, or harness show {standing.run}",
+        )
+    if grant is not None and not any(one["grade"] == CUSTODIAN for one in plan.seals):
+        raise UserError(
+            "no seal of this plan has a custodian, so no grant is needed",
+            value=f"--grant {grant}",
+            rule="an honour seal opens with the key of this machine, or its passphrase",
+            fix="leave --grant out",
+        )
+    if again and not (standing.run or standing.begun or standing.earlier):
+        raise UserError(
+            "this holdout was never opened, so it is not opened again",
+            value="--again",
+            rule="the first opening confirms; only another plan's, after it, is an opening again",
+            fix="leave --again and --reason out",
+        )
+    return Ahead(plan, standing.run, standing.begun, standing.exploratory or bool(standing.earlier))
 
 
 def opened(
@@ -79,6 +146,7 @@ def opened(
     """
     with refusals(home, f"holdout open --plan {plan_id}"):
         plan = read_plan(home, plan_id)
+        checked_ledger(home, plan)  # a ledger that is gone is the cause of whatever else does not fit
         now = _as_it_is_now(plan, home)
     return open_holdout(
         home,

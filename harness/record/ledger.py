@@ -34,7 +34,7 @@ FOLDER = "it is a folder, not a file"
 GONE = "the ledger is gone, or was emptied, while sealed holdouts are in the vault"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class OpeningCount:
     """How often the holdout of a target was opened.
 
@@ -229,6 +229,30 @@ def openings_of(found: Iterable[Entry], seals: Iterable[str]) -> OpeningCount:
     return OpeningCount(len(mine) - later, later)
 
 
+def stretches_of(
+    found: Sequence[Entry], seals: Iterable[str]
+) -> tuple[OpeningCount, tuple[tuple[str, OpeningCount], ...]]:
+    """Openings of what some seals keep now, and of every earlier stretch of theirs that was rolled on.
+
+    Args:
+        found: entries of the ledger.
+        seals: ids; those that were rolled on are earlier stretches, and so are the seals that these ones follow.
+
+    Returns:
+        Openings of the seals in force; (ISO instant UTC of its end, openings) of every earlier stretch, oldest first.
+    """
+    rolls = {str(one.facts.get("new")): one.facts for one in found if one.kind == "roll"}
+    ends = {str(facts.get("seal")): str(facts.get("to")) for facts in rolls.values()}
+    named = dict.fromkeys(seals)
+    for name in tuple(named):
+        before = name
+        while before in rolls and str(rolls[before].get("seal")) not in named:
+            before = str(rolls[before].get("seal"))
+            named[before] = None
+    earlier = sorted((ends[name], openings_of(found, [name])) for name in named if name in ends)
+    return openings_of(found, [name for name in named if name not in ends]), tuple(earlier)
+
+
 def named_seals(entry: Entry) -> Sequence[str]:
     """The seals that a plan or an opening names."""
     seals = entry.facts.get("seals")
@@ -330,7 +354,7 @@ def verify_ledger(home: Home, head: str = "") -> LedgerCheck:
         reasons += _vaults(home, chain.entries)
         reasons += unentered(home, chain.entries) if chain.entries else ()
         reasons += [f"plan {name}: {fault}" for name, fault in plan_faults(home, chain.entries).items()]
-        notes += _unfinished(chain.entries)
+        notes += unfinished_work(chain.entries)
     notes += _set_back(chain.entries)
     if chain.torn:
         notes.append(f"its last line was cut off by a crash ({chain.torn} bytes); the next entry removes the rest")
@@ -417,6 +441,20 @@ def _set_back(found: Sequence[Entry]) -> Iterator[str]:
             yield f"entry {one.number} of {one.at} follows one of {before.at}: the clock was set back in between"
 
 
-def _unfinished(found: Sequence[Entry]) -> Iterator[str]:
+def unfinished_work(found: Sequence[Entry]) -> Iterator[str]:
+    """What was begun and is not over: sealings, rolls and openings, each with how it goes on or is given up."""
+    told = {str(one.facts.get("seal")): one.facts for one in found if one.kind == "sealing"}
     for name in begun_sealings(found):
-        yield f"seal {name} was begun and not finished: repeat the command, or give it up (holdout seal --abandon)"
+        verb, what = ("roll", "roll to seal") if told[name].get("follows") else ("seal", "seal")
+        yield (
+            f"{what} {name}, from {told[name].get('cut')}, was begun and not finished: give the same harness holdout "
+            f"{verb} command again, or give it up (harness holdout seal --abandon)"
+        )
+    over = {one.facts.get("plan") for one in found if one.kind in ("result", "void")}
+    begun = dict.fromkeys(str(one.facts.get("plan")) for one in found if one.kind == "opening")
+    for plan in begun:
+        if plan not in over:
+            yield (
+                f"the opening of plan {plan} was begun and is not closed: it goes on with harness holdout open --plan "
+                f'{plan}, or is given up with --give-up --reason "..."; it counts either way'
+            )

@@ -22,14 +22,14 @@ STARTED_WITH = dict(os.environ)
 """The environment before any model ran: what a user's class has put into it since is handed to no child of an audit."""
 PACKAGE = Path(__file__).resolve().parents[1]
 FACES = ("cli.py", "cli_holdout.py", "cli_records.py", "holdout.py", "report")
-"""Files that ask, or print what was computed; they cannot move a forecast."""
+"""Files that ask, or print what was computed: no other file imports them, so that they cannot move a number."""
 DIFF_BYTES = 1_000_000
 """Longest uncommitted difference that is kept with a run."""
 
 
 @lru_cache(maxsize=1)
 def code_hash() -> str:
-    """Hash of every source file of the package that can move a number (`cli.py` and `report/` cannot)."""
+    """Hash of every source file of the package that can move a number: all of them but `FACES`."""
     total = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*.py")):
         relative = path.relative_to(PACKAGE)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from harness.record.home import Home
 
 WAIT = 10.0
 """Seconds to wait for others before giving up."""
+PATIENCE = 1.0
+"""Seconds after which it is said what is waited for."""
 TURN = 0.02
 LOCK_TABLE = Path("/proc/locks")
 LONGEST = 80
@@ -97,13 +100,18 @@ def _locked(root: Path, mode: int, wait: float) -> Iterator[None]:
 
 
 def _acquire(handle: int, place: Path, mode: int, wait: float) -> None:
-    deadline = time.monotonic() + wait
+    begun, said = time.monotonic(), False
     while True:
         try:
             fcntl.flock(handle, mode | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() >= deadline:
+            waited = time.monotonic() - begun
+            if waited >= wait:
                 raise _busy(handle, place, mode) from None
+            if waited >= PATIENCE and not said:
+                said = True
+                sys.stderr.write(f"harness: waiting for {_who(handle)}, at work in {place}\n")
+                sys.stderr.flush()
             time.sleep(TURN)
         except OSError as error:
             if error.errno not in (errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP):
@@ -121,12 +129,16 @@ def _acquire(handle: int, place: Path, mode: int, wait: float) -> None:
 
 
 def _busy(handle: int, place: Path, mode: int) -> ArchiveBusyError:
-    who = ", ".join(f"process {one}{_command(one)}" for one in holders(handle)) or "another process"
+    who = _who(handle)
     if mode == fcntl.LOCK_SH:
         rule = "nobody adds to a home while it is sealed, its holdout opened, or rolled on"
     else:
         rule = "a holdout is sealed, opened and rolled on while no run, audit, plan or ingest is under way"
     return ArchiveBusyError("the home folder is in use", value=f"{place} by {who}", rule=rule, fix="wait for it to end")
+
+
+def _who(handle: int) -> str:
+    return ", ".join(f"process {one}{_command(one)}" for one in holders(handle)) or "another process"
 
 
 def _command(process: int) -> str:

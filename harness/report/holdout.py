@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from harness.core.errors import DamagedError
 from harness.record.chain import GENESIS, Entry
 from harness.record.home import Home
-from harness.record.ledger import LedgerCheck, OpeningCount, entries, openings_of, seals_in
+from harness.record.ledger import LedgerCheck, OpeningCount, entries, openings_of, seals_in, stretches_of
 from harness.record.registry import effort_from
 from harness.record.seals import Seal, seals_of
 from harness.record.unentered import unentered
@@ -47,7 +47,9 @@ def holdout_line(home: Home, sources: Mapping[str, str], zone: str = "UTC") -> s
         return f"Holdout: {lines}, whether it was opened is not known: {lacking[0]} (harness ledger verify)"
     head = found[-1].hash
     parts = [*(_sealed(seal, zone) for seal in here), *_absent(found, [one for one in named if one not in _ids(here)])]
-    return f"Holdout: {', '.join([*parts, _opened(found, named)])}; ledger head {head}"
+    now, earlier = stretches_of(found, named)
+    parts.append(stretches_text(now, earlier, zone) if parts else _earlier(earlier, zone, "an earlier stretch"))
+    return f"Holdout: {', '.join(parts)}; ledger head {head}"
 
 
 def run_line(home: Home, manifest: Mapping[str, object], zone: str = "UTC") -> str:
@@ -92,10 +94,13 @@ def _ids(seals: Iterable[Seal]) -> set[str]:
 
 def _sealed(seal: Seal, zone: str) -> str:
     """From when, and in which grade: a day where the cut is the start of one in the target's zone."""
-    local = seal.instant.astimezone(ZoneInfo(zone))
+    return f"sealed from {_day(seal.instant, zone)} ({'; '.join(one for one in (seal.told, seal.seen) if one)})"
+
+
+def _day(cut: datetime, zone: str) -> str:
+    local = cut.astimezone(ZoneInfo(zone))
     plain = (local.hour, local.minute, local.second) == (0, 0, 0)
-    cut = f"{local:%Y-%m-%d}" if plain else f"{seal.instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    return f"sealed from {cut} ({'; '.join(one for one in (seal.told, seal.seen) if one)})"
+    return f"{local:%Y-%m-%d}" if plain else f"{cut.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _absent(found: Sequence[Entry], gone: Sequence[str]) -> list[str]:
@@ -104,8 +109,17 @@ def _absent(found: Sequence[Entry], gone: Sequence[str]) -> list[str]:
     return [f"THE VAULT OF SEAL {one} IS GONE (harness ledger verify)" for one in gone if one not in rolled]
 
 
-def _opened(found: Sequence[Entry], named: Iterable[str]) -> str:
-    return opened_text(openings_of(found, named))
+def stretches_text(now: OpeningCount, earlier: Sequence[tuple[str, OpeningCount]], zone: str = "UTC") -> str:
+    """How often a holdout was opened, and apart from it the stretches before that were rolled on.
+
+    >>> stretches_text(OpeningCount(), [("2021-01-01T00:00:00+00:00", OpeningCount(1, 1))])
+    'this stretch: never opened; an earlier one, to 2021-01-01: opened 2 times (1 confirming, 1 exploratory)'
+    """
+    return f"this stretch: {opened_text(now)}; {_earlier(earlier, zone)}" if earlier else opened_text(now)
+
+
+def _earlier(earlier: Sequence[tuple[str, OpeningCount]], zone: str, what: str = "an earlier one") -> str:
+    return "; ".join(f"{what}, to {_day(datetime.fromisoformat(to), zone)}: {opened_text(n)}" for to, n in earlier)
 
 
 def opened_text(count: OpeningCount) -> str:

@@ -55,6 +55,19 @@ def plan_text(plan: HoldoutPlan) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def ahead_text(plan: HoldoutPlan) -> str:
+    """What a first opening does, said before it is done."""
+    cuts = ", ".join(dict.fromkeys(str(one["cut"])[:10] for one in plan.seals))
+    return "\n".join(
+        [
+            f"This opens the holdout of {plan.name}, sealed from {cuts}, by plan {plan.id}:",
+            f"  {plan.told}, judged at {plan.origins['number']} origins",
+            "  It is entered in the ledger before anything is decrypted, counts for ever and cannot be undone:",
+            "  only the first opening confirms, every other is exploratory. Stopped, the same command goes on.",
+        ]
+    )
+
+
 def _next(plan: HoldoutPlan) -> Iterator[str]:
     """How it is opened: by a custodian's grant where the seal has one, with a reason where it was opened before."""
     again, granted = ' --again --reason "..."' if plan.exploratory else "", ""

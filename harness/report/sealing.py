@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.record.seals import Seal
-from harness.report.holdout import opened_text
+from harness.report.holdout import stretches_text
 from harness.studies.holdout.seal import Sealing
 from harness.studies.holdout.status import SealStatus, Status
 
@@ -22,7 +22,8 @@ def sealing_text(done: Sealing, *, told: bool = False) -> str:
     """
     seal = done.seal
     head = f"sealed as {seal.id}" if done.done else "to be sealed"
-    lines = [f"{head}: everything published from {seal.cut} on ({seal.told})", *([] if told else _covered(seal))]
+    grade = f"{seal.told}; a passphrase opens it" if done.passphrase else seal.told
+    lines = [f"{head}: everything published from {seal.cut} on ({grade})", *([] if told else _covered(seal))]
     if done.finished:
         lines.insert(0, "an earlier sealing had been interrupted and is finished now")
     if done.readable:
@@ -51,13 +52,14 @@ def status_text(found: Status) -> str:
         rolls = any(one.seal.id == found.unfinished and one.seal.follows for one in found.seals)
         what, verb = ("roll to seal", "roll") if rolls else ("sealing", "seal")
         lines.append(f"{what} {found.unfinished} was interrupted: run the same harness holdout {verb} command again")
+    lines += [f"UNFINISHED: {one}" for one in found.left]
     lines += [f"PROBLEM: {problem}" for problem in found.problems]
     return "\n".join([*lines, f"ledger head {found.head or 'none yet'}"])
 
 
 def _status(one: SealStatus) -> list[str]:
     seal = one.seal
-    times = "whether it was opened is not known" if one.opened is None else opened_text(one.opened)
+    times = "whether it was opened is not known" if one.opened is None else stretches_text(one.opened, one.earlier)
     seen = f"; {seal.seen}" if seal.seen else ""
     return [
         f"seal {seal.id}: sealed from {seal.cut} ({seal.told}), {times}{seen}",

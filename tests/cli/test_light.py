@@ -81,3 +81,10 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 )
 def test_backtest_is_a_room_and_a_verb_in_any_order_of_imports(lines: str) -> None:
     imported_by(f"{lines}\nassert callable(verb) and splits.Plan and verb.splits is splits")
+
+
+def test_the_command_line_is_a_module_too() -> None:
+    done = subprocess.run([sys.executable, "-m", "harness.cli", "--help"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout[:6]) == (0, "usage:")
+    done = subprocess.run([sys.executable, "-m", "harness.cli", "nosuch"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2

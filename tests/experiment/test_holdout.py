@@ -79,3 +79,10 @@ def test_committed_experiments_say_what_they_claim_and_what_follows(name: str) -
     assert claim.model in claim.candidates
     assert claim.if_confirmed
     assert claim.if_not
+
+
+def test_all_that_is_wrong_with_a_claim_is_told_at_once(refused: Refused) -> None:
+    told = refused(f'{MODELS}\n[holdout]\nmodel = "nosuch"\nhorizon = 9\nlevel = 2\ncandidates = ["neither"]\n')
+    assert len(told) == 4
+    for key in ("model", "horizon", "level", "candidates"):
+        assert any(one.startswith(f"holdout.{key}") for one in told), key

@@ -291,7 +291,10 @@ def test_a_description_that_was_edited_is_broken(home: Home) -> None:
 def test_a_sealing_that_was_not_finished_is_told(home: Home) -> None:
     enter(home, "sealing", {"seal": "s1", "cut": SEAL.cut})
     done = verify_ledger(home)
-    told = "seal s1 was begun and not finished: repeat the command, or give it up (holdout seal --abandon)"
+    told = (
+        f"seal s1, from {SEAL.cut}, was begun and not finished: give the same harness holdout seal command again, "
+        "or give it up (harness holdout seal --abandon)"
+    )
     assert (done.broken, done.notes) == (False, (told,))
     enter(home, "abandoned", {"seal": "s1"})
     assert verify_ledger(home).notes == ()

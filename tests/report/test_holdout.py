@@ -113,12 +113,13 @@ def test_openings_stay_on_the_target_when_the_seal_is_rolled_on(home: Home) -> N
     opening(home, "p1")
     shutil.rmtree(home.vault)
     assert "THE VAULT OF SEAL s1 IS GONE" in holdout_line(home, MINE)
-    enter(home, "roll", {"seal": "s1", "to": "2021-01-01", "new": "s2"})
-    assert holdout_line(home, MINE).startswith("Holdout: opened 1 time (1 confirming, 0 exploratory)")
+    enter(home, "roll", {"seal": "s1", "to": "2021-01-01T00:00:00+00:00", "new": "s2"})
+    assert holdout_line(home, MINE).startswith("Holdout: an earlier stretch, to 2021-01-01: opened 1 time (1 ")
     later = replace(SEAL, id="s2", cut="2021-01-01T00:00:00+00:00", follows="s1")
     enter(home, "seal", facts_of(later, write_vault(home, later)))
     assert holdout_line(home, MINE).startswith(
-        "Holdout: sealed from 2021-01-01 (public: honour seal), opened 1 time (1 confirming, 0 exploratory)"
+        "Holdout: sealed from 2021-01-01 (public: honour seal), this stretch: never opened; "
+        "an earlier one, to 2021-01-01: opened 1 time (1 confirming, 0 exploratory); ledger"
     )
 
 

@@ -95,17 +95,42 @@ def give_up_opening(home: Home, name: str, reason: str, *, keys: Path | None = N
     """
     with refusals(home, f"holdout open --plan {name} --give-up"), alone(home, f"give up {name}"), exclusively(home):
         found = entries(home)
-        over = {one.facts.get("plan") for one in found if one.kind in OVER}
-        begun = {str(one.facts.get("plan")): one for one in found if one.kind == "opening"}
-        open_ = [plan for plan in begun if plan not in over]
-        hits = [plan for plan in open_ if plan.startswith(name)]
-        if len(hits) != 1:
-            raise UnknownNameError("opening to give up", name, open_)
+        opening = _to_give_up(found, name)
+        plan = str(opening.facts["plan"])
         if not reason.strip():
-            raise UserError("giving an opening up needs a reason", value=hits[0], fix='add --reason "..."')
-        seen = _seen_at_most(home, found, begun[hits[0]], keys)
-        enter(home, "void", {"plan": hits[0], "why": f"given up: {reason}", "seen": seen.isoformat()})
-    return hits[0]
+            raise UserError("giving an opening up needs a reason", value=plan, fix='add --reason "..."')
+        seen = _seen_at_most(home, found, opening, keys)
+        enter(home, "void", {"plan": plan, "why": f"given up: {reason}", "seen": seen.isoformat()})
+    return plan
+
+
+def _to_give_up(found: Sequence[Entry], name: str) -> Entry:
+    """The only opening, begun and not over, whose plan is called so or begins so."""
+    over = {str(one.facts.get("plan")): one for one in found if one.kind in OVER}
+    begun = {str(one.facts.get("plan")): one for one in found if one.kind == "opening"}
+    left = [plan for plan in begun if plan not in over]
+    hits = [plan for plan in left if plan.startswith(name)]
+    if len(hits) == 1:
+        return begun[hits[0]]
+    closed = [plan for plan in over if name and plan.startswith(name)]
+    planned = [str(one.facts.get("plan")) for one in found if one.kind == "plan"]
+    if not hits and closed:
+        end = over[closed[0]]
+        became = f"closed, its answer is {end.facts.get('verdict')}" if end.kind == "result" else "void already"
+        raise UserError(
+            "this opening is over",
+            value=f"{closed[0]}: {became}",
+            rule="only an opening that was begun and is not over can be given up; what is over counts, and stays",
+            fix="harness holdout status; to make another plan: harness holdout plan EXPERIMENT",
+        )
+    if not hits and any(name and plan.startswith(name) for plan in planned):
+        raise UserError(
+            "this plan was never opened",
+            value=name,
+            rule="only an opening that was begun can be given up; a plan that was not opened has seen nothing",
+            fix="leave the plan as it is, or open it: harness holdout open --plan ID",
+        )
+    raise UnknownNameError("opening to give up", name, left)
 
 
 def _seen_at_most(home: Home, found: Sequence[Entry], opening: Entry, keys: Path | None) -> datetime:

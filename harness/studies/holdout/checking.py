@@ -16,7 +16,7 @@ from harness.data.vault.keys import IDENTITY, get_key, key_folder, needed_key, p
 from harness.data.vault.keys import unwrapped_by as unwrapped
 from harness.record.chain import Entry
 from harness.record.home import Home
-from harness.record.ledger import entries, named_seals, promised_manifest
+from harness.record.ledger import GONE, entries, named_seals, promised_manifest, seal_folders
 from harness.record.plans import HoldoutPlan, plan_digest
 from harness.record.platform import code_hash, code_version, lock_hash, platform_differences
 from harness.record.runs import RunFiles, finished
@@ -79,6 +79,13 @@ def checked_ledger(home: Home, plan: HoldoutPlan) -> tuple[Entry, ...]:
         found = entries(home)
     except DamagedError as error:
         raise SealedError(error.what, value=error.value, rule=error.rule, fix=error.fix) from error
+    if not found and seal_folders(home):
+        raise SealedError(
+            GONE,
+            value=home.ledger,
+            rule="a holdout opens by a plan the ledger knows, and every opening is entered there",
+            fix="bring it back from a copy; harness ledger verify --head HASH tells whether the copy is whole",
+        )
     mine = [one for one in found if one.kind == "plan" and one.facts.get("plan") == plan.id]
     if not mine or mine[-1].facts.get("digest") != plan_digest(home, plan):
         raise SealedError(
@@ -203,7 +210,12 @@ def checked_vault(home: Home, seal: Seal, found: Sequence[Entry]) -> None:
 
 
 def identities_of(
-    home: Home, seals: Sequence[Seal], granted: Granted | None = None, keys: Path | None = None
+    home: Home,
+    seals: Sequence[Seal],
+    granted: Granted | None = None,
+    keys: Path | None = None,
+    *,
+    rolling: bool = False,
 ) -> dict[str, str]:
     """The identity that reads the vault of each seal, checked against its public key.
 
@@ -212,12 +224,13 @@ def identities_of(
         seals: the seals.
         granted: what a custodian granted; None = no grant was given.
         keys: folder of keys; None = the default.
+        rolling: the seal was opened and closed, and is rolled on.
 
     Raises:
         SealedError: there is no key, it is another's, or a grant is needed.
     """
     held = granted() if granted is not None else {}
-    found = {seal.id: held.get(seal.id) or _own_identity(home, seal, keys) for seal in seals}
+    found = {seal.id: held.get(seal.id) or _own_identity(home, seal, keys, rolling=rolling) for seal in seals}
     for seal in seals:
         if recipient_of(found[seal.id]) != seal.recipient:
             raise SealedError(
@@ -229,13 +242,15 @@ def identities_of(
     return found
 
 
-def _own_identity(home: Home, seal: Seal, keys: Path | None) -> str:
+def _own_identity(home: Home, seal: Seal, keys: Path | None, *, rolling: bool) -> str:
     if seal.grade == CUSTODIAN:
+        asked = "harness holdout request --plan ID --out request.json, then harness holdout open --plan ID --grant FILE"
+        again = "give the grant of the opening that is over: harness holdout roll --to DATE --grant FILE"
         raise SealedError(
             "this seal opens by a custodian's grant",
             value=seal.id,
             rule="its identity is encrypted to another person's key",
-            fix="harness holdout request --plan ID --out request.json, then open --grant FILE",
+            fix=again if rolling else asked,
         )
     folder, wrapped = key_folder(home, keys), home.vault / seal.id / WRAPPED
     if wrapped.exists() and get_key(folder, f"{seal.id}.{IDENTITY}") is None:

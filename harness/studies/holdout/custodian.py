@@ -9,7 +9,9 @@ from harness.core.errors import DamagedError, SealedError, UnknownNameError, Use
 from harness.core.identity import digest
 from harness.data.vault.files import WRAPPED
 from harness.data.vault.keys import (
+    IDENTITY,
     ONCE,
+    SIGNING,
     custodian_keys,
     decrypt,
     get_key,
@@ -31,6 +33,7 @@ from harness.record.ledger import (
     entries,
     named_seals,
     promised_manifest,
+    read_chain,
     refusals,
     verify_ledger,
 )
@@ -66,6 +69,28 @@ def write_public_part(home: Home, out: Path, *, keys: Path | None = None) -> Pat
     custodian_keys(create=True, folder=folder)
     write_file(out.absolute(), json_text(public_part(folder)))
     return folder
+
+
+def custodian_here(home: Home, *, keys: Path | None = None) -> bool:
+    """Whether a custodian's keys were made here before.
+
+    Args:
+        home: the custodian's own home folder.
+        keys: the folder of keys; None = the usual one.
+    """
+    folder = key_folder(home, keys)
+    return all(get_key(folder, f"{CUSTODIAN}.{kind}") is not None for kind in (IDENTITY, SIGNING))
+
+
+def requests_of(home: Home, plan: str) -> int:
+    """How often a grant was asked for by a plan.
+
+    Args:
+        home: the sealed home.
+        plan: id, or its unambiguous beginning.
+    """
+    plan = _whole_id(home, plan)
+    return sum(one.kind == "request" and one.facts.get("plan") == plan for one in read_chain(home).entries)
 
 
 def write_request(home: Home, plan: str, out: Path, *, keys: Path | None = None) -> str:
@@ -168,7 +193,7 @@ def identities_from_grant(
         SealedError: the grant is forged, spent, or for something else than plan, ledger and vault are now; entered.
         DamagedError: ledger or plan are not what was written.
     """
-    with refusals(home, "holdout open --grant"):
+    with refusals(home, f"holdout {'roll' if rolling else 'open'} --grant"):
         record = read_exchange(grant, GRANT)
         content, found = plan_record(home, plan), entries(home)
         granted, seals = seals_in(record), _kept_by_custodian(home, _plan_entry(found, plan, content))

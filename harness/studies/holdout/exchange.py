@@ -43,7 +43,15 @@ def read_exchange(path: Path, kind: str) -> dict[str, object]:
         SealedError: it is something else.
     """
     if not path.is_file():
-        raise UserError("no such file", value=path, rule=f"a {kind[:-2]}")
+        asks = kind == REQUEST
+        raise UserError(
+            "no such file",
+            value=path,
+            rule=f"{'a request' if asks else 'a grant'} is the file that {kind[:-2]} wrote",
+            fix="where the seal is: harness holdout request --plan ID --out FILE"
+            if asks
+            else "on the custodian's machine: harness holdout grant REQUEST --out FILE",
+        )
     try:
         record = json.loads(path.read_bytes())
         fits = not misshapen(record, SHAPES[kind]) and record["kind"] == kind and bool(record["seals"])

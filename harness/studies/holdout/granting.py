@@ -8,7 +8,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.core.errors import SealedError
-from harness.data.vault.keys import custodian_keys, decrypt, encrypt, key_folder, recipient_of, signed
+from harness.data.vault.keys import (
+    CUSTODIAN,
+    SIGNING,
+    custodian_keys,
+    decrypt,
+    encrypt,
+    get_key,
+    key_folder,
+    recipient_of,
+    signed,
+)
 from harness.record.chain import Chain, Entry, chain_of
 from harness.record.files import SEAL, seal_holds
 from harness.record.home import Home
@@ -26,6 +36,12 @@ from harness.studies.holdout.exchange import (
     write_exchange,
 )
 from harness.studies.holdout.signed_before import Signed, became, remember, signed_for
+
+UNHELD = (
+    "its chain is whole and ends with this request; whether it was cut short or chained anew before is not known, "
+    "as no head was signed here before, nor given by --head"
+)
+"""What was checked of a ledger that is held against no head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +87,7 @@ def write_grant(
     """
     refuse_short(head)
     record = read_exchange(request, REQUEST)
-    identity, signing = custodian_keys(folder=key_folder(home, keys))
+    identity, signing = _own_keys(key_folder(home, keys))
     chain = _chain(record)
     plan = _plan_of(record, chain.entries)
     if head and not chain.holds(head):
@@ -94,9 +110,21 @@ def write_grant(
         remember(home, name, before.get(name), grant, ledger)
     write_exchange(out, grant)
     told = [f"head signed here last for {name}" for name in before]
-    checked = " and ".join([*([f"the head {head}"] if head else []), *told]) or "no head: none was signed here before"
+    checked = " and ".join([*([f"the head {head}"] if head else []), *told]) or ""
     claim, fates = str(plan.facts.get("claim", "")), became(before.values(), chain.entries)
-    return Granted(str(record["plan"]), claim, f"holds against {checked}", *used, fates)
+    return Granted(str(record["plan"]), claim, f"holds against {checked}" if checked else UNHELD, *used, fates)
+
+
+def _own_keys(folder: Path) -> tuple[str, str]:
+    """The custodian's identity and signing key."""
+    if get_key(folder, f"{CUSTODIAN}.{SIGNING}") is None:
+        raise SealedError(
+            "a custodian's keys are not here",
+            value=folder,
+            rule="the custodian of a seal grants, on the machine where harness holdout keys made the keys",
+            fix="send the request to the custodian; there, name the folder of keys (--keys DIR, or HARNESS_KEYS=DIR)",
+        )
+    return custodian_keys(folder=folder)
 
 
 def _chain(record: Mapping[str, object]) -> Chain:

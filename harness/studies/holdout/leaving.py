@@ -13,9 +13,10 @@ from harness.core.time import micros
 from harness.data.archive import Archive
 from harness.data.archive.sealing import raw_of, reaches_back
 from harness.data.changes import ChangeFile
+from harness.data.vault.packing import unpacked
 from harness.record.audits import RECORD
 from harness.record.cells import read_cell
-from harness.record.files import KEEP, json_bytes, read_json, seal_holds, sealed, write_file
+from harness.record.files import KEEP, json_bytes, parsed_json, read_json, seal_holds, sealed, write_file
 from harness.record.home import Home
 from harness.record.registry import effort_from
 from harness.record.runs import MANIFEST
@@ -33,6 +34,7 @@ OWN = (
     "changes", "cells", "fits", "studies", "runs", "audits",
 )  # fmt: skip
 """What the harness keeps in a home folder."""
+RUNS = "runs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +211,22 @@ def _saw(manifest: Mapping[str, object], seal: Seal) -> bool:
     sealed = [at for name, at in known.items() if seal.covers(name)]
     uses = bool(sealed) or _uses_source(manifest, seal)
     return uses and max(known.values(), default=0) >= micros(seal.instant)
+
+
+def blind_runs(part: bytes, seal: Seal) -> Iterator[str]:
+    """Ids of the packed runs whose archive knew nothing of what a seal covers.
+
+    Args:
+        part: content of one part of packed files.
+        seal: the seal.
+    """
+    for path, start, content in unpacked([part]):
+        folder, _, name = path.partition("/")
+        run, _, file = name.partition("/")
+        if (folder, file, start) == (RUNS, MANIFEST, 0):
+            with suppress(DamagedError):
+                if not _saw(parsed_json(content, path), seal):
+                    yield run
 
 
 def _uses_source(manifest: Mapping[str, object], seal: Seal) -> bool:

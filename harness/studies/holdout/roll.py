@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from harness.backtest.effort import fingerprint
-from harness.core.errors import SealedError, UnknownNameError
+from harness.core.errors import SealedError, UnknownNameError, UserError
 from harness.core.identity import digest
 from harness.core.time import end_of_day, instant, micros
 from harness.data.archive import Archive
@@ -21,6 +21,7 @@ from harness.data.archive.sealing import CAPPED, HASHED, SEALED, raw_of, split
 from harness.data.changes import ChangeFile
 from harness.data.vault.files import WRAPPED, Vault
 from harness.data.vault.keys import SIGNING, key_folder, needed_key, passphrase_asked, veiled
+from harness.data.vault.packing import PACKED
 from harness.record.chain import Entry
 from harness.record.files import unused_name, write_file
 from harness.record.home import Home
@@ -30,7 +31,7 @@ from harness.record.unentered import refuse_unentered
 from harness.record.working import exclusively
 from harness.studies.holdout.abandoning import OVER, give_up_begun
 from harness.studies.holdout.checking import Granted, checked_vault, identities_of
-from harness.studies.holdout.leaving import write_leaving
+from harness.studies.holdout.leaving import blind_runs, write_leaving
 from harness.studies.holdout.open import alone, opened_archive
 from harness.studies.holdout.scope import changes_before
 from harness.studies.holdout.seal import ROWS, Lock, begin_vault, finish, keyed, resume
@@ -77,7 +78,7 @@ def roll(home: Home, day: date, *, seal: str = "", granted: Granted | None = Non
         refuse_unentered(home, found)
         seen = _seen(found, old)
         checked_vault(home, old, found)
-        identity = identities_of(home, [old], granted, keys)[old.id]
+        identity = identities_of(home, [old], granted, keys, rolling=True)[old.id]
         whole = opened_archive(home, [old], {old.id: identity})
         changes = whole.changes()
         cut = min(end_of_day(day - timedelta(days=1), changes.series[name].zone) for name in old.targets)
@@ -92,9 +93,23 @@ def roll(home: Home, day: date, *, seal: str = "", granted: Granted | None = Non
 
 def _chosen(home: Home, name: str) -> Seal:
     seals = seals_of(home)
+    if not seals:
+        raise SealedError(
+            "nothing is sealed in this home, so nothing can be rolled on",
+            value=home.root,
+            rule="a roll releases the stretch of a seal that was opened and closed",
+            fix="name the home (--home DIR), or seal first: harness holdout seal --from DATE EXPERIMENT...",
+        )
     hits = [one for one in seals if one.id.startswith(name)] if name else list(seals)
+    if not name and len(hits) > 1:
+        raise UserError(
+            "it is not said which seal is rolled on",
+            value=", ".join(f"{one.id} from {one.cut} for {', '.join(one.experiments)}" for one in seals),
+            rule="one seal at a time",
+            fix="add --seal ID",
+        )
     if len(hits) != 1:
-        raise UnknownNameError("seal" if name or not seals else "seal to roll", name, [one.id for one in seals])
+        raise UnknownNameError("seal", name, [one.id for one in seals])
     return hits[0]
 
 
@@ -162,9 +177,12 @@ def _replace(home: Home, whole: Archive, old: tuple[Seal, str], made: Seal, keys
     passphrase = passphrase_asked(confirm=True) if locked else ""
     lock = Lock(made.custodian or None, bool(passphrase), keys=keys)
     vault, wrapped = begin_vault(home, keyed(made, folder, lock), folder, lock, passphrase)
+    unseeing = set[str]()
     for one in before.files():
         if one.kind not in SEALED and one.kind not in {*CAPPED, *HASHED, BATCH}:  # files that left the home
-            vault.put(one.kind, before.read(old[1], one.name), dict(one.facts))
+            content = before.read(old[1], one.name)
+            unseeing |= set(blind_runs(content, made)) if one.kind == PACKED else set()
+            vault.put(one.kind, content, dict(one.facts))
     out = unused_name(home.root)
     try:
         veil = veiled(needed_key(folder, f"{made.id}.{SIGNING}"))
@@ -175,8 +193,9 @@ def _replace(home: Home, whole: Archive, old: tuple[Seal, str], made: Seal, keys
         write_leaving(vault.folder / LEAVING, (str(before.folder.relative_to(home.root)),), recount=False)
         files = {name: count for name, count in made.counts.items() if not name.startswith(ROWS)}
         counts = files | {f"{ROWS}{table}": count for table, count in rows.items() if count}
+        runs = tuple(name for name in vault.seal.runs if name not in unseeing)
         raw = tuple(sorted(veil(HASHED["raw_files"], one) for one in raw_of(whole, made)[0]))
-        vault.finish(home, replace(vault.seal, counts=counts, raw=raw))
+        vault.finish(home, replace(vault.seal, counts=counts, raw=raw, runs=runs))
         Archive.open(home.archive, read_only=True).store.replace(out)
     finally:
         for left in (out, out.with_name(f"{out.name}.wal")):

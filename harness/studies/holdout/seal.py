@@ -99,6 +99,7 @@ class Sealing:
         copies: series that repeat one of the sealed ones and are not sealed along, in words.
         done: it is sealed.
         finished: it was begun by an earlier command, and has been finished now.
+        passphrase: it will open with a passphrase.
         readable: ISO instant of the last publication that stays in the clear; "" = not looked up.
         ahead: values that were public before the cut, of periods that end after it; they stay in the clear.
     """
@@ -110,6 +111,7 @@ class Sealing:
     copies: tuple[str, ...] = ()
     done: bool = False
     finished: bool = False
+    passphrase: bool = False
     readable: str = ""
     ahead: int = 0
 
@@ -168,6 +170,7 @@ def _sealed(
             refuse_copies_of(scope, copies)
     public = all(name.rpartition("/")[0] in lock.public for name in scope.series)
     bare = replace(scope.seal(""), public=public, grade=CUSTODIAN if lock.custodian else HONOUR)
+    key = passphrase_asked(confirm=True) if lock.passphrase and not dry_run else ""
     left = leaving(home, archive, bare)
     if dry_run or told:
         ahead = Sealing(
@@ -176,6 +179,7 @@ def _sealed(
             left.counts,
             others(home),
             tuple(one.told for one in copies),
+            passphrase=lock.passphrase,
             readable=last_readable(scope, changes),
             ahead=readable_ahead(scope, changes),
         )
@@ -184,7 +188,6 @@ def _sealed(
         if told:
             told(ahead)
     folder = key_folder(home, lock.keys)
-    key = passphrase_asked(confirm=True) if lock.passphrase else ""
     made = keyed(replace(bare, id=_begun(home, scope)), folder, lock)
     vault, wrapped = begin_vault(home, made, folder, lock, key)
     packer = Packer(vault.put, home.root)
@@ -345,8 +348,15 @@ def custodian_from(path: Path) -> dict[str, str]:
     """The public part of a custodian's keys.
 
     Raises:
-        UserError: the file is something else.
+        UserError: there is no such file, or it is something else.
     """
+    if not path.is_file():
+        raise UserError(
+            "no such file",
+            value=path,
+            rule="a seal with a custodian needs the public part of that person's keys",
+            fix="on the custodian's machine: harness holdout keys --out FILE",
+        )
     try:
         told = read_json(path)
     except DamagedError as error:

@@ -11,16 +11,17 @@ from harness.data.archive import Archive
 from harness.data.archive.sealing import seals_within
 from harness.data.vault.files import WRAPPED, Vault
 from harness.data.vault.keys import IDENTITY, SIGNING, get_key, key_folder, recipient_of, signer_of
-from harness.record.chain import Entry
+from harness.record.chain import GENESIS, Entry
 from harness.record.home import Home
 from harness.record.ledger import (
     BROKEN,
     LedgerCheck,
     OpeningCount,
-    openings_of,
     promised_manifest,
     read_chain,
     seal_folders,
+    stretches_of,
+    unfinished_work,
     verify_ledger,
 )
 from harness.record.seals import CUSTODIAN, Seal, seals_of, unfinished
@@ -35,6 +36,7 @@ class SealStatus:
         seal: what everyone may know of it.
         files: files in its vault.
         opened: how often it was opened; None = not known, as the ledger is gone or damaged.
+        earlier: (ISO instant UTC at which it ended, openings) of the stretches before it that were rolled on.
         opens: what opens it.
         problems: what is wrong, one clause each.
     """
@@ -42,6 +44,7 @@ class SealStatus:
     seal: Seal
     files: int
     opened: OpeningCount | None
+    earlier: tuple[tuple[str, OpeningCount], ...]
     opens: str
     problems: tuple[str, ...]
 
@@ -54,12 +57,14 @@ class Status:
         seals: oldest first.
         head: of the ledger; "" = there is none.
         unfinished: id of a seal whose sealing was interrupted; "" = none.
+        left: everything else that was begun and is not over, and how it goes on, one sentence each.
         problems: of the ledger, and of the seals.
     """
 
     seals: tuple[SealStatus, ...]
     head: str
     unfinished: str
+    left: tuple[str, ...]
     problems: tuple[str, ...]
 
 
@@ -70,12 +75,13 @@ def status(home: Home, *, keys: Path | None = None) -> Status:
         home: the home folder.
         keys: folder of keys; None = the usual one.
     """
-    checked = verified(home)
-    chain = read_chain(home)
+    checked, chain, stopped = verified(home), read_chain(home), unfinished(home)
+    left = tuple(one for one in unfinished_work(chain.entries) if not stopped or f"seal {stopped}," not in one)
     broken = bool(chain.fault or unentered(home, chain.entries))
     found = tuple(_status(home, seal, keys, () if broken else chain.entries) for seal in seals_of(home))
     told = [f"seal {one.seal.id}: {problem}" for one in found for problem in one.problems]
-    return Status(found, checked.head, unfinished(home), (*checked.reasons, *told))
+    head = checked.head if checked.head != GENESIS else ""
+    return Status(found, head, stopped, left, (*checked.reasons, *told))
 
 
 def verified(home: Home, head: str = "") -> LedgerCheck:
@@ -107,8 +113,8 @@ def _status(home: Home, seal: Seal, keys: Path | None, chain: Sequence[Entry]) -
         files = len(vault.files())
     except (SealedError, DamagedError):
         files = 0
-    opened = openings_of(chain, [seal.id]) if chain else None
-    return SealStatus(seal, files, opened, opens, (*problems, *wrong))
+    opened, earlier = stretches_of(chain, [seal.id]) if chain else (None, ())
+    return SealStatus(seal, files, opened, earlier, opens, (*problems, *wrong))
 
 
 def _opens(home: Home, seal: Seal, keys: Path | None) -> tuple[str, list[str]]:

@@ -231,7 +231,7 @@ def test_a_seal_kept_by_somebody_else_is_foreign(two: Two) -> None:
     write_public_part(two.other, two.folder / "else.json", keys=two.folder / "keys_of_else")
     with pytest.raises(SealedError, match="is not kept with the keys of this custodian"):
         write_grant(two.other, two.request(), two.folder / "g.json", keys=two.folder / "keys_of_else")
-    with pytest.raises(SealedError, match="the key is not here"):
+    with pytest.raises(SealedError, match=r"a custodian's keys are not here.*send the request to the custodian"):
         write_grant(two.other, two.request(), two.folder / "g.json", keys=two.folder / "none")
 
 
@@ -530,7 +530,19 @@ def test_on_the_command_line(two: Two, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert main(["holdout", "grant", "r.json", "--out", "g.json", *other]) == 0
     printed = capsys.readouterr().out
     assert "plan p1: gbm beats the rivals" in printed
-    assert "no head: none was signed here before" in printed
+    assert "its chain is whole and ends with this request; whether it was cut short" in printed
+    assert main(["holdout", "keys", "--out", "public.json", *other]) == 0
+    assert "replaced public.json" in (printed := capsys.readouterr().out)
+    assert "the keys made here before were used again" in printed
+    assert main(["holdout", "request", "--plan", "p1", "--out", "again.json", "--keys", "keys", *home]) == 0
+    assert "asked before: request 2 for this plan" in capsys.readouterr().out
+    for missing in (
+        ["grant", "nosuch.json", "--out", "x.json"],
+        ["seal", "--from", "2019-01-01", "e", "--custodian", "no.json"],
+    ):
+        assert main(["holdout", *missing, *other]) == 2
+        assert "no such file: no" in (told := capsys.readouterr().err)
+        assert "fix: on the custodian's machine" in told or "fix: where the seal is" in told
     assert two.open(Path("g.json")) == {"s1": two.identity}
     assert main(["holdout", "grant", "g.json", "--out", "g2.json", *other]) == 2
     assert "something else, or damaged" in capsys.readouterr().err
