@@ -178,6 +178,13 @@ class Dataset:
     public: bool = False
     folder: Path = field(default=Path(), compare=False)
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that hold its numbers; its folder where a reader finds them itself."""
+        told = [self.forecasts] if self.forecasts else []
+        lists: tuple[Source | Forecasts | Announcements, ...] = (*self.sources, *told, *self.events, *self.members)
+        return tuple(dict.fromkeys(self.folder / one.file for one in lists))
+
     def declared(self, bare: str) -> Series:
         """The declaration of one series by its bare id."""
         return next(one for one in self.series if one.id == f"{self.name}/{bare}")
