@@ -184,6 +184,13 @@ class Dataset:
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_id", {one.id: one for one in self.series})
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that hold its numbers; its folder where a reader finds them itself."""
+        told = [self.forecasts] if self.forecasts else []
+        lists: tuple[Source | Forecasts | Announcements, ...] = (*self.sources, *told, *self.events, *self.members)
+        return tuple(dict.fromkeys(self.folder / one.file for one in lists))
+
     def declared(self, bare: str) -> Series:
         """The declaration of one series by its bare id."""
         return self.by_id[f"{self.name}/{bare}"]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date
+from itertools import product
 from pathlib import Path
 
 from harness.core.errors import UnknownNameError, UserError
@@ -60,13 +61,14 @@ def _sealed(
     if not dry_run:
         done = resume(home, keys=lock.keys)
         if done is not None and set(done.seal.experiments) == {one.name for one in asked}:
-            return done
+            return _with_files(done, asked)
         give_up_begun(home)  # nothing was taken yet: what came since may be read in, and another day be chosen
     ready = [prepare(one, home) for one in experiments]
     lock = replace(lock, public=lock.public | _public(asked))
     resolved = [one.experiment for one in ready]
     changes = ChangeFile.open(ready[-1].changes)
-    return seal(home, resolved, first, changes, lock=lock, dry_run=dry_run, told=told)
+    tell = None if told is None else lambda ahead: told(_with_files(ahead, asked))
+    return _with_files(seal(home, resolved, first, changes, lock=lock, dry_run=dry_run, told=tell), asked)
 
 
 def _day(day: date | str) -> date:
@@ -76,6 +78,16 @@ def _day(day: date | str) -> date:
         raise UserError(
             "this is no day", value=repr(day), rule="like 2019-01-01", fix="name the first sealed day"
         ) from error
+
+
+def _with_files(sealing: Sealing, experiments: Sequence[Experiment]) -> Sealing:
+    """A sealing with the files its datasets were read from: they lie outside the home, and are not its own to move."""
+    files = dict[str, None]()
+    folders = dict.fromkeys(Path(one.folder) if one.folder else None for one in experiments)
+    for name, folder in product(sealing.seal.datasets, folders):
+        with suppress(UserError):
+            files |= dict.fromkeys(map(str, load_dataset(find_dataset(name, folder)).files))
+    return replace(sealing, elsewhere=tuple(files))
 
 
 def _public(experiments: Sequence[Experiment]) -> frozenset[str]:

@@ -9,6 +9,7 @@ from harness.report.holdout import stretches_text
 from harness.studies.holdout.seal import Sealing
 from harness.studies.holdout.status import SealStatus, Status
 
+STAYS = "stay readable outside the home (move them away yourself: they hold values, of sealed days perhaps too)"
 SHOWN = 12
 """Series listed at most."""
 
@@ -36,12 +37,14 @@ def sealing_text(done: Sealing, *, told: bool = False) -> str:
         lines += [f"  rows of the archive: {_counted(done.rows)}", f"  files: {_counted(done.leaves)}"]
     if done.others and not told:
         lines.append(f"  not looked at, as the harness did not write them: {', '.join(done.others)}")
+    if done.elsewhere and not told:
+        lines.append(f"  {STAYS}: {', '.join(done.elsewhere)}")
     lines += [
         f"  a copy that would not be sealed (refused; --with-copies seals it along): {one}" for one in done.copies
     ]
     if done.done:
         lines.append("the archive now ends before the cut; run experiments again: their cells are still there")
-        lines.append("note the ledger's head elsewhere (harness ledger verify prints it)")
+        lines.append(f"note the ledger's head elsewhere: {done.head}")
     return "\n".join(lines)
 
 

@@ -62,6 +62,11 @@ SEALED = {
     "refused_failures": f"refusal IN (FROM {REFUSED})",
 }
 """What of each table is sealed; of cleaning records, what was not provably published before the cut."""
+STAMPS = {
+    "changes": "published", "restatements": "published", "publications": "published", "forecasts_in": "issued",
+    "events": "announced", "members": "announced",
+}  # fmt: skip
+"""When each statement of a table became known."""
 CLEAR = ("meta", "series", "seals")
 """Tables that stay as they are. Every table is here, in `SEALED`, in `CAPPED` or in `HASHED`."""
 HASHED = {"cleaning": "", "assertions": "", "raw_files": "raw", "originals": "original"}
@@ -140,6 +145,22 @@ def sealed_rows(archive: Archive, seal: Seal) -> dict[str, int]:
     with archive.store.attached() as (connection, source), chosen(connection, source, seal):
         there = columns_of(connection, source)
         return {table: _count(connection, source, table, seal) for table in SEALED if table in there}
+
+
+def newest_sealed(archive: Archive, seal: Seal) -> int:
+    """When the newest of all that a seal covers was published, issued or announced, in an archive that has it in full.
+
+    Returns:
+        Microseconds UTC; the cut, when there is nothing.
+    """
+    newest = [micros(seal.instant)]
+    with archive.store.attached() as (connection, source), chosen(connection, source, seal):
+        there = columns_of(connection, source)
+        for table, stamp in STAMPS.items():
+            if table in there:
+                text = f"SELECT max({stamp}) FROM {source}.{table} WHERE {sealed_where(table, seal)}"  # noqa: S608
+                newest += [int(at) for (at,) in connection.execute(text).fetchall() if at is not None]
+    return max(newest)
 
 
 def reaches_back(archive: Archive, seal: Seal) -> bool:

@@ -12,7 +12,6 @@ from datetime import datetime
 from pathlib import Path
 
 from harness.core.errors import SealedError, UnknownNameError, UserError
-from harness.core.time import instant
 from harness.data.archive import Archive
 from harness.data.archive.sealing import seals_within
 from harness.data.vault.files import MAKING, WRAPPED, Vault
@@ -22,7 +21,7 @@ from harness.record.ledger import begun_sealings, enter, entries, named_seals, r
 from harness.record.seals import seals_of, unfinished
 from harness.record.working import exclusively
 from harness.studies.holdout.checking import identities_of
-from harness.studies.holdout.open import alone, opened_archive
+from harness.studies.holdout.open import alone, opened_archive, seen_of
 
 OVER = ("result", "void")
 """Kinds of entries by which an opening is over."""
@@ -144,8 +143,8 @@ def _seen_at_most(home: Home, found: Sequence[Entry], opening: Entry, keys: Path
     with suppress(UserError, OSError):
         seals = [one for one in seals_of(home) if one.id in named and not (home.vault / one.id / WRAPPED).exists()]
         if {one.id for one in seals} == named:
-            changes = opened_archive(home, seals, identities_of(home, seals, keys=keys)).changes()
-            bound = min(bound, instant(max(changes.known_through[one] for seal in seals for one in seal.series)))
+            archive = opened_archive(home, seals, identities_of(home, seals, keys=keys))
+            bound = min(bound, seen_of(archive, archive.changes(), seals))
     return bound
 
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from harness.backtest.effort import effort_of
@@ -31,7 +32,7 @@ from harness.core.restore import restored
 from harness.core.time import instant
 from harness.data.archive import Archive
 from harness.data.archive.received import BATCH
-from harness.data.archive.sealing import CAPPED, HASHED, SEALED
+from harness.data.archive.sealing import CAPPED, HASHED, SEALED, newest_sealed
 from harness.data.archive.unsealing import opened
 from harness.data.changes import ChangeFile
 from harness.data.ingest.agreement import entered_files
@@ -169,6 +170,19 @@ def opened_archive(home: Home, seals: Sequence[Seal], identities: Mapping[str, s
     return opened(archive, parts)
 
 
+def seen_of(archive: Archive, changes: ChangeFile, seals: Sequence[Seal]) -> datetime:
+    """Up to when an opening sees what was sealed: what is known of its series, and every forecast, event, membership.
+
+    Args:
+        archive: as `opened_archive` gives it.
+        changes: of it.
+        seals: what was opened.
+    """
+    known = changes.known_through
+    latest = [known[one] for seal in seals for one in seal.series if one in known]
+    return instant(max(*latest, *(newest_sealed(archive, seal) for seal in seals)))
+
+
 def _parts(vault: Vault, archive: Archive, identity: str) -> Iterator[tuple[str, bytes]]:
     """What the archive is put together of; other files of the home that were sealed stay closed.
 
@@ -189,8 +203,9 @@ def _walked(
     progress: Progress | None,
 ) -> str:
     stages = Stages()
-    changes = opened_archive(home, seals, identities).changes()
-    seen = instant(max(changes.known_through[one] for seal in seals for one in seal.series)).isoformat()
+    archive = opened_archive(home, seals, identities)
+    changes = archive.changes()
+    seen = seen_of(archive, changes, seals).isoformat()
     stages.done("decrypt")
     claim = restored(Claim, plan.claim)
     experiment = replace(restored(Experiment, plan.experiment), folder=plan.folder)

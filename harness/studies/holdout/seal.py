@@ -39,6 +39,7 @@ from harness.data.vault.packing import Packer
 from harness.record.files import json_bytes, read_json, write_file
 from harness.record.home import Home
 from harness.record.ledger import begun_sealings, enter, entries, refusals
+from harness.record.ledger import head as ledger_head
 from harness.record.seals import CUSTODIAN, HONOUR, LEAVING, SEAL_FILE, Seal, seals_of, unfinished
 from harness.record.working import exclusively, working
 from harness.studies.holdout.leaving import (
@@ -101,6 +102,8 @@ class Sealing:
         finished: it was begun by an earlier command, and has been finished now.
         passphrase: it will open with a passphrase.
         readable: ISO instant of the last publication that stays in the clear; "" = not looked up.
+        elsewhere: files of sealed datasets outside the home: they stay as they are, and readable.
+        head: of the ledger, once it is sealed; "" = it is not yet.
         ahead: values that were public before the cut, of periods that end after it; they stay in the clear.
     """
 
@@ -114,6 +117,8 @@ class Sealing:
     passphrase: bool = False
     readable: str = ""
     ahead: int = 0
+    elsewhere: tuple[str, ...] = ()
+    head: str = ""
 
 
 def seal(
@@ -233,7 +238,7 @@ def finish(home: Home, *, keys: Path | None = None, resumed: bool = True) -> Sea
     (vault.folder / LEAVING).unlink()
     rows = {name.removeprefix(ROWS): count for name, count in made.counts.items() if name.startswith(ROWS)}
     files = {name: count for name, count in made.counts.items() if not name.startswith(ROWS)}
-    return Sealing(made, rows, files, others(home), done=True, finished=resumed)
+    return Sealing(made, rows, files, others(home), done=True, finished=resumed, head=ledger_head(home))
 
 
 def _enter_roll(home: Home, made: Seal) -> None:

@@ -29,6 +29,7 @@ from harness.record.plans import HoldoutPlan
 from harness.record.seals import CUSTODIAN, seals_of, unfinished
 from harness.studies.holdout import open as opening
 from harness.studies.holdout import roll as rolling
+from harness.studies.holdout.abandoning import give_up_opening
 from harness.studies.holdout.custodian import identities_from_grant, write_public_part, write_request
 from harness.studies.holdout.granting import write_grant
 from harness.studies.holdout.open import opened_archive
@@ -332,3 +333,36 @@ def test_a_roll_that_is_stopped_anywhere_is_finished_by_the_same_command(spent: 
             assert_rolled(mine, done, mine.home.root.parent)
         else:  # everything was done when it was stopped
             assert told == ["roll"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["closed", "given up"])
+def test_a_forecast_that_an_opening_decrypted_is_not_sealed_again(
+    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = sealed(tmp_path, seal={"sources": ("bank",)})
+    monkeypatch.setenv("HARNESS_KEYS", str(made.keys))
+    issued = SEEN + timedelta(days=90)
+    told = {"series_id": ["cpi"], "issued_at": [issued], "period": [quarter(QUARTERS + 1)], "value": [1.0]}
+    assert hs.Archive.open(made.home.archive).append_forecasts(pl.DataFrame(told), source="bank").sealed == 1
+    made.run()
+    plan = planned(made)
+    if ending == "closed":
+        opened(made, plan)
+    else:
+        with monkeypatch.context() as patch:
+            patch.setattr(opening, "_walked", stopped_at_once)
+            with pytest.raises(Stopped):
+                opened(made, plan)
+        give_up_opening(made.home, plan.id, "a bug", keys=made.keys)
+    seen = max(str(one.facts["seen"]) for one in entries(made.home) if "seen" in one.facts)
+    assert date.fromisoformat(seen[:10]) >= issued
+    hs.Archive.open(made.home.archive).append(newer(), source="newer")
+    with pytest.raises(SealedError, match="what was opened cannot be sealed again"):
+        rolled(issued, made.home, keys=made.keys)
+    assert rolled(issued + timedelta(days=2), made.home, keys=made.keys).rows > 0
+
+
+def stopped_at_once(*_: object, **__: object) -> str:
+    """An opening that ends right after it was entered."""
+    raise Stopped

@@ -23,7 +23,7 @@ from harness.data.vault.packing import PACKED, unpacked
 from harness.experiment.load import load_experiment
 from harness.experiment.sealing import seal_experiments
 from harness.record import registry
-from harness.record.ledger import entries, verify_ledger
+from harness.record.ledger import entries, head, verify_ledger
 from harness.record.seals import Seal, seals_of
 from harness.report.sealing import sealing_text, status_text
 from harness.studies.holdout.seal import Lock, custodian_from
@@ -192,6 +192,10 @@ def test_the_command_seals(bare: Marked, capsys: pytest.CaptureFixture[str]) -> 
     said = capsys.readouterr().out
     assert said.index("to be sealed") < said.index("sealed as")
     assert [said.count(part) for part in ("  series: ", "  rows of the archive: ", "stays readable: ")] == [1, 1, 1]
+    assert said.count("stay readable outside the home") == 1
+    for one in bare.experiment.parents[1].glob("datasets/*/*.csv"):
+        assert str(one.resolve()) in said
+    assert f"note the ledger's head elsewhere: {head(bare.home)}" in said
     assert main(["holdout", "status", *where]) == 0
     assert "never opened" in capsys.readouterr().out
     assert main(["holdout", "seal", "--from", "2011-01-01", str(bare.experiment), *where]) == 2
