@@ -270,6 +270,7 @@ def _data(args: argparse.Namespace) -> None:
         print(status_text(archive, name))
     else:
         print(failures_text(archive, name, everything=args.all))
+    _print_sealed(args)
 
 
 def _lags(args: argparse.Namespace) -> None:
@@ -285,6 +286,7 @@ def _lags(args: argparse.Namespace) -> None:
         if not report.already:
             _print_ingest(report)
     print(lags_text(lag_table(archive, dataset.name, changes_dir=_home(args).changes)))
+    _print_sealed(args)
 
 
 def _plan(args: argparse.Namespace) -> None:
@@ -309,6 +311,16 @@ def _print_prepared(ready: Prepared) -> None:
         _print_ingest(report)
     for name in ready.untold:
         print(f"{name}: the signing key of its seal is not here (HARNESS_KEYS), so nobody looked for changed files")
+    sys.stdout.flush()  # long work follows
+
+
+def _print_sealed(args: argparse.Namespace) -> None:
+    """Say below a listing what is sealed, and so not in it."""
+    from harness.data.archive.refused import sealed_note
+
+    note = sealed_note(_home(args))
+    if note:
+        print(note.replace("in no answer", "not in this list", 1))
 
 
 def _backtest(args: argparse.Namespace) -> None:
@@ -397,6 +409,7 @@ def _runs(args: argparse.Namespace) -> None:
         if rows
         else "no runs yet: harness backtest EXPERIMENT"
     )
+    _print_sealed(args)
 
 
 def _show(args: argparse.Namespace) -> None:

@@ -45,6 +45,7 @@ from harness.studies.holdout.scope import (
     Scope,
     copies_of,
     last_readable,
+    origins_at_cut,
     readable_ahead,
     refuse_copies_of,
     refuse_empty,
@@ -91,6 +92,7 @@ class Sealing:
         finished: it was begun by an earlier command, and has been finished now.
         passphrase: it will open with a passphrase.
         readable: ISO instant of the last publication that stays in the clear; "" = not looked up.
+        at_cut: origins that fall exactly on the cut, in words.
         ahead: values that were public before the cut, of periods that end after it; they stay in the clear.
     """
 
@@ -103,6 +105,7 @@ class Sealing:
     finished: bool = False
     passphrase: bool = False
     readable: str = ""
+    at_cut: tuple[str, ...] = ()
     ahead: int = 0
 
 
@@ -171,6 +174,7 @@ def _sealed(
             tuple(one.told for one in copies),
             passphrase=lock.passphrase,
             readable=last_readable(scope, changes),
+            at_cut=tuple(origins_at_cut(scope, experiments, changes)),
             ahead=readable_ahead(scope, changes),
         )
         if dry_run:
