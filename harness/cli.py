@@ -273,6 +273,7 @@ def _data(args: argparse.Namespace) -> None:
         print(status_text(archive, name))
     else:
         print(failures_text(archive, name, everything=args.all))
+    _print_sealed(args)
 
 
 def _lags(args: argparse.Namespace) -> None:
@@ -293,6 +294,7 @@ def _lags(args: argparse.Namespace) -> None:
     first = None if args.all else LAGS
     found = lag_table(archive, dataset.name, changes_dir=_home(args).changes, first=first)
     print(lags_text(found, 0 if args.all else max(0, len(dataset.series) - LAGS)))
+    _print_sealed(args)
 
 
 def _plan(args: argparse.Namespace) -> None:
@@ -316,6 +318,16 @@ def _print_prepared(ready: Prepared) -> None:
     for report in ready.ingested:
         _print_ingest(report)
     ready.tell(print)
+    sys.stdout.flush()  # long work follows
+
+
+def _print_sealed(args: argparse.Namespace) -> None:
+    """Say below a listing what is sealed, and so not in it."""
+    from harness.data.archive.refused import sealed_note
+
+    note = sealed_note(_home(args))
+    if note:
+        print(note.replace("in no answer", "not in this list", 1))
 
 
 def _backtest(args: argparse.Namespace) -> None:
@@ -404,6 +416,7 @@ def _runs(args: argparse.Namespace) -> None:
         if rows
         else "no runs yet: harness backtest EXPERIMENT"
     )
+    _print_sealed(args)
 
 
 def _show(args: argparse.Namespace) -> None:

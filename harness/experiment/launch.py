@@ -118,6 +118,35 @@ def _prepared(experiment: Experiment | str | Path, home: Home, archive: Archive 
     return Prepared(with_rivals(asked), changes, ingested, batches, unasked)
 
 
+def without_writing(experiment: Experiment | str | Path, home: Home) -> tuple[Experiment, ChangeFile]:
+    """As `prepare`, on the archive as it is: nothing is ingested, and nothing written.
+
+    Args:
+        experiment: a file, or an experiment built in Python.
+        home: the home folder.
+
+    Raises:
+        UserError: the experiment or a dataset is wrong, or the archive lacks what it would have to ingest first.
+    """
+    asked = experiment if isinstance(experiment, Experiment) else load_experiment(experiment)
+    datasets = [
+        load_dataset(find_dataset(name, Path(asked.folder) if asked.folder else None)) for name in asked.datasets
+    ]
+    archive = Archive.open(home.archive, read_only=True) if home.archive.exists() else None
+    missing = [one.name for one in datasets if archive is None or lacks(archive, one)]
+    if missing or archive is None:
+        raise UserError(
+            "the archive lacks these datasets, or their files changed since",
+            value=", ".join(missing) or home.archive,
+            rule="a dry run writes nothing, so it ingests nothing, and lists what is in the archive",
+            fix="; ".join(f"harness ingest {name}" for name in missing),
+        )
+    if isinstance(experiment, Experiment):
+        asked = completed(with_timeline(with_stored_ids(asked, archive), archive))
+        validate(asked, datasets, series=_of_others(archive.declared(), asked.datasets))
+    return with_rivals(asked), archive.changes()
+
+
 def _of_others(declared: Mapping[str, Series], datasets: Sequence[str]) -> Mapping[str, Series]:
     """Declarations of series that belong to none of some datasets."""
     if not datasets:

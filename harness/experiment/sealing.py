@@ -13,7 +13,7 @@ from harness.core.errors import UnknownNameError, UserError
 from harness.core.recipe import Experiment
 from harness.data.changes import ChangeFile
 from harness.data.dataset import find_dataset, load_dataset
-from harness.experiment.launch import prepare
+from harness.experiment.launch import prepare, without_writing
 from harness.experiment.load import load_experiment
 from harness.record.home import Home
 from harness.record.working import exclusively, working
@@ -63,12 +63,16 @@ def _sealed(
         if done is not None and set(done.seal.experiments) == {one.name for one in asked}:
             return _with_files(done, asked)
         give_up_begun(home)  # nothing was taken yet: what came since may be read in, and another day be chosen
-    ready = [prepare(one, home) for one in experiments]
     lock = replace(lock, public=lock.public | _public(asked))
+    if dry_run:
+        looked = [without_writing(one, home) for one in experiments]
+        found = seal(home, [one for one, _ in looked], first, looked[-1][1], lock=lock, dry_run=True, told=told)
+        return _with_files(found, asked)
+    ready = [prepare(one, home) for one in experiments]
     resolved = [one.experiment for one in ready]
     changes = ChangeFile.open(ready[-1].changes)
     tell = None if told is None else lambda ahead: told(_with_files(ahead, asked))
-    return _with_files(seal(home, resolved, first, changes, lock=lock, dry_run=dry_run, told=tell), asked)
+    return _with_files(seal(home, resolved, first, changes, lock=lock, told=tell), asked)
 
 
 def _day(day: date | str) -> date:

@@ -92,11 +92,17 @@ def _expected(plan: HoldoutPlan) -> Iterator[str]:
     zone = str(schedule.get("zone") or "UTC") if isinstance(schedule, Mapping) else "UTC"
     first, last = (local_day(datetime.fromisoformat(str(origins[name])), zone) for name in ("first", "last"))
     yield f"What the holdout can show: {origins['number']} origins, {first} to {last}, judged by development alone"
+    if origins["first"] == plan.cut.isoformat():
+        yield f"  The first, of {first} (end of day), falls exactly on the cut, so it is in the holdout."
     head = ["h", "matured", "worth", "needed", "best rival", "its value", "the model's", "smallest found", "per cent"]
     yield table(head, [_row(one) for one in plan.expected], left=0, indent="  ")
     yield (
-        "  matured: origins whose outcome should be public; worth: independent ones; needed: for a verdict at all; "
-        "smallest found: difference to that rival found with 80 % power (against all rivals at once it is larger; "
+        "  matured: origins whose outcome should be public; needed: how many of them there must be for a verdict "
+        "at all (10, or 5 for each of the overlapping outcomes).\n"
+        "  worth: how many independent origins the matured ones amount to, by the autocorrelations of the loss "
+        f"difference over {origins['development']} development origins: a noisy estimate, at most "
+        "matured (negative ones are taken for chance), so a longer horizon can come out worth more than a short one.\n"
+        "  smallest found: difference to that rival found with 80 % power (against all rivals at once it is larger; "
         "none: larger than the rival's own error)."
     )
 

@@ -31,6 +31,7 @@ def sealing_text(done: Sealing, *, told: bool = False) -> str:
         lines.append(
             f"  stays readable: what was published before, the last at {done.readable}; origins before the cut"
         )
+    lines += [f"  in the holdout, as it falls exactly on the cut: {one}" for one in done.at_cut]
     if done.ahead:
         lines.append(f"  of that, {done.ahead} values tell of periods that end after the cut: they were public before")
     if not told:

@@ -162,8 +162,14 @@ def effort_line(effort: Counts | None) -> str:
         return ""
     return (
         f"effort on this target so far: {effort.searched:,} trials searched inside training windows, "
-        f"{effort.looked} recipes looked at"
+        f"{effort.looked} recipes looked at{_ways(effort)}"
     )
+
+
+def _ways(effort: Counts) -> str:
+    """That a recipe counts once in each way it was looked at, where there are several."""
+    told = ", ".join(f"{number} as {how}" for how, number in effort.looks.items())
+    return f", each once per way ({told})" if len(effort.looks) > 1 else ""
 
 
 def effort_text(home: Home, target: str, fingerprints: Mapping[str, str]) -> str:
@@ -180,7 +186,7 @@ def effort_text(home: Home, target: str, fingerprints: Mapping[str, str]) -> str
     lines = [
         f"{target}: {listed((f'{name} ({mark[:12]})' for name, mark in fingerprints.items()), FEW)}",
         f"searched  {found.searched:,} trials inside training windows",
-        f"looked    {found.looked} distinct recipes whose scores were computed"
+        f"looked    {found.looked} distinct recipes whose scores were computed, each once per way it was looked at"
         + (f" ({', '.join(f'{number} {how}' for how, number in found.looks.items())})" if found.looks else ""),
     ]
     lines += [holdout] if holdout else []

@@ -14,6 +14,7 @@ import harness as hs
 from harness.cli import main
 from harness.core.errors import BeyondKnownError, SealedError
 from harness.data.archive import Archive
+from harness.data.archive import refused as refusing
 from harness.data.archive.refused import _instants, refuse_sealed_question
 from harness.data.archive.sql import ask
 from harness.data.archive.store import MemoryStore
@@ -313,3 +314,34 @@ def test_nothing_is_imported_into_a_home_under_seal(
     (bare.vault).rename(tmp_path / "vault")
     assert "nothing is imported into a home under seal" in refused(bare, ["archive", "import", "a.zip"], capsys)
     assert hs.import_archive(tmp_path / "a.zip", home=tmp_path / "other").raw
+
+
+def test_a_home_under_seal_is_not_exported_and_says_why(bare: Home, tmp_path: Path, capsys: Capture) -> None:
+    err = refused(bare, ["archive", "export", "a.zip"], capsys)
+    assert "the archive of a home under seal is not exported" in err
+    assert "copy the whole home folder" in err
+    assert not (tmp_path / "a.zip").exists()
+
+
+@pytest.mark.parametrize(
+    ("views", "opened", "answers"),
+    [(["errors"], True, True), (["errors"], False, False), (["errors", "changes"], True, False)],
+)
+def test_a_date_past_a_seal_is_free_in_the_tables_of_runs_once_it_was_opened(
+    home: Home, views: list[str], opened: bool, answers: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealed_home(home, cut=CUT)
+    run = {"run_id": "ab" * 16, "holdout": {"plan": "p1", "seals": [{"seal": "s1"}]}}
+    monkeypatch.setattr(refusing, "list_runs", lambda _: [run] if opened else [])
+    if answers:
+        refuse_sealed_question(home, PAST["date"], views)
+        return
+    with pytest.raises(SealedError, match="past the seal") as error:
+        refuse_sealed_question(home, PAST["date"], views)
+    assert ("the tables of runs tell of its opening abababababab" in str(error.value)) is opened
+
+
+@pytest.mark.parametrize("verb", [["runs"], ["data", "status", "uk_macro"], ["lags", "uk_macro"]])
+def test_listings_say_what_is_sealed(sealed: tuple[Home, str], verb: list[str], capsys: Capture) -> None:
+    assert main([*verb, "--home", str(sealed[0].root)]) == 0
+    assert "sealed, and not in this list: uk_macro from 2026-04-01T00:00Z on" in capsys.readouterr().out

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import ArchiveBusyError
+from harness.record import working as lock
 from harness.record.home import Home
 from harness.record.working import exclusively, working
 
@@ -55,6 +56,20 @@ def test_many_work_beside_each_other_and_whoever_wants_to_be_alone_is_told_for_w
         process.wait()
         with exclusively(home, wait=5):  # however it ended
             pass
+
+
+def test_whoever_waits_is_told_for_whom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lock, "PATIENCE", 0.05)
+    with another(tmp_path, "working") as process:
+        with pytest.raises(ArchiveBusyError), exclusively(Home(tmp_path), wait=0.2):
+            pass
+        told = capsys.readouterr().err
+        assert told.startswith(f"harness: waiting for process {process.pid} (")
+        assert told.count("waiting") == 1
+        with working(Home(tmp_path), wait=0.2):
+            assert capsys.readouterr().err == ""
 
 
 def test_nobody_works_beside_whoever_is_alone(tmp_path: Path) -> None:

@@ -31,6 +31,10 @@ OUTSIDE = re.compile(
     re.IGNORECASE,
 )
 OPEN = "a claim on the sealed period is opened by harness holdout plan and harness holdout open"
+RUNS = frozenset(
+    {"runs", "forecasts", "errors", "scores", "common_sample", "leaderboards", "against_rivals", "run_origins"}
+)
+"""Views of runs alone, those that opened a holdout included."""
 LAST = timedelta(days=1) - timedelta(microseconds=1)
 
 
@@ -71,7 +75,6 @@ def refuse_sealed_question(home: Home, text: str, views: Sequence[str]) -> None:
     seals = seals_of(home)
     if not seals:
         return
-    seal = min(seals, key=lambda one: one.instant)
     outside = OUTSIDE.search(text)
     if outside is not None:
         raise SealedError(
@@ -80,14 +83,33 @@ def refuse_sealed_question(home: Home, text: str, views: Sequence[str]) -> None:
             rule="SQL answers from archive and runs alone, neither from files nor from the vault",
             fix="name views only: harness sql lists them",
         )
-    past = [] if views and CLOCKED.issuperset(views) else [one for one in _instants(text) if one >= seal.instant]
-    if past:
-        raise SealedError(
-            "this question asks for what lies past the seal of a holdout",
-            value=" ".join(text.split()),
-            rule=f"sealed from {_told(seal)} on ({seal.told} {seal.id}), and {max(past).date()} is named",
-            fix=f"ask for earlier instants; {OPEN}",
-        )
+    if views and CLOCKED.issuperset(views):
+        return
+    opened = _opened_runs(home)
+    if views and RUNS.issuperset(views):  # what a closed opening has put in the clear is clear
+        seals = tuple(one for one in seals if one.id not in opened)
+    seal = min(seals, key=lambda one: one.instant, default=None)
+    past = [one for one in _instants(text) if seal is not None and one >= seal.instant]
+    if seal is None or not past:
+        return
+    clear = f"the tables of runs tell of its opening {opened[seal.id][:12]}" if seal.id in opened else OPEN
+    raise SealedError(
+        "this question asks for what lies past the seal of a holdout",
+        value=" ".join(text.split()),
+        rule=f"sealed from {_told(seal)} on ({seal.told} {seal.id}), and {max(past).date()} is named",
+        fix=f"ask for earlier instants; {clear}",
+    )
+
+
+def _opened_runs(home: Home) -> dict[str, str]:
+    """Seal -> the finished run that opened it first."""
+    found = dict[str, str]()
+    for run in list_runs(home):
+        facts = run.get("holdout")
+        told = facts.get("seals") if plan_opened(run) and isinstance(facts, dict) else None
+        for one in told if isinstance(told, list) else ():
+            found.setdefault(str(one.get("seal")), str(run.get("run_id")))
+    return found
 
 
 def sealed_note(home: Home) -> str:

@@ -27,6 +27,7 @@ from harness.data.archive.run_entries import (
     mapping,
     run_entries,
 )
+from harness.data.archive.sealing import seals_within
 from harness.data.archive.store import FORMAT, Store, insert, query
 from harness.data.changes import MANIFEST as LISTED
 from harness.data.changes import ChangeFile, manifest_hash
@@ -76,9 +77,12 @@ def export_archive(home: Home, path: Path, *, runs: bool = False) -> Transferred
 
     Raises:
         UserError: there is no archive.
+        SealedError: the home is under seal; its ledger tells of it.
         DamagedError: something to be written is not what was recorded.
     """
     with working(home):
+        with refusals(home, "archive export"):
+            _refuse_export_under_seal(home, path)
         return _exported(home, path, runs=runs)
 
 
@@ -143,7 +147,8 @@ def import_archive(home: Home, path: Path) -> Transferred:
         path: a file `export_archive` wrote.
 
     Raises:
-        UserError: the home has an archive with other content, or other trials of a search.
+        UserError: the home has an archive with other content, or other trials of a search; or the file holds the
+            archive of a home under seal.
         DamagedError: the file is damaged, something else, or does not give the archive it promises.
         SealedError: the home is under seal; its ledger tells of it.
     """
@@ -201,6 +206,17 @@ def _refuse_under_seal(home: Home, path: Path) -> None:
             value=path,
             rule="what is sealed comes back by an opening, never in a file",
             fix="import into another home folder (--home DIR, or HARNESS_HOME=DIR)",
+        )
+
+
+def _refuse_export_under_seal(home: Home, path: Path) -> None:
+    """An archive that was split by a seal works beside its vault and ledger alone, and those are in no such file."""
+    if under_seal(home) or (home.archive.exists() and seals_within(Archive.open(home.archive, read_only=True))):
+        raise SealedError(
+            "the archive of a home under seal is not exported",
+            value=path,
+            rule="it works beside its vault and ledger alone: without them no plan, run or ingest would be let in",
+            fix="copy the whole home folder (the keys lie outside of it), or export before sealing",
         )
 
 
@@ -262,6 +278,13 @@ def _rebuild(home: Home, path: Path, source: bundle.Bundle) -> None:
                 value=f"{path}: change file {change.name[:12]}, promised {str(source.facts['change_file'])[:12]}",
                 rule="state and change file must be those exported",
                 fix="import it with the version that wrote it",
+            )
+        if seals_within(archive):
+            raise UserError(
+                "the file holds the archive of a home under seal",
+                value=f"{path}: split by {', '.join(sorted(seals_within(archive)))}",
+                rule="it works beside its vault and ledger alone, and they are not in it",
+                fix="copy the whole home folder instead, or export from a home that was never sealed",
             )
         home.changes.mkdir(parents=True, exist_ok=True)
         if not (home.changes / change.name).exists():

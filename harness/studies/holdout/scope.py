@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -11,11 +11,12 @@ import numpy as np
 
 from harness.backtest.effort import fingerprints
 from harness.backtest.keys import recipe_identity
+from harness.backtest.schedule import origin_instants
 from harness.backtest.splits import target_inputs
 from harness.core.errors import SealedError, UserError
 from harness.core.identity import digest
 from harness.core.recipe import Experiment
-from harness.core.time import end_of_day, instant, micros, period_ends
+from harness.core.time import end_of_day, instant, local_day, micros, period_ends
 from harness.data.archive import Archive
 from harness.data.changes import ChangeFile
 from harness.data.derive import ASSUMED, RULE
@@ -168,6 +169,16 @@ def last_readable(scope: Scope, changes: ChangeFile) -> str:
     early = changes_before(changes, micros(scope.cut))
     mine = np.isin(early.code, [early.codes[name] for name in scope.series])
     return instant(int(early.published[mine].max())).isoformat(timespec="minutes") if mine.any() else ""
+
+
+def origins_at_cut(scope: Scope, experiments: Sequence[Experiment], changes: ChangeFile) -> Iterator[str]:
+    """The origins of experiments that fall exactly on the cut, so that they are in the holdout."""
+    for one in experiments:
+        series = changes.series[one.target.transform.inputs(one.target.series[0])[0]]
+        day = local_day(scope.cut, one.origins.zone)
+        last = one.origins.last
+        if (last is None or last >= day) and origin_instants(one.origins, series, scope.cut, scope.cut):
+            yield f"{one.name}'s origin of {day} (end of day)"
 
 
 def readable_ahead(scope: Scope, changes: ChangeFile) -> int:

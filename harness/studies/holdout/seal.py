@@ -56,6 +56,7 @@ from harness.studies.holdout.scope import (
     Scope,
     copies_of,
     last_readable,
+    origins_at_cut,
     readable_ahead,
     refuse_copies_of,
     refuse_empty,
@@ -104,6 +105,7 @@ class Sealing:
         readable: ISO instant of the last publication that stays in the clear; "" = not looked up.
         elsewhere: files of sealed datasets outside the home: they stay as they are, and readable.
         head: of the ledger, once it is sealed; "" = it is not yet.
+        at_cut: origins that fall exactly on the cut, in words.
         ahead: values that were public before the cut, of periods that end after it; they stay in the clear.
     """
 
@@ -116,6 +118,7 @@ class Sealing:
     finished: bool = False
     passphrase: bool = False
     readable: str = ""
+    at_cut: tuple[str, ...] = ()
     ahead: int = 0
     elsewhere: tuple[str, ...] = ()
     head: str = ""
@@ -186,6 +189,7 @@ def _sealed(
             tuple(one.told for one in copies),
             passphrase=lock.passphrase,
             readable=last_readable(scope, changes),
+            at_cut=tuple(origins_at_cut(scope, experiments, changes)),
             ahead=readable_ahead(scope, changes),
         )
         if dry_run:

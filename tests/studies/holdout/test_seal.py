@@ -107,7 +107,6 @@ def test_a_day_that_makes_no_sense_is_refused(bare: Marked, day: str, said: str)
 
 
 def test_a_dry_run_tells_and_does_nothing(bare: Marked) -> None:
-    bare.seal(dry_run=True)  # exports the change file
     was = content(bare.home.root)
     ahead = bare.seal(dry_run=True)
     assert content(bare.home.root) == was

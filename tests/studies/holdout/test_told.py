@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ import pytest
 import harness as hs
 from harness.cli import main
 from harness.core.errors import SealedError, UserError
+from harness.core.time import end_of_day
+from harness.data.changes import ChangeFile
 from harness.data.vault.packing import Packer
 from harness.experiment import holdouts
 from harness.experiment.holdouts import ahead
@@ -19,16 +23,17 @@ from harness.record.home import Home
 from harness.record.ledger import OpeningCount, enter, entries, stretches_of
 from harness.record.plans import HoldoutPlan
 from harness.record.seals import Seal
-from harness.report.opening import ahead_text
+from harness.report.opening import ahead_text, plan_text
 from harness.report.sealing import sealing_text, status_text
 from harness.studies.holdout.abandoning import give_up_opening
 from harness.studies.holdout.leaving import blind_runs
+from harness.studies.holdout.scope import Scope, origins_at_cut
 from harness.studies.holdout.seal import Lock, Sealing
 from harness.studies.holdout.status import status
 from tests.backtest.made_runs import Ran
 from tests.record.made_seals import SEAL, facts_of, sealed_home, write_vault
-from tests.studies.holdout.made_holdouts import Made
-from tests.studies.holdout.marked import CUT
+from tests.studies.holdout.made_holdouts import Made, experiment, quarter
+from tests.studies.holdout.marked import CUT, Marked
 
 Capture = pytest.CaptureFixture[str]
 
@@ -196,7 +201,7 @@ def test_runs_that_ended_before_the_new_stretch_did_not_see_it(tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_a_short_passphrase_is_refused_before_anything_is_listed(bare: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_passphrase_is_refused_before_anything_is_listed(bare: Marked, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_PASSPHRASE", "short")
     told, lock = list[Sealing](), Lock(passphrase=True, keys=bare.keys)
     with pytest.raises(UserError, match="too short"):
@@ -204,3 +209,33 @@ def test_a_short_passphrase_is_refused_before_anything_is_listed(bare: object, m
     assert told == []
     ahead = seal_experiments([bare.experiment], CUT, bare.home, lock=lock, dry_run=True)
     assert "a passphrase opens it" in sealing_text(ahead)
+
+
+def test_a_dry_run_of_what_is_not_ingested_is_refused_and_writes_nothing(tmp_path: Path, capsys: Capture) -> None:
+    home = tmp_path / "fresh"
+    seal = ["holdout", "seal", "--from", "2019-01-01", "uk_inflation", "--dry-run", "--home", str(home)]
+    assert main(seal) == 2
+    err = capsys.readouterr().err
+    assert "the archive lacks these datasets, or their files changed since: uk_macro" in err
+    assert "fix: harness ingest uk_macro" in err
+    assert not home.exists()
+
+
+def test_a_seal_needs_an_experiment_and_a_day(home: Home, capsys: Capture) -> None:
+    assert main(["holdout", "seal", "--home", str(home.root)]) == 2
+    assert "no experiment, no day (--from DATE); rule: " in capsys.readouterr().err
+
+
+def test_a_plan_says_that_its_first_origin_falls_on_the_cut_and_what_its_columns_mean(plan: HoldoutPlan) -> None:
+    at_cut = replace(plan, origins={**plan.origins, "first": plan.cut.isoformat()})
+    assert "falls exactly on the cut, so it is in the holdout" in plan_text(at_cut)
+    later = replace(plan, origins={**plan.origins, "first": (plan.cut + timedelta(days=1)).isoformat()})
+    assert "exactly on the cut" not in plan_text(later)
+    assert f"over {plan.origins['development']} development origins: a noisy estimate" in plan_text(plan)
+
+
+def test_a_listing_names_the_origins_that_fall_on_the_cut(made: Made) -> None:
+    changes = ChangeFile.open(made.changes)
+    for days, told in ((0, ["made's origin of 2015-03-31 (end of day)"]), (1, [])):
+        scope = Scope(end_of_day(quarter(40) + timedelta(days=days), "Europe/London"), (), (), (), (), {}, ())
+        assert list(origins_at_cut(scope, [experiment()], changes)) == told
