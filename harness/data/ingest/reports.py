@@ -51,6 +51,7 @@ class IngestReport:
         series: stored ids defined.
         sources: one report per table: values, forecasts, events, members.
         rules: stored id -> how its lag rule fares against the publications observed (only series with vintages).
+        uncompared: series that had too few values to be compared with sealed ones, in words; "" = none.
         unkeyed: nothing is new by what stands in the clear; the key that would tell for certain is not here.
     """
 
@@ -59,6 +60,7 @@ class IngestReport:
     sources: tuple[SourceReport, ...]
     rules: tuple[tuple[str, RuleCheck], ...] = ()
     unkeyed: bool = False
+    uncompared: str = ""
 
     @property
     def already(self) -> bool:
