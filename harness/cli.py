@@ -551,6 +551,8 @@ def _print_ingest(report: IngestReport) -> None:
     print(f"{report.dataset}: {len(report.series)} series, {report.rows_in} rows in, {report.kept} new")
     for one in report.sources:
         _print_source(one)
+    if report.uncompared:
+        print(f"  {report.uncompared} (too few; it is entered in the ledger, and results of it say so)")
 
 
 def _print_source(one: SourceReport) -> None:

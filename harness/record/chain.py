@@ -37,7 +37,7 @@ class Entry:
         number: of the line, from 1.
         at: ISO instant UTC at which it was entered.
         kind: `sealing`, `abandoned`, `seal`, `batch`, `plan`, `request`, `grant`, `opening`, `closing`, `result`,
-            `void`, `roll`, `refusal`.
+            `void`, `roll`, `refusal`, `uncompared`, `compared`.
         facts: what was done, as JSON.
         previous: hash of the line before; `GENESIS` before the first.
         hash: SHA-256 (hex) of all of the above.

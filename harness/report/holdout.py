@@ -12,6 +12,7 @@ from harness.record.home import Home
 from harness.record.ledger import LedgerCheck, OpeningCount, entries, openings_of, seals_in, stretches_of
 from harness.record.registry import effort_from
 from harness.record.seals import Seal, seals_of
+from harness.record.uncompared import not_compared, uncompared_text
 from harness.record.unentered import unentered
 
 HEAD_ONLY = (
@@ -36,8 +37,9 @@ def holdout_line(home: Home, sources: Mapping[str, str], zone: str = "UTC") -> s
     told = seals_in(found, sources)
     here = [one for one in seals if one.id in told or mine & set(one.targets.values()) or any(map(one.covers, sources))]
     named = dict.fromkeys([*told, *(seal.id for seal in here)])
+    few = uncompared_text({name: values for name, values in not_compared(found).items() if name in sources})
     if not named:
-        return ""
+        return f"Holdout: {few}; ledger head {found[-1].hash}" if few else ""
     if not found:
         lines = ", ".join(_sealed(seal, zone) for seal in here)
         return f"Holdout: {lines}, whether it was opened is not known: the ledger is gone (harness ledger verify)"
@@ -49,6 +51,7 @@ def holdout_line(home: Home, sources: Mapping[str, str], zone: str = "UTC") -> s
     parts = [*(_sealed(seal, zone) for seal in here), *_absent(found, [one for one in named if one not in _ids(here)])]
     now, earlier = stretches_of(found, named)
     parts.append(stretches_text(now, earlier, zone) if parts else _earlier(earlier, zone, "an earlier stretch"))
+    parts += [few] if few else []
     return f"Holdout: {', '.join(parts)}; ledger head {head}"
 
 

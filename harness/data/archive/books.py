@@ -39,6 +39,7 @@ class BatchReport:
         sealed: rows that went into a vault instead.
         ahead: rows published before the cut of a seal, of periods that end after it: they were public, and stay
             readable.
+        uncompared: series of a home under seal that had too few values to be compared with sealed ones, in words.
     """
 
     batch: int
@@ -53,6 +54,7 @@ class BatchReport:
     restamped: int = 0
     sealed: int = 0
     ahead: int = 0
+    uncompared: str = ""
 
 
 def catalogue_of(connection: duckdb.DuckDBPyConnection) -> Catalogue:

@@ -35,6 +35,7 @@ from harness.data.tables import RawTable, sha256_of
 from harness.record.home import Home
 from harness.record.ledger import refusals
 from harness.record.seals import Seal
+from harness.record.uncompared import uncompared_text
 from harness.record.working import working
 
 Tagged = TypeVar("Tagged", bound=Input | Listing | Issued)
@@ -170,7 +171,9 @@ def _ingested(
         reports = [_append(into, one, observed.get(one.tag), refused) for one in inputs]
         if issued is not None:
             reports.append(_issue(into, issued, refused))
-    return IngestReport(dataset.name, tuple(one.id for one in dataset.series), (*reports, *announced), tuple(rules))
+    few = "" if gate is None else uncompared_text(gate.uncompared)
+    ids = tuple(one.id for one in dataset.series)
+    return IngestReport(dataset.name, ids, (*reports, *announced), tuple(rules), uncompared=few)
 
 
 def _observed(

@@ -15,6 +15,12 @@ SHARE = 0.9
 """Share of the periods both have in which a copy says the same."""
 PAIRS = 12
 """Different pairs of values that must agree: fewer may agree by chance (policy rates, flags, constants)."""
+FEWEST = 6
+"""Pairs below which nothing is compared: two of them make any line."""
+EVIDENCE = 9.0
+"""Fewer than `PAIRS` must agree so exactly that chance would do so once in ten to this power."""
+FINE = 0.03
+"""Part of a typical change that changes may be off where they are compared: coarser ones agree by chance."""
 SHIFT = 3
 """Periods by which a copy may be displaced."""
 PLACES = 8
@@ -74,7 +80,8 @@ class Copy:
 def copy_of(series: History, original: History) -> Copy | None:
     """Whether a series repeats another one.
 
-    Both are compared on the periods they have in common, displaced by at most `SHIFT` of the original's own periods.
+    Both are compared on the periods they have in common, displaced by at most `SHIFT` of the original's own periods; so
+    are their changes from one period to the next, which an added trend shifts by a constant.
     A line through the pairs is fitted so that a tenth of them may be anything (median of slopes, then least squares
     on the nearest nine tenths); a pair agrees when it lies on the line up to the rounding of both values. Nothing is
     drawn at random.
@@ -86,7 +93,7 @@ def copy_of(series: History, original: History) -> Copy | None:
     Returns:
         The best agreement that makes it a copy; None = it is another series.
     """
-    found = [one for one in _agreements(series, original) if one.share >= SHARE and one.pairs >= PAIRS]
+    found = [one for one in _agreements(series, original) if one.share >= SHARE]
     return max(found, key=lambda one: (one.share, one.pairs, -abs(one.displaced)), default=None)
 
 
@@ -99,11 +106,30 @@ def _agreements(series: History, original: History) -> Iterator[Copy]:
         source = place - displaced
         both = shared & (source >= 0) & (source < len(original.ordinals))
         x, y = original.values[source[both]], series.values[both]
-        if len(x) < PAIRS or not _moves_along(x, y):
-            continue
-        same, scale, offset = _agreeing(x, y, unit_x, unit_y)
-        pairs = min(len(np.unique(x[same])), len(np.unique(y[same])))
-        yield Copy(series.name, original.name, float(same.mean()), pairs, scale, offset, displaced)
+        next_to = np.diff(series.ordinals[both]) == 1
+        for levels, one, other in ((True, x, y), (False, np.diff(x)[next_to], np.diff(y)[next_to])):
+            if len(one) < FEWEST or not _moves_along(one, other):
+                continue
+            units = (unit_x, unit_y) if levels else (2 * unit_x, 2 * unit_y)
+            same, line, slack = _agreeing(one, other, *units)
+            pairs = min(len(np.unique(one[same])), len(np.unique(other[same])))
+            if _enough(other[same], pairs, slack, levels=levels):
+                yield Copy(series.name, original.name, float(same.mean()), pairs, *line, displaced)
+
+
+def common(series: History, original: History) -> int:
+    """How many periods two series have in common."""
+    return len(np.intersect1d(series.ordinals, original.ordinals, assume_unique=True))
+
+
+def _enough(agreeing: Floats, pairs: int, slack: float, *, levels: bool) -> bool:
+    """Whether so many agreeing pairs, of so many digits, say something; changes must be fine ones."""
+    if levels and pairs >= PAIRS:
+        return True
+    if pairs < FEWEST:
+        return False
+    fine = levels or slack <= FINE * float(np.median(np.abs(np.diff(agreeing))))
+    return fine and (pairs - 2) * np.log10(max(float(np.ptp(agreeing)) / (2 * slack), 1.0)) >= EVIDENCE
 
 
 def _moves_along(x: Floats, y: Floats) -> bool:
@@ -112,16 +138,18 @@ def _moves_along(x: Floats, y: Floats) -> bool:
     return bool(told > 0 and abs(moves.sum()) >= ALONG * told)
 
 
-def _agreeing(x: Floats, y: Floats, unit_x: float, unit_y: float) -> tuple[NDArray[np.bool_], float, float]:
-    """Which pairs lie on one line, and its scale and offset; none where there is no line."""
+def _agreeing(
+    x: Floats, y: Floats, unit_x: float, unit_y: float
+) -> tuple[NDArray[np.bool_], tuple[float, float], float]:
+    """Which pairs lie on one line, its scale and offset, and how far off it they may be; none without a line."""
     scale, offset = _line(x, y)
     if scale == 0.0 or not np.isfinite(scale):
-        return np.zeros(len(x), dtype=bool), 0.0, 0.0
+        return np.zeros(len(x), dtype=bool), (0.0, 0.0), 0.0
     near = _nearest(x, y, scale, offset)
     steps = np.abs(np.diff(y[near]))
     typical = float(np.median(steps[steps > 0])) if (steps > 0).any() else 0.0
     slack = _slack(abs(scale) * unit_x, unit_y, typical) + 1e-9 * (float(np.abs(y[near]).max()) + abs(offset))
-    return np.abs(y - scale * x - offset) <= slack, scale, offset
+    return np.abs(y - scale * x - offset) <= slack, (scale, offset), slack
 
 
 def _slack(unit_x: float, unit_y: float, typical: float) -> float:

@@ -29,6 +29,7 @@ from harness.data.declaration import Catalogue
 from harness.data.derive import RULE
 from harness.data.external import read_forecasts
 from harness.data.ingest.agreement import agreed_seals, told_seals
+from harness.data.ingest.copies import FEWEST
 from harness.data.ingest.parted import (
     LISTED,
     PUBLICATIONS,
@@ -39,7 +40,7 @@ from harness.data.ingest.parted import (
     part_values,
     without_rows,
 )
-from harness.data.ingest.recognised import refuse_copies
+from harness.data.ingest.recognised import refuse_copies, uncompared
 from harness.data.sealed import Sealed
 from harness.data.tags import veiled_tag
 from harness.data.vault.files import Vault
@@ -47,6 +48,7 @@ from harness.data.vault.keys import KEYS, SIGNING, get_key, key_folder, keyed_ha
 from harness.record.home import Home
 from harness.record.ledger import enter, refusals
 from harness.record.seals import Seal, sealed_from
+from harness.record.uncompared import note_compared, uncompared_text
 
 RAW, REFUSED, ORIGINAL = HASHED["raw_files"], "refused", HASHED["originals"]
 HIDDEN = "what it says of the data is not shown, since it may be sealed"
@@ -66,11 +68,13 @@ class Gate:
         archive: where to.
         home: whose vault and ledger.
         seals: those in force.
+        uncompared: series that came through it with too few values to be compared -> values in common.
         keeps: whether sealed rows go into the vault; an archive that is thrown away goes without them.
     """
 
     def __init__(self, archive: Archive, home: Home, seals: Sequence[Seal], *, keeps: bool = True) -> None:
         self.archive, self.home, self.seals, self.keeps = archive, home, tuple(seals), keeps
+        self.uncompared: dict[str, int] = {}
         self._cleared: set[str] = set()
         self._told: set[str] = set()  # messages that a vault has with more beside them
         self._plain: dict[str, str] = {}  # what a batch is called in the clear -> what the vault calls it
@@ -120,13 +124,15 @@ class Gate:
             self._refuse_later_vintages(parted, statements)
             if source not in self._cleared:
                 refuse_copies(self.archive, catalogue, self.seals, statements)
+                self._note_uncompared(catalogue, statements)
             told = None
             if publications is not None:
                 told = part_listed(publications, PUBLICATIONS, "published_at", catalogue, self.seals)
             covered = {*parted.covered, *(told.covered if told else ())}
             places = sorted(covered)
             if not places:
-                return into(frame, publications=publications, treated=treated, raw=raw)
+                done = into(frame, publications=publications, treated=treated, raw=raw)
+                return replace(done, uncompared=uncompared_text(self.uncompared))
             with self.hiding(source, places[0]):
                 given = None if told is None else told.rows
                 whole = read_batch(parted.rows, catalogue, coverage=coverage, publications=given, now=now)
@@ -149,7 +155,8 @@ class Gate:
                 treated=self._clear_part(treated, places[0], cuts, free=catalogue.codes.keys() - cuts.keys()),
                 sealed=sealed,
             )
-            return replace(done, ahead=ahead_of(parted, statements, catalogue, self.seals))
+            ahead = ahead_of(parted, statements, catalogue, self.seals)
+            return replace(done, ahead=ahead, uncompared=uncompared_text(self.uncompared))
 
     def append_forecasts(
         self,
@@ -236,8 +243,16 @@ class Gate:
         every = [*known, *(one for one in series if one.id not in defined)]
         catalogue = Catalogue({one.id: code for code, one in enumerate(every)}, dict(enumerate(every)))
         for source, frame in frames.items():
-            refuse_copies(self.archive, catalogue, self.seals, part_values(frame, catalogue, self.seals)[1])
+            stated = part_values(frame, catalogue, self.seals)[1]
+            refuse_copies(self.archive, catalogue, self.seals, stated)
+            self._note_uncompared(catalogue, stated)
             self._cleared.add(source)
+
+    def _note_uncompared(self, catalogue: Catalogue, statements: pl.DataFrame) -> None:
+        """Enter which series have too little in common with the sealed ones to be compared."""
+        if self.keeps:
+            shared = uncompared(self.archive, catalogue, self.seals, statements)
+            self.uncompared |= note_compared(self.home, shared, FEWEST)
 
     def covering(self, series: Sequence[Series]) -> int:
         """Place of the first seal that covers any of some series; -1 = none does."""

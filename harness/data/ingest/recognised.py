@@ -12,7 +12,7 @@ from harness.core.series import Series
 from harness.core.time import micros, period_ends, period_ordinals
 from harness.data.archive import Archive
 from harness.data.declaration import Catalogue
-from harness.data.ingest.copies import PAIRS, Copy, History, copy_of
+from harness.data.ingest.copies import FEWEST, Copy, History, common, copy_of
 from harness.record.seals import Seal, sealed_from
 
 ALWAYS = np.iinfo(np.int64).max
@@ -53,11 +53,37 @@ def copies(archive: Archive, catalogue: Catalogue, seals: Sequence[Seal], statem
     before = archive.histories({one.id: ALWAYS for one in asked.values()})
     for code, one in asked.items():
         stated = _stated(statements.filter(pl.col("code") == code), before.get(one.id))
-        if stated.height >= PAIRS:
+        if stated.height >= FEWEST:
             for name, known in sealed.items():
                 copy = _compared(one, stated, catalogue.series[catalogue.codes[name]], known)
                 if copy is not None:
                     yield copy
+
+
+def uncompared(
+    archive: Archive, catalogue: Catalogue, seals: Sequence[Seal], statements: pl.DataFrame
+) -> dict[str, int]:
+    """Series that are not sealed -> common values with the sealed series of their frequency they share most with.
+
+    Those of at least `FEWEST` were compared, fewer say too little; arguments as `refuse_copies`.
+    """
+    series = {code: catalogue.series[code] for code in statements["code"].unique().sort().to_list()}
+    asked = {code: one for code, one in series.items() if sealed_from(seals, one.id) is None}
+    cuts = {name: seal.instant for name in catalogue.codes if (seal := sealed_from(seals, name)) is not None}
+    sealed = archive.histories({name: micros(cut) for name, cut in cuts.items()}) if asked else {}
+    before = archive.histories({one.id: ALWAYS for one in asked.values()}) if asked else {}
+    found = {}
+    for code, one in asked.items():
+        alike = [known for name, known in sealed.items() if _declared(catalogue, name).parsed == one.parsed]
+        mine = _stated(statements.filter(pl.col("code") == code), before.get(one.id))
+        shared = [common(_history(one.id, mine, "latest"), _history("", known, "latest")) for known in alike]
+        if shared:
+            found[one.id] = max(shared)
+    return found
+
+
+def _declared(catalogue: Catalogue, name: str) -> Series:
+    return catalogue.series[catalogue.codes[name]]
 
 
 def copies_within(archive: Archive, seals: Sequence[Seal], sealing: Seal) -> Iterator[Copy]:
@@ -72,7 +98,7 @@ def copies_within(archive: Archive, seals: Sequence[Seal], sealing: Seal) -> Ite
     known = archive.histories(dict.fromkeys(series, ALWAYS))
     originals = [name for name in known if sealing.covers(name)]
     for name, stated in known.items():
-        if stated.height >= PAIRS and not sealing.covers(name) and sealed_from(seals, name) is None:
+        if stated.height >= FEWEST and not sealing.covers(name) and sealed_from(seals, name) is None:
             found = (_compared(series[name], stated, series[one], known[one]) for one in originals)
             yield from (one for one in [next(filter(None, found), None)] if one is not None)
 

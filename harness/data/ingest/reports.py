@@ -51,12 +51,14 @@ class IngestReport:
         series: stored ids defined.
         sources: one report per table: values, forecasts, events, members.
         rules: stored id -> how its lag rule fares against the publications observed (only series with vintages).
+        uncompared: series that had too few values to be compared with sealed ones, in words; "" = none.
     """
 
     dataset: str
     series: tuple[str, ...]
     sources: tuple[SourceReport, ...]
     rules: tuple[tuple[str, RuleCheck], ...] = ()
+    uncompared: str = ""
 
     @property
     def already(self) -> bool:

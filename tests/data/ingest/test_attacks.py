@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 import harness as hs
+from harness.cli import main
 from harness.core.errors import DamagedError, SealedError
 from harness.core.series import Series
 from harness.core.time import micros
@@ -21,6 +22,7 @@ from harness.data.ingest.agreement import refuse_foreign
 from harness.data.vault.files import FILES
 from harness.record.home import Home
 from harness.record.ledger import entries
+from harness.report.holdout import holdout_line
 from tests.data.ingest.sealed_homes import Sealed, before, dataset, made_values, sealed_home
 
 VALUES = made_values(100)
@@ -129,10 +131,28 @@ def test_a_copy_that_comes_in_pieces_is_recognised_when_it_has_become_one(under_
     mine = mine.sort("period").select(
         pl.lit("own/x").alias("series_id"), "period", pl.col("published").alias("published_at"), "value"
     )
-    archive.append(mine.head(8), source="desk")
+    assert archive.append(mine.head(5), source="desk").uncompared == (
+        "own/x not compared with sealed series: 5 values in common"
+    )
     with pytest.raises(SealedError, match="own/x says the same as made/cpi in 100%"):
-        archive.append(mine.slice(8, 8), source="desk")
+        archive.append(mine.slice(5, 3), source="desk")
     assert entries(under_seal.home)[-1].facts["command"] == "append desk"
+
+
+def test_a_series_that_was_not_compared_is_entered_and_told_of_until_it_is(
+    tmp_path: Path, under_seal: Sealed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home, other = under_seal.home, made_values(100, seed=5)
+    short = dataset(tmp_path, other.group_by("series", maintain_order=True).head(6), name="other")  # three periods
+    assert main(["ingest", str(short), "--home", str(home.root)]) == 0
+    said = "other/cpi not compared with sealed series: 3 values in common"
+    assert said in capsys.readouterr().out
+    assert [one.kind for one in entries(home)][-3:].count("uncompared") == 2
+    assert said in holdout_line(home, {"other/cpi": "0" * 32})
+    assert holdout_line(home, {"made/cpi": "0" * 32}).count("not compared") == 0
+    taken(dataset(tmp_path, other, name="other"), home)
+    assert [one.kind for one in entries(home)].count("compared") == 2
+    assert holdout_line(home, {"other/cpi": "0" * 32}) == ""
 
 
 def test_another_series_is_no_copy(tmp_path: Path, under_seal: Sealed) -> None:

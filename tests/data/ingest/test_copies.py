@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.core.transform import Floats
-from harness.data.ingest.copies import PAIRS, SHIFT, History, copy_of, rounding
+from harness.data.ingest.copies import FEWEST, PAIRS, SHIFT, History, copy_of, rounding
 
 
 def history(values: Floats, *, begin: int = 0, name: str = "sealed/cpi") -> History:
@@ -100,10 +100,36 @@ def test_constants_and_a_few_steps_are_no_copies_of_themselves(values: Floats) -
     assert copy_of(history(values, name="other"), history(values)) is None
 
 
-def test_fewer_than_the_needed_pairs_say_nothing() -> None:
-    values = walk(1, PAIRS)
-    assert copy_of(history(values, name="other"), history(values)) is not None
-    assert copy_of(history(values[:-1], name="other"), history(values[:-1])) is None
+def test_few_pairs_make_a_copy_when_they_have_digits_enough() -> None:
+    whole = walk(1, 100)
+    for count in range(FEWEST, PAIRS):
+        few = np.round(3.7 * whole[:count] - 12.0, 4)
+        assert copy_of(history(few, name="other"), history(whole)) is not None, count
+    coarse = np.round(whole[: PAIRS - 1])
+    assert copy_of(history(coarse, name="other"), history(np.round(whole))) is None
+    assert copy_of(history(whole[: FEWEST - 1], name="other"), history(whole)) is None
+
+
+@settings(max_examples=300, deadline=None)
+@given(seed=st.integers(0, 2**31), n=st.integers(FEWEST, PAIRS), places=st.sampled_from([None, 1, 2]))
+def test_another_short_walk_is_no_copy(seed: int, n: int, places: int | None) -> None:
+    random = np.random.default_rng(seed)
+    steps, own = random.normal(0, 1, 60), random.normal(0, 1, 60)
+    one, other = np.cumsum(steps), np.cumsum(0.99 * steps + np.sqrt(1 - 0.99**2) * own)
+    if places is not None:
+        one, other = np.round(one, places), np.round(other, places)
+    assert copy_of(history(other[:n], name="other"), history(one)) is None
+
+
+@pytest.mark.parametrize("places", [None, 4])
+def test_a_trend_that_was_added_does_not_hide_a_copy(places: int | None) -> None:
+    whole = walk(1, 80)
+    values = -2.0 * whole + 9.0 * np.arange(80)
+    values = values if places is None else np.round(values, places)
+    found = copy_of(history(values, name="other"), history(whole))
+    assert found is not None
+    assert found.scale == pytest.approx(-2.0, abs=1e-3)
+    assert copy_of(history(walk(2, 80) + 9.0 * np.arange(80), name="other"), history(whole)) is None
 
 
 def test_more_than_a_tenth_of_other_values_make_another_series() -> None:

@@ -124,14 +124,14 @@ def test_scaled_errors_keep_the_scale_of_development(made: Made) -> None:
     assert "mase" in plan.told
 
 
-def test_the_run_of_an_opening_is_shown_reported_and_verified(closed: Closed) -> None:
+def test_the_run_of_an_opening_is_shown_reported_and_verified(closed: Closed, tmp_path: Path) -> None:
     made, ran = closed
     run = Run(ran.files.run_id, made.home)
     text = summary(run)
     assert opening_text(run.manifest) in text
     assert "verdict: CONFIRMED" in text
     assert "opened 1 time" in text
-    page = run.report(made.home.root / "page.html").read_text()
+    page = run.report(tmp_path / "page.html").read_text()
     assert "ar beats every naive rival on rmse at h = 0" in page
     assert "CONFIRMED" in page
     assert run.effort().looks.get("holdout") == 1
@@ -145,7 +145,9 @@ def test_the_run_of_an_opening_is_shown_reported_and_verified(closed: Closed) ->
     assert done.intact, done.problems
 
 
-def test_no_face_of_an_opening_names_a_verb_that_is_refused(closed: Closed, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_face_of_an_opening_names_a_verb_that_is_refused(
+    closed: Closed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     made, ran = closed
     run, plan, where = Run(ran.files.run_id, made.home), str(facts_of(ran)["plan"]), ["--home", str(made.home.root)]
     card = run.model_card()
@@ -153,7 +155,7 @@ def test_no_face_of_an_opening_names_a_verb_that_is_refused(closed: Closed, caps
     for said in ("claim: ar beats every naive rival", "verdict: CONFIRMED", "decision: use it", f"plan: {plan}"):
         assert f"- {said}" in card
     assert f"$ harness holdout open --plan {plan}" in card
-    for face in (card, summary(run), run.report(made.home.root / "page.html").read_text()):
+    for face in (card, summary(run), run.report(tmp_path / "page.html").read_text()):
         assert "harness reproduce" not in face
         assert "harness lineage" not in face
         assert "an opening is not audited itself" in face
