@@ -13,6 +13,7 @@ import harness as hs
 from harness.cli import main
 from harness.core.errors import SealedError, UserError
 from harness.core.time import end_of_day
+from harness.data.archive import transfer
 from harness.data.changes import ChangeFile
 from harness.data.vault.packing import Packer
 from harness.experiment import holdouts
@@ -239,3 +240,15 @@ def test_a_listing_names_the_origins_that_fall_on_the_cut(made: Made) -> None:
     for days, told in ((0, ["made's origin of 2015-03-31 (end of day)"]), (1, [])):
         scope = Scope(end_of_day(quarter(40) + timedelta(days=days), "Europe/London"), (), (), (), (), {}, ())
         assert list(origins_at_cut(scope, [experiment()], changes)) == told
+
+
+def test_a_file_of_a_sealed_archive_that_was_written_earlier_is_not_imported(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(transfer, "_refuse_export_under_seal", lambda *_: None)
+        transfer.export_archive(made.home, tmp_path / "a.zip")
+    other = Home(tmp_path / "other")
+    with pytest.raises(UserError, match="the file holds the archive of a home under seal"):
+        transfer.import_archive(other, tmp_path / "a.zip")
+    assert not other.archive.exists()
