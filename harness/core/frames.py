@@ -112,6 +112,8 @@ class Cells:
         if len(columns) == self.table.shape[1] and (np.diff(columns) == 1).all():
             return np.take(self.table, rows, axis=0)
         out = np.empty((len(rows), len(columns)), dtype=self.table.dtype)
+        if not len(columns):  # a model that looks at no feature
+            return out
         edges = [0, *(np.flatnonzero(np.diff(columns) != 1) + 1).tolist(), len(columns)]
         for start, stop in pairwise(edges):
             first = int(columns[start])
