@@ -14,9 +14,10 @@ from harness.backtest.scales import Scales
 from harness.backtest.splits import Plan
 from harness.core.names import names_of
 from harness.core.recipe import Recipe
-from harness.core.time import NEVER, micros
+from harness.core.time import micros
 from harness.core.transform import Floats
 from harness.data.outcomes import MATURED
+from harness.forecast.catalog import reference_name
 from harness.record.cells import Cell
 from harness.record.panel_cells import STATUSES as OF_CELLS
 from harness.score.dense import Block, Entrant, Stage, differences, series_rows, tables
@@ -30,8 +31,8 @@ Codes = NDArray[np.uint8]
 Spans = Mapping[str, tuple[int | None, int | None]]
 BLOCK_CELLS = 1 << 21
 """(origin, horizon, series) cells of a block: what is held of every model at a time."""
-OK, FALLBACK, FAILED, ABSTAINED, NOT_ISSUED, MISSING = map(
-    STATUSES.index, ("ok", "fallback", "failed", "abstained", "not_issued", "missing")
+OK, FALLBACK, FAILED, ABSTAINED, NOT_ISSUED, MISSING, ALREADY_PUBLIC = map(
+    STATUSES.index, ("ok", "fallback", "failed", "abstained", "not_issued", "missing", "already_public")
 )
 _CODE = np.array([STATUSES.index(word) if word in STATUSES else MISSING for word in OF_CELLS], dtype=np.uint8)
 
@@ -155,10 +156,10 @@ class _View:
         latest = plan.experiment.target.outcome.kind == "latest"
         instants = laid(table.first_public if latest else table.matured_at)
         matured = status == MATURED
-        known = plan.known[self.scored][:, None, None]
-        public = (instants != NEVER) & (instants <= known)
-        planned = plan.members.member[self.scored][:, None, rows] & ~public
         answers = {name: self._answers(name, rows) for name in self.recipes}
+        # the reference's rows are the plan: what it calls public already is no forecast of anyone's
+        public = answers[reference_name(self.plan.experiment.target)][1] == ALREADY_PUBLIC
+        planned = plan.members.member[self.scored][:, None, rows] & ~public
         return Block(
             series=self.names.column.gather(rows),
             planned=planned,

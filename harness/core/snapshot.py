@@ -150,6 +150,10 @@ class Snapshot:
         init=False, repr=False, default_factory=dict
     )
 
+    def __reduce__(self) -> tuple[type[Snapshot], tuple[object, ...]]:
+        """Pickle what is known alone: what was transformed is transformed again."""
+        return Snapshot, (self.origin, self.known_at, self.panels, self.series, self.target, self.issues)
+
     def panel(self, series_id: str) -> Panel:
         """The panel a series is in.
 

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from harness.core.declared import Declared
 from harness.core.errors import FEW, UnknownNameError, UserError, listed
 from harness.core.identity import encoded
 from harness.core.names import Names
@@ -100,28 +101,6 @@ def declared_by(series: Series, known_at: int) -> Series:
         )
         lag = replace(lag, exceptions=exceptions, dates=dates)
     return replace(series, closures=closures, lag=lag)
-
-
-class DeclaredBy(Mapping[str, Series]):
-    """Declarations of some series as they could have been written at an instant, each made when it is asked for."""
-
-    def __init__(self, declared: Mapping[str, Series], ids: Names, known_at: int) -> None:
-        """Hold what they are made of; arguments as `declared_by`, for the series named by `ids`."""
-        self._declared, self._ids, self._known_at = declared, ids, known_at
-
-    def __getitem__(self, key: str) -> Series:
-        if key not in self._ids.places:
-            raise KeyError(key)
-        return declared_by(self._declared[key], self._known_at)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._ids)
-
-    def __len__(self) -> int:
-        return len(self._ids)
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._ids.places
 
 
 class Declarations(Mapping[Key, Series]):
@@ -216,6 +195,32 @@ class Declarations(Mapping[Key, Series]):
         for group in np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1):
             if len(group):
                 yield self[keys[group[0]]], [keys[row] for row in group.tolist()]
+
+
+class Followed:
+    """Declarations of some series, as they could have been written at one instant after another."""
+
+    def __init__(self, declared: Mapping[str, Series], ids: Names, codes: NDArray[np.int64]) -> None:
+        """Take the declarations out of those of a change file: nothing leads from them to the others.
+
+        Args:
+            declared: by stored id, in order of their codes.
+            ids: stored ids followed.
+            codes: [series] their codes.
+        """
+        self._ids = ids
+        if isinstance(declared, Declarations):
+            used, number = np.unique(declared.number[codes], return_inverse=True)
+            self._number = number.ravel().astype(np.int32)
+            self._shapes = [declared.shapes[place] for place in used.tolist()]
+        else:
+            self._number = np.arange(len(ids), dtype=np.int32)
+            self._shapes = [declared[name] for name in ids]
+
+    def by(self, known_at: int) -> Declared:
+        """Declarations by stored id, without closures and releases of later days than an instant."""
+        shapes = tuple(declared_by(one, known_at) for one in self._shapes)
+        return Declared(self._ids, self._number, shapes)
 
 
 def texts_of(series: Mapping[Key, Series], keys: Iterable[Key]) -> list[str]:

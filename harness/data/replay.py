@@ -16,7 +16,7 @@ from harness.core.names import Names, names_of
 from harness.core.recipe import Prices, Target
 from harness.core.snapshot import Issue, Snapshot
 from harness.core.time import NEVER, instant, micros
-from harness.data.declaration import DeclaredBy
+from harness.data.declaration import Followed
 from harness.data.external import issues_from
 from harness.data.matrix import Matrices
 from harness.data.panels import frozen, groups_of, sealed
@@ -54,7 +54,7 @@ class Replay:
             UnknownNameError: no such series.
         """
         ids, codes = followed(changes, series_ids)
-        self._ids, self._latency = ids, latency
+        self._declared, self._latency = Followed(changes.series, ids, codes), latency
         self._known_at = NEVER
         self._origin: datetime | None = None
         rows = chosen_rows(changes, codes, exclude_hindsight=exclude_hindsight)
@@ -129,7 +129,7 @@ class Replay:
         if not self._prices.idle:
             panels = tuple(self._prices.panel(panel, self._known_at, prices) for panel in panels)
             issues = tuple(self._prices.issue(issue, prices) for issue in issues)
-        series = DeclaredBy(self._changes.series, self._ids, self._known_at)
+        series = self._declared.by(self._known_at)
         snapshot = Snapshot(self._origin, self._known_at, panels, series, target, issues)
         if target is not None and target.universe:
             snapshot = as_announced(snapshot, self._universe(target.universe))

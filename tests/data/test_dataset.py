@@ -281,7 +281,7 @@ def test_one_declaration_holds_for_every_id_in_the_file(tmp_path: Path) -> None:
     grown = load_dataset(folder)
     assert lacks(archive, grown)
     ingest(folder, archive, raw_dir=tmp_path / "raw")
-    assert archive.with_values() == set(grown.by_id) == {*dataset.by_id, "panel/s3"}
+    assert archive.ingested() == set(grown.by_id) == {*dataset.by_id, "panel/s3"}
 
 
 def test_one_declaration_holds_for_every_column_of_a_wide_file_and_every_entry_of_a_parquet_file(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from harness.backtest.design import RowBuilder
+from harness.core.frames import Rows
 from harness.forecast.boosting import LightGBM
 from harness.forecast.steps.pipeline import StepPipeline
 from harness.forecast.steps.rows import StepRows, by_horizon
@@ -23,9 +24,11 @@ def with_all_rows(patch: Patch) -> None:
         many = np.indices((len(plan.request), len(plan.experiment.target.series), len(sets)))
         origins, series, places = (axis.ravel() for axis in many)
         horizons = np.array(sorted(sets))[places]
-        rows = self._rows(self._frozen(origins, series, horizons), origins, series, horizons)
+        kept = self.stored[origins] >= 0
+        origins, series, horizons = origins[kept], series[kept], horizons[kept]
+        rows = self._cut(origins, series, horizons)
         labels = plan.outcomes.value[series, plan.request[origins, horizons]]
-        ALL_ROWS["rows"] = replace(rows, y=labels)
+        ALL_ROWS["rows"] = Rows(rows.X, rows.keys, labels)
         ALL_ROWS["later"] = origins > origin
         return honest(self, origin, sets, *rest)
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 import harness.backtest.splits as splits_room
+import harness.data.declaration as declaration_room
 import harness.data.outcomes as outcomes_room
-import harness.data.replay as replay_room
 from harness.backtest.splits import MATURED, NOT_MATURED, USED, Plan
 from harness.core.time import NEVER
 from harness.data.changes import ChangeFile
@@ -42,23 +42,27 @@ def issued_early(patch: Patch) -> None:
         if self._pending:
             _, forecasts = self._pending.pop(0)
             self._issues += issues_from(
-                forecasts, self._names, lambda code, _: self._matrices.levels(self._names[code])
+                forecasts, self._changes.ids, lambda code, _: self._matrices.levels(self._changes.ids[code])
             )
 
     around(patch, Replay, "advance", leak)
 
 
 def declared_whole(patch: Patch) -> None:
-    patch.setattr(replay_room, "declared_by", lambda series, _: series)
+    patch.setattr(declaration_room, "declared_by", lambda series, _: series)
 
 
 def declared_through(patch: Patch) -> None:
     def leak(honest: Any, self: Replay, changes: ChangeFile, ids: Any, **more: Any) -> None:
         honest(self, changes, ids, **more)
-        known = changes.known_through
-        self._series = {
-            name: replace(one, description=f"known through {known[name]}") for name, one in self._series.items()
-        }
+        known, plain = changes.known_through, self._declared
+
+        class Through:
+            def by(self, known_at: int) -> Any:
+                declared = plain.by(known_at)
+                return {name: replace(declared[name], description=f"known through {known[name]}") for name in declared}
+
+        self._declared = Through()  # type: ignore[assignment]
 
     around(patch, Replay, "__init__", leak)
 

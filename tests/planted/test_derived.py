@@ -34,12 +34,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 def counted_by_changes(patch: Patch) -> None:
     """The second release is the second number that was different."""
 
-    def leak(honest: Any, changes: ChangeFile, target: Any, names: Any, ends: np.ndarray, end: int) -> Any:
-        _, first, assumed, captured = honest(changes, target, names, ends, end)
-        code = changes.code_of(names[0])
-        told = [changes.published[(changes.code == code) & (changes.period == one)] for one in ends]
-        due = [at[1] if len(at) > 1 else NEVER for at in told]
-        return np.array(due, dtype=np.int64), first, assumed, captured
+    def leak(honest: Any, changes: ChangeFile, target: Any, groups: Any, ends: np.ndarray, end: int) -> Any:
+        due, first, assumed, captured = honest(changes, target, groups, ends, end)
+        for row, name in enumerate(groups[0]):
+            code = changes.code_of(name)
+            told = [changes.published[(changes.code == code) & (changes.period == one)] for one in ends]
+            due[row] = [at[1] if len(at) > 1 else NEVER for at in told]
+        return due, first, assumed, captured
 
     around(patch, outcomes_room, "_instants", leak)
 

@@ -64,12 +64,17 @@ def test_a_snapshot_leads_to_no_archive_no_connection_and_no_file(snapshot: Snap
         seen.add(id(value))
         inside = [getattr(value, one.name) for one in fields(value)] if hasattr(value, "__dataclass_fields__") else []  # type: ignore[arg-type]
         inside += list(value.values()) if isinstance(value, dict) else []
+        inside += (
+            list(vars(value).values())
+            if type(value).__module__.startswith("harness") and hasattr(value, "__dict__")
+            else []
+        )
         inside += list(value) if isinstance(value, (tuple, list)) else []
         return {type(value).__module__}.union(*(reached(one) for one in inside))
 
     assert reached(snapshot) <= {
         "builtins", "datetime", "harness.core.series", "harness.core.snapshot", "harness.core.time",
-        "harness.core.recipe", "harness.core.transform",
+        "harness.core.recipe", "harness.core.transform", "harness.core.names", "harness.core.declared",
     }  # fmt: skip
 
 

@@ -90,7 +90,7 @@ def leaky(self, target=None, *, copy=True):
     """Forgets that a snapshot depends on its origin."""
     if not copy:
         return HONEST(self, target, copy=False)
-    key = (tuple(self._series), target)
+    key = (tuple(self._declared._ids), target)
     if key not in KEPT:
         KEPT[key] = HONEST(self, target)
     return KEPT[key]
