@@ -14,7 +14,7 @@ from harness.backtest.scales import Scales
 from harness.backtest.splits import Plan
 from harness.core.names import names_of
 from harness.core.recipe import Recipe
-from harness.core.time import micros
+from harness.core.time import NEVER, micros
 from harness.core.transform import Floats
 from harness.data.outcomes import MATURED
 from harness.forecast.catalog import reference_name
@@ -157,8 +157,10 @@ class _View:
         instants = laid(table.first_public if latest else table.matured_at)
         matured = status == MATURED
         answers = {name: self._answers(name, rows) for name in self.recipes}
-        # the reference's rows are the plan: what it calls public already is no forecast of anyone's
-        public = answers[reference_name(self.plan.experiment.target)][1] == ALREADY_PUBLIC
+        # no forecast of anyone's: what the plan says was public at the origin, and what the reference's cells say
+        known = plan.known[self.scored][:, None, None]
+        public = (instants != NEVER) & (instants <= known)
+        public |= answers[reference_name(self.plan.experiment.target)][1] == ALREADY_PUBLIC
         planned = plan.members.member[self.scored][:, None, rows] & ~public
         return Block(
             series=self.names.column.gather(rows),

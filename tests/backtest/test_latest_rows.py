@@ -186,6 +186,7 @@ def test_first_publications_find_their_session_among_those_known() -> None:
     assert first_published(held, firsts).tolist() == [[5, never], [never, 7]]
 
 
+@pytest.mark.slow
 def test_rows_of_sessions_never_revised_are_the_frozen_ones_closures_or_not(tmp_path: Path) -> None:
     ready = prepare(ROOT / "experiments" / "sp500_volatility.toml", open_home(tmp_path / "home"))
     held = ChangeFile.open(ready.changes)

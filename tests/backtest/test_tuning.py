@@ -195,6 +195,7 @@ def test_patience_ends_a_search_at_the_end_of_a_batch(place: Path, changes: Path
 # ---- the same bits
 
 
+@pytest.mark.slow
 def test_two_workers_search_as_one(
     asked: Experiment, changes: Path, whole: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

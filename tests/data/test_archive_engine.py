@@ -98,6 +98,7 @@ def test_a_child_that_was_forked_does_not_take_its_parents_engine(tmp_path: Path
     assert idle() is not parents
 
 
+@pytest.mark.slow
 def test_an_engine_that_spilled_leaves_nothing_and_the_next_file_opens(tmp_path: Path) -> None:
     with connected(tmp_path / "one.duckdb", read_only=False) as connection:
         connection.execute("SET memory_limit='60MB'; SET threads=1")

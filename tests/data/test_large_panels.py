@@ -194,6 +194,7 @@ def plain_fingerprint(changes: ChangeFile, series_id: str) -> str:
     return digest("series", periods[:FIRST].tolist(), changes.value[order][first][:FIRST].tolist())
 
 
+@pytest.mark.slow
 def test_fingerprints_of_many_series_are_those_of_each(changes: ChangeFile) -> None:
     names = ["p/c", "p/none", "p/a", "p/d", "p/b"]
     assert fingerprints_of(changes, names) == {name: plain_fingerprint(changes, name) for name in names}

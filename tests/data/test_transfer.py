@@ -23,6 +23,8 @@ from harness.record.studies import chained
 from harness.report.verify import verify
 from tests.data.test_sql import EXPERIMENT as PLAIN
 
+pytestmark = pytest.mark.slow
+
 EXPERIMENT = (
     PLAIN
     + """

@@ -42,6 +42,8 @@ from tests.planted.made_market import (
     stock_exchange,
 )
 
+pytestmark = pytest.mark.slow
+
 FOREVER = int(np.iinfo(np.int64).max)
 FIRST, LATE_SPLIT = "2020-02-15", "2020-02-22"
 """Origins: the 45th day; the 52nd, when delta has split and has not said so."""

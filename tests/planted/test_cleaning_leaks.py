@@ -25,6 +25,8 @@ from harness.studies.pipeline import board_of, passage
 from harness.studies.scramble import RAW, Ground, Scrambled, _raw
 from tests.data.dirt import HEAD, KINDS, clean, text
 
+pytestmark = pytest.mark.slow
+
 OUTLIERS = '[[source.clean]]\nkind = "outliers"\nk = 6\naction = "clip"\n'
 FUNCTIONS = """
 import polars as pl

@@ -27,6 +27,8 @@ from tests.backtest.test_universe_runs import RETURN, STINTS, asked, exchange, e
 from tests.data.price_samples import events, market
 from tests.planted.leaks import Patch, around
 
+pytestmark = pytest.mark.slow
+
 LAST = int(np.iinfo(np.int64).max)
 
 

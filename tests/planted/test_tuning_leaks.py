@@ -27,6 +27,8 @@ from harness.studies.verdict import FAILED, PASSED, Finding
 from tests.backtest.made_runs import AR, TREES, exported, releases
 from tests.studies.made_studies import longer, plan_of
 
+pytestmark = pytest.mark.slow
+
 SPACE = (Domain("num_leaves", "int", 2, 8), Domain("n_estimators", "int", 2, 30))
 TUNED = replace(TREES, name="tuned", search=Search(SPACE, trials=9, folds=2, retune_every=2))
 ORDERS = replace(AR, name="orders", search=Search((Domain("max_lags", "int", 1, 3),), trials=5, folds=2))

@@ -25,6 +25,8 @@ from harness.studies.verdict import FAILED, NOT_SHOWN, Check
 from tests.backtest.made_runs import MINE, RIDGE, exported, releases, small
 from tests.planted.made_audits import Made, of_model
 
+pytestmark = pytest.mark.slow
+
 ALONE, REVERSED, CONFINED = isolation.ALONE, isolation.REVERSED, isolation.CONFINED
 LEAKS: dict[str, tuple[str, str]] = {
     # class: how it is caught (one of several ways), and what the evidence names

@@ -39,6 +39,7 @@ def audited(world: World, asked: Experiment, home: Home) -> Audit:
     return audit(asked, world.changes.folder, home, Asked(origins=2, workers=1))
 
 
+@pytest.mark.slow
 def test_an_honest_experiment_passes_every_check(world: World, home: Home) -> None:
     done = audited(world, quarterly(), home)
     assert {check.name: check.verdict for check in done.checks} == dict.fromkeys(

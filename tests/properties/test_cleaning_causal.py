@@ -19,6 +19,8 @@ from harness.data.cleaning.notes import Notes
 from harness.data.cleaning.steps import Deduplicate, Fill, Outliers, Scale, Step
 from harness.data.cleaning.values import Setting, cleaned
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("a", "b", "c")
 SERIES = {
     f"made/{name}": Series(f"made/{name}", "D", zone="Europe/London", lag=LagRule("calendar_days", n=1))

@@ -65,7 +65,7 @@ def changes_of(given_rows: list[tuple[str, int, int, float | None]], frequency: 
 
 
 @pytest.mark.parametrize("rule", RULES, ids=str)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     made=rows,
     transform=st.sampled_from(TRANSFORMS),

@@ -158,6 +158,7 @@ def told(toy: hs.Run, tmp_path: Path) -> tuple[hs.Run, str]:
     return run, holdout_line(home, effort.fingerprints)
 
 
+@pytest.mark.slow
 def test_every_face_of_a_run_says_it(told: tuple[hs.Run, str], toy: hs.Run) -> None:
     run, line = told
     assert "opened 1 time" in line

@@ -62,6 +62,7 @@ def kinds(check: Check) -> set[tuple[str, str]]:
     return {(finding.how, finding.place) for finding in check.findings}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frequency", ["Q", "M", "W-WED"])
 def test_random_honest_histories_pass_both_checks(tmp_path: Path, frequency: str) -> None:
     random = Random(f"honest {frequency}")

@@ -105,6 +105,7 @@ def test_a_model_that_answers_otherwise_the_longer_it_walks_is_found(changes: Pa
     assert abs(float(found[0].found) - float(found[0].expected)) == pytest.approx(300.0)
 
 
+@pytest.mark.slow
 def test_a_stored_cell_of_the_run_that_is_not_what_the_pipeline_gives_fails_the_audit(
     changes: Path, tmp_path: Path
 ) -> None:

@@ -25,6 +25,8 @@ from harness.record.ledger import entries
 from harness.report.holdout import holdout_line
 from tests.data.ingest.sealed_homes import Sealed, before, dataset, made_values, sealed_home
 
+pytestmark = pytest.mark.slow
+
 VALUES = made_values(100)
 EARLY, LATE = date(2019, 3, 1), date(2020, 3, 1)
 

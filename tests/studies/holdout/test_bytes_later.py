@@ -104,6 +104,7 @@ def sealed_part(one: Marked) -> pl.DataFrame:
     return found.filter(pl.col("value").is_in(values)).unique()
 
 
+@pytest.mark.slow
 def test_a_spill_in_a_temporary_folder_is_found_in_every_form(mine: Marked) -> None:
     nothing_is_found(mine)
     written(mine, sealed_part(mine))

@@ -59,6 +59,7 @@ def faster(patch: pytest.MonkeyPatch, times: int) -> None:
     patch.setattr(study, "time", SimpleNamespace(perf_counter=lambda: times * time.perf_counter()))
 
 
+@pytest.mark.slow
 def test_a_search_limited_by_seconds_ends_in_an_opening_where_it_had_ended(
     tuned: Tuned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
