@@ -10,7 +10,7 @@ import pytest
 
 import harness as hs
 from harness.cli import main
-from harness.core.errors import SealedError, UnknownNameError, UserError
+from harness.core.errors import SealedError, UserError
 from harness.data.archive import Archive
 from harness.experiment.holdouts import rolled
 from harness.experiment.launch import prepare
@@ -83,7 +83,7 @@ def test_an_opening_that_cannot_be_finished_is_given_up_and_counts(
     assert "is void, and counts" in capsys.readouterr().out
     last = entries(made.home)[-1]
     assert (last.kind, last.facts["why"]) == ("void", "given up: the run is lost")
-    with pytest.raises(UnknownNameError):
+    with pytest.raises(UserError, match="this opening is over"):
         give_up_opening(made.home, plan.id, "once more")
     with pytest.raises(SealedError, match="void"):
         opened(made, plan)
