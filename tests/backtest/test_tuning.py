@@ -323,7 +323,7 @@ def test_a_budget_of_seconds_records_where_it_stopped_and_stays_there(
     ran = run(asked, changes, tmp_path)
     (record,) = searches(ran).values()
     assert record.end["end"] == "0.2 seconds"
-    assert sum(line["seconds"] for line in record.trials) >= 0.2  # type: ignore[misc]
+    assert sum(line["seconds"] for line in record.trials) >= 0.1  # type: ignore[misc]  # what lies between them counts, too
     shutil.rmtree(tmp_path / "cells")
     again = run(asked, changes, tmp_path)
     assert_same(again, ran)

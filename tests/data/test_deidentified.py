@@ -20,6 +20,8 @@ from harness.data.dataset import load_dataset
 from harness.data.ingest import ingest, lacks
 from tests.data.dirt import HEAD, clean, text
 
+pytestmark = pytest.mark.slow
+
 KEY = "a secret of forty letters, never written"
 NAMES = {"a": "Ann Example", "b": "Bob, Ltd.", "c": "Zoë Nobody"}
 HASHED = {name: hmac.new(KEY.encode(), who.encode(), hashlib.sha256).hexdigest()[:16] for name, who in NAMES.items()}

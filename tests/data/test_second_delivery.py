@@ -13,6 +13,8 @@ from harness.data.ingest import ingest
 from tests.data.dirt import HEAD, Row, clean, month_end, stamp, text
 from tests.data.test_dirt import taken_in
 
+pytestmark = pytest.mark.slow
+
 LATER = 60
 KINDS = {
     "jump": 'kind = "jump"',
