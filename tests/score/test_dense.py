@@ -218,6 +218,12 @@ def test_every_metric_and_an_external_on_its_span(spec: ScoreSpec) -> None:
     check_against_rows(make_panel(2, shape=(20, 2, 4), spec=spec, span=(4, 15)), [3])
 
 
+@pytest.mark.parametrize("width", [1, 2])
+@pytest.mark.parametrize("seed", [1, 31, 38])
+def test_infinite_losses_of_both_signs_cancel_quietly(seed: int, width: int) -> None:
+    check_against_rows(make_panel(seed, shape=(6, 1, 2), spec=SPECS[5], span=(0, 0), holes=0.0, level=1e-3), [width])
+
+
 @pytest.mark.parametrize("shape", [(3, 1, 40), (60, 1, 1), (60, 1, 2)])
 def test_long_sums_are_added_up_in_the_order_of_rows(shape: tuple[int, int, int]) -> None:
     panel = make_panel(3, shape=shape)

@@ -132,10 +132,11 @@ def add(sums: Sums, stage: Stage, design: Design, block: Block, place: int, grou
 
 
 def carried(total: Floats, values: Floats) -> Floats:
-    """Running totals [column] with values [row, column] added row by row, in their order."""
+    """Running totals [column] with values [row, column] added row by row, in their order; NaN where infinities cancel."""
     first = values[0].copy()
-    values[0] += total
-    added = in_order(values)
+    with np.errstate(invalid="ignore"):  # infinite losses of both signs: there is no test then
+        values[0] += total
+        added = in_order(values)
     values[0] = first
     return added
 
