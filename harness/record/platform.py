@@ -21,7 +21,7 @@ from harness.core.identity import digest
 STARTED_WITH = dict(os.environ)
 """The environment before any model ran: what a user's class has put into it since is handed to no child of an audit."""
 PACKAGE = Path(__file__).resolve().parents[1]
-FACES = ("cli.py", "cli_holdout.py", "cli_records.py", "holdout.py", "report")
+FACES = ("cli.py", "cli_data.py", "cli_holdout.py", "cli_records.py", "cli_shared.py", "holdout.py", "report")
 """Files that ask, or print what was computed: no other file imports them, so that they cannot move a number."""
 DIFF_BYTES = 1_000_000
 """Longest uncommitted difference that is kept with a run."""

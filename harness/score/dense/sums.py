@@ -132,7 +132,7 @@ def add(sums: Sums, stage: Stage, design: Design, block: Block, place: int, grou
 
 
 def carried(total: Floats, values: Floats) -> Floats:
-    """Running totals [column] with values [row, column] added row by row, in their order; NaN where infinities cancel."""
+    """Running totals [column] with values [row, column] added row by row, in their order; NaN: infinities cancelled."""
     first = values[0].copy()
     with np.errstate(invalid="ignore"):  # infinite losses of both signs: there is no test then
         values[0] += total
