@@ -222,14 +222,7 @@ def _open(args: argparse.Namespace) -> None:
 
 
 def _refuse_idle(args: argparse.Namespace) -> None:
-    """Refuse options that would do nothing with the others."""
-    if args.reason and not (args.again or args.give_up):
-        raise UserError(
-            "a first opening takes no reason",
-            value=f"--reason {args.reason!r}",
-            rule="--reason says why it is opened again, or given up",
-            fix="leave it out, or add --again or --give-up",
-        )
+    """Refuse options that do nothing when an opening is given up; of others `ahead` tells."""
     idle = [name for name, given in (("--again", args.again), ("--grant", args.grant)) if given]
     if args.give_up and idle:
         raise UserError(
@@ -245,7 +238,7 @@ def _confirm(args: argparse.Namespace, home: Home) -> None:
     from harness.experiment.holdouts import ahead
     from harness.report.opening import ahead_text
 
-    found = ahead(args.plan, home, grant=args.grant, keys=args.keys, again=args.again)
+    found = ahead(args.plan, home, grant=args.grant, keys=args.keys, again=args.again, reason=args.reason)
     if not found.confirms:
         return
     print(ahead_text(found.plan), flush=True)

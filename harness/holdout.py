@@ -91,6 +91,8 @@ def open(  # noqa: A001 - the verb's own name and options
 
     Raises:
         SealedError: something differs from the plan, or the holdout may not be opened.
+        UserError: an argument has nothing to do with this opening (a reason for a first one, a grant without a
+            custodian, a key for a plan that is closed).
     """
     from harness.experiment.holdouts import opened
     from harness.record.home import open_home

@@ -73,7 +73,13 @@ class Ahead:
 
 
 def ahead(
-    plan_id: str, home: Home, *, grant: Path | None = None, keys: Path | None = None, again: bool = False
+    plan_id: str,
+    home: Home,
+    *,
+    grant: Path | None = None,
+    keys: Path | None = None,
+    again: bool = False,
+    reason: str = "",
 ) -> Ahead:
     """What opening by a plan would do, once the options were held against how the plan stands; nothing is done.
 
@@ -83,6 +89,7 @@ def ahead(
         grant: as it would be given.
         keys: likewise.
         again: likewise.
+        reason: likewise.
 
     Raises:
         SealedError: there is no such plan, its opening came to nothing, or the ledger does not know it; entered.
@@ -91,6 +98,7 @@ def ahead(
     with refusals(home, f"holdout open --plan {plan_id}"):
         plan = read_plan(home, plan_id)
         standing = standing_of(plan, checked_ledger(home, plan))
+    _refuse_reason(reason, again=again)
     given = [name for name, one in (("--grant", grant), ("--keys", keys)) if one is not None]
     if standing.run and given:
         raise UserError(
@@ -114,6 +122,16 @@ def ahead(
             fix="leave --again and --reason out",
         )
     return Ahead(plan, standing.run, standing.begun, standing.exploratory or bool(standing.earlier))
+
+
+def _refuse_reason(reason: str, *, again: bool) -> None:
+    if reason and not again:
+        raise UserError(
+            "a first opening takes no reason",
+            value=f"--reason {reason!r}",
+            rule="--reason says why it is opened again, or given up",
+            fix="leave it out, or add --again or --give-up",
+        )
 
 
 def opened(
@@ -142,8 +160,9 @@ def opened(
 
     Raises:
         SealedError: something differs from the plan, or the holdout may not be opened; the ledger tells of it.
-        UserError: a reason is missing.
+        UserError: a reason is missing, or an option has nothing to do with this opening.
     """
+    ahead(plan_id, home, grant=grant, keys=keys, again=again, reason=reason)
     with refusals(home, f"holdout open --plan {plan_id}"):
         plan = read_plan(home, plan_id)
         checked_ledger(home, plan)  # a ledger that is gone is the cause of whatever else does not fit

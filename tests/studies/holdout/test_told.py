@@ -61,12 +61,31 @@ def test_options_that_do_not_belong_are_refused_before_anything_happens(
     assert entries(made.home) == before
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"reason": "why"}, "a first opening takes no reason"),
+        ({"again": True, "reason": "why"}, "this holdout was never opened"),
+        ({"grant": "g.json"}, "no seal of this plan has a custodian"),
+    ],
+)
+def test_arguments_that_do_not_belong_are_refused_in_python_too(
+    made: Made, plan: HoldoutPlan, options: dict[str, object], told: str
+) -> None:
+    before = entries(made.home)
+    with pytest.raises(UserError, match=told):
+        hs.holdout.open(plan.id, home=made.home.root, **options)  # type: ignore[arg-type]
+    assert entries(made.home) == before
+
+
 def test_a_closed_plan_needs_no_key(
     closed: tuple[Made, Ran], plan: HoldoutPlan, tmp_path: Path, capsys: Capture
 ) -> None:
     for option in ("--keys", "--grant"):
         assert command(closed[0], "open", "--plan", plan.id, option, str(tmp_path)) == 2
         assert f"opened and closed, so nothing is opened that would need this: {option}" in capsys.readouterr().err
+        with pytest.raises(UserError, match=f"would need this: {option}"):
+            hs.holdout.open(plan.id, home=closed[0].home.root, **{option[2:]: tmp_path})  # type: ignore[arg-type]
     assert not ahead(plan.id, closed[0].home).confirms
 
 
