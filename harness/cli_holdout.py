@@ -102,6 +102,17 @@ def _seal(args: argparse.Namespace) -> None:
 def _abandon(args: argparse.Namespace) -> None:
     from harness.studies.holdout.abandoning import abandon
 
+    options = ("--from", "--custodian", "--passphrase", "--with-copies", "--dry-run", "--keys")
+    given = (args.day, args.custodian, args.passphrase, args.with_copies, args.dry_run, args.keys)
+    idle = [*args.experiments, *(name for name, one in zip(options, given, strict=True) if one)]
+    if idle:
+        raise UserError(
+            "nothing is sealed when a sealing is given up",
+            value=", ".join(idle),
+            rule="--abandon goes alone: it gives up what was begun, whatever that was",
+            fix="leave the others out",
+        )
+
     print(f"given up: {', '.join(abandon(_home(args)))}; nothing was sealed, nothing was taken away")
 
 

@@ -20,7 +20,7 @@ from harness.experiment.models import completed
 from harness.record.home import Home
 from harness.record.ledger import entries, refusals
 from harness.record.plans import HoldoutPlan, list_plans, read_plan
-from harness.record.seals import CUSTODIAN
+from harness.record.seals import CUSTODIAN, seals_of
 from harness.record.working import working
 from harness.studies.holdout.abandoning import OVER
 from harness.studies.holdout.checking import Granted, checked_ledger, standing_of
@@ -193,13 +193,26 @@ def rolled(
 
     Raises:
         SealedError: the holdout was not opened, or the day is not one to roll to; the ledger tells of it.
-        UserError: this is no day.
+        UserError: this is no day, or a grant for a seal without a custodian.
     """
     try:
         day = to if isinstance(to, date) else date.fromisoformat(to)
     except ValueError as error:
-        raise UserError("this is no day", value=repr(to), rule="like 2019-01-01") from error
+        fix = "name the first day that stays sealed"
+        raise UserError("this is no day", value=repr(to), rule="like 2019-01-01", fix=fix) from error
+    _refuse_idle_grant(home, seal, grant)
     return roll(home, day, seal=seal, keys=keys, granted=None if grant is None else _for_roll(home, seal, grant, keys))
+
+
+def _refuse_idle_grant(home: Home, seal: str, grant: Path | None) -> None:
+    mine = [one for one in seals_of(home) if one.id.startswith(seal)] if grant is not None else []
+    if mine and not any(one.grade == CUSTODIAN for one in mine):
+        raise UserError(
+            "this seal has no custodian, so no grant is needed",
+            value=f"--grant {grant}",
+            rule="an honour seal is rolled on with the key of this machine, or its passphrase",
+            fix="leave --grant out",
+        )
 
 
 def _for_roll(home: Home, seal: str, grant: Path, keys: Path | None) -> Granted:

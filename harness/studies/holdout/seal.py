@@ -80,6 +80,9 @@ class Lock:
         public: datasets that can be had elsewhere.
         keys: folder of keys; None = the usual one.
         along: whole datasets of what repeats a sealed series are sealed too.
+
+    Raises:
+        UserError: both a custodian and a passphrase.
     """
 
     custodian: Mapping[str, str] | None = None
@@ -87,6 +90,15 @@ class Lock:
     public: frozenset[str] = frozenset()
     keys: Path | None = None
     along: bool = False
+
+    def __post_init__(self) -> None:
+        if self.custodian and self.passphrase:
+            raise UserError(
+                "a seal opens in one way",
+                value="a custodian and a passphrase",
+                rule="its identity is kept in a file, wrapped by a passphrase, or encrypted to a custodian's key",
+                fix="leave one of them out",
+            )
 
 
 @dataclass(frozen=True, slots=True)
