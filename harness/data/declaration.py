@@ -259,7 +259,9 @@ def texts_by(series: Mapping[Key, Series], keys: Sequence[Key], instants: Sequen
         if now not in found:
             found[now] = texts.copy()
             for one, (_, mine) in zip(now, dated, strict=True):
-                for place, text in zip(mine, texts_alike(one, [series[keys[at_place]].id for at_place in mine]), strict=True):
+                for place, text in zip(
+                    mine, texts_alike(one, [series[keys[at_place]].id for at_place in mine]), strict=True
+                ):
                     found[now][place] = text
         out.append(found[now])
     return out

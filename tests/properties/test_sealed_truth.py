@@ -40,7 +40,10 @@ SERIES = (
         zone="America/New_York",
         lag=LagRule(
             "dates",
-            dates=tuple((date(2020 + q // 4, 3 * (q % 4) + 3, 30 if q % 4 in {1, 2} else 31), date(2020, 2 + q, 14)) for q in range(8)),
+            dates=tuple(
+                (date(2020 + q // 4, 3 * (q % 4) + 3, 30 if q % 4 in {1, 2} else 31), date(2020, 2 + q, 14))
+                for q in range(8)
+            ),
         ),
     ),
     Series("x/weekly", "W-WED", zone="Asia/Tokyo", decimals=0, scale="rebased"),

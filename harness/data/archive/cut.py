@@ -102,7 +102,7 @@ def refuse_told_ahead(path: Path, series: Iterable[Series]) -> None:
                 raise SealedError(
                     "what is sealed does not enter an archive in the clear",
                     value=f"{one.id}: releases or closures from {seal.cut} on",
-                    rule="in a home under seal a declaration goes whole into the vault, and without them into the archive",
+                    rule="in a home under seal a declaration is whole in the vault alone",
                     fix="define it through hs.Archive, or by harness ingest",
                 )
 

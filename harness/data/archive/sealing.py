@@ -73,8 +73,8 @@ STAMPS = {
 CLEAR = ("meta", "series", "seals")
 """Tables that stay as they are, but for `DECLARED`. Every table is here, in `SEALED`, in `CAPPED` or in `HASHED`."""
 DECLARED = "declarations"
-"""Kind of a part with whole declarations (id, spec) of series of which releases or closures are sealed. In the clear
-stands what `declared_before` leaves; everyone may know what `declaration_hash` is keyed to, by which another is told."""
+"""Kind of a part with whole declarations (id, spec) of series of which releases or closures are sealed; in the clear
+stands what `declared_before` leaves. Its facts have keyed hashes of them, by which another declaration is told."""
 SERIES = "series"
 DATED = """(spec NOT LIKE '%"closures":[]%' OR (spec LIKE '%"dates":%' AND
 (spec NOT LIKE '%"dates":[]%' OR spec NOT LIKE '%"exceptions":[]%')))"""
@@ -154,7 +154,9 @@ def sealed_rows(archive: Archive, seal: Seal) -> dict[str, int]:
     with archive.store.attached() as (connection, source), chosen(connection, source, seal):
         there = columns_of(connection, source)
         dated = dated_declarations(connection, source, seal)[0].height
-        return {table: _count(connection, source, table, seal) for table in SEALED if table in there} | {DECLARED: dated}
+        return {table: _count(connection, source, table, seal) for table in SEALED if table in there} | {
+            DECLARED: dated
+        }
 
 
 def newest_sealed(archive: Archive, seal: Seal) -> int:

@@ -16,19 +16,40 @@ from harness.backtest.splits import build_plan
 from harness.core.errors import SealedError, UserError
 from harness.core.series import LagRule, Series
 from harness.core.time import micros
+from harness.data.archive import Archive
 from harness.data.archive.sealing import DECLARED
+from harness.data.changes import ChangeFile
 from harness.data.declaration import declared_by
 from harness.data.declared_before import declared_before
 from harness.data.ingest import ingest
 from harness.experiment.sealing import seal_experiments
 from harness.record.home import Home
 from harness.record.ledger import verify_ledger
+from harness.record.seals import seals_of
+from harness.report.sealing import sealing_text
 from harness.studies.holdout.leaving import leaving
 from harness.studies.holdout.seal import Lock
 from tests.data.ingest import sealed_homes as homes
 from tests.studies.holdout import made_holdouts as made
-from tests.studies.holdout.made_holdouts import CUT_AT, MODEL, SEAL_ID, kinds, quarter
+from tests.studies.holdout.made_holdouts import CUT_AT, MODEL, kinds, quarter
 
+EXPERIMENT = """
+schema = 1
+name = "made"
+question = "Is it?"
+datasets = ["made"]
+[target]
+series = ["cpi"]
+[origins]
+every = "month end"
+first = 2016-01-31
+[horizons]
+steps = [1]
+[training]
+minimum = 24
+[models.ar]
+kind = "autoregression"
+"""
 CUT = micros(homes.CUT)
 ODD = "2019-02-23"
 """A release day of the calendar that is found nowhere else."""
@@ -55,6 +76,10 @@ def sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> homes.Sealed:
     home.root.mkdir()
     ingest(dated(tmp_path / "data"), hs.Archive.open(home.archive), raw_dir=home.raw)
     return homes.sealed_home(home, tmp_path / "keys", monkeypatch)
+
+
+LISTED = LagRule("dates", dates=tuple((quarter(n), quarter(n) + timedelta(days=40)) for n in range(made.QUARTERS + 8)))
+"""A release calendar of the small holdout, to years past its end."""
 
 
 def found_in(home: Home, text: str) -> list[str]:
@@ -88,14 +113,18 @@ def test_an_exception_goes_where_the_rule_says_so_and_a_closure_that_was_announc
     later = ((date(2018, 11, 30), date(2019, 3, 7)), (date(2019, 1, 31), date(2019, 4, 9)))
     known = (date(2012, 10, 29), "2012-10-28T20:00:00-04:00")
     series = Series(
-        "x", "M", closures=(known, (date(2025, 1, 9), "2024-12-30")), lag=LagRule("calendar_days", n=5, exceptions=later)
+        "x",
+        "M",
+        closures=(known, (date(2025, 1, 9), "2024-12-30")),
+        lag=LagRule("calendar_days", n=5, exceptions=later),
     )
     clear = declared_before(series, CUT)
     assert clear.closures == (known,)
     assert clear.lag is not None
     assert clear.lag.exceptions == ((date(2018, 11, 30), date(2018, 12, 31)),)  # its end; else it would be due
     assert declared_before(replace(series, closures=(), lag=LagRule("calendar_days", n=5)), CUT).lag == replace(
-        series.lag, exceptions=()  # type: ignore[type-var]
+        series.lag,
+        exceptions=(),  # type: ignore[type-var]
     )
 
 
@@ -139,7 +168,8 @@ def test_opened_it_is_the_archive_that_was_never_sealed(tmp_path: Path, monkeypa
     undated = pl.DataFrame(
         {"series_id": "made/cpi", "period": [homes.month_end(number) for number in (92, 93)], "value": [8.5, 9.0]}
     )
-    late = Series("made/late", "M", lag=LagRule("dates", dates=((date(2018, 9, 30), date(2018, 10, 5)), (date(2018, 12, 31), date(2019, 1, 9)))))  # fmt: skip
+    pairs = ((date(2018, 9, 30), date(2018, 10, 5)), (date(2018, 12, 31), date(2019, 1, 9)))
+    late = Series("made/late", "M", lag=LagRule("dates", dates=pairs))
     for home in (one.home, other):
         archive = hs.Archive.open(home.archive)
         archive.define(late)
@@ -162,3 +192,62 @@ def test_the_inner_archive_takes_no_calendar_past_the_cut(tmp_path: Path, monkey
     assert kinds(one.home)[-1] == "refusal"
     one.archive.define(Series("made/late", "M", lag=LagRule("dates", dates=pairs[:1])))
     one.archive.define(Series("elsewhere/late", "M", lag=LagRule("dates", dates=pairs)))
+
+
+def test_cells_before_the_cut_keep_their_keys(tmp_path: Path) -> None:
+    """Or an opening, which has the whole calendar, would not find those of development again."""
+    sealed_one = made.sealed(tmp_path / "sealed", lag=LISTED)
+    clear = ChangeFile.open(sealed_one.changes)
+    whole = made.filled(Home(tmp_path / "whole"), lag=LISTED).changes()
+    assert whole.series["cpi"] != clear.series["cpi"]
+    found = []
+    for changes in (clear, whole):
+        plan = build_plan(with_rivals(made.experiment()), changes)
+        origins = [place for place, at in enumerate(plan.instants) if at < CUT_AT]
+        identity = recipe_identity(MODEL, plan.experiment)
+        found.append(known_digests(identity, plan, changes, origins))
+    assert len(found[0]) > 3
+    assert found[0] == found[1]
+    other = replace(LISTED, dates=((quarter(0), quarter(0) + timedelta(days=39)), *LISTED.dates[1:]))
+    changes = made.filled(Home(tmp_path / "other"), lag=other).changes()
+    plan = build_plan(with_rivals(made.experiment()), changes)
+    assert known_digests(identity, plan, changes, origins) != found[0]  # what was known then does count
+
+
+def test_a_change_file_that_tells_days_past_the_cut_leaves(tmp_path: Path) -> None:
+    early = made.values().filter(pl.col("published_at") < CUT_AT)
+    seal = made.sealed(tmp_path / "sealed").home
+    (found,) = seals_of(seal)
+    for lag, leaves in ((LISTED, 1), (None, 0)):
+        home = Home(tmp_path / f"home{leaves}")
+        home.root.mkdir()
+        archive = Archive.open(home.archive)
+        archive.define(Series("cpi", "Q", zone="Europe/London", lag=lag))
+        archive.append(early.filter(pl.col("series_id") == "cpi"), source="made")
+        archive.export(home.changes)
+        assert len(leaving(home, archive, found).paths["changes"]) == leaves
+
+
+@pytest.mark.slow
+def test_an_opening_finds_development_again(tmp_path: Path) -> None:
+    one = made.sealed(tmp_path, lag=LISTED)
+    one.run()
+    ran = made.opened(one, made.planned(one))
+    assert kinds(one.home)[-1] == "result"
+    assert ran.files.folder.is_dir()
+
+
+@pytest.mark.slow
+def test_the_sealing_counts_declarations_and_names_the_file_they_came_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_KEYS", str(tmp_path / "keys"))
+    dated(tmp_path / "datasets")
+    (tmp_path / "experiments").mkdir()
+    file = tmp_path / "experiments" / "made.toml"
+    file.write_text(EXPERIMENT)
+    home = Home(tmp_path / "home")
+    done = seal_experiments([file], "2019-01-01", home, lock=Lock(keys=tmp_path / "keys"))
+    assert "1 declarations" in sealing_text(done)
+    assert str(tmp_path / "datasets" / "made" / "dataset.toml") in done.elsewhere
+    assert found_in(home, ODD) == []
