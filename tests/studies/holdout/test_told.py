@@ -271,3 +271,17 @@ def test_a_file_of_a_sealed_archive_that_was_written_earlier_is_not_imported(
     with pytest.raises(UserError, match="the file holds the archive of a home under seal"):
         transfer.import_archive(other, tmp_path / "a.zip")
     assert not other.archive.exists()
+
+
+def test_a_seal_opens_in_one_way() -> None:
+    with pytest.raises(UserError, match="a seal opens in one way"):
+        Lock({"age": "age1", "ed25519": "00"}, passphrase=True)
+
+
+def test_a_roll_of_an_honour_seal_takes_no_grant(home: Home, capsys: Capture) -> None:
+    sealed_home(home)
+    asked = ["holdout", "roll", "--to", "2030-01-01", "--grant", "g.json", "--home", str(home.root)]
+    assert main(asked) == 2
+    assert "this seal has no custodian, so no grant is needed: --grant g.json" in capsys.readouterr().err
+    assert main([*asked[:3], "soon", *asked[6:]]) == 2
+    assert "this is no day: 'soon'" in capsys.readouterr().err
