@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -18,14 +19,13 @@ from harness.core.series import LagRule, Series
 from harness.core.time import micros
 from harness.data.archive import Archive
 from harness.data.archive.sealing import DECLARED
-from harness.data.changes import ChangeFile
 from harness.data.declaration import declared_by
 from harness.data.declared_before import declared_before
 from harness.data.ingest import ingest
 from harness.experiment.sealing import seal_experiments
 from harness.record.home import Home
 from harness.record.ledger import verify_ledger
-from harness.record.seals import seals_of
+from harness.record.seals import Seal
 from harness.report.sealing import sealing_text
 from harness.studies.holdout.leaving import leaving
 from harness.studies.holdout.seal import Lock
@@ -196,36 +196,35 @@ def test_the_inner_archive_takes_no_calendar_past_the_cut(tmp_path: Path, monkey
 
 def test_cells_before_the_cut_keep_their_keys(tmp_path: Path) -> None:
     """Or an opening, which has the whole calendar, would not find those of development again."""
-    sealed_one = made.sealed(tmp_path / "sealed", lag=LISTED)
-    clear = ChangeFile.open(sealed_one.changes)
     whole = made.filled(Home(tmp_path / "whole"), lag=LISTED).changes()
-    assert whole.series["cpi"] != clear.series["cpi"]
-    found = []
-    for changes in (clear, whole):
+    cut = {name: declared_before(one, micros(CUT_AT)) for name, one in whole.series.items()}
+    early = replace(LISTED, dates=((quarter(0), quarter(0) + timedelta(days=39)), *LISTED.dates[1:]))
+    other = {name: replace(one, lag=early) for name, one in whole.series.items()}
+
+    def keys(declared: Mapping[str, Series]) -> list[str]:
+        changes = replace(whole, series=declared)
         plan = build_plan(with_rivals(made.experiment()), changes)
         origins = [place for place, at in enumerate(plan.instants) if at < CUT_AT]
-        identity = recipe_identity(MODEL, plan.experiment)
-        found.append(known_digests(identity, plan, changes, origins))
-    assert len(found[0]) > 3
-    assert found[0] == found[1]
-    other = replace(LISTED, dates=((quarter(0), quarter(0) + timedelta(days=39)), *LISTED.dates[1:]))
-    changes = made.filled(Home(tmp_path / "other"), lag=other).changes()
-    plan = build_plan(with_rivals(made.experiment()), changes)
-    assert known_digests(identity, plan, changes, origins) != found[0]  # what was known then does count
+        return known_digests(recipe_identity(MODEL, plan.experiment), plan, changes, origins)
+
+    found = keys(whole.series)
+    assert cut["cpi"] != whole.series["cpi"]
+    assert len(found) > 3
+    assert keys(cut) == found
+    assert set(keys(other)).isdisjoint(found)  # what was known then does count
 
 
 def test_a_change_file_that_tells_days_past_the_cut_leaves(tmp_path: Path) -> None:
-    early = made.values().filter(pl.col("published_at") < CUT_AT)
-    seal = made.sealed(tmp_path / "sealed").home
-    (found,) = seals_of(seal)
+    seal = Seal("s1", CUT_AT.isoformat(), ("cpi",))
+    early = made.values(quarters=20).filter(pl.col("series_id") == "cpi")
     for lag, leaves in ((LISTED, 1), (None, 0)):
         home = Home(tmp_path / f"home{leaves}")
         home.root.mkdir()
         archive = Archive.open(home.archive)
         archive.define(Series("cpi", "Q", zone="Europe/London", lag=lag))
-        archive.append(early.filter(pl.col("series_id") == "cpi"), source="made")
+        archive.append(early, source="made")
         archive.export(home.changes)
-        assert len(leaving(home, archive, found).paths["changes"]) == leaves
+        assert len(leaving(home, archive, seal).paths["changes"]) == leaves
 
 
 @pytest.mark.slow
