@@ -99,6 +99,17 @@ def _seal(args: argparse.Namespace) -> None:
 def _abandon(args: argparse.Namespace) -> None:
     from harness.studies.holdout.abandoning import abandon
 
+    options = ("--from", "--custodian", "--passphrase", "--with-copies", "--dry-run", "--keys")
+    given = (args.day, args.custodian, args.passphrase, args.with_copies, args.dry_run, args.keys)
+    idle = [*args.experiments, *(name for name, one in zip(options, given, strict=True) if one)]
+    if idle:
+        raise UserError(
+            "nothing is sealed when a sealing is given up",
+            value=", ".join(idle),
+            rule="--abandon goes alone: it gives up what was begun, whatever that was",
+            fix="leave the others out",
+        )
+
     print(f"given up: {', '.join(abandon(home_of(args)))}; nothing was sealed, nothing was taken away")
 
 
@@ -219,14 +230,7 @@ def _open(args: argparse.Namespace) -> None:
 
 
 def _refuse_idle(args: argparse.Namespace) -> None:
-    """Refuse options that would do nothing with the others."""
-    if args.reason and not (args.again or args.give_up):
-        raise UserError(
-            "a first opening takes no reason",
-            value=f"--reason {args.reason!r}",
-            rule="--reason says why it is opened again, or given up",
-            fix="leave it out, or add --again or --give-up",
-        )
+    """Refuse options that do nothing when an opening is given up; of others `ahead` tells."""
     idle = [name for name, given in (("--again", args.again), ("--grant", args.grant)) if given]
     if args.give_up and idle:
         raise UserError(
@@ -242,7 +246,7 @@ def _confirm(args: argparse.Namespace, home: Home) -> None:
     from harness.experiment.holdouts import ahead
     from harness.report.opening import ahead_text
 
-    found = ahead(args.plan, home, grant=args.grant, keys=args.keys, again=args.again)
+    found = ahead(args.plan, home, grant=args.grant, keys=args.keys, again=args.again, reason=args.reason)
     if not found.confirms:
         return
     print(ahead_text(found.plan), flush=True)

@@ -40,7 +40,7 @@ from harness.data.archive.books import (
     unseen_record,
     with_asserted,
 )
-from harness.data.archive.cut import cuts_of
+from harness.data.archive.cut import cuts_of, refuse_told_ahead
 from harness.data.archive.exporting import export_changes, hold_changes_of
 from harness.data.archive.refusals import Refusal, note_refusal, refusals
 from harness.data.archive.refused import refuse_sealed_instant
@@ -142,13 +142,14 @@ class Archive:
     ) -> None:
         with self._writing() as connection:
             catalogue = catalogue_of(connection)
-            new: dict[str, int] = {}
+            cuts, new = cuts_of(connection, self.path, catalogue).series, dict[str, int]()
             for place, name in enumerate(ids):
-                if name in catalogue.codes:
-                    refuse_other(catalogue.series[catalogue.codes[name]], series[place])
+                if (code := catalogue.codes.get(name)) is not None:
+                    refuse_other(catalogue.series[code], series[place], cuts.get(code))
                 elif new.setdefault(name, place) != place:
                     refuse_other(series[new[name]], series[place])
             if new:
+                refuse_told_ahead(self.path, (series[place] for place in new.values()))
                 given = pl.DataFrame({"id": ids, "spec": texts, **columns}, schema_overrides=SERIES_TYPES)
                 start = len(catalogue.codes)
                 codes = pl.Series("code", range(start, start + len(new)), dtype=pl.Int32)
