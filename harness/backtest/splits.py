@@ -62,6 +62,8 @@ class Plan:
         outcomes: pinned outcomes [series, request].
         until: microseconds up to which the archive's content counts.
         members: who is asked at each origin.
+        looked_up: hash of the change file that outcomes were looked up in, and these: a study may have others in
+            `outcomes`.
     """
 
     experiment: Experiment
@@ -78,6 +80,7 @@ class Plan:
     outcomes: Outcomes
     until: int
     members: Membership
+    looked_up: tuple[str, Outcomes] | None = None
 
     @property
     def windows(self) -> Windows:
@@ -218,7 +221,7 @@ def build_plan(experiment: Experiment, changes: ChangeFile) -> Plan:
     members = membership(experiment, changes, instants, known)
     check_members(experiment, members, instants, first_issued)
     asked, place = np.unique(np.stack([starts.ravel(), ends.ravel()]), axis=1, return_inverse=True)
-    windows = Windows(asked[0], asked[1])
+    table = outcomes(changes, experiment.target, Windows(asked[0], asked[1]), until=until)
     plan = Plan(
         experiment,
         inputs,
@@ -231,9 +234,10 @@ def build_plan(experiment: Experiment, changes: ChangeFile) -> Plan:
         ends,
         period_ends(series.parsed, ends),
         place.reshape(starts.shape).astype(np.int64),
-        outcomes(changes, experiment.target, windows, until=until),
+        table,
         until,
         members,
+        (changes.hash, table),
     )
     _check_real_time(plan, changes)
     _check_outcomes(plan)
