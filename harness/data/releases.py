@@ -122,10 +122,11 @@ def _covered(changes: ChangeFile, cells: Cells) -> Iterator[tuple[Integers, Inte
     reached = np.searchsorted(cells.periods, np.arange(cells.low, cells.low + len(cells.columns) + 1))
     for end in range(len(every.code), 0, -PUBLICATIONS):
         part = slice(max(0, end - PUBLICATIONS), end)
-        row, published, captured = cells.row_of[every.code[part]], every.published[part], every.captured[part]
+        row = cells.row_of.take(every.code[part].astype(np.int64))
+        published, captured = every.published[part], every.captured[part]
         # asked periods from the first one covered up to, without, the first one after the last one covered
         low, high = (
-            reached[np.clip(last - cells.low, 0, len(cells.columns))]
+            reached.take(np.clip(last - cells.low, 0, len(cells.columns)))
             for last in (every.first[part], every.last[part] + 1)
         )
         lengths = np.where(row >= 0, np.maximum(high - low, 0), 0)

@@ -63,14 +63,14 @@ class Cells:
         """Column of each ordinal, NOWHERE where it is not among the periods."""
         inside = (ordinals >= self.low) & (ordinals < self.low + len(self.columns))
         if inside.all():
-            return self.columns[ordinals - self.low]
+            return self.columns.take(ordinals - self.low)
         out = np.full(len(ordinals), NOWHERE, dtype=np.int64)
         out[inside] = self.columns[ordinals[inside] - self.low]
         return out
 
     def flat(self, codes: NDArray[np.int32], ordinals: Integers) -> tuple[Integers, Flags | None]:
         """Flat cells of rows, and which rows have one (None = all do; the others are left out of the first)."""
-        rows, columns = self.row_of[codes], self.place(ordinals)
+        rows, columns = self.row_of.take(codes.astype(np.int64)), self.place(ordinals)
         there = (rows >= 0) & (columns >= 0)
         if there.all():
             return columns * self.count + rows, None
@@ -187,8 +187,11 @@ def dates(changes: ChangeFile, rows: NDArray[np.int32]) -> Integers:
     """Microseconds UTC at which some changes were published; NEVER where there is none."""
     if not len(changes.published):
         return np.full(rows.shape, NEVER, dtype=np.int64)
-    found: Integers = changes.published[np.maximum(rows, 0)].astype(np.int64, copy=False)
-    found[rows == NOWHERE] = NEVER
+    places = rows.astype(np.int64)
+    lacking = places < 0
+    found: Integers = changes.published.take(np.maximum(places, 0, out=places)).astype(np.int64, copy=False)
+    if lacking.any():
+        found[lacking] = NEVER
     return found
 
 
@@ -203,7 +206,7 @@ def rows_as_of(laid: Layout, ordinals: Integers, instants: Integers) -> Integers
     found = np.broadcast_to(laid.of(laid.first, ordinals), instants.shape).astype(np.int64)
     if not len(laid.changes.published):
         return found
-    found[laid.changes.published[np.maximum(found, 0)] > instants] = NOWHERE
+    found[laid.changes.published.take(np.maximum(found, 0)) > instants] = NOWHERE
     if len(laid.revised):
         count = laid.cells.count
         flat = np.broadcast_to((laid.columns(ordinals) * count)[:, None] + np.arange(count), instants.shape)

@@ -77,10 +77,11 @@ def _level(table: Layout, periods: Integers, due: Integers) -> tuple[Floats, Fla
     """Levels as they stood, and whether they are hindsight; arrays [request, series]."""
     change = rows_as_of(table, periods, due)
     changes, at = table.changes, np.maximum(change, 0)
-    level = changes.value[at] if len(changes.value) else np.full(change.shape, np.nan)
+    if not len(changes.value):
+        return np.full(change.shape, np.nan), np.zeros(change.shape, dtype=bool)
+    level, vintage = changes.value.take(at), changes.vintage.take(at)
     level[change == NOWHERE] = np.nan
-    vintage = changes.vintage[at]
-    return level, (vintage == NEVER) | (vintage > changes.published[at])
+    return level, (vintage == NEVER) | (vintage > changes.published.take(at))
 
 
 def _transformed(target: Target, levels: Sequence[Sequence[Floats]]) -> Floats:
