@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +14,16 @@ from harness.backtest.fates import Fates, Trained, fates_alike
 from harness.backtest.splits import FATES, NO_MEMBER, USED, Plan, row_fates, target_inputs, training_set
 from harness.core.frames import UTC_INSTANT
 from harness.core.recipe import Experiment
-from harness.core.series import AVAILABILITIES
+from harness.core.series import AVAILABILITIES, Series
 from harness.core.snapshot import NO_POSITION, Snapshot, target_panel
-from harness.core.time import NEVER
+from harness.core.time import NEVER, period_end
 from harness.data.adjusted import looks_adjusted, may_look_adjusted
 from harness.data.changes import ChangeFile
 from harness.data.dataset import find_dataset, load_dataset
-from harness.data.replay import Replay
+from harness.data.declaration import kinds_of
+from harness.data.newest import NOTHING, Newest, chunks, newest_suffices
+from harness.data.panels import Group, groups_of
+from harness.data.replay import Replay, followed
 from harness.forecast.paths import newest_column
 
 Integers = NDArray[np.int64]
@@ -54,19 +59,24 @@ def input_facts(plan: Plan, changes: ChangeFile) -> pl.DataFrame:
     own = target_inputs(plan.experiment.target)
     counted = _earliest_shares(changes, plan.inputs)
     suspects = may_look_adjusted(changes, plan.inputs)
-    declared = [changes.series[name] for name in plan.inputs]
+    declared, number = _by_kind(changes, plan.inputs)
+
+    def told(fact: Callable[[Series], str]) -> pl.Series:
+        """[input] a fact of its declaration, which does not depend on its id."""
+        return pl.Series([fact(one) for one in declared], dtype=pl.String()).gather(number)
+
     frame = pl.DataFrame(
         {
             "series_id": pl.Series(plan.inputs, dtype=pl.String()),
             "code": pl.Series(changes.codes_of(plan.inputs), dtype=pl.Int64()),
             "role": ["target" if name in own else "input" for name in plan.inputs],
-            "frequency": [one.frequency for one in declared],
-            "unit": [one.unit for one in declared],
-            "zone": [one.zone for one in declared],
-            "lag": ["" if one.lag is None else one.lag.kind for one in declared],
+            "frequency": told(lambda one: one.frequency),
+            "unit": told(lambda one: one.unit),
+            "zone": told(lambda one: one.zone),
+            "lag": told(lambda one: "" if one.lag is None else one.lag.kind),
             "known_through": pl.Series([changes.known_through[name] for name in plan.inputs]).cast(UTC_INSTANT),
-            "licence": [one.licence for one in declared],
-            "source": [one.source for one in declared],
+            "licence": told(lambda one: one.licence),
+            "source": told(lambda one: one.source),
             "looks_adjusted": [looks_adjusted(changes, name) if name in suspects else "" for name in plan.inputs],
         }
     )
@@ -77,30 +87,69 @@ def input_facts(plan: Plan, changes: ChangeFile) -> pl.DataFrame:
     )  # fmt: skip
 
 
+def _by_kind(changes: ChangeFile, names: Sequence[str]) -> tuple[list[Series], list[int]]:
+    """One declaration of each kind that differs in its id alone, and which of them each series has."""
+    places = dict[object, int]()
+    number = [places.setdefault(kind, len(places)) for kind in kinds_of(changes.series, names)]
+    declared = list[Series]()
+    for name, kind in zip(names, number, strict=True):
+        if kind == len(declared):
+            declared.append(changes.series[name])
+    return declared, number
+
+
 def _earliest_shares(changes: ChangeFile, names: tuple[str, ...]) -> pl.DataFrame:
     """By code: periods spanned, changes, and shares of availability and of pseudo real time of the earliest values."""
-    mine: slice | Integers = slice(None)
-    if len(names) < len(changes.ids):
-        wanted = np.zeros(len(changes.ids), dtype=bool)
-        wanted[changes.codes_of(names)] = True
-        mine = np.flatnonzero(wanted[changes.code])
-    code, period = changes.code[mine], changes.period[mine]
-    pseudo = (changes.vintage[mine] == NEVER) | (changes.vintage[mine] > changes.published[mine])
     size, used = len(changes.ids), np.unique(changes.codes_of(names))
     first, last = np.full(size, np.iinfo(np.int64).max), np.full(size, np.iinfo(np.int64).min)
-    np.minimum.at(first, code, period)
-    np.maximum.at(last, code, period)
-    table = {"code": used, "periods": (last - first + 1)[used], "changes": np.bincount(code, minlength=size)[used]}
-    availability = changes.availability[mine]
-    if not _stated_once(code.astype(np.int64), period):
-        frame = pl.DataFrame({"code": code, "period": period}).with_row_index("row")
-        row = frame.unique(["code", "period"], keep="first", maintain_order=True)["row"].to_numpy()
-        code, availability, pseudo = code[row], availability[row], pseudo[row]
-    cells = np.bincount(code, minlength=size)[used]
-    shares = {kind: availability == number for number, kind in enumerate(AVAILABILITIES)} | {"pseudo_real_time": pseudo}
-    for name, flags in shares.items():
-        table[name] = np.bincount(code[flags], minlength=size)[used] / cells
+    count, mine = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=bool)
+    mine[used] = True
+    seen: set[tuple[int, bool]] = set()
+    for rows in chunks(0, len(changes.code)):
+        code, period, kind = _told(changes, rows, None if len(used) == size else mine)
+        np.minimum.at(first, code, period)
+        np.maximum.at(last, code, period)
+        np.add.at(count, code, 1)
+        seen |= {(int(one) // 2, bool(one % 2)) for one in np.flatnonzero(np.bincount(kind)).tolist()}
+    table = {"code": used, "periods": (last - first + 1)[used], "changes": count[used]}
+    named = dict(enumerate(AVAILABILITIES))
+    if len(seen) <= 1:  # all alike, whichever of them come first
+        only, pseudo = next(iter(seen), (0, False))
+        shares = {name: float(number == only) for number, name in named.items()} | {"pseudo_real_time": float(pseudo)}
+        table |= {name: np.where(count[used] > 0, share, np.nan) for name, share in shares.items()}
+    else:
+        code, told = _earliest(changes, None if len(used) == size else mine)
+        cells = np.bincount(code, minlength=size)[used]
+        flags = {name: told // 2 == number for number, name in named.items()} | {"pseudo_real_time": told % 2 == 1}
+        table |= {name: np.bincount(code[flag], minlength=size)[used] / cells for name, flag in flags.items()}
     return pl.DataFrame(table).cast({"code": pl.Int64(), "periods": pl.Int64(), "changes": pl.Int64()})
+
+
+def _told(changes: ChangeFile, rows: slice, mine: NDArray[np.bool_] | None) -> tuple[Integers, Integers, Integers]:
+    """Code, period and kind (2 x availability, and 1 for pseudo real time) of some changes.
+
+    Args:
+        changes: the change file.
+        rows: which of them.
+        mine: [code] whose changes count; None = everyone's.
+    """
+    code, period, vintage = changes.code[rows].astype(np.int64), changes.period[rows], changes.vintage[rows]
+    kind = changes.availability[rows] * np.int64(2)
+    kind += (vintage == NEVER) | (vintage > changes.published[rows])
+    if mine is None:
+        return code, period, kind
+    kept = mine[code]
+    return code[kept], period[kept], kind[kept]
+
+
+def _earliest(changes: ChangeFile, mine: NDArray[np.bool_] | None) -> tuple[Integers, Integers]:
+    """Code and kind of the earliest change of every (series, period)."""
+    code, period, kind = _told(changes, slice(0, len(changes.code)), mine)
+    if _stated_once(code, period):
+        return code, kind
+    frame = pl.DataFrame({"code": code, "period": period}).with_row_index("row")
+    row = frame.unique(["code", "period"], keep="first", maintain_order=True)["row"].to_numpy()
+    return code[row], kind[row]
 
 
 def _stated_once(codes: Integers, periods: Integers) -> bool:
@@ -119,19 +168,12 @@ def _stated_once(codes: Integers, periods: Integers) -> bool:
 def origin_facts(plan: Plan, changes: ChangeFile) -> pl.DataFrame:
     """One row per issued origin and horizon: what was known, trained on, purged (and why), already public."""
     experiment = plan.experiment
-    replay = Replay(
-        changes, plan.inputs, latency=experiment.origins.latency, exclude_hindsight=experiment.exclude_hindsight
-    )
-    counted = Fates(plan) if fates_alike(plan) else None
     rows = []
-    for origin in plan.issued:
-        replay.advance(plan.instants[origin])
-        snapshot = replay.snapshot(experiment.target, copy=False)
-        known = _known(snapshot, plan.inputs)
+    for origin, known, rows_before in _known_at(plan, changes):
         asked = plan.members.member[origin]
         public = plan.already_public(origin)
         for place, step in enumerate(experiment.horizons):
-            trained = _counted(plan, origin, place, snapshot) if counted is None else counted.at(origin, place)
+            trained = rows_before(place)
             # a series that was no member at an origin has no row there that could be left out
             purged = dict(zip(FATES, trained.fates, strict=True))
             del purged[FATES[USED]], purged[FATES[NO_MEMBER]]
@@ -155,7 +197,30 @@ def origin_facts(plan: Plan, changes: ChangeFile) -> pl.DataFrame:
     return pl.DataFrame(rows).cast({"origin": UTC_INSTANT, "horizon": pl.Int32(), "phase": pl.Int32()})
 
 
-def _counted(plan: Plan, origin: int, horizon: int, snapshot: Snapshot) -> Trained:
+def _replay(plan: Plan, changes: ChangeFile, names: Sequence[str]) -> Replay:
+    experiment = plan.experiment
+    return Replay(changes, names, latency=experiment.origins.latency, exclude_hindsight=experiment.exclude_hindsight)
+
+
+def _known_at(plan: Plan, changes: ChangeFile) -> Iterator[tuple[int, str, Callable[[int], Trained]]]:
+    """Of every issued origin what was known, in words, and what tells of the rows before it at a horizon."""
+    counted = Fates(plan) if fates_alike(plan) else None
+    if counted is not None and len(plan.inputs) > NAMED and newest_suffices(changes):
+        # no row is read in the snapshot, so none is built
+        newest = Newest(changes, exclude_hindsight=plan.experiment.exclude_hindsight)
+        groups = groups_of(changes.series, *followed(changes, plan.inputs))
+        for origin in plan.issued:
+            yield origin, _reached(groups, newest.advance(int(plan.known[origin]))), partial(counted.at, origin)
+        return
+    replay = _replay(plan, changes, plan.inputs)
+    for origin in plan.issued:
+        replay.advance(plan.instants[origin])
+        snapshot = replay.snapshot(plan.experiment.target, copy=False)
+        one_by_one = partial(_counted, plan, snapshot, origin)
+        yield origin, _known(snapshot, plan.inputs), one_by_one if counted is None else partial(counted.at, origin)
+
+
+def _counted(plan: Plan, snapshot: Snapshot, origin: int, horizon: int) -> Trained:
     """The same row by row, for universes and labels that the snapshot decides on."""
     fates = row_fates(plan, origin, horizon, snapshot)
     kept = training_set(plan, origin, horizon, snapshot)
@@ -177,6 +242,16 @@ def _known(snapshot: Snapshot, inputs: tuple[str, ...]) -> str:
     return "; ".join(f"{count} series {day}" for day, count in sorted(said.items(), reverse=True)[:NAMED])
 
 
+def _reached(groups: Sequence[Group], newest: Integers) -> str:
+    """As `_known` of many inputs, from the newest known period of each code."""
+    said: dict[str, int] = {}
+    for group in groups:
+        for ordinal, count in zip(*np.unique(newest[group.codes], return_counts=True), strict=True):
+            day = "nothing" if ordinal == NOTHING else period_end(group.series.parsed, int(ordinal)).isoformat()
+            said[day] = said.get(day, 0) + int(count)
+    return "; ".join(f"{count} series {day}" for day, count in sorted(said.items(), reverse=True)[:NAMED])
+
+
 def _newest(snapshot: Snapshot, series_id: str) -> str:
     """The newest known period of a series, in words."""
     if series_id not in snapshot.series:
@@ -187,23 +262,32 @@ def _newest(snapshot: Snapshot, series_id: str) -> str:
 
 def public_shares(plan: Plan, changes: ChangeFile) -> dict[str, float]:
     """Per horizon, the mean share of the target's own steps already public at the scored origins (S22)."""
-    experiment = plan.experiment
-    span = experiment.target.transform.span
-    width = span if experiment.target.transform.is_volatility else 1
-    replay = Replay(
-        changes,
-        sorted(target_inputs(experiment.target)),
-        latency=experiment.origins.latency,
-        exclude_hindsight=experiment.exclude_hindsight,
-    )
+    target = plan.experiment.target
+    span = target.transform.span
+    width = span if target.transform.is_volatility else 1
     shares = []
-    for origin in range(plan.first_scored, len(plan.instants)):
-        replay.advance(plan.instants[origin])
-        panel = target_panel(replay.snapshot(experiment.target, copy=False))
-        ends = np.array([panel.timeline.position(int(end)) for end in plan.ends[origin]])
+    for origin, last, ends in _reaching(plan, changes):
         first = ends - (width if width > 1 else span) + 1
-        last = panel.last[plan.members.places(panel.ids)[plan.members.rows(origin)]]
-        known = np.where(last == NO_POSITION, first.min() - 1, last)[:, None]
+        asked = last[plan.members.rows(origin)]
+        known = np.where(asked == NO_POSITION, first.min() - 1, asked)[:, None]
         shares.append(np.clip((known - first[None, :] + 1) / max(span, 1), 0.0, 1.0).mean(axis=0))
-    mean = np.mean(shares, axis=0) if shares else np.zeros(len(experiment.horizons))
-    return {str(step): round(float(share), 4) for step, share in zip(experiment.horizons, mean, strict=True)}
+    mean = np.mean(shares, axis=0) if shares else np.zeros(len(plan.experiment.horizons))
+    return {str(step): round(float(share), 4) for step, share in zip(plan.experiment.horizons, mean, strict=True)}
+
+
+def _reaching(plan: Plan, changes: ChangeFile) -> Iterator[tuple[int, Integers, Integers]]:
+    """Of every scored origin the newest known target position [series], and those of the target periods [horizon]."""
+    target, scored = plan.experiment.target, range(plan.first_scored, len(plan.instants))
+    apart = target.universe or target.transform.is_volatility or target.transform.other
+    if not apart and newest_suffices(changes):  # of periods that are no sessions a position is an ordinal
+        newest = Newest(changes, exclude_hindsight=plan.experiment.exclude_hindsight)
+        codes = changes.codes_of(target.series)
+        for origin in scored:
+            yield origin, newest.advance(int(plan.known[origin]))[codes], plan.ends[origin]
+        return
+    replay = _replay(plan, changes, sorted(target_inputs(target)))
+    for origin in scored:
+        replay.advance(plan.instants[origin])
+        panel = target_panel(replay.snapshot(target, copy=False))
+        ends = np.array([panel.timeline.position(int(end)) for end in plan.ends[origin]])
+        yield origin, panel.last[plan.members.places(panel.ids)], ends

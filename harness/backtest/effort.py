@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -15,6 +15,7 @@ from harness.core.recipe import Experiment, Recipe
 from harness.core.search import Domain, domain_from, narrowed
 from harness.core.transform import Floats
 from harness.data.changes import ChangeFile
+from harness.data.newest import chunks
 from harness.record.home import Home
 from harness.record.registry import Effort, effort_from
 from harness.record.runs import list_runs
@@ -23,6 +24,8 @@ from harness.record.studies import read_study
 
 FIRST = 24
 """Periods whose first values tell one series from another: enough to be its own, and never moved by later data."""
+TOGETHER = 1 << 14
+"""Series whose values are spelled together."""
 PLAIN = (1e-4, 1e15)
 """Sizes from and up to which numbers are written without an exponent, the same everywhere."""
 Integers = NDArray[np.int64]
@@ -50,54 +53,87 @@ def fingerprints_of(changes: ChangeFile, series_ids: Sequence[str]) -> dict[str,
         series_ids: stored ids.
     """
     codes = changes.codes_of(series_ids)
+    first, lows = _opening_rows(changes, codes)
+    whole = (first >= 0).all(axis=1)
+    apart = np.flatnonzero(~whole)
+    others = _one_by_one(changes, [series_ids[place] for place in apart.tolist()])
+    marks: dict[int, str] = dict(zip(apart.tolist(), others, strict=True))
+    headed: dict[int, Headed] = {}
+    places = np.flatnonzero(whole)
+    for start in range(0, len(places), TOGETHER):
+        some = places[start : start + TOGETHER]
+        columns = [spelled(changes.value.take(first[some, column])) for column in range(FIRST)]
+        texts = pl.select(pl.concat_str(columns, separator=",")).to_series().to_list()
+        for place, low, text in zip(some.tolist(), lows[some].tolist(), texts, strict=True):
+            if low not in headed:
+                headed[low] = Headed("series", _listed(map(str, range(low, low + FIRST))))
+            marks[place] = headed[low].of_text(f"[{text}]")
+    return {name: marks[place] for place, name in enumerate(series_ids)}
+
+
+def _opening_rows(changes: ChangeFile, codes: Integers) -> tuple[Integers, Integers]:
+    """Rows of the first values of the first periods [series, period], -1 = none; and the first period [series].
+
+    Args:
+        changes: the change file.
+        codes: [series] codes.
+    """
+    place = np.full(len(changes.ids), -1, dtype=np.int64)
+    place[codes] = np.arange(len(codes))
+    lows = np.full(len(codes), np.iinfo(np.int64).max)
+    for rows in chunks(0, len(changes.code)):
+        mine, period, _ = _valued(changes, rows, place)
+        np.minimum.at(lows, mine, period)
+    first = np.full((len(codes), FIRST), -1, dtype=np.int64)
+    flat = first.reshape(-1)
+    for rows in list(chunks(0, len(changes.code)))[::-1]:
+        mine, period, row = _valued(changes, rows, place)
+        column = period - lows.take(mine)
+        early = np.flatnonzero(column < FIRST)[::-1]  # of several for one period the last written stays
+        flat[mine[early] * FIRST + column[early]] = row[early]
+    return first, lows
+
+
+def _valued(changes: ChangeFile, rows: slice, place: Integers) -> tuple[Integers, Integers, Integers]:
+    """Place of the series, period and row of the changes that state a value, among some rows."""
+    mine = place.take(changes.code[rows].astype(np.int64))
+    row = np.arange(rows.start, rows.stop, dtype=np.int64)
+    kept = (mine >= 0) & ~np.isnan(changes.value[rows])
+    if kept.all():
+        return mine, changes.period[rows], row
+    return mine[kept], changes.period[rows][kept], row[kept]
+
+
+def _one_by_one(changes: ChangeFile, series_ids: Sequence[str]) -> list[str]:
+    """The same of series that lack some of their first periods, or have fewer: the first of them reach further."""
+    if not series_ids:
+        return []
+    codes, headed = changes.codes_of(series_ids), Headed("series")
     wanted = np.zeros(len(changes.ids), dtype=bool)
     wanted[codes] = True
-    rows = np.flatnonzero(wanted[changes.code] & ~np.isnan(changes.value))
-    lows = np.full(len(changes.ids), np.iinfo(np.int64).max)
-    np.minimum.at(lows, changes.code[rows], changes.period[rows])
-    early = rows[changes.period[rows] < lows[changes.code[rows]] + FIRST]
-    found = _opening_values(changes, early, lows)
-    # where periods are missing, the first of them reach further
-    short = wanted & (np.bincount(found[0], minlength=len(changes.ids)) < FIRST)
-    more = rows[short[changes.code[rows]]]
-    if len(more) > short[changes.code[early]].sum():
-        rest = tuple(part[~short[found[0]]] for part in found)
-        late = _first_values(changes, more)
-        joined = [np.concatenate(both) for both in zip(rest, late, strict=True)]
-        order = np.argsort(joined[0], kind="stable")
-        found = (joined[0][order], joined[1][order], joined[2][order])
+    found = _first_values(changes, np.flatnonzero(wanted[changes.code] & ~np.isnan(changes.value)))
     starts, ends = (np.searchsorted(found[0], codes, side=side) for side in ("left", "right"))
     ends = np.minimum(ends, starts + FIRST)
-    headed, periods, values = Headed("series"), pl.Series(found[1]).cast(pl.String).to_list(), spelled(found[2])
-    spans = zip(series_ids, starts.tolist(), ends.tolist(), strict=True)
-    return {name: headed.digest(_listed(periods[start:end]), _listed(values[start:end])) for name, start, end in spans}
+    periods, values = found[1].tolist(), spelled(found[2]).to_list()
+    return [
+        headed.digest(_listed(map(str, periods[start:end])), _listed(values[start:end]))
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
+    ]
 
 
-def spelled(values: Floats) -> list[str]:
+def spelled(values: Floats) -> pl.Series:
     """JSON of numbers, one by one; those that polars spells as Python does are left to it, which is faster.
 
-    >>> spelled(np.array([1.0, -0.1, 1e-07, 1e22]))
+    >>> spelled(np.array([1.0, -0.1, 1e-07, 1e22])).to_list()
     ['1.0', '-0.1', '1e-07', '1e+22']
     """
-    out: list[str] = pl.Series(values).cast(pl.String).to_list()
-    sizes = np.abs(values)
-    for place in np.flatnonzero((sizes != 0) & ~((sizes >= PLAIN[0]) & (sizes < PLAIN[1]))).tolist():
-        out[place] = encoded(float(values[place]))
-    return out
+    out, sizes = pl.Series(values).cast(pl.String), np.abs(values)
+    odd = np.flatnonzero((sizes != 0) & ~((sizes >= PLAIN[0]) & (sizes < PLAIN[1])))
+    return out.scatter(odd, [encoded(float(values[place])) for place in odd.tolist()]) if len(odd) else out
 
 
-def _listed(texts: Sequence[str]) -> Encoded:
+def _listed(texts: Iterable[str]) -> Encoded:
     return Encoded(f"[{','.join(texts)}]")
-
-
-def _opening_values(changes: ChangeFile, rows: Integers, lows: Integers) -> tuple[Integers, Integers, Floats]:
-    """As `_first_values`, of rows less than `FIRST` periods after their series' first: each cell has a place."""
-    first = np.full(len(changes.ids) * FIRST, -1, dtype=np.int64)
-    backwards = rows[::-1]
-    codes = changes.code[backwards].astype(np.int64)
-    first[codes * FIRST + changes.period[backwards] - lows[codes]] = backwards  # of several the last written stays
-    picked = first[first >= 0]
-    return changes.code[picked].astype(np.int64), changes.period[picked].astype(np.int64), changes.value[picked]
 
 
 def _first_values(changes: ChangeFile, rows: Integers) -> tuple[Integers, Integers, Floats]:

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from harness.backtest.first_window import asks_for_it, check_first_window
-from harness.backtest.splits import Plan, target_inputs
+from harness.backtest.splits import Plan, in_order, target_inputs
 from harness.core.errors import UserError
 from harness.core.identity import KEY_LENGTH, Encoded, Headed, canonical, digest, encoded
 from harness.core.recipe import Experiment, FeatureBlock, Recipe, Target
@@ -64,7 +64,7 @@ def recipe_identity(recipe: Recipe, experiment: Experiment) -> RecipeIdentity:
     names = experiment.seen_blocks(recipe)
     reached = tuple(block for block in experiment.features if block.name in names)
     seen = experiment.features if any(map(is_user_class, kinds)) else reached
-    series = tuple(sorted(declared_inputs(seen, experiment.target) | target_inputs(experiment.target)))
+    series = in_order(target_inputs(experiment.target) | declared_inputs(seen, experiment.target))
     cadence = recipe.refit_every or experiment.training.refit_every
     sources = (recipe.source,) if recipe.source else ()
     parts = (recipe.kind, recipe.params, blocks, recipe.steps, recipe.functional, recipe.code, sources, cadence)
@@ -115,16 +115,38 @@ def target_identity(target: Target) -> dict[str, object]:
     return {**said, "series": (), "universe": target.universe} if target.universe else said
 
 
+Known = dict[tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]], list[str]]
+"""Series, sources and origins -> `known_digests` of them in one plan."""
+
+
 def cell_keys(
-    identity: RecipeIdentity, plan: Plan, changes: ChangeFile, origins: Sequence[int], purpose: str
+    identity: RecipeIdentity,
+    plan: Plan,
+    changes: ChangeFile,
+    origins: Sequence[int],
+    purpose: str,
+    *,
+    known: Known | None = None,
 ) -> list[str]:
     """Keys of one recipe's cells (or fits) at the given origins, ascending.
 
     A key holds the recipe, the plan up to the origin, the publications of the series it uses up to the origin, the
     harness and user code and the lock. Nothing later than the origin enters it, so later data leave it valid.
+
+    Args:
+        identity: of the recipe.
+        plan: the plan.
+        changes: its change file.
+        origins: indices of the origins.
+        purpose: `cell` or `fit`.
+        known: what was found for other recipes of the same plan and change file; this one's is added.
     """
     experiment = plan.experiment
-    prefixes = known_digests(identity, plan, changes, origins)
+    known = {} if known is None else known
+    inputs = (identity.series, identity.sources, tuple(origins))
+    if inputs not in known:
+        known[inputs] = known_digests(identity, plan, changes, origins)
+    prefixes = known[inputs]
     fixed = digest(
         purpose,
         identity.text,

@@ -16,7 +16,6 @@ from harness.core.names import names_of
 from harness.core.recipe import Recipe
 from harness.core.time import NEVER, micros
 from harness.core.transform import Floats
-from harness.data.outcomes import MATURED
 from harness.forecast.catalog import reference_name
 from harness.record.cells import Cell
 from harness.record.panel_cells import STATUSES as OF_CELLS
@@ -27,9 +26,10 @@ from harness.score.spec import ScoreSpec
 from harness.score.tables import ScoreTables
 
 Integers = NDArray[np.int64]
+FOREVER = int(np.iinfo(np.int64).max)
 Codes = NDArray[np.uint8]
 Spans = Mapping[str, tuple[int | None, int | None]]
-BLOCK_CELLS = 1 << 21
+BLOCK_CELLS = 1 << 19
 """(origin, horizon, series) cells of a block: what is held of every model at a time."""
 OK, FALLBACK, FAILED, ABSTAINED, NOT_ISSUED, MISSING, ALREADY_PUBLIC = map(
     STATUSES.index, ("ok", "fallback", "failed", "abstained", "not_issued", "missing", "already_public")
@@ -133,6 +133,7 @@ class _View:
         ascending = all(one < other for one, other in zip(self.names, self.names[1:], strict=False))
         count = np.arange(len(self.names), dtype=np.int64)
         self.order = count if ascending else np.array(sorted(count, key=self.names.__getitem__), dtype=np.int64)
+        self.turn = slice(None) if (np.diff(steps, prepend=-1) == 1).all() else steps
         self.recipes = {recipe.name: recipe for recipe in self.plan.experiment.models}
         self.spread: dict[tuple[str, int], tuple[Floats, Codes]] = {}
 
@@ -149,25 +150,28 @@ class _View:
 
         def laid(cells: NDArray[Any]) -> NDArray[Any]:
             """[origin, horizon, series] from [series, request]."""
-            found: NDArray[Any] = np.ascontiguousarray(cells[span].T)[request]
-            return found
+            return _gathered(cells.T[:, span], request)
 
-        status = laid(table.status)
         latest = plan.experiment.target.outcome.kind == "latest"
-        instants = laid(table.first_public if latest else table.matured_at)
-        matured = status == MATURED
+        instants = table.first_public if latest else table.matured_at
         answers = {name: self._answers(name, rows) for name in self.recipes}
+        planned = plan.members.member[self.scored][:, None, rows]
         # no forecast of anyone's: what the plan says was public at the origin, and what the reference's cells say
-        known = plan.known[self.scored][:, None, None]
-        public = (instants != NEVER) & (instants <= known)
-        public |= answers[reference_name(self.plan.experiment.target)][1] == ALREADY_PUBLIC
-        planned = plan.members.member[self.scored][:, None, rows] & ~public
+        known = plan.known[self.scored][:, None]
+        lowest = int(request.min())
+        early = instants.T[lowest : int(request.max()) + 1, span]
+        if (np.where(early == NEVER, FOREVER, early).min(axis=1, initial=FOREVER)[request - lowest] <= known).any():
+            at = laid(instants)
+            planned = planned & ~((at != NEVER) & (at <= known[:, :, None]))
+        said = answers[reference_name(plan.experiment.target)][1] == ALREADY_PUBLIC
+        if said.any():
+            planned = planned & ~said
         return Block(
             series=self.names.column.gather(rows),
-            planned=planned,
-            outcome=np.where(matured, laid(table.value), np.nan),
-            outcome_status=status.astype(np.uint8),
-            published=np.where(matured, instants, 0),
+            planned=np.broadcast_to(planned, (*request.shape, len(rows))),
+            outcome=laid(table.value),
+            outcome_status=laid(table.status).view(np.uint8),
+            published=laid(instants),
             scale_mae=self.panel.scales.mae[rows],
             scale_rmse=self.panel.scales.rmse[rows],
             value={name: value for name, (value, _) in answers.items()},
@@ -194,7 +198,7 @@ class _View:
         held = _inside(inside, moments)
         for place, origin in enumerate(self.scored):
             one, codes = self._cell(name, int(origin) - first, rows)
-            value[place], status[place] = one.T[self.steps], codes.T[self.steps]
+            value[place], status[place] = one.T[self.turn], codes.T[self.turn]
             if not held[place]:
                 value[place], status[place] = np.nan, NOT_ISSUED
         return value, status
@@ -208,13 +212,13 @@ class _View:
                 self.spread[name, number] = self._points(cell)
             value, status = self.spread[name, number]
             return value[rows], status[rows]
-        if panel.series == self.names:
+        places = panel.series.rows_of(self.names)
+        if places is None:
             span, status = _span(rows), panel.status
             if status.size and status.strides == (0, 0):  # one and the same in all of them
                 return panel.value[span], np.broadcast_to(_CODE[status[0, 0]], (len(rows), len(self.steps)))
             return panel.value[span], _CODE[status[span]]
-        places = panel.series.rows_of(self.names)
-        mine = np.arange(len(rows)) if places is None else places[rows]
+        mine = places[rows]
         there = mine >= 0
         value = np.full((len(rows), len(self.steps)), np.nan)
         status = np.full(value.shape, MISSING, dtype=np.uint8)
@@ -233,6 +237,18 @@ class _View:
         codes = [STATUSES.index(word) for word in points["status"]]
         status[rows, columns] = np.array(codes, dtype=np.uint8)
         return value, status
+
+
+def _gathered(cells: NDArray[Any], request: Integers) -> NDArray[Any]:
+    """[origin, horizon, series] from [request, series], read-only; a view where requests are evenly spaced."""
+    steps = [int(line[0]) if len(line) else 0 for line in (np.diff(request[:, 0]), np.diff(request[0]))]
+    even = request[0, 0] + steps[0] * np.arange(len(request))[:, None] + steps[1] * np.arange(request.shape[1])
+    if not np.array_equal(even, request):
+        found: NDArray[Any] = cells[request]
+        return found
+    down, along = cells.strides
+    shape, strides = (*request.shape, cells.shape[1]), (steps[0] * down, steps[1] * down, along)
+    return np.lib.stride_tricks.as_strided(cells[int(request[0, 0]) :], shape, strides, writeable=False)
 
 
 def _span(rows: Integers) -> slice | Integers:

@@ -16,7 +16,7 @@ from harness.backtest.design import Floats, build_design, build_rows
 from harness.backtest.effort import effort_of, narrowed_spaces
 from harness.backtest.engine import Engine
 from harness.backtest.engines import HERE, LARGE, Where, engine_for
-from harness.backtest.keys import RecipeIdentity, cell_keys, recipe_identity, run_id
+from harness.backtest.keys import Known, RecipeIdentity, cell_keys, recipe_identity, run_id
 from harness.backtest.liberty import Liberty
 from harness.backtest.searched import on_record, study_keys, vouched
 from harness.backtest.splits import Plan, build_plan
@@ -164,7 +164,7 @@ def execute(
     searches = study_keys(plan, changes, board)
     effort = effort_of(plan, changes, board, home, searches)
     manifest = {**run_manifest(plan, changes, board, results), "cells": keys, "cell_checksums": checksums(cells)}
-    manifest["batches"] = [one for one in batches if _says_something_of(one, plan)]
+    manifest["batches"] = _of_use(batches, plan)
     manifest["studies"] = {
         name: {plan.instants[origin].isoformat(): key for origin, key in mine.items()}
         for name, mine in searches.items()
@@ -204,7 +204,10 @@ def cells_of(
     """
     stages = Stages() if stages is None else stages
     changes = open_changes(place.changes)
-    keys = {recipe.name: cell_keys(identity, plan, changes, plan.issued, "cell") for recipe, identity in board}
+    known: Known = {}
+    keys = {
+        recipe.name: cell_keys(identity, plan, changes, plan.issued, "cell", known=known) for recipe, identity in board
+    }
     searches = {name: mine for name, mine in study_keys(plan, changes, board).items() if mine}
     cells = {name: [read_cell(place.shelves.cells, key) for key in mine] for name, mine in keys.items()}
     for recipe, identity in board:
@@ -358,10 +361,10 @@ def checksums(cells: Mapping[str, Sequence[Cell]]) -> dict[str, list[str]]:
     return {name: [cell.checksum for cell in mine] for name, mine in cells.items()}
 
 
-def _says_something_of(batch: Mapping[str, object], plan: Plan) -> bool:
-    named = batch.get("series")
+def _of_use(batches: Batches, plan: Plan) -> list[Mapping[str, object]]:
+    """The batches that say something of a series of the run."""
     used = {*plan.inputs, *plan.experiment.target.series}
-    return isinstance(named, list) and bool(used & set(named))
+    return [one for one in batches if isinstance(named := one.get("series"), list) and not used.isdisjoint(named)]
 
 
 def run_manifest(plan: Plan, changes: ChangeFile, board: Board, results: Results) -> dict[str, object]:

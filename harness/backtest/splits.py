@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 import numpy as np
 import polars as pl
@@ -62,6 +63,8 @@ class Plan:
         outcomes: pinned outcomes [series, request].
         until: microseconds up to which the archive's content counts.
         members: who is asked at each origin.
+        looked_up: hash of the change file that outcomes were looked up in, and these: a study may have others in
+            `outcomes`.
     """
 
     experiment: Experiment
@@ -78,6 +81,7 @@ class Plan:
     outcomes: Outcomes
     until: int
     members: Membership
+    looked_up: tuple[str, Outcomes] | None = None
 
     @property
     def windows(self) -> Windows:
@@ -202,7 +206,7 @@ def build_plan(experiment: Experiment, changes: ChangeFile) -> Plan:
         UserError: no origins, no matured outcome for a horizon, or pseudo real time without saying so (S6).
     """
     experiment = resolved(experiment, changes)
-    inputs = tuple(sorted(declared_inputs(experiment.features, experiment.target) | target_inputs(experiment.target)))
+    inputs = in_order(target_inputs(experiment.target) | declared_inputs(experiment.features, experiment.target))
     _require(changes, inputs)
     _require_issues(changes, experiment)
     series = changes.series[_base(experiment)]
@@ -218,7 +222,7 @@ def build_plan(experiment: Experiment, changes: ChangeFile) -> Plan:
     members = membership(experiment, changes, instants, known)
     check_members(experiment, members, instants, first_issued)
     asked, place = np.unique(np.stack([starts.ravel(), ends.ravel()]), axis=1, return_inverse=True)
-    windows = Windows(asked[0], asked[1])
+    table = outcomes(changes, experiment.target, Windows(asked[0], asked[1]), until=until)
     plan = Plan(
         experiment,
         inputs,
@@ -231,9 +235,10 @@ def build_plan(experiment: Experiment, changes: ChangeFile) -> Plan:
         ends,
         period_ends(series.parsed, ends),
         place.reshape(starts.shape).astype(np.int64),
-        outcomes(changes, experiment.target, windows, until=until),
+        table,
         until,
         members,
+        (changes.hash, table),
     )
     _check_real_time(plan, changes)
     _check_outcomes(plan)
@@ -251,9 +256,18 @@ def resolved(experiment: Experiment, changes: ChangeFile) -> Experiment:
     )
 
 
-def target_inputs(target: Target) -> set[str]:
+@lru_cache(maxsize=4)
+def target_inputs(target: Target) -> frozenset[str]:
     """Stored ids of every series the target is made of."""
-    return {name for series_id in target.series for name in target.transform.inputs(series_id)}
+    transform = target.transform
+    apart = {name for name in (transform.other, transform.high, transform.low) if name}
+    return frozenset(apart if transform.proxy == "parkinson" else apart.union(target.series))
+
+
+@lru_cache(maxsize=8)
+def in_order(names: frozenset[str]) -> tuple[str, ...]:
+    """Ids, ascending; the models of a run mostly share them."""
+    return tuple(sorted(names))
 
 
 def _base(experiment: Experiment) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from harness.backtest.splits import Plan
 from harness.backtest.tidy import declared_spans, forecast_rows
@@ -98,13 +100,21 @@ def _counted(model: str, panels: Sequence[PanelAnswers], *, scored: bool) -> pl.
         lost = ((status == FAILED) | (status == ABSTAINED)) & (other.status == OK) & ~np.isnan(other.value)
         status = np.where(lost, np.uint8(len(STATUSES)), status)
     width = max(1, len(mine.reasons))
-    codes = status.astype(np.int64) * width + mine.reason
+    reason, answered, each = mine.reason, mine.answered, 1
+    if _alike(status) and _alike(reason) and _alike(answered):
+        status, reason, answered, each = status[:1], reason[:1], answered[:1], mine.shape[0]
+    codes = status.astype(np.int64) * width + reason
     rows: list[tuple[str, int, bool, str, str | None, int, datetime | None, datetime | None]] = []
     for place, step in enumerate(mine.horizons.tolist()):
         counts = np.bincount(codes[:, place])
-        fitted = np.bincount(codes[:, place], mine.answered[:, place])
+        fitted = np.bincount(codes[:, place], answered[:, place])
         for code in np.flatnonzero(counts).tolist():
             word, why = WORDS[code // width], mine.reasons[code % width] if code % width else None
             at = mine.trained_at if fitted[code] else None
-            rows.append((model, step, scored, word, why, int(counts[code]), at, at))
+            rows.append((model, step, scored, word, why, int(counts[code]) * each, at, at))
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+
+def _alike(array: NDArray[Any]) -> bool:
+    """Whether all elements are one and the same."""
+    return bool(array.size) and (not any(array.strides) or bool((array == array[0, 0]).all()))

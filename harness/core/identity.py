@@ -101,6 +101,16 @@ class Headed:
         hasher.update(f"{comma}{','.join(map(encoded, parts))}]".encode())
         return hasher.hexdigest()[:KEY_LENGTH]
 
+    def of_text(self, text: str) -> str:
+        """`digest` of one part more, which is given by the text of its canonical form.
+
+        >>> Headed("a").of_text("[1,2]") == digest("a", (1, 2))
+        True
+        """
+        hasher = self._begun.copy()
+        hasher.update(f"{',' if self._parts else ''}{text}]".encode())
+        return hasher.hexdigest()[:KEY_LENGTH]
+
     def seed(self, *parts: object) -> int:
         """The seed that `derive_seed` gives for the same parts, where what they begin with was begun by `"seed"`.
 

@@ -6,8 +6,10 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,9 +25,9 @@ from harness.core.series import Series
 from harness.core.time import NEVER
 from harness.core.transform import Floats
 from harness.data.declaration import Declarations, shaped
-from harness.data.derive import ASSUMED
 from harness.data.replay import Replay
 from harness.record.files import sha256_of
+from harness.record.platform import threads_for
 
 __all__ = [
     "FILES",
@@ -50,8 +52,8 @@ FILES = {
     "events": "events.arrow",
     "members": "members.arrow",
 }
-CHUNK = 1 << 20
-"""Rows hashed at a time."""
+CHUNK = 1 << 13
+"""Rows hashed at a time, so that they are still in the processor's cache."""
 _checked: set[tuple[str, tuple[int, ...]]] = set()
 
 Codes = NDArray[np.int32]
@@ -243,12 +245,6 @@ class ChangeFile:
         names = PublicationRows.__dataclass_fields__
         return PublicationRows(**{name: getattr(self.publications, name)[rows] for name in names})
 
-    def assumed_of(self, series_id: str) -> tuple[Micros, Micros]:
-        """Periods (ascending ordinals) of one series that have an assumed row, and its date in microseconds UTC."""
-        rows = np.flatnonzero((self.code == self.code_of(series_id)) & (self.availability == ASSUMED))
-        order = np.argsort(self.period[rows], kind="stable")
-        return self.period[rows][order], self.published[rows][order]
-
     def prefix_digests(
         self, series_ids: Iterable[str], sources: Iterable[str], instants: Sequence[int], *, universe: str = ""
     ) -> list[str]:
@@ -326,7 +322,8 @@ def _known(changes: ChangeFile, ids: tuple[str, ...], instants: tuple[int, ...])
         _columns(changes.publications, PUBLISHED),
         {"published": changes.events.announced, **_columns(changes.events, EVENT_COLUMNS)},
     )
-    return _declared(changes, ids), [_prefixes(table, place, instants) for table in tables]
+    with ThreadPoolExecutor(threads_for(len(changes.code))) as pool:
+        return _declared(changes, ids), list(pool.map(lambda table: _prefixes(table, place, instants), tables))
 
 
 def _declared(changes: ChangeFile, ids: tuple[str, ...]) -> str:
@@ -337,7 +334,7 @@ def _declared(changes: ChangeFile, ids: tuple[str, ...]) -> str:
     ):
         facts = json.dumps([canonical(getattr(one, key)) for key in MEANING])[1:]
         shapes |= dict.fromkeys(names, facts)
-    return "[" + ", ".join(f"[{json.dumps(name)}, {shapes[name]}" for name in ids) + "]"
+    return "[" + ", ".join(f"[{encode_basestring_ascii(name)}, {shapes[name]}" for name in ids) + "]"
 
 
 MEANING = ("frequency", "zone", "calendar", "decimals", "scale", "period_table")
@@ -355,16 +352,17 @@ def _prefixes(columns: dict[str, NDArray[Any]], place: Micros, instants: Sequenc
     layout = np.dtype(
         [(name, "<i4" if name == "code" else array.dtype.newbyteorder("<")) for name, array in columns.items()]
     )
-    hasher, done, out = hashlib.sha256(), 0, []
+    everyone = len(place) > 0 and np.array_equal(place, np.arange(len(place)))
+    hasher, done, out, room = hashlib.sha256(), 0, [], np.empty(CHUNK, dtype=layout)
     for end in np.searchsorted(published, np.asarray(instants, dtype=np.int64), side="right").tolist():
         for start in range(done, end, CHUNK):
             rows = slice(start, min(start + CHUNK, end))
-            chosen = place[codes[rows]]
-            kept = np.flatnonzero(chosen >= 0)
-            packed = np.empty(len(kept), dtype=layout)
+            chosen = codes[rows] if everyone else place.take(codes[rows].astype(np.int64))
+            kept = slice(None) if everyone else np.flatnonzero(chosen >= 0)
+            packed = room[: len(chosen[kept])]
             for name, array in columns.items():
                 packed[name] = chosen[kept] if name == "code" else array[rows][kept]
-            hasher.update(packed.tobytes())
+            hasher.update(packed.view(np.uint8).data)
         done = max(done, end)
         out.append(hasher.copy().digest())
     return out

@@ -7,6 +7,7 @@ out (S11); a forward window holds the sessions after the origin (S12).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -25,14 +26,17 @@ from harness.data.changes import ChangeFile
 from harness.data.lags import release_micros
 from harness.data.releases import nth_releases
 from harness.data.replay import Replay
-from harness.data.standing import Cells, assumed_dates, first_public, layout
+from harness.data.standing import NOWHERE, Cells, Layout, assumed_rows, dates, first_values, layout
 from harness.data.standing_outcomes import looked_up, standing_outcomes
 from harness.data.universe import everyone
+from harness.record.platform import threads_for
 
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 MATURED, PENDING, NO_OUTCOME, WITHDRAWN, DELISTED = range(5)
 OUTCOME_STATUS = ("matured", "pending", "no_outcome", "withdrawn", "delisted")
+REQUESTS = 1 << 17
+"""Outcomes looked up together, so that what is made of them stays in the processor's cache."""
 YOUNG = timedelta(days=365)
 """A `latest` outcome of a period that ended less than this before the archive's end is marked immature."""
 
@@ -88,35 +92,123 @@ def outcomes(changes: ChangeFile, target: Target, windows: Windows, *, until: in
     groups = input_groups(target)
     inputs = tuple(sorted({name for ids in groups for name in ids}))
     end = min(changes.known_through[name] for name in inputs) if until is None else until
-    due, first, assumed, captured = _instants(changes, target, groups, windows.ends, end)
+    stated = [_stated(changes, target, ids, windows.ends) for ids in groups]
+    asked = _Asked(changes, target, stated, inputs, end, cell_by_cell=looked_up(changes, target, inputs))
+    found = _Found.of(len(windows.ends), len(target.series))
+    each = len(windows.ends)
+    if asked.cell_by_cell:  # what need not be known together need not be held together
+        each = max(1, REQUESTS // max(1, len(target.series)))
+    parts = [slice(start, start + each) for start in range(0, len(windows.ends), max(1, each))]
+    with ThreadPoolExecutor(threads_for(found.value.size)) as pool:
+        filled = list(pool.map(lambda part: _fill(found, asked, windows, part), parts))
+    apart = any(differs for differs, _ in filled)
+    for part, (differs, _) in zip(parts, filled, strict=True):
+        if apart and not differs:
+            found.first_public[part] = found.matured_at[part]
+    return found.outcomes(target, apart=apart, marked=any(some for _, some in filled))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """What outcomes are asked of.
+
+    Attributes:
+        changes: the change file.
+        target: what is forecast.
+        stated: what was stated of each group of inputs.
+        inputs: stored ids of all of them, ascending.
+        end: microseconds UTC up to which the archive's content counts.
+        cell_by_cell: whether an outcome is looked up by itself; else all are read from one walk of snapshots.
+    """
+
+    changes: ChangeFile
+    target: Target
+    stated: Sequence[_Stated]
+    inputs: tuple[str, ...]
+    end: int
+    cell_by_cell: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """Outcomes in the making; arrays [request, series], those of the results as in `Outcomes`.
+
+    Attributes:
+        young: [request] whether a `latest` outcome of it is still young.
+    """
+
+    value: Floats
+    matured_at: Integers
+    first_public: Integers
+    status: NDArray[np.int8]
+    hindsight: Flags
+    young: Flags
+
+    @classmethod
+    def of(cls, requests: int, series: int) -> _Found:
+        """Nothing yet: memory that is not written to is not taken either."""
+        shape = requests, series
+        value, matured_at, first = np.empty(shape), np.empty(shape, np.int64), np.empty(shape, np.int64)
+        status, hindsight = np.empty(shape, np.int8), np.zeros(shape, dtype=bool)
+        return cls(value, matured_at, first, status, hindsight, np.zeros(requests, dtype=bool))
+
+    def outcomes(self, target: Target, *, apart: bool, marked: bool) -> Outcomes:
+        """The finished outcomes.
+
+        Args:
+            target: what is forecast.
+            apart: whether `first_public` differs from `matured_at` anywhere.
+            marked: whether anything is hindsight.
+        """
+        shape = self.value.T.shape
+        nothing: Flags = np.broadcast_to(np.zeros(1, dtype=bool), shape)
+        counted = target.outcome.number if target.outcome.kind in ("first", "release") else 0
+        return Outcomes(
+            self.value.T,
+            self.matured_at.T,
+            self.first_public.T if apart else self.matured_at.T,
+            self.status.T,
+            np.broadcast_to(np.int64(counted), shape),
+            self.hindsight.T if marked else nothing,
+            (self.status.T == MATURED) & self.young if self.young.any() else nothing,
+        )
+
+
+def _fill(found: _Found, asked: _Asked, windows: Windows, part: slice) -> tuple[bool, bool]:
+    """Outcomes of some requests; whether `first_public` differs from `matured_at`, and whether any is hindsight.
+
+    Where it does not differ, `first_public` is left as it is.
+    """
+    changes, target, end = asked.changes, asked.target, asked.end
+    some = Windows(windows.starts[part], windows.ends[part])
+    due, first, assumed, captured = _instants(asked, some.ends)
     # what is not public by the end is pending; a hole in the capture is known as such from its publication on
     pending = (due == NEVER) | (due > end)
-    never_trades = _never_trades(changes.series[inputs[0]], windows.ends, end)
-    value, missing, withdrawn, marked = _evaluate_all(changes, target, windows, inputs, np.where(pending, NEVER, due))
+    value, missing, withdrawn, marked = _evaluated(asked, some, np.where(pending, NEVER, due))
     status = np.full(due.shape, MATURED, dtype=np.int8)
     status[missing | ~captured] = NO_OUTCOME
-    status[withdrawn & captured & (first != NEVER) & (first <= due)] = WITHDRAWN
+    if withdrawn.any():
+        status[withdrawn & captured & (first != NEVER) & (first <= due)] = WITHDRAWN
     status[pending] = PENDING
-    for row in _rows_with_delistings(changes, groups):
+    for row in _rows_with_delistings(changes, [one.ids for one in asked.stated]):
         ex, valued = _delisting(changes, target.transform.inputs(target.series[row]), end)
-        awaited = valued & (windows.ends == ex) & (status[row] == PENDING)
-        status[row, (windows.ends >= ex) & (status[row] != MATURED) & ~awaited] = DELISTED
-    status[:, never_trades] = NO_OUTCOME
+        awaited = valued & (some.ends == ex) & (status[:, row] == PENDING)
+        status[(some.ends >= ex) & (status[:, row] != MATURED) & ~awaited, row] = DELISTED
+    status[_never_trades(changes.series[asked.inputs[0]], some.ends, end)] = NO_OUTCOME
     matured = status == MATURED
     value[~matured] = np.nan
-    young: Flags = np.broadcast_to(np.zeros(1, dtype=bool), due.shape)
     if target.outcome.kind == "latest":
-        young = matured & _young(changes.series[target.series[0]], windows.ends, end)[None, :]
-    counted = target.outcome.number if target.outcome.kind in ("first", "release") else 0
-    return Outcomes(
-        value,
-        np.where((status == PENDING) | (status == DELISTED), NEVER, due),
-        np.where(first > end, NEVER, first),
-        status,
-        np.broadcast_to(np.int64(counted), due.shape),
-        (marked | assumed) & matured,
-        young,
-    )
+        found.young[part] = _young(changes.series[target.series[0]], some.ends, end)
+    due[(status == PENDING) | (status == DELISTED)] = NEVER
+    first[first > end] = NEVER
+    found.value[part], found.matured_at[part], found.status[part] = value, due, status
+    apart = not np.array_equal(first, due)
+    if apart:
+        found.first_public[part] = first
+    marked = (marked | assumed) & matured
+    if marked.any():
+        found.hindsight[part] = marked
+    return apart, bool(marked.any())
 
 
 def input_groups(target: Target) -> list[tuple[str, ...]]:
@@ -126,52 +218,79 @@ def input_groups(target: Target) -> list[tuple[str, ...]]:
     return own + [(name,) for name in (transform.other, transform.high, transform.low) if name]
 
 
-def _instants(
-    changes: ChangeFile, target: Target, groups: Sequence[tuple[str, ...]], ends: Integers, end: int
-) -> tuple[Integers, Integers, Flags, Flags]:
-    """Due instant, first public instant, whether assumed, whether captured; arrays [series, request]."""
-    shape = (len(target.series), len(ends))
+@dataclass(frozen=True, slots=True, eq=False)
+class _Stated:
+    """What was stated of some inputs.
+
+    Attributes:
+        ids: stored ids, one per target series or a single one that all share.
+        laid: where their changes lie.
+        opening: [period, series] row of the first change with a value.
+        assumed: [period, series] row of the assumed change; None = there is not a single one.
+        cells: their asked periods.
+        due: [asked period, series] when the pinned release is due, whatever was assumed; None = it follows from the
+            first value.
+        captured: [asked period, series] whether it was captured.
+    """
+
+    ids: tuple[str, ...]
+    laid: Layout
+    opening: NDArray[np.int32]
+    assumed: NDArray[np.int32] | None
+    cells: Cells
+    due: Integers | None
+    captured: Flags
+
+
+def _stated(changes: ChangeFile, target: Target, ids: tuple[str, ...], ends: Integers) -> _Stated:
+    laid, cells, rule = layout(changes, ids), Cells.of(changes, ids, ends), target.outcome
+    opening, assumed = first_values(laid), assumed_rows(laid)
+    captured: Flags = np.broadcast_to(np.ones(1, dtype=bool), cells.shape)
+    due: Integers | None = None
+    if rule.kind == "after":
+        due = _after_all(changes, ids, cells, laid.of(opening, cells.periods), rule.number)
+    elif rule.kind != "latest":
+        due, captured = nth_releases(changes, cells, ids, rule.number)
+    return _Stated(ids, laid, opening, assumed, cells, due, captured)
+
+
+def _instants(asked: _Asked, ends: Integers) -> tuple[Integers, Integers, Flags, Flags]:
+    """Due instant, first public instant, whether assumed, whether captured; arrays [request, series]."""
+    changes, target = asked.changes, asked.target
+    shape = (len(ends), len(target.series))
     due, first = np.full(shape, NEVER), np.full(shape, NEVER)
     undue, unseen = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
     assumed, captured = np.zeros(shape, dtype=bool), np.ones(shape, dtype=bool)
-    for ids in groups:
-        cells = Cells.of(changes, ids, ends)
-        place = cells.place(ends)
-        asked = slice(None) if np.array_equal(place, np.arange(len(place))) else place
-        laid = layout(changes, ids)
-        opening, before = first_public(laid, cells.periods), assumed_dates(laid, cells.periods)
-        mine, whole = _due(changes, target, (ids, cells), (opening, before), end)
-        np.maximum(due, mine[:, asked], out=due)
-        np.maximum(first, opening[:, asked], out=first)
-        undue |= mine[:, asked] == NEVER
-        unseen |= opening[:, asked] == NEVER
-        if target.outcome.kind in {"first", "release"}:
-            assumed |= (before != NEVER)[:, asked]
-        captured &= whole[:, asked]
+    for one in asked.stated:
+        opening = dates(changes, one.laid.of(one.opening, ends))
+        before = None if one.assumed is None else dates(changes, one.laid.of(one.assumed, ends))
+        mine, whole = _due(asked, one, ends, (opening, before))
+        np.maximum(due, mine, out=due)
+        np.maximum(first, opening, out=first)
+        undue |= mine == NEVER
+        unseen |= opening == NEVER
+        if before is not None and target.outcome.kind in {"first", "release"}:
+            assumed |= before != NEVER
+        captured &= whole
     due[undue], first[unseen] = NEVER, NEVER
     return due, first, assumed, captured
 
 
 def _due(
-    changes: ChangeFile,
-    target: Target,
-    asked: tuple[tuple[str, ...], Cells],
-    dates: tuple[Integers, Integers],
-    end: int,
+    asked: _Asked, stated: _Stated, ends: Integers, dated: tuple[Integers, Integers | None]
 ) -> tuple[Integers, Flags]:
-    """When the pinned release of each cell is due, and whether it was captured; arrays [series, period]."""
-    (ids, cells), (opening, before), rule = asked, dates, target.outcome
-    whole: Flags = np.broadcast_to(np.ones(1, dtype=bool), cells.shape)
-    if rule.kind == "latest":
+    """When the pinned release of each cell is due, and whether it was captured; arrays [request, series]."""
+    (opening, before), rule, place, end = dated, asked.target.outcome, stated.cells.place(ends), asked.end
+    whole = stated.captured[place]
+    if stated.due is None:
         return np.where((opening == NEVER) | (opening > end), NEVER, end), whole
-    if rule.kind == "after":
-        return _after_all(changes, ids, cells, opening, rule.number), whole
-    mine, whole = nth_releases(changes, cells, ids, rule.number)
-    some = np.flatnonzero((before != NEVER).any(axis=1))
-    for row in some if rule.number > 1 else ():
-        before = before if before.flags.writeable else before.copy()
-        before[row] = _assumed_maturity(changes.series[ids[row]], cells.periods, before[row], rule.number)
-    return (np.where(before != NEVER, before, mine), whole | (before != NEVER)) if len(some) else (mine, whole)
+    mine = stated.due[place]
+    if before is None or rule.kind == "after":
+        return mine, whole
+    there = before != NEVER
+    for row in np.flatnonzero(there.any(axis=0)) if rule.number > 1 else ():
+        before[:, row] = _assumed_maturity(asked.changes.series[stated.ids[row]], ends, before[:, row], rule.number)
+    return np.where(there, before, mine), whole | there
 
 
 def _assumed_maturity(series: Series, ends: Integers, before: Integers, number: int) -> Integers:
@@ -184,8 +303,10 @@ def _assumed_maturity(series: Series, ends: Integers, before: Integers, number: 
     return out
 
 
-def _after_all(changes: ChangeFile, ids: Sequence[str], cells: Cells, opening: Integers, days: int) -> Integers:
-    """Microseconds UTC of the last moment of day `days` after each period; arrays [series, period].
+def _after_all(
+    changes: ChangeFile, ids: Sequence[str], cells: Cells, opening: NDArray[np.int32], days: int
+) -> Integers:
+    """Microseconds UTC of the last moment of day `days` after each period; array [period, series].
 
     Raises:
         UserError: the lag rule publishes an asked period that has a value later than that.
@@ -199,7 +320,7 @@ def _after_all(changes: ChangeFile, ids: Sequence[str], cells: Cells, opening: I
             due = _days_after(series, cells.periods, days)
             alike[kind] = due, _ruled_later(series, cells.periods, due)
         due, late = alike[kind]
-        wrong = late & (opening[row] != NEVER)
+        wrong = late & (opening[:, row] != NOWHERE)
         if wrong.any():
             raise UserError(
                 "outcome matures before the value is published",
@@ -207,7 +328,7 @@ def _after_all(changes: ChangeFile, ids: Sequence[str], cells: Cells, opening: I
                 rule="after N days may not be shorter than the series' lag rule",
                 fix="raise N",
             )
-        out[row] = due
+        out[:, row] = due
     return out
 
 
@@ -272,13 +393,14 @@ def _rows_with_delistings(changes: ChangeFile, groups: Sequence[tuple[str, ...]]
     return [row for row, name in enumerate(series) if name in names]
 
 
-def _evaluate_all(
-    changes: ChangeFile, target: Target, windows: Windows, inputs: tuple[str, ...], due: Integers
-) -> tuple[Floats, Flags, Flags, Flags]:
+def _evaluated(asked: _Asked, windows: Windows, due: Integers) -> tuple[Floats, Flags, Flags, Flags]:
     """Every outcome in the as-of of its own instant: looked up cell by cell, or read from one forward walk."""
-    if (due != NEVER).any() and looked_up(changes, target, inputs):
-        return standing_outcomes(changes, target, input_groups(target), windows.ends, due)
-    return _walked(changes, target, windows, inputs, due)
+    changes, target = asked.changes, asked.target
+    if asked.cell_by_cell:
+        laid = [one.laid for one in asked.stated]
+        return standing_outcomes(changes, target, laid, windows.ends, due, asked.end)
+    value, missing, withdrawn, marked = _walked(changes, target, windows, asked.inputs, due.T)
+    return value.T, missing.T, withdrawn.T, marked.T
 
 
 def _walked(

@@ -14,6 +14,8 @@ from harness.core.transform import Floats
 from harness.data.changes import ChangeFile
 
 Integers = NDArray[np.int64]
+CHUNK = 1 << 18
+"""Changes looked at together."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,16 +74,22 @@ class Beginnings:
 @lru_cache(maxsize=4)
 def beginnings(changes: ChangeFile) -> Beginnings:
     """The beginnings of all series, in one pass: as `past_of` tells them one by one."""
-    true = np.flatnonzero(changes.vintage == changes.published)
-    everything = np.arange(len(changes.code))
-    return Beginnings(_earliest(changes, everything), _earliest(changes, true))
+    return Beginnings(_earliest(changes, true_only=False), _earliest(changes, true_only=True))
 
 
-def _earliest(changes: ChangeFile, rows: Integers) -> Integers:
-    """[code] instant of the first of some rows, which ascend in time."""
+def _earliest(changes: ChangeFile, *, true_only: bool) -> Integers:
+    """[code] instant of the first change, or of the first as it was stated then; rows ascend in time."""
     out = np.full(len(changes.ids), NEVER)
-    backwards = rows[::-1]
-    out[changes.code[backwards]] = changes.published[backwards]  # of several the last written stays
+    for start in range(0, len(changes.code), CHUNK):
+        rows = slice(start, start + CHUNK)
+        code, published = changes.code[rows].astype(np.int64), changes.published[rows]
+        new = out.take(code) == NEVER
+        if true_only:
+            new &= changes.vintage[rows] == published
+        if new.any():
+            out[code[new][::-1]] = published[new][::-1]  # of several the last written stays
+            if (out != NEVER).all():
+                break
     return out
 
 

@@ -14,8 +14,8 @@ from harness.data.standing import Cells
 
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
-PUBLICATIONS = 1 << 18
-"""Publications looked at together, to bound the working memory."""
+PUBLICATIONS = 1 << 16
+"""Publications looked at together, so that what is made of them stays in the processor's cache."""
 
 
 def check_countable(publications: PublicationRows, number: int, series_id: str) -> None:
@@ -72,7 +72,7 @@ def nth_release(publications: PublicationRows, ordinals: Integers, number: int) 
 
 
 def nth_releases(changes: ChangeFile, cells: Cells, ids: Sequence[str], number: int) -> tuple[Integers, Flags]:
-    """Instant of the number-th publication covering each cell, and whether it was captured; arrays [series, period].
+    """Instant of the number-th publication covering each cell, and whether it was captured; arrays [period, series].
 
     Raises:
         UserError: releases of a source cannot be counted.
@@ -88,7 +88,7 @@ def nth_releases(changes: ChangeFile, cells: Cells, ids: Sequence[str], number: 
         mine = order[edges[code] : edges[code + 1]]
         published = PublicationRows(**{one: getattr(every, one)[mine] for one in PublicationRows.__dataclass_fields__})
         check_countable(published, number, name)
-        found[row], captured[row] = nth_release(published, cells.periods, number)
+        found[:, row], captured[:, row] = nth_release(published, cells.periods, number)
     return found, captured
 
 
@@ -100,14 +100,16 @@ def first_releases(changes: ChangeFile, cells: Cells) -> tuple[Integers, Flags]:
         cells: series and periods.
 
     Returns:
-        As `nth_release` for number 1, arrays [series, period].
+        As `nth_release` for number 1, arrays [period, series].
     """
     found = np.full(cells.shape, NEVER, dtype=np.int64)
-    captured = np.ones(cells.shape, dtype=bool)
-    flat, whole = found.reshape(-1), captured.reshape(-1)
+    flat = found.reshape(-1)
     for covered, published, _ in _covered(changes, cells):
         flat[covered[::-1]] = published[::-1]  # of several for one cell the earliest is written last
+    captured: Flags = np.broadcast_to(np.ones(1, dtype=bool), cells.shape)
     if not changes.publications.captured.all():
+        captured = np.ones(cells.shape, dtype=bool)
+        whole = captured.reshape(-1)
         whole[flat != NEVER] = False
         for covered, published, seen in _covered(changes, cells):
             whole[covered[seen & (published == flat[covered])]] = True
@@ -116,21 +118,28 @@ def first_releases(changes: ChangeFile, cells: Cells) -> tuple[Integers, Flags]:
 
 def _covered(changes: ChangeFile, cells: Cells) -> Iterator[tuple[Integers, Integers, Flags]]:
     """Flat cell, instant and whether captured of every (publication, asked period) pair; later chunks come first."""
-    every = changes.publications
+    every, count = changes.publications, cells.count
+    reached = np.searchsorted(cells.periods, np.arange(cells.low, cells.low + len(cells.columns) + 1))
     for end in range(len(every.code), 0, -PUBLICATIONS):
         part = slice(max(0, end - PUBLICATIONS), end)
-        row = cells.row_of[every.code[part]]
-        low = np.searchsorted(cells.periods, every.first[part], side="left")
-        high = np.searchsorted(cells.periods, every.last[part], side="right")
-        lengths = np.where(row >= 0, np.maximum(high - low, 0), 0)
-        start = row * len(cells.periods) + low
-        if (lengths <= 1).all():
-            there = lengths == 1
-            yield start[there], every.published[part][there], every.captured[part][there]
-            continue
-        offsets = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        yield (
-            np.repeat(start, lengths) + offsets,
-            np.repeat(every.published[part], lengths),
-            np.repeat(every.captured[part], lengths),
+        row = cells.row_of.take(every.code[part].astype(np.int64))
+        published, captured = every.published[part], every.captured[part]
+        # asked periods from the first one covered up to, without, the first one after the last one covered
+        low, high = (
+            reached.take(np.clip(last - cells.low, 0, len(cells.columns)))
+            for last in (every.first[part], every.last[part] + 1)
         )
+        lengths = np.where(row >= 0, np.maximum(high - low, 0), 0)
+        start = low * count + row
+        if (lengths == 1).all():
+            yield start, published, captured
+        elif (lengths <= 1).all():
+            there = lengths == 1
+            yield start[there], published[there], captured[there]
+        else:
+            offsets = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+            yield (
+                np.repeat(start, lengths) + offsets * count,
+                np.repeat(published, lengths),
+                np.repeat(captured, lengths),
+            )

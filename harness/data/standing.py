@@ -1,7 +1,8 @@
 """What stood when: statements of many series found per (series, period) in a few passes, no series by itself.
 
-A lookup is laid over the cells (series x asked period) once; changes and publications are in order of time, so the
-first statement of a cell is the one written last when they are walked backwards.
+A lookup is laid over the cells (period x series) once; changes and publications are in order of time, so the first
+statement of a cell is the one written last when they are walked backwards. What was published at one time is mostly of
+one period and in order of series: tables are period-major, so that a walk writes, and reads, one place after the other.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from harness.data.derive import ASSUMED
 
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
-CHUNK = 1 << 22
-"""Rows looked at together, to bound the working memory."""
+CHUNK = 1 << 16
+"""Rows looked at together, so that what is made of them stays in the processor's cache."""
 NOWHERE = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cells:
-    """Cells of some series and periods; flat places are series-major.
+    """Cells of some series and periods; flat places are period-major.
 
     Attributes:
         row_of: [code] place of a series code among the series; NOWHERE = another series.
@@ -55,25 +56,25 @@ class Cells:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Series by asked periods."""
-        return self.count, len(self.periods)
+        """Asked periods by series."""
+        return len(self.periods), self.count
 
     def place(self, ordinals: Integers) -> Integers:
         """Column of each ordinal, NOWHERE where it is not among the periods."""
         inside = (ordinals >= self.low) & (ordinals < self.low + len(self.columns))
         if inside.all():
-            return self.columns[ordinals - self.low]
+            return self.columns.take(ordinals - self.low)
         out = np.full(len(ordinals), NOWHERE, dtype=np.int64)
         out[inside] = self.columns[ordinals[inside] - self.low]
         return out
 
     def flat(self, codes: NDArray[np.int32], ordinals: Integers) -> tuple[Integers, Flags | None]:
         """Flat cells of rows, and which rows have one (None = all do; the others are left out of the first)."""
-        rows, columns = self.row_of[codes], self.place(ordinals)
+        rows, columns = self.row_of.take(codes.astype(np.int64)), self.place(ordinals)
         there = (rows >= 0) & (columns >= 0)
         if there.all():
-            return rows * len(self.periods) + columns, None
-        return rows[there] * len(self.periods) + columns[there], there
+            return columns * self.count + rows, None
+        return columns[there] * self.count + rows[there], there
 
 
 def _backwards(length: int) -> Iterator[slice]:
@@ -88,7 +89,7 @@ class Layout:
     Attributes:
         changes: the change file.
         cells: the series and every period from the first to the last.
-        first: [series, period] row of the first change; NOWHERE = there is none.
+        first: [period, series] row of the first change; NOWHERE = there is none.
         revised: flat cells that have later changes, ascending, one entry for each of their changes.
         rows: the rows of these, in order of time within a cell.
     """
@@ -100,18 +101,18 @@ class Layout:
     rows: Integers
 
     def columns(self, ordinals: Integers) -> Integers:
-        """Column of each asked period; NOWHERE = nobody ever stated it."""
+        """Place of each asked period; NOWHERE = nobody ever stated it."""
         return self.cells.place(ordinals)
 
     def of(self, found: NDArray[np.int32], ordinals: Integers) -> NDArray[np.int32]:
-        """[series, asked] entries of a table over all periods."""
-        columns = self.columns(ordinals)
-        if np.array_equal(columns, np.arange(found.shape[1])):
-            return found
-        out: NDArray[np.int32] = found[:, np.maximum(columns, 0)] if found.shape[1] else np.empty((0, 0), np.int32)
-        if not found.shape[1]:
-            return np.full((self.cells.count, len(ordinals)), NOWHERE, dtype=np.int32)
-        out[:, columns == NOWHERE] = NOWHERE
+        """[asked, series] entries of a table over all periods; not to be written to."""
+        places = self.columns(ordinals)
+        if not len(found):
+            return np.full((len(ordinals), self.cells.count), NOWHERE, dtype=np.int32)
+        if len(places) and (places >= 0).all() and (np.diff(places) == 1).all():
+            return found[int(places[0]) : int(places[-1]) + 1]
+        out: NDArray[np.int32] = found[np.maximum(places, 0)]
+        out[places == NOWHERE] = NOWHERE
         return out
 
 
@@ -161,55 +162,57 @@ def _revised(changes: ChangeFile, cells: Cells, first: NDArray[np.int32]) -> tup
     return cell[order], row[order]
 
 
-def first_public(laid: Layout, ordinals: Integers) -> Integers:
-    """[series, asked] microseconds UTC at which any value was first public; NEVER = none ever was."""
-    changes, found = laid.changes, laid.first
-    if np.isnan(changes.value).any():
-        found = _first(changes, laid.cells, lambda part: ~np.isnan(changes.value[part]))
-    return _dates(changes, laid.of(found, ordinals))
+def first_values(laid: Layout) -> NDArray[np.int32]:
+    """[period, series] row of the first change with a value; NOWHERE = there is none."""
+    changes = laid.changes
+    if not has_withdrawals(changes):
+        return laid.first
+    return _first(changes, laid.cells, lambda part: ~np.isnan(changes.value[part]))
 
 
-def assumed_dates(laid: Layout, ordinals: Integers) -> Integers:
-    """[series, asked] date (microseconds UTC) of the assumed row; NEVER = there is none."""
+def has_withdrawals(changes: ChangeFile) -> bool:
+    """Whether any value was ever withdrawn."""
+    return bool(len(changes.value)) and bool(np.isnan(changes.value.min()))
+
+
+def assumed_rows(laid: Layout) -> NDArray[np.int32] | None:
+    """[period, series] row of the first assumed change; None = there is not a single one."""
     changes = laid.changes
     if not (changes.availability == ASSUMED).any():
-        return np.broadcast_to(np.full(1, NEVER), (laid.cells.count, len(ordinals)))
-    found = _first(changes, laid.cells, lambda part: changes.availability[part] == ASSUMED)
-    return _dates(changes, laid.of(found, ordinals))
+        return None
+    return _first(changes, laid.cells, lambda part: changes.availability[part] == ASSUMED)
 
 
-def _dates(changes: ChangeFile, rows: NDArray[np.int32]) -> Integers:
+def dates(changes: ChangeFile, rows: NDArray[np.int32]) -> Integers:
+    """Microseconds UTC at which some changes were published; NEVER where there is none."""
     if not len(changes.published):
         return np.full(rows.shape, NEVER, dtype=np.int64)
-    dates = changes.published[np.maximum(rows, 0)].astype(np.int64, copy=False)
-    dates[rows == NOWHERE] = NEVER
-    return dates
+    places = rows.astype(np.int64)
+    lacking = places < 0
+    found: Integers = changes.published.take(np.maximum(places, 0, out=places)).astype(np.int64, copy=False)
+    if lacking.any():
+        found[lacking] = NEVER
+    return found
 
 
-def rows_as_of(laid: Layout, series: Integers, ordinals: Integers, instants: Integers) -> Integers:
-    """Row of the newest change at or before each instant; NOWHERE = none by then.
+def rows_as_of(laid: Layout, ordinals: Integers, instants: Integers) -> Integers:
+    """[asked, series] row of the newest change at or before each instant; NOWHERE = none by then.
 
     Args:
         laid: where the changes of some series lie.
-        series: [request] place of the series among them.
-        ordinals: [request] period.
-        instants: [request] microseconds UTC.
+        ordinals: [asked] periods.
+        instants: [asked, series] microseconds UTC; one series may be asked at several instants.
     """
-    columns = laid.columns(ordinals)
-    found = np.full(len(series), NOWHERE, dtype=np.int64)
-    asked = np.flatnonzero(columns >= 0) if (columns < 0).any() else slice(None)
-    places, moments = columns[asked], instants[asked]
-    mine = series[asked]
-    if not laid.first.size or not len(places):
+    found = np.broadcast_to(laid.of(laid.first, ordinals), instants.shape).astype(np.int64)
+    if not len(laid.changes.published):
         return found
-    row = laid.first[mine, places].astype(np.int64)
-    row[laid.changes.published[np.maximum(row, 0)] > moments] = NOWHERE
+    found[laid.changes.published.take(np.maximum(found, 0)) > instants] = NOWHERE
     if len(laid.revised):
-        flat = mine * laid.first.shape[1] + places
+        count = laid.cells.count
+        flat = np.broadcast_to((laid.columns(ordinals) * count)[:, None] + np.arange(count), instants.shape)
         place = np.minimum(np.searchsorted(laid.revised, flat), len(laid.revised) - 1)
-        some = np.flatnonzero((row >= 0) & (laid.revised[place] == flat))
-        row[some] = _newest(laid, flat[some], moments[some], row[some])
-    found[asked] = row
+        some = np.nonzero((found >= 0) & (laid.revised[place] == flat))
+        found[some] = _newest(laid, flat[some], instants[some], found[some])
     return found
 
 

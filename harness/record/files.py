@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from harness.core.errors import DamagedError, FullDiskError
+from harness.core.identity import PLAIN
 
 
 def sha256_of(path: Path) -> str:
@@ -191,5 +192,26 @@ def seal_holds(record: Mapping[str, object]) -> bool | None:
 
 
 def json_bytes(value: object) -> bytes:
-    """Canonical, readable JSON text of a record."""
-    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    r"""Canonical, readable JSON text of a record: keys sorted, one space deeper per level.
+
+    >>> json_bytes({"b": [1, {}], "a": None}).decode()
+    '{\n "a": null,\n "b": [\n  1,\n  {}\n ]\n}\n'
+    """
+    return (_indented(value, 1) + "\n").encode()
+
+
+def _indented(value: object, level: int) -> str:
+    """`json.dumps` with an indent of one; what holds no further level, as long lists do, goes by its fast encoder."""
+    if not value or not isinstance(value, (dict, list, tuple)):
+        return json.dumps(value, sort_keys=True, ensure_ascii=False)
+    pad = "\n" + " " * level
+    inner = value.values() if isinstance(value, dict) else value
+    if isinstance(value, dict) and set(map(type, value)) != {str}:
+        return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False).replace("\n", pad[:-1])
+    if set(map(type, inner)) <= PLAIN:
+        text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(f",{pad}", ": "))
+        return f"{text[0]}{pad}{text[1:-1]}{pad[:-1]}{text[-1]}"
+    if isinstance(value, dict):
+        items = (f"{json.dumps(key, ensure_ascii=False)}: {_indented(value[key], level + 1)}" for key in sorted(value))
+        return f"{{{pad}{f',{pad}'.join(items)}{pad[:-1]}}}"
+    return f"[{pad}{f',{pad}'.join(_indented(one, level + 1) for one in value)}{pad[:-1]}]"

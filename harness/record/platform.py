@@ -119,6 +119,19 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+LARGE = 1 << 21
+"""Elements from which on work is shared by threads."""
+
+
+def threads_for(size: int) -> int:
+    """Threads to work through arrays with: as many as cores for large ones, one for small ones and in a worker.
+
+    Args:
+        size: elements.
+    """
+    return 1 if size < LARGE or os.environ.get("HARNESS_WORKER") else available_cores()
+
+
 @lru_cache(maxsize=1)
 def code_version() -> str:
     """Commit of the checkout the package runs from, with `+changes` when the tree differs; "" outside a checkout."""

@@ -30,9 +30,18 @@ TABLES = {
     "searches": "fingerprint varchar, study varchar, model varchar, origin varchar, trials integer, source varchar,"
     " primary key (fingerprint, study)",
 }
+SCHEMAS = {
+    name: pl.Schema(
+        {
+            column.split()[0]: pl.Int64() if column.endswith("integer") else pl.String()
+            for column in columns.split(", primary key")[0].split(", ")
+        }
+    )
+    for name, columns in TABLES.items()
+}
 Rows = Mapping[str, set[tuple[object, ...]]]
 """Table -> its rows, columns as in `TABLES`."""
-MINE = "from {table} where fingerprint in (select unnest(?::varchar[]))"
+MINE = "from {table} where fingerprint in (select fingerprint from asked)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +130,7 @@ def stored_rows(home: Home) -> Rows | None:
 
 def derived_rows(home: Home) -> Rows:
     """Every row that runs, audits and seals give, by table; what several of them tell is there once for each."""
-    return {name: {tuple(row) for row in rows} for name, rows in _rows(_recorded(home)).items()}
+    return {name: set(frame.rows()) for name, frame in _frames(_recorded(home)).items()}
 
 
 def counts(home: Home, fingerprints: Iterable[str]) -> Counts:
@@ -178,9 +187,10 @@ def effort_rows(home: Home) -> Iterator[tuple[str, str, str, str, str, str | Non
 def _ask(
     registry: duckdb.DuckDBPyConnection, what: str, table: str, fingerprints: Sequence[str], rest: str = ""
 ) -> list[tuple[object, ...]]:
-    found: list[tuple[object, ...]] = registry.execute(
-        f"select {what} {MINE.format(table=table)} {rest}", [list(fingerprints)]
-    ).fetchall()
+    asked = pl.DataFrame({"fingerprint": list(fingerprints)}, schema={"fingerprint": pl.String()})
+    registry.register("asked", asked.to_arrow())
+    found: list[tuple[object, ...]] = registry.execute(f"select {what} {MINE.format(table=table)} {rest}").fetchall()
+    registry.unregister("asked")
     return found
 
 
@@ -243,22 +253,26 @@ def _recorded(home: Home) -> Iterator[tuple[Effort, str]]:
                     yield effort, path.parent.name
 
 
-def _rows(many: Iterable[tuple[Effort, str]]) -> dict[str, list[list[object]]]:
-    targets, looks, searches = list[list[object]](), list[list[object]](), list[list[object]]()
+def _frames(many: Iterable[tuple[Effort, str]]) -> dict[str, pl.DataFrame]:
+    """Rows by table, columns as in `TABLES`."""
+    parts: dict[str, list[pl.DataFrame]] = {name: [SCHEMAS[name].to_frame()] for name in TABLES}
     for effort, source in many:
-        for name, fingerprint in effort.fingerprints.items():
-            targets.append([fingerprint, name])
-            looks += [[fingerprint, *look, source] for look in effort.looks]
-            searches += [[fingerprint, *search, source] for search in effort.searches]
-    return {"targets": targets, "looks": looks, "searches": searches}
+        marks = pl.DataFrame({"fingerprint": list(effort.fingerprints.values())}, schema={"fingerprint": pl.String()})
+        parts["targets"].append(marks.with_columns(series=pl.Series(list(effort.fingerprints), dtype=pl.String())))
+        for name, rows in (("looks", effort.looks), ("searches", effort.searches)):
+            inner = pl.Schema(
+                {key: kind for key, kind in SCHEMAS[name].items() if key not in ("fingerprint", "source")}
+            )
+            told = pl.DataFrame([tuple(row) for row in rows], schema=inner, orient="row")
+            every = marks.join(told, how="cross", maintain_order="left_right")
+            parts[name].append(every.with_columns(source=pl.lit(source, dtype=pl.String())))
+    return {name: pl.concat(some) for name, some in parts.items()}
 
 
 def _insert(registry: duckdb.DuckDBPyConnection, many: Iterable[tuple[Effort, str]]) -> None:
-    for name, rows in _rows(many).items():
-        if not rows:
+    for name, frame in _frames(many).items():
+        if frame.is_empty():
             continue
-        columns = [column.split()[0] for column in TABLES[name].split(", primary key")[0].split(", ")]
-        frame = pl.DataFrame(rows, schema=columns, orient="row", infer_schema_length=None)
         registry.register("incoming", frame.unique(maintain_order=True).to_arrow())
         registry.execute(f"insert or ignore into {name} by name select * from incoming")  # noqa: S608 - fixed names
         registry.unregister("incoming")

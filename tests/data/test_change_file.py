@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 
-import numpy as np
 import polars as pl
 import pytest
 
 from harness.core.errors import DamagedError, UnknownNameError
-from harness.core.series import LagRule, Series
+from harness.core.series import Series
 from harness.core.time import micros
 from harness.data.changes import FILES, MANIFEST, ChangeFile
 from tests.data.archive_samples import APR, FEB, JAN, MAR, at, exported, listing, opened, rows
@@ -118,13 +117,6 @@ def test_a_captured_publication_takes_the_place_of_the_one_that_was_missed(tmp_p
     assert exported(archive).publications_of("cpi").captured.tolist() == [True, False]
     archive.append(rows((JAN, at(3, 20), 2.0)), source="found", coverage="changes")
     assert exported(archive).publications_of("cpi").captured.tolist() == [True, True]
-
-
-def test_assumed_rows_are_listed_by_period(tmp_path):
-    archive = opened(tmp_path, Series("cpi", "M", lag=LagRule("calendar_days", n=20)))
-    archive.append(rows((FEB, at(4, 10), 2.0), (JAN, at(4, 10), 1.0), (MAR, at(4, 10), 3.0)), source="test")
-    periods, dates = exported(archive).assumed_of("cpi")
-    assert (np.diff(periods).tolist(), dates.tolist()) == ([1], [micros(at(2, 21)), micros(at(3, 21))])
 
 
 INSTANTS = [micros(at(month, 1)) for month in (1, 3, 4, 5, 6)]

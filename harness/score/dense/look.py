@@ -78,6 +78,15 @@ def look_at(look: Look, stage: Stage, block: Block, place: int) -> None:
         check_outcomes(stage, tile)
         _count(look, tile)
         losses = [_loss(look, stage, tile, number) for number in range(len(stage.models))]
+        if not losses:
+            continue
+        peaks = np.stack([loss.max(axis=1) for loss in losses])  # [model, origin], NaN where any is
+        if not np.isnan(peaks).any():  # the largest of two is that of either
+            for number, (one, other) in enumerate(look.pairs):
+                look.defined[number, place] += tile.planned.shape[1]
+                larger = np.maximum(peaks[one], peaks[other])
+                look.largest[number, place] = np.fmax(look.largest[number, place], larger)
+            continue
         for number, (one, other) in enumerate(look.pairs):
             larger = np.maximum(losses[one], losses[other])  # NaN where either is
             look.defined[number, place] += by_origin(larger == larger)  # noqa: PLR0124 - not NaN
@@ -107,7 +116,7 @@ def _count(look: Look, tile: Tile) -> None:
     else:
         for code in range(len(OUTCOMES)):
             look.outcomes[code, place] += by_origin(tile.planned & (tile.outcome_status == code))
-    for metric, usable in tile.usable().items():
+    for metric, usable in tile.usable.items():
         look.scaled[metric][place] += scorable if usable.all() else by_origin(tile.scorable & usable)
     published = np.where(tile.scorable, tile.block.published[:, place, tile.cut], np.iinfo(np.int64).min)
     look.public[place] = np.maximum(look.public[place], published.max(axis=1))
@@ -123,5 +132,6 @@ def _loss(look: Look, stage: Stage, tile: Tile, number: int) -> Floats:
     else:
         for code in range(len(STATUSES) - 1):
             look.answers[code, number, tile.place] += by_origin(tile.scorable & (status == code))
-    loss = np.abs(loss_of(stage.spec.primary, tile, forecast))
+    loss = loss_of(stage.spec.primary, tile, forecast)
+    np.abs(loss, out=loss)
     return loss if tile.scorable.all() else np.where(tile.scorable, loss, np.nan)

@@ -68,9 +68,9 @@ class Block:
     Attributes:
         series: ids, ascending; blocks follow one another in ascending order.
         planned: cells of the plan: asked, scored (no warm-up) and not already public at the origin.
-        outcome: NaN where not matured.
+        outcome: meaningless where not matured, and so is `published`.
         outcome_status: index into `grid.OUTCOMES`.
-        published: when the outcome became public, microseconds since 1970 UTC; 0 where not matured.
+        published: when the outcome became public, microseconds since 1970 UTC.
         scale_mae: of MASE [series]; NaN where there is none.
         scale_rmse: of RMSSE [series]; NaN where there is none.
         value: forecasts by model; NaN where there is none.
@@ -103,6 +103,7 @@ class Tile:
         reference: the stand-in forecast; NaN where the reference has none.
         scale_mae: [series].
         scale_rmse: [series].
+        usable: series with a scale, by the metric that is scaled [series].
     """
 
     block: Block
@@ -115,10 +116,7 @@ class Tile:
     reference: Floats
     scale_mae: Floats
     scale_rmse: Floats
-
-    def usable(self) -> dict[str, Bools]:
-        """Series with a scale, by the metric that is scaled [series]."""
-        return {"mase": np.isfinite(self.scale_mae), "rmsse": np.isfinite(self.scale_rmse)}
+    usable: dict[str, Bools]
 
     def answers(self, model: str) -> tuple[Floats, Codes]:
         """Forecasts of a model, the reference's where it gave none, and its statuses."""
@@ -140,9 +138,14 @@ def tiles(stage: Stage, block: Block, place: int) -> Iterator[Tile]:
 
 def _tile(stage: Stage, block: Block, place: int, cut: slice, planned: Bools) -> Tile:
     answered = block.status[stage.reference][:, place, cut] < OWN
-    reference = np.where(answered, block.value[stage.reference][:, place, cut], np.nan)
+    reference = np.ascontiguousarray(block.value[stage.reference][:, place, cut])
+    if not answered.all():
+        reference = np.where(answered, reference, np.nan)
     outcome_status = np.ascontiguousarray(block.outcome_status[:, place, cut])
     scorable = planned & (outcome_status == 0) & np.isfinite(reference)
+    outcome, mae, rmse = (
+        np.ascontiguousarray(array[..., cut]) for array in (block.outcome[:, place], block.scale_mae, block.scale_rmse)
+    )
     return Tile(
         block=block,
         place=place,
@@ -150,10 +153,11 @@ def _tile(stage: Stage, block: Block, place: int, cut: slice, planned: Bools) ->
         planned=planned,
         outcome_status=outcome_status,
         scorable=scorable,
-        outcome=np.where(scorable, block.outcome[:, place, cut], np.nan),
+        outcome=outcome if scorable.all() else np.where(scorable, outcome, np.nan),
         reference=reference,
-        scale_mae=np.ascontiguousarray(block.scale_mae[cut]),
-        scale_rmse=np.ascontiguousarray(block.scale_rmse[cut]),
+        scale_mae=mae,
+        scale_rmse=rmse,
+        usable={"mase": np.isfinite(mae), "rmsse": np.isfinite(rmse)},
     )
 
 

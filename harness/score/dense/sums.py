@@ -121,18 +121,26 @@ def design_of(stage: Stage, look: Look) -> Design:
 
 def add(sums: Sums, stage: Stage, design: Design, block: Block, place: int, groups: Floats | None = None) -> None:
     """Add one horizon of a block to the sums, and keep those of its groups [third, column, series] where asked for."""
+    half = len(stage.models) * len(design.lines)
     for tile in tiles(stage, block, place):
-        found = _groups(sums, stage, design, tile)
+        found, same = _groups(sums, stage, design, tile)
         if groups is not None:
             groups[:, :, tile.cut] = found
-        in_turn = np.ascontiguousarray(found.transpose(2, 0, 1))  # [series, third, column]
-        size, columns = in_turn.shape[0], in_turn.shape[2]
-        sums.third[place] = carried(sums.third[place], in_turn.reshape(size, THIRDS * columns))
-        sums.whole[place] = carried(sums.whole[place], in_turn.reshape(size * THIRDS, columns))
+        third, whole = sums.third[place].reshape(THIRDS, -1), sums.whole[place]
+        # where the common sample is the whole one, up to here and in this tile, it is added up once
+        both = np.concatenate([third, whole[np.newaxis]])
+        once = same and np.array_equal(both[:, :half], both[:, half : 2 * half], equal_nan=True)
+        columns = np.r_[:half, 2 * half : found.shape[1]] if once else np.arange(found.shape[1])
+        in_turn = np.ascontiguousarray((found[:, columns] if once else found).transpose(2, 0, 1))
+        rows = in_turn.shape[0]  # [series, third, column]
+        third[:, columns] = carried(third[:, columns].ravel(), in_turn.reshape(rows, -1)).reshape(THIRDS, -1)
+        whole[columns] = carried(whole[columns], in_turn.reshape(rows * THIRDS, -1))
+        if once:
+            third[:, half : 2 * half], whole[half : 2 * half] = third[:, :half], whole[:half]
 
 
 def carried(total: Floats, values: Floats) -> Floats:
-    """Running totals [column] with values [row, column] added row by row, in their order; NaN: infinities cancelled."""
+    """Totals [column] with values [row, column] added row by row, in their order; NaN where infinities cancel."""
     first = values[0].copy()
     with np.errstate(invalid="ignore"):  # infinite losses of both signs: there is no test then
         values[0] += total
@@ -162,17 +170,17 @@ def common_of(stage: Stage, design: Design, tile: Tile) -> Bools:
     return common
 
 
-def _groups(sums: Sums, stage: Stage, design: Design, tile: Tile) -> Floats:
-    """Sums of the groups of a tile [third, column, series]."""
+def _groups(sums: Sums, stage: Stage, design: Design, tile: Tile) -> tuple[Floats, bool]:
+    """Sums of the groups of a tile [third, column, series]; whether the common sample is the whole one."""
     count, size = len(design.lines), tile.planned.shape[1]
     half = len(stage.models) * count
     groups = np.zeros((THIRDS, 2 * half + len(design.guests), size))
     common = common_of(stage, design, tile)
     _count_common(sums, tile, common)
     equal = bool((common == tile.scorable).all())
-    primary = []
+    primary, shared = [], _shared(design.lines, tile)
     for number, one in enumerate(stage.models):
-        losses, raw = _losses(stage.spec, design.lines, tile, *tile.answers(one.model))
+        losses, raw = _losses(stage.spec, design.lines, tile, shared, tile.answers(one.model))
         primary.append(raw)
         here, there = (slice(start + number * count, start + (number + 1) * count) for start in (0, half))
         _add_origins(groups[:, here], losses, design.rows[design.span_of[number]])
@@ -181,35 +189,55 @@ def _groups(sums: Sums, stage: Stage, design: Design, tile: Tile) -> Floats:
         elif design.takes_part[tile.place, number]:
             np.copyto(losses, 0.0, where=~common)
             _add_origins(groups[:, there], losses, design.rows[0])
-    counted = tile.scorable & tile.usable().get(stage.spec.primary, True)
+    counted = tile.scorable & tile.usable.get(stage.spec.primary, True)
     for column, (rival, span) in enumerate(design.guests, start=2 * half):
         losses = np.where(counted, primary[rival], 0.0)[np.newaxis]
         _add_origins(groups[:, column : column + 1], losses, design.rows[span])
     _add_differences(sums, design, tile.place, primary)
-    return groups
+    return groups, equal and not any(design.span_of)
 
 
 def _count_common(sums: Sums, tile: Tile, common: Bools) -> None:
     cells = by_origin(common)
     sums.common[tile.place] += cells
-    for metric, usable in tile.usable().items():
+    for metric, usable in tile.usable.items():
         sums.common_scaled[metric][tile.place] += cells if usable.all() else by_origin(common & usable)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shared:
+    """What the losses of all models of a tile have in common.
+
+    Attributes:
+        scaled: outcome by the scale of RMSSE [origin, series]; None = it is not asked for.
+        positive: whether every outcome is above zero.
+        hidden: cells that do not count; None = all do.
+    """
+
+    scaled: Floats | None
+    positive: bool
+    hidden: Bools | None
+
+
+def _shared(lines: tuple[str, ...], tile: Tile) -> _Shared:
+    scaled = tile.outcome / tile.scale_rmse if "rmsse" in lines else None
+    positive = "smape" in lines and bool((tile.outcome > 0.0).all())
+    return _Shared(scaled, positive, None if tile.scorable.all() else ~tile.scorable)
+
+
 def _losses(
-    spec: ScoreSpec, lines: tuple[str, ...], tile: Tile, forecast: Floats, status: Codes
+    spec: ScoreSpec, lines: tuple[str, ...], tile: Tile, shared: _Shared, answers: tuple[Floats, Codes]
 ) -> tuple[Floats, Floats]:
-    """Losses of a model [line, origin, series], zero where not counted; and its primary ones, NaN where not defined."""
+    """Losses of a model [line, origin, series], zero where not counted; its primary ones, NaN where not defined."""
     losses = np.empty((len(lines), *tile.outcome.shape))
-    primary, usable = tile.outcome, tile.usable()
-    hidden = None if tile.scorable.all() else ~tile.scorable
-    for line, name in zip(losses, lines, strict=True):
-        if name == "bias":
-            np.subtract(forecast, tile.outcome, out=line)
-        elif name == "kpi_total":
-            line[...] = _costs(spec, tile, forecast, status)
+    primary, usable, hidden = tile.outcome, tile.usable, shared.hidden
+    at = dict(zip(lines, losses, strict=True))
+    for name, line in at.items():
+        if name == "kpi_total":
+            line[...] = _costs(spec, tile, *answers)
         else:
-            line[...] = loss_of(name, tile, forecast)
+            _loss_into(name, line, at, tile, shared, answers[0])
+    for name, line in at.items():
         if name == spec.primary:
             primary = line.copy() if hidden is None else np.where(hidden, np.nan, line)
         if hidden is not None:
@@ -217,6 +245,36 @@ def _losses(
         if name in usable and not usable[name].all():
             np.copyto(line, 0.0, where=~usable[name])
     return losses, primary
+
+
+def _loss_into(name: str, line: Floats, at: dict[str, Floats], tile: Tile, shared: _Shared, forecast: Floats) -> None:
+    """The loss of a metric, to the bit `aggregate.loss_of`, from what is there of it already.
+
+    Args:
+        name: of the metric.
+        line: where to [origin, series].
+        at: losses by metric; those of earlier lines are there, `mae` before whatever is made of it.
+        tile: the cells.
+        shared: what the models have in common.
+        forecast: of the model.
+    """
+    if name == "bias":
+        np.subtract(forecast, tile.outcome, out=line)
+    elif name == "mae":
+        np.abs(np.subtract(tile.outcome, forecast, out=line), out=line)
+    elif name == "rmse":
+        np.square(at["mae"], out=line)  # of a number and of its negative alike
+    elif name == "mase":
+        np.divide(at["mae"], tile.scale_mae, out=line)
+    elif name == "rmsse" and shared.scaled is not None:
+        np.divide(forecast, tile.scale_rmse, out=line)
+        np.square(np.subtract(shared.scaled, line, out=line), out=line)
+    elif name == "smape" and shared.positive:
+        spread = np.abs(forecast)
+        spread += tile.outcome
+        np.divide(np.multiply(200.0, at["mae"], out=line), spread, out=line)
+    else:
+        line[...] = loss_of(name, tile, forecast)
 
 
 def _costs(spec: ScoreSpec, tile: Tile, forecast: Floats, status: Codes) -> Floats:
