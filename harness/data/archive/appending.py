@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from harness.core.time import period_ends
 from harness.data.archive.store import insert, offered, query
 from harness.data.batch import Batch, contradiction
-from harness.data.declaration import Catalogue, shaped
+from harness.data.declaration import Catalogue
 from harness.data.derive import (
     CELL,
     CHANGE,
@@ -125,8 +125,9 @@ def _enter_newest(connection: duckdb.DuckDBPyConnection, statements: pl.DataFram
     """Statements later than everything known of their series: compare with what stands, and append."""
     if not statements.height:
         return 0
-    known = connection.execute("SELECT DISTINCT code FROM known").fetchall()
-    again = statements.filter(pl.col("code").is_in([code for (code,) in known]))
+    with offered(connection, "stated", statements.select("code").unique()):
+        known = query(connection, "SELECT DISTINCT code FROM known SEMI JOIN stated USING (code)")
+    again = statements.filter(pl.col("code").is_in(known["code"].implode())) if known.height else known
     marked = statements.with_columns(old=pl.lit(value=False))
     if again.height:
         prior = _earlier_statements(connection, again.select(CELL).unique(), newest=True)
@@ -199,10 +200,11 @@ def _store(
 
 def _enter_assumed(connection: duckdb.DuckDBPyConnection, statements: pl.DataFrame, catalogue: Catalogue) -> None:
     """Date the history before the first vintage anew, for series whose first vintage is in this batch or later."""
-    ruled = [code for one, codes in shaped(catalogue.series) if one.lag is not None for code in codes]
-    if not ruled:
+    ruled = catalogue.ruled()
+    if not ruled.any():
         return
-    earliest = statements.filter(pl.col("code").is_in(ruled)).group_by("code").agg(pl.col("published").min())
+    dated = statements.filter(pl.Series(ruled[statements["code"].to_numpy()]))
+    earliest = dated.group_by("code").agg(pl.col("published").min())
     if not earliest.height:
         return
     with offered(connection, "earliest", earliest):
