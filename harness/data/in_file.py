@@ -39,17 +39,11 @@ class InFile:
 
     def put(self, column: str, start: int, values: NDArray[Any]) -> None:
         """Put values at the places from `start` on."""
-        if len(values):
-            _write_at(self._handle, self._place(column, start), np.ascontiguousarray(values).data.cast("B"))
+        write_at(self._handle, self._place(column, start), values)
 
     def get(self, column: str, start: int, stop: int) -> NDArray[Any]:
         """The values at some places."""
-        out = np.empty(stop - start, dtype=self._types[column])
-        rest, place = out.data.cast("B") if len(out) else memoryview(b""), self._place(column, start)
-        while len(rest):
-            read = os.preadv(self._handle, [rest], place)
-            rest, place = rest[read:], place + read
-        return out
+        return read_at(self._handle, self._place(column, start), self._types[column], stop - start)
 
     def _place(self, column: str, row: int) -> int:
         return self._starts[column] + row * self._types[column].itemsize
@@ -70,7 +64,7 @@ class _Around:
         if isinstance(data, pa.Buffer) and data.address == NOWHERE:
             self.left_out.append(self.place)
         else:
-            _write_at(self._handle, self.place, memoryview(data))
+            _written(self._handle, self.place, memoryview(data))
         self.place += size
         return int(size)
 
@@ -91,7 +85,25 @@ def _absent(dtype: np.dtype[Any], rows: int) -> pa.Array:
     )
 
 
-def _write_at(handle: int, place: int, data: memoryview) -> None:
+def write_at(handle: int, place: int, values: NDArray[Any]) -> None:
+    """Write numbers to a place of a file."""
+    if len(values):
+        _written(handle, place, np.ascontiguousarray(values).data.cast("B"))
+
+
+def read_at(handle: int, place: int, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
+    """Numbers from a place of a file."""
+    out = np.empty(count, dtype=dtype)
+    rest = out.data.cast("B") if count else memoryview(b"")
+    while len(rest):
+        read = os.preadv(handle, [rest], place)
+        if not read:
+            raise OSError("the file ends before the numbers do")
+        rest, place = rest[read:], place + read
+    return out
+
+
+def _written(handle: int, place: int, data: memoryview) -> None:
     while len(data):
         written = os.pwrite(handle, data, place)
         data, place = data[written:], place + written

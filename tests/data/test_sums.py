@@ -131,22 +131,17 @@ def test_a_stop_between_promise_and_commit_or_after_it_is_no_tampering(home: Hom
     assert problems(home) == []
 
 
-@pytest.mark.parametrize(
-    "write",
-    [
+def test_sums_after_a_write_are_those_of_all_rows(home: Home) -> None:
+    for write in (
         "INSERT INTO changes SELECT * REPLACE (code + 1000 AS code) FROM changes",
-        "DELETE FROM changes WHERE code = 0; INSERT INTO changes SELECT * FROM of_another",
+        "DELETE FROM changes WHERE code = 0; INSERT INTO changes SELECT * FROM changes WHERE code = 2",
         "DELETE FROM publications; DELETE FROM restatements",
         "INSERT INTO series SELECT * FROM series; DELETE FROM series WHERE code = 1; UPDATE batches SET kept = 9",
-    ],
-)
-def test_sums_after_a_write_are_those_of_all_rows(home: Home, write: str) -> None:
-    with Store(home.archive, wait=1.0).writing() as connection:
-        before = sums.sums_of(connection)
-        connection.execute("CREATE TEMP VIEW of_another AS SELECT * FROM changes WHERE code = 2")
-        connection.execute(write)
-        assert sums.sums_after(connection, before) == sums.sums_of(connection)
-        connection.execute("DROP VIEW of_another")
+    ):
+        with Store(home.archive, wait=1.0).writing() as connection:
+            before = sums.sums_of(connection)
+            connection.execute(write)
+            assert sums.sums_after(connection, before) == sums.sums_of(connection) != before
 
 
 def test_of_a_table_that_only_grew_the_added_rows_alone_are_read(home: Home) -> None:

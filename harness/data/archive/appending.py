@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,6 +12,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from harness.core.time import period_ends
+from harness.data.archive.cut import Cuts
+from harness.data.archive.restamped import restamped
 from harness.data.archive.store import insert, offered, query
 from harness.data.batch import Batch, contradiction
 from harness.data.declaration import Catalogue
@@ -61,10 +64,43 @@ class Entered:
     changes: int
     duplicates: int
 
+    def __add__(self, other: Entered) -> Entered:
+        """What two parts of a batch added."""
+        return Entered(
+            self.statements + other.statements,
+            self.publications + other.publications,
+            self.changes + other.changes,
+            self.duplicates + other.duplicates,
+        )
+
     @property
     def anything(self) -> bool:
         """Whether the archive now holds something it did not hold before."""
         return self.statements > 0 or self.publications > 0
+
+
+def enter_blocks(
+    connection: duckdb.DuckDBPyConnection,
+    blocks: Iterable[Batch],
+    cuts: Cuts,
+    catalogue: Catalogue,
+    *,
+    source: str,
+    number: int,
+) -> tuple[Entered, int]:
+    """Add a batch, given in parts of whole series; what it added, and its restamped rows.
+
+    Raises:
+        DataError: a statement contradicts one of the same cell and instant.
+        SealedError: a row is sealed.
+    """
+    entered, again = Entered(0, 0, 0, 0), 0
+    for block in blocks:
+        cuts.refuse(block.statements, "published")
+        cuts.refuse(block.publications.select("code", "published"), "published")
+        again += restamped(connection, block.statements, source, catalogue)
+        entered += enter(connection, block, catalogue, number)
+    return entered, again
 
 
 def enter(connection: duckdb.DuckDBPyConnection, batch: Batch, catalogue: Catalogue, number: int) -> Entered:
