@@ -368,14 +368,23 @@ class Catalogue:
         """Canonical JSON of the declarations of some codes."""
         return texts_of(self.series, codes)
 
-    def decimals(self) -> pl.DataFrame:
-        """Columns code, decimals (null = exact)."""
-        schema = {"code": pl.Int32, "decimals": pl.Int8}
-        parts = [
-            pl.DataFrame({"code": codes, "decimals": [one.decimals] * len(codes)}, schema=schema)
-            for one, codes in shaped(self.series)
-        ]
-        return pl.concat([pl.DataFrame(schema=schema), *parts])
+    def decimals(self) -> NDArray[np.int8]:
+        """[code] places at which two values count as different; -1 = exactly."""
+        return _decimals(self)
+
+    def ruled(self) -> NDArray[np.bool_]:
+        """[code] whether the series has a lag rule."""
+        return _ruled(self)
+
+
+@lru_cache(maxsize=4)
+def _decimals(catalogue: Catalogue) -> NDArray[np.int8]:
+    return per_key(catalogue.series, lambda one: -1 if one.decimals is None else one.decimals, np.int8)
+
+
+@lru_cache(maxsize=4)
+def _ruled(catalogue: Catalogue) -> NDArray[np.bool_]:
+    return per_key(catalogue.series, lambda one: one.lag is not None, bool)
 
 
 @lru_cache(maxsize=4)

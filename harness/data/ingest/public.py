@@ -12,6 +12,7 @@ from harness.data import archive
 from harness.data.archive import BatchReport
 from harness.data.declaration import tells_days
 from harness.data.ingest.gate import Gate
+from harness.data.streamed import whole_frame
 from harness.record.home import Home
 from harness.record.working import working
 
@@ -38,7 +39,7 @@ class Archive(archive.Archive):
         """As the archive does, through the gate."""
         with self._working():
             gate = Gate.of(self)
-            return super().append(frame, **asked) if gate is None else gate.append(frame, **asked)
+            return super().append(frame, **asked) if gate is None else gate.append(whole_frame(frame), **asked)
 
     def append_forecasts(self, frame: Any, **asked: Any) -> BatchReport:
         """As the archive does, through the gate."""
