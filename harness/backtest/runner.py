@@ -20,7 +20,8 @@ from harness.backtest.keys import RecipeIdentity, cell_keys, recipe_identity, ru
 from harness.backtest.liberty import Liberty
 from harness.backtest.searched import on_record, study_keys, vouched
 from harness.backtest.splits import Plan, build_plan
-from harness.backtest.work import Context, Spent, Task
+from harness.backtest.task import Context, Task
+from harness.backtest.work import Spent
 from harness.core.errors import UserError
 from harness.core.identity import canonical
 from harness.core.recipe import Experiment, Recipe

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import os
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from harness.core.errors import UserError
 
 LIMIT = "HARNESS_MEMORY"
 MEMINFO = Path("/proc/meminfo")
+MAPS = Path("/proc/self/maps")
 
 
 def available_memory() -> int | None:
@@ -32,3 +38,32 @@ def available_memory() -> int | None:
         return None
     found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
     return int(found[0]) * 1024 if found else None
+
+
+def give_back(*arrays: NDArray[Any]) -> None:
+    """Let go of the memory that mapped files take up: what is looked at again is read again.
+
+    Args:
+        arrays: parts of files mapped for reading; others are left alone.
+    """
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "madvise") or not MAPS.exists():  # Linux has both
+        return
+    files = _mapped_files()
+    for array in arrays:
+        start, size = array.__array_interface__["data"][0], array.nbytes
+        if any(first <= start and start + size <= last for first, last in files):
+            whole = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+            length = max(0, (start + size - whole) // mmap.PAGESIZE * mmap.PAGESIZE)
+            library.madvise(ctypes.c_void_p(whole), ctypes.c_size_t(length), mmap.MADV_DONTNEED)
+
+
+def _mapped_files() -> list[tuple[int, int]]:
+    """Where files are mapped into this process that it cannot write to."""
+    found = []
+    for line in MAPS.read_text(encoding="ascii", errors="replace").splitlines():
+        span, rights, _, _, inode, *_ = line.split()
+        if rights.startswith("r-") and inode != "0":
+            first, _, last = span.partition("-")
+            found.append((int(first, 16), int(last, 16)))
+    return found
