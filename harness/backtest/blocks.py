@@ -32,6 +32,10 @@ from harness.record.memory import give_back
 from harness.record.panel_cells import PanelAnswers
 from harness.record.shelves import Shelf
 
+ORIGINS = 24
+"""Origins walked together at least."""
+CHANGES = 5
+"""A change is replayed in half the time a forecast is made: so many times the changes are forecast in a stretch."""
 Recipes = Sequence[tuple[Recipe, RecipeIdentity]]
 PLAIN = {"", NO_VALUE, NOT_FINITE}
 """Reasons that are told of single rows; any other is a model's that broke, for whatever it was given."""
@@ -78,37 +82,59 @@ def answer_in_blocks(
         pool: threads in which naive rivals answer, and cells are written, side by side; None = one after the other.
 
     Raises:
-        TogetherError: a model broke; nothing is stored.
+        TogetherError: a model broke; what is stored until then is to be replaced.
     """
-    everyone = names_of(world.plan.experiment.target.series)
+    plan, everyone = world.plan, names_of(world.plan.experiment.target.series)
     with Scratch(shelf) as scratch:
-        parts = [[CellInParts(scratch, key, everyone) for key in mine] for mine in asked.keys]
-        places = {origin: number for number, origin in enumerate(asked.origins)}
-        for index, origin, cell in _walked(world, asked, width, scratch.folder, spent=spent, pool=pool):
-            start = time.perf_counter()
-            parts[index][places[origin]].add(_plain(cell))
-            spent.add("", "write", start)
         start = time.perf_counter()
-        for _ in (map if pool is None else pool.map)(_write, chain.from_iterable(zip(*parts, strict=True))):
-            spent.cells += 1
-        spent.add("", "write", start)
+        plans = [restricted(plan, rows) for rows in spans(len(everyone), width)]
+        blocks = _blocks_of(world, plans, int(plan.known[asked.origins[-1]]), scratch.folder)
+        spent.add("", "replay", start)
+        for some in _stretches(world, asked):
+            parts = [[CellInParts(scratch, key, everyone) for key in mine] for mine in some.keys]
+            places = {origin: number for number, origin in enumerate(some.origins)}
+            for index, origin, cell in _walked(world, some, plans, blocks, spent=spent, pool=pool):
+                start = time.perf_counter()
+                parts[index][places[origin]].add(_plain(cell))
+                spent.add("", "write", start)
+            start = time.perf_counter()
+            for _ in (map if pool is None else pool.map)(_write, chain.from_iterable(zip(*parts, strict=True))):
+                spent.cells += 1
+            spent.add("", "write", start)
+
+
+def _stretches(world: World, asked: Asked) -> Iterator[Asked]:
+    """Origins that are walked together, then the next ones, for which what came before is replayed again.
+
+    So a run that is stopped keeps what it did, and what is put away stays small; a stretch is long enough that its
+    replay costs a tenth of its answers.
+    """
+    models, horizons = len(asked.recipes), len(world.plan.experiment.horizons)
+    answers = max(1, len(world.plan.experiment.target.series) * models * horizons)
+    length = max(ORIGINS, CHANGES * len(world.changes.code) // answers)
+    for first in range(0, len(asked.origins), length):
+        keys = [mine[first : first + length] for mine in asked.keys]
+        yield Asked(asked.recipes, asked.origins[first : first + length], keys)
+
+
+def _blocks_of(world: World, plans: Sequence[Plan], until: int, scratch: Path) -> SeriesBlocks:
+    """Where in the change file the rows of each of some parts of a plan are."""
+    changes, experiment = world.changes, world.plan.experiment
+    return SeriesBlocks(
+        changes,
+        [changes.codes_of(_own(one.experiment.target)) for one in plans],
+        changes.codes_of(_shared(experiment.target)),
+        until=until,
+        exclude_hindsight=experiment.exclude_hindsight,
+        scratch=scratch,
+    )
 
 
 def _walked(
-    world: World, asked: Asked, width: int, scratch: Path, *, spent: Spent, pool: Executor | None
+    world: World, asked: Asked, plans: Sequence[Plan], blocks: SeriesBlocks, *, spent: Spent, pool: Executor | None
 ) -> Iterator[tuple[int, int, Cell]]:
     """Cells of the first block at all origins, then those of the next."""
-    plan, changes, start = world.plan, world.changes, time.perf_counter()
-    plans = [restricted(plan, rows) for rows in spans(len(plan.experiment.target.series), width)]
-    blocks = SeriesBlocks(
-        changes,
-        [changes.codes_of(_own(one.experiment.target)) for one in plans],
-        changes.codes_of(_shared(plan.experiment.target)),
-        until=int(plan.known[asked.origins[-1]]),
-        exclude_hindsight=plan.experiment.exclude_hindsight,
-        scratch=scratch,
-    )
-    spent.add("", "replay", start)
+    changes = world.changes
     for number, one in enumerate(plans):
         start = time.perf_counter()
         inputs = tuple(sorted(target_inputs(one.experiment.target)))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.backtest.assemble import Results, assemble
+from harness.backtest.bounds import block_width, refuse_too_large
 from harness.backtest.data_facts import dataset_facts
 from harness.backtest.design import Floats, build_design, build_rows
 from harness.backtest.effort import effort_of, narrowed_spaces
@@ -29,6 +30,7 @@ from harness.data.changes import ChangeFile, open_changes
 from harness.forecast.catalog import always_on, entry_for
 from harness.record.cells import Cell, read_cell
 from harness.record.home import Home
+from harness.record.memory import memory_limit, spare_memory
 from harness.record.platform import (
     code_diff,
     code_hash,
@@ -50,7 +52,7 @@ TASKS_PER_WORKER = 6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Place:
-    """What cells are computed from and where they are stored; the last four are for studies alone.
+    """What cells are computed from and where they are stored; liberty to clocks are for studies alone.
 
     A key knows the change file, the plan and the recipe, not what a study altered besides: cells of an altered world
     belong into a home of their own.
@@ -63,6 +65,7 @@ class Place:
         labels: change folder in which labels under `latest` are read; None = `changes`.
         amended: what is made of the frozen feature rows before anyone sees them.
         clocks: key of a search limited by seconds -> trials after which these were over; its clock is not read.
+        memory: GB there may be in use; None = `HARNESS_MEMORY`, else what is free. No key and no bit depends on it.
     """
 
     changes: Path | ChangeFile
@@ -72,6 +75,7 @@ class Place:
     labels: Path | None = None
     amended: Amend | None = None
     clocks: Mapping[str, int] = field(default_factory=dict)
+    memory: float | None = None
 
 
 @dataclass(slots=True)
@@ -146,9 +150,11 @@ def execute(
         The run id.
 
     Raises:
-        UserError: the plan is impossible, workers x threads exceed the cores, or workers were killed.
+        UserError: the plan is impossible, workers x threads exceed the cores, a model's training rows do not fit into
+            memory, or workers were killed.
     """
     stages = Stages()
+    memory_limit()  # a wrong one is refused before anything is done
     changes = ChangeFile.open(change_folder)
     experiment = with_rivals(experiment)
     engine = engine_for(experiment, workers, where)
@@ -157,7 +163,7 @@ def execute(
     stages.done("plan")
     files = start_run(home, run_id(experiment, changes), experiment)
     board = board_of(experiment)
-    place = Place(change_folder, home, files.work)
+    place = Place(change_folder, home, files.work, memory=where.memory)
     keys, cells = cells_of(plan, board, place, engine, stages=stages, progress=progress)
     results = assemble(plan, changes, cells, files.run_id)
     stages.done("score")
@@ -201,7 +207,7 @@ def cells_of(
         Keys and cells of every recipe, one per issued origin, in order.
 
     Raises:
-        UserError: a worker was killed, or a cell vanished meanwhile.
+        UserError: a worker was killed, a cell vanished meanwhile, or a model's training rows do not fit into memory.
     """
     stages = Stages() if stages is None else stages
     changes = open_changes(place.changes)
@@ -214,11 +220,12 @@ def cells_of(
     stages.done("look up cells")
     tasks = _tasks(plan, changes, board, keys, cells, searches, walks=_walks(engine, plan))
     if tasks:
+        refuse_too_large(plan, tasks, place.shelves.cells, spare_memory(place.memory))
         design = _design(plan, changes, place, tasks)
         stages.done("features")
-        context = Context(
-            plan, place.changes, design, place.shelves, place.liberty, place.labels, place.clocks, place.work
-        )
+        block = block_width(plan, changes, spare_memory(place.memory), engine.slots)
+        shared = (plan, place.changes, design, place.shelves, place.liberty, place.labels, place.clocks, place.work)
+        context = Context(*shared, block=block)
         _run(engine, context, tasks, stages, progress)
         stages.done("cells")
     whole = _complete(place.shelves, keys, cells)

@@ -112,6 +112,7 @@ def _in_blocks(world: World, context: Context, task: Task, spent: Spent, pool: E
     try:
         answer_in_blocks(world, asked, shelf, context.block, spent=spent, pool=pool)
     except TogetherError:
+        spent.cells = 0
         return False
     return True
 

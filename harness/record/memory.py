@@ -14,7 +14,7 @@ from harness.core.errors import UserError
 
 LIMIT = "HARNESS_MEMORY"
 MEMINFO = Path("/proc/meminfo")
-MAPS = Path("/proc/self/maps")
+MAPS, STATUS = Path("/proc/self/maps"), Path("/proc/self/status")
 
 
 def available_memory() -> int | None:
@@ -23,20 +23,50 @@ def available_memory() -> int | None:
     Raises:
         UserError: the setting is no positive number.
     """
-    told = os.environ.get(LIMIT, "")
-    if told:
-        try:
-            limit = float(told)
-        except ValueError:
-            limit = 0.0
-        if not 0 < limit < float("inf"):
-            raise UserError(f"{LIMIT} is not a number of GB", value=repr(told), rule="above 0", fix=f"{LIMIT}=8")
-        return int(limit * 1e9)
+    limit = memory_limit()
+    return _told_by(MEMINFO, "MemAvailable:") if limit is None else limit
+
+
+def memory_limit(told: float | None = None) -> int | None:
+    """Bytes of memory there may be in use: what is told (in GB), else `HARNESS_MEMORY`; None = neither.
+
+    Raises:
+        UserError: it is no positive number.
+    """
+    named, text = ("memory", str(told)) if told is not None else (LIMIT, os.environ.get(LIMIT, ""))
+    if not text:
+        return None
     try:
-        lines = MEMINFO.read_text(encoding="ascii").splitlines()
+        limit = float(text)
+    except ValueError:
+        limit = 0.0
+    if not 0 < limit < float("inf"):
+        raise UserError(f"{named} is not a number of GB", value=repr(text), rule="above 0", fix=f"{named}=8")
+    return int(limit * 1e9)
+
+
+def spare_memory(told: float | None = None) -> int | None:
+    """Bytes that may be used besides what this process holds; None = unknown.
+
+    Args:
+        told: GB there may be in use in all; None = `HARNESS_MEMORY`, else what is free now is to spare.
+
+    Raises:
+        UserError: the setting is no positive number.
+    """
+    limit = memory_limit(told)
+    if limit is None:
+        return _told_by(MEMINFO, "MemAvailable:")
+    return max(0, limit - (_told_by(STATUS, "RssAnon:") or 0))
+
+
+def _told_by(file: Path, name: str) -> int | None:
+    """A number of bytes that the system tells in a file of its own."""
+    try:
+        lines = file.read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
         return None
-    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    found = [line.split()[1] for line in lines if line.startswith(name)]
     return int(found[0]) * 1024 if found else None
 
 
