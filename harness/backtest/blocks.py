@@ -24,11 +24,11 @@ from harness.backtest.witness import World
 from harness.backtest.work import Spent, walk
 from harness.core.names import Names, names_of
 from harness.core.recipe import Recipe, Target
+from harness.data.mapped import let_go
 from harness.data.series_blocks import SeriesBlocks
 from harness.forecast.catalog import answers_alone
 from harness.record.cell_parts import CellInParts, Scratch
 from harness.record.cells import Cell
-from harness.record.memory import give_back
 from harness.record.panel_cells import PanelAnswers
 from harness.record.shelves import Shelf
 
@@ -134,7 +134,6 @@ def _walked(
     world: World, asked: Asked, plans: Sequence[Plan], blocks: SeriesBlocks, *, spent: Spent, pool: Executor | None
 ) -> Iterator[tuple[int, int, Cell]]:
     """Cells of the first block at all origins, then those of the next."""
-    changes = world.changes
     for number, one in enumerate(plans):
         start = time.perf_counter()
         inputs = tuple(sorted(target_inputs(one.experiment.target)))
@@ -142,7 +141,7 @@ def _walked(
         rows = blocks.rows(number)
         spent.add("", "replay", start)
         yield from walk(replace(world, plan=one, rows=rows), recipes, asked.origins, spent=spent, pool=pool)
-        give_back(changes.code, changes.period, changes.published, changes.value, changes.vintage)
+        let_go(world.changes)
 
 
 def spans(count: int, width: int) -> Iterator[slice]:

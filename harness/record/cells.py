@@ -36,7 +36,7 @@ CELL_SCHEMA = pl.Schema(
         "issue_age": pl.Float64(),
     }
 )
-MAPPED = 16 << 20
+MAPPED = 1 << 20
 """Bytes above which a cell is mapped instead of read."""
 FORECASTS, META = "forecasts.arrow", "cell.json"
 FIT, FIT_META = "fit.json", "meta.json"
