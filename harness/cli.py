@@ -160,6 +160,12 @@ def _add_backtest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", metavar="EXPERIMENT", help=EXPERIMENT_HELP)
     parser.add_argument("--workers", metavar="N", type=int, help="worker processes (default: as many as cores allow)")
     parser.add_argument(
+        "--memory",
+        metavar="GB",
+        type=float,
+        help="memory to keep to: large panels are walked in blocks (default: HARNESS_MEMORY, else what is free)",
+    )
+    parser.add_argument(
         "--engine",
         metavar="NAME",
         default="local",
@@ -227,7 +233,7 @@ def _backtest(args: argparse.Namespace) -> None:
     from harness.report.run import Run
     from harness.report.summary import summary
 
-    home = home_of(args)
+    home, where = home_of(args), Where(args.engine, args.engine_address, args.engine_store, args.memory)
     shown = args.progress or (sys.stderr.isatty() and not args.quiet)
     with working(home):
         ready = prepare(experiment_file(args.experiment), home)
@@ -238,7 +244,7 @@ def _backtest(args: argparse.Namespace) -> None:
                 ready.changes,
                 home,
                 workers=args.workers,
-                where=Where(args.engine, args.engine_address, args.engine_store),
+                where=where,
                 progress=bar.move,
                 batches=ready.batches,
             )
