@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-import lightgbm as lgb
 import numpy as np
 import polars as pl
 
@@ -17,6 +16,7 @@ from harness.core.transform import Floats
 from harness.forecast.boosting_params import BINNINGS, BOOSTINGS, EVERY_FIT, FIRST_WINDOW, OBJECTIVES
 from harness.forecast.boosting_rows import Binned, Bins, Blocks, FirstWindow, drawn_alike, few_rows, matrix_of
 from harness.forecast.direct import Design, column_names, designs
+from harness.forecast.lean_lightgbm import lgb
 from harness.forecast.paths import answers
 
 FIXED = {
