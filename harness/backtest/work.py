@@ -10,7 +10,9 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -33,7 +35,7 @@ from harness.data.replay import Replay
 from harness.forecast.baselines import Naive
 from harness.forecast.catalog import build, entry_for
 from harness.forecast.paths import ask_grid
-from harness.forecast.protocol import Forecaster, Storable
+from harness.forecast.protocol import Forecaster, Storable, Timed
 from harness.record.cells import Cell, read_fit, write_fit
 from harness.record.panel_cells import ASKED, PanelAnswers
 
@@ -61,6 +63,14 @@ class Spent:
         now = time.perf_counter()
         self.seconds[model, stage] = self.seconds.get((model, stage), 0.0) + now - since
         return now
+
+    @contextmanager
+    def within(self, model: str, outer: str, stage: str) -> Iterator[None]:
+        """Book a part of another stage as a stage of its own; the other has the rest."""
+        start = time.perf_counter()
+        yield
+        took = self.add(model, stage, start) - start
+        self.seconds[model, outer] = self.seconds.get((model, outer), 0.0) - took
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +309,8 @@ class _Walk:
             warnings.simplefilter("always")
             seed = int(str(self.facts["seed"]))
             self._hand_on_bins(forecaster, origin, known)
+            if isinstance(forecaster, Timed):
+                forecaster.time_within = partial(self.spent.within, self.recipe.name, "fit")
             if self.liberty is None or rows is None:
                 forecaster.fit(rows, known, seed=seed)
             else:

@@ -132,6 +132,15 @@ def threads_for(size: int) -> int:
     return 1 if size < LARGE or os.environ.get("HARNESS_WORKER") else available_cores()
 
 
+def wait_asleep() -> None:
+    """Let OpenMP threads that wait for one another sleep, unless the environment says otherwise.
+
+    By default they spin, and where something else is busy on a core a fit by two threads takes several times as long.
+    It is heeded by what is loaded later, and by child processes; bits are the same.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
 @lru_cache(maxsize=1)
 def code_version() -> str:
     """Commit of the checkout the package runs from, with `+changes` when the tree differs; "" outside a checkout."""
