@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import lru_cache
 
 import numpy as np
 
@@ -56,6 +57,7 @@ def _closures_before(series: Series, cut: int) -> tuple[tuple[date, str], ...]:
     return tuple(told)
 
 
+@lru_cache(maxsize=256)  # the series of a dataset share their rule
 def _lag_before(lag: LagRule, zone: str, cut: int) -> LagRule:
     def late(day: date) -> bool:
         return release_instant(day, lag.at, zone) >= cut

@@ -173,6 +173,7 @@ def test_the_same_dataset_is_known_again_and_another_calendar_is_refused(
     assert found_in(one.home, ODD) == found_in(one.home, "2019-02-24") == []
 
 
+@pytest.mark.slow
 def test_opened_it_is_the_archive_that_was_never_sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also of values without a date, which only the vault's calendar can date."""
     one = sealed(tmp_path, monkeypatch)
