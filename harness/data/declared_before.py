@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import lru_cache
 
 import numpy as np
 
 from harness.core.series import LagRule, Series
-from harness.core.time import instant, local_day
+from harness.core.time import end_of_day, instant, local_day, micros
+from harness.data.calendars import session_days
 from harness.data.declaration import announced, tells_days
 from harness.data.lags import release_days, release_instant
 
@@ -32,7 +34,7 @@ def declared_before(series: Series, cut: int) -> Series:
     """
     if not tells_days(series):
         return series
-    closures = tuple(pair for pair in series.closures if announced(series, pair[1]) < cut)
+    closures = _closures_before(series, cut)
     lag = series.lag
     if lag is not None and (lag.dates or lag.exceptions):
         lag = _lag_before(lag, lag.zone or series.zone, cut)
@@ -41,6 +43,21 @@ def declared_before(series: Series, cut: int) -> Series:
     return replace(series, closures=closures, lag=lag)
 
 
+def _closures_before(series: Series, cut: int) -> tuple[tuple[date, str], ...]:
+    """The closures announced before the cut, and those without which the days before it would count otherwise."""
+    late = [day for day, told in series.closures if announced(series, told) >= cut]
+    needed = {day for day in late if micros(end_of_day(day - timedelta(days=1), series.zone)) < cut}
+    if series.parsed.kind == "B" and len(late) > len(needed):
+        bare = session_days(replace(series, closures=())).astype("datetime64[D]").tolist()
+        needed |= set(late).difference(bare)  # a session by the declaration alone
+    shown = instant(cut).isoformat()
+    told = (
+        (day, shown if day in needed else said) for day, said in series.closures if day not in late or day in needed
+    )
+    return tuple(told)
+
+
+@lru_cache(maxsize=256)  # the series of a dataset share their rule
 def _lag_before(lag: LagRule, zone: str, cut: int) -> LagRule:
     def late(day: date) -> bool:
         return release_instant(day, lag.at, zone) >= cut

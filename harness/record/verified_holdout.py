@@ -93,5 +93,5 @@ def _listed(path: Path) -> dict[str, str] | None:
     try:
         files = json.loads(path.read_bytes())["manifest"]["files"]
         return {str(one["name"]): str(one["sha256"]) for one in files}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

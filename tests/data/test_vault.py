@@ -63,6 +63,18 @@ def test_a_file_is_read_with_the_identity_alone(made: Made) -> None:
     assert b"second" not in (made.folder / FILES / made.vault.files()[1].name).read_bytes()
 
 
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", None])
+def test_a_key_file_that_is_no_text_is_told_by_its_name(tmp_path: Path, content: bytes | None) -> None:
+    keys.put_key(tmp_path, "s1.identity", "AGE")
+    if content is None:
+        (tmp_path / "s1.identity").unlink()
+        (tmp_path / "s1.identity").mkdir(mode=0o700)
+    else:
+        (tmp_path / "s1.identity").write_bytes(content)
+    with pytest.raises(SealedError, match=r"no key of a holdout: .*s1\.identity"):
+        keys.get_key(tmp_path, "s1.identity")
+
+
 def test_the_files_are_plain_age(made: Made) -> None:
     for file, content in zip(made.vault.files(), (b"first", b"second " * 30_000), strict=True):
         assert plain_age.read((made.folder / FILES / file.name).read_bytes(), made.identity) == content

@@ -11,17 +11,18 @@ import pytest
 
 from harness.core.errors import DamagedError, UserError
 from harness.data.vault.keys import new_signing, signer_of
-from harness.data.vault.manifest import Manifest, VaultFile, read_manifest
+from harness.data.vault.manifest import MANIFEST, Manifest, VaultFile, read_manifest
 from harness.record.chain import Entry, chain_of, written
 from harness.record.files import json_bytes, parsed_json, sealed, write_file
 from harness.record.home import Home
 from harness.record.plans import Expected, HoldoutPlan, read_plan
 from harness.record.seals import Seal
+from harness.record.verified_holdout import vaults
 from harness.studies.holdout.exchange import GRANT, REQUEST, SIGNATURE, read_exchange
 from harness.studies.holdout.leaving import read_leaving
 from harness.studies.holdout.seal import custodian_from
 from harness.studies.holdout.signed_before import CUSTODIAN_FOLDER, signed_for
-from tests.record.made_seals import SEAL
+from tests.record.made_seals import SEAL, sealed_home
 
 Record = dict[str, object]
 Read = Callable[[Path, Record], object]
@@ -181,3 +182,13 @@ def test_a_damaged_record_of_a_seal_is_never_to_be_deleted(content: bytes, tmp_p
         with pytest.raises(DamagedError, match="from a copy") as told:
             read(tmp_path / name)
         assert "rerun" not in str(told.value)
+
+
+@pytest.mark.parametrize("text", ["[" * 20_000, '{"manifest": null}', "torn"])
+def test_a_list_of_a_vault_that_cannot_be_read_is_a_problem_of_its_own(tmp_path: Path, text: str) -> None:
+    home = Home(tmp_path)
+    sealed_home(home)
+    path = home.vault / SEAL.id / MANIFEST
+    assert [one.place for one in vaults(home) if one.problem] == []
+    path.write_text(text)
+    assert [one.place for one in vaults(home) if one.problem] == [f"vault/{SEAL.id}/{MANIFEST}"]

@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from harness.core.errors import DataError, SealedError, UserError
-from harness.core.series import Series
+from harness.core.series import Series, alike
 from harness.core.time import micros
 from harness.data.announced import read_events, read_members
 from harness.data.archive import Archive, BatchReport
@@ -77,6 +77,7 @@ class Gate:
         self.archive, self.home, self.seals, self.keeps = archive, home, tuple(seals), keeps
         self.uncompared: dict[str, int] = {}
         self._cleared: set[str] = set()
+        self._declared: set[tuple[int, Series]] = set()  # kinds of declarations that are those of the vault
         self._told: set[str] = set()  # messages that a vault has with more beside them
         self._plain: dict[str, str] = {}  # what a batch is called in the clear -> what the vault calls it
 
@@ -133,7 +134,8 @@ class Gate:
         place = next((place for place, seal in enumerate(self.seals) if seal.covers(series.id)), -1)
         cut = None if place < 0 else self.seals[place].instant
         refuse_other(known, series, None if cut is None else micros(cut))
-        if cut is None or known == series or not self.keeps:
+        kind = (place, alike(series, DECLARED))  # the series of a dataset share what they declare
+        if cut is None or known == series or not self.keeps or kind in self._declared:
             return
         files = Vault.open(self.home, self.seals[place].id).files(DECLARED)
         told = {one for file in files for one in str(file.facts.get(DECLARED, "")).split()}
@@ -145,6 +147,7 @@ class Gate:
                 rule="a declaration may not change under the values it describes; these days lie in the vault",
                 fix="bring the declaration back, or use another id",
             )
+        self._declared.add(kind)
 
     def _keep_declared(self, series: Sequence[Series]) -> None:
         """Put whole declarations into the vaults of their seals."""

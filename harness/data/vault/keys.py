@@ -76,6 +76,7 @@ def get_key(folder: Path, name: str) -> str | None:
 
     Raises:
         UserError: others than its owner can read it.
+        SealedError: it is no text, or cannot be read.
     """
     path = folder / name
     if not path.exists():
@@ -88,7 +89,10 @@ def get_key(folder: Path, name: str) -> str | None:
             rule="a key is for its owner alone",
             fix=f"chmod 600 {path}",
         )
-    return path.read_text(encoding="utf-8").strip()
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (UnicodeDecodeError, OSError) as error:
+        raise _wrong_key(path) from error
 
 
 def needed_key(folder: Path, name: str) -> str:
@@ -287,8 +291,13 @@ def _private_key(signing: str) -> Ed25519PrivateKey:
         raise _wrong_key() from error
 
 
-def _wrong_key() -> SealedError:
-    return SealedError("this is no key of a holdout", rule="a key file holds what the harness wrote", fix="restore it")
+def _wrong_key(path: Path | None = None) -> SealedError:
+    return SealedError(
+        "this is no key of a holdout",
+        value="" if path is None else path,
+        rule="a key file holds what the harness wrote",
+        fix="bring the key's file back from a copy",
+    )
 
 
 def _private(path: str, flags: int) -> int:

@@ -50,6 +50,7 @@ from harness.record.unentered import OPENINGS
 from harness.record.working import exclusively
 from harness.studies.holdout.checking import Granted, check_plan, checked_ledger, identities_of, standing_of
 from harness.studies.holdout.plan import walked_models
+from harness.studies.holdout.scope import without_hindsight
 from harness.studies.holdout.verdict import Verdict, judged, verdict_of
 from harness.studies.searches_again import clocks
 
@@ -204,7 +205,7 @@ def _walked(
 ) -> str:
     stages = Stages()
     archive = opened_archive(home, seals, identities)
-    changes = archive.changes()
+    changes = without_hindsight(archive.changes(), seals)
     seen = seen_of(archive, changes, seals).isoformat()
     stages.done("decrypt")
     claim = restored(Claim, plan.claim)

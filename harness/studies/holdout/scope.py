@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.backtest.effort import fingerprints
 from harness.backtest.keys import recipe_identity
@@ -160,6 +161,24 @@ def refuse_twice(scope: Scope, seals: Iterable[Seal]) -> None:
 def changes_before(changes: ChangeFile, cut: int) -> ChangeFile:
     """The changes that stay in the clear, by which a target is recognised from then on."""
     kept = (changes.published < cut) & ~((changes.availability == ASSUMED) & (changes.vintage >= cut))
+    return _only(changes, kept)
+
+
+def without_hindsight(changes: ChangeFile, seals: Sequence[Seal]) -> ChangeFile:
+    """What an opening walks on: without history that a sealed vintage puts before its cut.
+
+    Development could not know it, and is replayed bit by bit; from the vintage on its own rows say the same.
+    """
+    kept = np.ones(len(changes.code), dtype=bool)
+    for seal in seals:
+        cut = micros(seal.instant)
+        codes = [changes.codes[name] for name in changes.ids if seal.covers(name)]
+        late = (changes.availability == ASSUMED) & (changes.published < cut) & (changes.vintage >= cut)
+        kept &= ~(late & np.isin(changes.code, codes))
+    return changes if kept.all() else _only(changes, kept)
+
+
+def _only(changes: ChangeFile, kept: NDArray[np.bool_]) -> ChangeFile:
     columns = ("code", "period", "published", "value", "vintage", "availability")
     return replace(changes, **{name: getattr(changes, name)[kept] for name in columns})
 

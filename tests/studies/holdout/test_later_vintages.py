@@ -35,6 +35,9 @@ def test_values_of_a_later_vintage_are_refused_under_seal(tmp_path: Path, monkey
         archive.append(rows({"value_known_at": END}), source="final")
     assert refused.value.value.startswith("3 row(s)")
     assert (archive.state(), made.kinds(one.home)[-1]) == (state, "refusal")
+    assert "published_at of their vintage" in refused.value.fix
+    late = rows({}).drop("availability").with_columns(published_at=pl.lit(END))
+    assert archive.append(late, source="final").sealed == 3
     assert archive.append(rows({"value_known_at": CUT_AT - timedelta(days=1)}), source="known").kept == 3
 
 

@@ -16,9 +16,11 @@ from harness.backtest.runner import with_rivals
 from harness.backtest.splits import build_plan
 from harness.core.errors import SealedError, UserError
 from harness.core.series import LagRule, Series
+from harness.core.time import instant as instant_of
 from harness.core.time import micros
 from harness.data.archive import Archive
 from harness.data.archive.sealing import DECLARED
+from harness.data.calendars import sessions_known
 from harness.data.declaration import declared_by
 from harness.data.declared_before import declared_before
 from harness.data.ingest import ingest
@@ -128,6 +130,18 @@ def test_an_exception_goes_where_the_rule_says_so_and_a_closure_that_was_announc
     )
 
 
+def test_the_sessions_of_development_do_not_hang_on_a_closure_that_is_sealed() -> None:
+    said = [("2018-12-28", "2019-01-02"), ("2019-03-08", "2019-03-07"), ("2019-04-19", "2019-04-01")]
+    whole = Series("x", "B", calendar="XNYS", closures=tuple((date.fromisoformat(day), told) for day, told in said))
+    clear = declared_before(whole, CUT)
+    assert [day.isoformat() for day, _ in clear.closures] == ["2018-12-28", "2019-04-19"]  # Good Friday is no session
+    assert declared_before(clear, CUT) == clear
+    for known in (CUT - 1, CUT - 10 * 86_400_000_000):
+        assert sessions_known(clear, instant_of(known)).tolist() == sessions_known(whole, instant_of(known)).tolist()
+    bare = replace(whole, closures=())
+    assert sessions_known(bare, instant_of(CUT - 1)).tolist() != sessions_known(whole, instant_of(CUT - 1)).tolist()
+
+
 def test_release_days_past_the_cut_are_in_the_vault_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = Home(tmp_path / "home")
     home.root.mkdir()
@@ -159,6 +173,7 @@ def test_the_same_dataset_is_known_again_and_another_calendar_is_refused(
     assert found_in(one.home, ODD) == found_in(one.home, "2019-02-24") == []
 
 
+@pytest.mark.slow
 def test_opened_it_is_the_archive_that_was_never_sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also of values without a date, which only the vault's calendar can date."""
     one = sealed(tmp_path, monkeypatch)
