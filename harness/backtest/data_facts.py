@@ -80,6 +80,7 @@ def input_facts(plan: Plan, changes: ChangeFile) -> pl.DataFrame:
             "looks_adjusted": [looks_adjusted(changes, name) if name in suspects else "" for name in plan.inputs],
         }
     )
+    changes.let_go()
     joined = frame.join(counted, on="code", how="left", maintain_order="left")
     return joined.select(
         "series_id", "role", "frequency", "unit", "zone", "lag", "periods", "changes", *AVAILABILITIES,

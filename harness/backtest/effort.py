@@ -68,6 +68,7 @@ def fingerprints_of(changes: ChangeFile, series_ids: Sequence[str]) -> dict[str,
             if low not in headed:
                 headed[low] = Headed("series", _listed(map(str, range(low, low + FIRST))))
             marks[place] = headed[low].of_text(f"[{text}]")
+    changes.let_go()
     return {name: marks[place] for place, name in enumerate(series_ids)}
 
 

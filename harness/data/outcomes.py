@@ -93,6 +93,7 @@ def outcomes(changes: ChangeFile, target: Target, windows: Windows, *, until: in
     inputs = tuple(sorted({name for ids in groups for name in ids}))
     end = min(changes.known_through[name] for name in inputs) if until is None else until
     stated = [_stated(changes, target, ids, windows.ends) for ids in groups]
+    changes.let_go()
     asked = _Asked(changes, target, stated, inputs, end, cell_by_cell=looked_up(changes, target, inputs))
     found = _Found.of(len(windows.ends), len(target.series))
     each = len(windows.ends)
@@ -101,6 +102,7 @@ def outcomes(changes: ChangeFile, target: Target, windows: Windows, *, until: in
     parts = [slice(start, start + each) for start in range(0, len(windows.ends), max(1, each))]
     with ThreadPoolExecutor(threads_for(found.value.size)) as pool:
         filled = list(pool.map(lambda part: _fill(found, asked, windows, part), parts))
+    changes.let_go()
     apart = any(differs for differs, _ in filled)
     for part, (differs, _) in zip(parts, filled, strict=True):
         if apart and not differs:

@@ -6,12 +6,15 @@ import ctypes
 import errno
 import json
 import os
+from mmap import ACCESS_COPY, ACCESS_READ, mmap
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.core.errors import DamagedError, FullDiskError
-from harness.record.files import read_json, sync_filesystem, write_file, write_folder
+from harness.record.files import give_back, json_bytes, read_json, sync_filesystem, write_file, write_folder
 
 
 class SimulatedKill(BaseException):
@@ -83,3 +86,52 @@ def test_a_failed_sync_is_an_error_and_a_full_disk_is_named(tmp_path: Path, monk
         monkeypatch.setattr(ctypes, "CDLL", lambda *_, number=number, **__: Library(number))
         with pytest.raises(kind):
             sync_filesystem(tmp_path)
+
+
+LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text())
+TREES = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.lists(inner),
+        st.tuples(inner, inner),
+        st.dictionaries(st.text(), inner),
+        st.dictionaries(st.integers(), inner),
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(TREES)
+def test_records_are_written_as_the_plain_encoder_writes_them(value: object) -> None:
+    assert json_bytes(value) == (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def resident(path: Path) -> int:
+    """Bytes that mappings of a file take in this process."""
+    total, mine = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if line.split()[0].endswith(":"):
+            total += int(line.split()[1]) * 1024 if mine and line.startswith("Rss:") else 0
+        else:
+            mine = line.endswith(str(path))
+    return total
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="Linux tells what is resident")
+def test_what_is_mapped_is_given_back_and_what_was_written_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "read").write_bytes(b"a" * (1 << 20))
+    (tmp_path / "written").write_bytes(b"a" * (1 << 20))
+    with (
+        (tmp_path / "read").open("rb") as one,
+        (tmp_path / "written").open("rb") as other,
+        mmap(one.fileno(), 0, access=ACCESS_READ) as read,
+        mmap(other.fileno(), 0, access=ACCESS_COPY) as written,
+    ):
+        written[:3] = b"bcd"
+        assert read[:] == b"a" * (1 << 20)
+        assert resident(tmp_path / "read") == 1 << 20
+        give_back(tmp_path)
+        assert resident(tmp_path / "read") == 0
+        assert resident(tmp_path / "written") > 0
+        assert (read[:3], written[:3]) == (b"aaa", b"bcd")
