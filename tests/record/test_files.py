@@ -14,7 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.core.errors import DamagedError, FullDiskError
-from harness.record.files import give_back, json_bytes, read_json, sync_filesystem, write_file, write_folder
+from harness.record.files import (
+    give_back,
+    json_bytes,
+    read_json,
+    seal_holds,
+    sealed,
+    sealed_bytes,
+    sync_filesystem,
+    write_file,
+    write_folder,
+)
 
 
 class SimulatedKill(BaseException):
@@ -105,6 +115,18 @@ TREES = st.recursive(
 @given(TREES)
 def test_records_are_written_as_the_plain_encoder_writes_them(value: object) -> None:
     assert json_bytes(value) == (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.dictionaries(st.text(max_size=3), TREES, max_size=4))
+def test_a_sealed_record_is_written_as_its_parts_say(record: dict[str, object]) -> None:
+    assert sealed_bytes(record) == json_bytes(sealed(record))
+
+
+def test_the_seal_of_what_was_written_holds_until_it_is_changed() -> None:
+    record = json.loads(sealed_bytes({"name": "é", "cells": ["a", "b"], "of": {"x": 1.5, "y": None}}))
+    assert seal_holds(record)
+    assert not seal_holds({**record, "cells": ["a"]})
 
 
 def resident(path: Path) -> int:
