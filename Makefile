@@ -65,7 +65,7 @@ lock: $(VENV)/requirements.lock ## recompile requirements.lock from pyproject.to
 	@$(ONLY_OWN_INDEX) CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe \
 	  --extra dev --extra ray --extra dask --constraint requirements.lock \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
-	  $(if $(UPGRADE),--upgrade) --output-file requirements-engines.lock pyproject.toml
+	  $(if $(UPGRADE),--upgrade) --output-file .ci/requirements-engines.lock pyproject.toml
 
 new: $(VENV)/ready ## describe your own data: datasets/NAME/ and experiments/NAME.toml from NAME= and DATA=file.csv
 	@$(HARNESS) new "$(NAME)" --data "$(DATA)"
@@ -188,13 +188,13 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 ONE_AT_A_TIME = exec 9<requirements.lock; if command -v flock >/dev/null; then flock 9; fi
 
 # What only the tests of Ray and Dask need: a backtest and the other tests do without.
-ENGINES_DONE = cmp -s requirements-engines.lock $(VENV)/requirements-engines.lock
-$(VENV)/requirements-engines.lock: $(VENV)/ready requirements-engines.lock $(shell $(ENGINES_DONE) || echo FORCE)
+ENGINES_DONE = cmp -s .ci/requirements-engines.lock $(VENV)/requirements-engines.lock
+$(VENV)/requirements-engines.lock: $(VENV)/ready .ci/requirements-engines.lock $(shell $(ENGINES_DONE) || echo FORCE)
 	@set -e; $(ONE_AT_A_TIME); \
 	if ! { $(ENGINES_DONE); }; then \
-	  echo "set-up: Ray and Dask from requirements-engines.lock"; \
-	  $(ONLY_OWN_INDEX) $(PIP) install --require-hashes --only-binary :all: --requirement requirements-engines.lock; \
-	  cp requirements-engines.lock $(VENV)/unfinished; mv $(VENV)/unfinished $@; \
+	  echo "set-up: Ray and Dask from .ci/requirements-engines.lock"; \
+	  $(ONLY_OWN_INDEX) $(PIP) install --require-hashes --only-binary :all: --requirement .ci/requirements-engines.lock; \
+	  cp .ci/requirements-engines.lock $(VENV)/unfinished; mv $(VENV)/unfinished $@; \
 	else touch $@; fi
 
 .PHONY: FORCE

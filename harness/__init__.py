@@ -288,6 +288,7 @@ class _Room(ModuleType):
         engine_store: str = "",
         home: str | Path | None = None,
         progress: Callable[[int, int], None] | None = None,
+        memory: float | None = None,
     ) -> Run:
         """Run an experiment, or resume an interrupted run of the same identity.
 
@@ -302,6 +303,7 @@ class _Room(ModuleType):
             engine_store: URL of an object store that workers read; "" = they see the home folder.
             home: the home folder; None = `HARNESS_HOME`, else `.harness` in the working folder.
             progress: called with (cells done, cells in all).
+            memory: GB there may be in use; None = `HARNESS_MEMORY`, else what is free. The bits are the same.
 
         Returns:
             The finished run.
@@ -315,7 +317,7 @@ class _Room(ModuleType):
         from harness.report.run import Run
 
         place = open_home(home)
-        where = Where(engine, engine_address, engine_store)
+        where = Where(engine, engine_address, engine_store, memory)
         return Run(launch(experiment, place, archive, workers=workers, where=where, progress=progress), place)
 
 

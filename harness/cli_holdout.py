@@ -8,14 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.cli_shared import FAILED, Add, Verb, home_of
 from harness.core.errors import UserError
 
 if TYPE_CHECKING:
     from harness.record.home import Home
-
-FAILED = 1
-Verb = Callable[[argparse.Namespace], int | None]
-Add = Callable[[str, Verb, str], argparse.ArgumentParser]
 
 
 def add_holdout_verbs(add: Add) -> None:
@@ -84,7 +81,7 @@ def _seal(args: argparse.Namespace) -> None:
     done = seal_experiments(
         [_experiment_file(one) for one in args.experiments],
         args.day,
-        _home(args),
+        home_of(args),
         lock=Lock(
             custodian_from(args.custodian) if args.custodian else None,
             args.passphrase,
@@ -102,7 +99,18 @@ def _seal(args: argparse.Namespace) -> None:
 def _abandon(args: argparse.Namespace) -> None:
     from harness.studies.holdout.abandoning import abandon
 
-    print(f"given up: {', '.join(abandon(_home(args)))}; nothing was sealed, nothing was taken away")
+    options = ("--from", "--custodian", "--passphrase", "--with-copies", "--dry-run", "--keys")
+    given = (args.day, args.custodian, args.passphrase, args.with_copies, args.dry_run, args.keys)
+    idle = [*args.experiments, *(name for name, one in zip(options, given, strict=True) if one)]
+    if idle:
+        raise UserError(
+            "nothing is sealed when a sealing is given up",
+            value=", ".join(idle),
+            rule="--abandon goes alone: it gives up what was begun, whatever that was",
+            fix="leave the others out",
+        )
+
+    print(f"given up: {', '.join(abandon(home_of(args)))}; nothing was sealed, nothing was taken away")
 
 
 def _status_options(parser: argparse.ArgumentParser) -> None:
@@ -113,7 +121,7 @@ def _status(args: argparse.Namespace) -> int | None:
     from harness.report.sealing import status_text
     from harness.studies.holdout.status import status
 
-    found = status(_home(args), keys=args.keys)
+    found = status(home_of(args), keys=args.keys)
     print(status_text(found))
     return FAILED if found.problems else None
 
@@ -126,8 +134,8 @@ def _keys_options(parser: argparse.ArgumentParser) -> None:
 def _keys(args: argparse.Namespace) -> None:
     from harness.studies.holdout.custodian import custodian_here, write_public_part
 
-    reused, said = custodian_here(_home(args), keys=args.keys), _written(args.out)
-    place = write_public_part(_home(args), args.out, keys=args.keys)
+    reused, said = custodian_here(home_of(args), keys=args.keys), _written(args.out)
+    place = write_public_part(home_of(args), args.out, keys=args.keys)
     print(f"{said} {args.out}: give it to whoever seals (harness holdout seal ... --custodian {args.out})")
     print(
         "the keys made here before were used again, so what was sealed for them stays yours" if reused else "new keys"
@@ -144,8 +152,8 @@ def _request_options(parser: argparse.ArgumentParser) -> None:
 def _request(args: argparse.Namespace) -> None:
     from harness.studies.holdout.custodian import requests_of, write_request
 
-    earlier, said = requests_of(_home(args), args.plan), _written(args.out)
-    head = write_request(_home(args), args.plan, args.out, keys=args.keys)
+    earlier, said = requests_of(home_of(args), args.plan), _written(args.out)
+    head = write_request(home_of(args), args.plan, args.out, keys=args.keys)
     if earlier:
         print(
             f"asked before: request {earlier + 1} for this plan, to the same one-use key; a grant of either opens once"
@@ -167,7 +175,7 @@ def _grant_options(parser: argparse.ArgumentParser) -> None:
 def _grant(args: argparse.Namespace) -> None:
     from harness.studies.holdout.granting import write_grant
 
-    done = write_grant(_home(args), args.request, args.out, head=args.head, again=args.again, keys=args.keys)
+    done = write_grant(home_of(args), args.request, args.out, head=args.head, again=args.again, keys=args.keys)
     print(f"plan {done.plan}: {done.claim}")
     print(f"ledger: {done.checked}")
     print(f"by other plans opened before: {done.openings}, granted here before: {done.earlier}")
@@ -188,7 +196,7 @@ def _plan(args: argparse.Namespace) -> None:
     from harness.experiment.holdouts import planned
     from harness.report.opening import plan_text
 
-    print(plan_text(planned(_experiment_file(args.experiment), _home(args), tell=print)))
+    print(plan_text(planned(_experiment_file(args.experiment), home_of(args), tell=print)))
 
 
 def _open_options(parser: argparse.ArgumentParser) -> None:
@@ -211,7 +219,7 @@ def _open(args: argparse.Namespace) -> None:
     from harness.report.run import Run
     from harness.report.summary import summary
 
-    home = _home(args)
+    home = home_of(args)
     _refuse_idle(args)
     if args.give_up:
         _give_up(args)
@@ -222,14 +230,7 @@ def _open(args: argparse.Namespace) -> None:
 
 
 def _refuse_idle(args: argparse.Namespace) -> None:
-    """Refuse options that would do nothing with the others."""
-    if args.reason and not (args.again or args.give_up):
-        raise UserError(
-            "a first opening takes no reason",
-            value=f"--reason {args.reason!r}",
-            rule="--reason says why it is opened again, or given up",
-            fix="leave it out, or add --again or --give-up",
-        )
+    """Refuse options that do nothing when an opening is given up; of others `ahead` tells."""
     idle = [name for name, given in (("--again", args.again), ("--grant", args.grant)) if given]
     if args.give_up and idle:
         raise UserError(
@@ -245,7 +246,7 @@ def _confirm(args: argparse.Namespace, home: Home) -> None:
     from harness.experiment.holdouts import ahead
     from harness.report.opening import ahead_text
 
-    found = ahead(args.plan, home, grant=args.grant, keys=args.keys, again=args.again)
+    found = ahead(args.plan, home, grant=args.grant, keys=args.keys, again=args.again, reason=args.reason)
     if not found.confirms:
         return
     print(ahead_text(found.plan), flush=True)
@@ -261,7 +262,7 @@ def _confirm(args: argparse.Namespace, home: Home) -> None:
 def _give_up(args: argparse.Namespace) -> None:
     from harness.studies.holdout.abandoning import give_up_opening
 
-    plan = give_up_opening(_home(args), args.plan, args.reason, keys=args.keys)
+    plan = give_up_opening(home_of(args), args.plan, args.reason, keys=args.keys)
     print(f"given up: the opening of plan {plan} is void, and counts; another plan opens with --again, as exploratory")
 
 
@@ -275,7 +276,7 @@ def _roll_options(parser: argparse.ArgumentParser) -> None:
 def _roll(args: argparse.Namespace) -> None:
     from harness.experiment.holdouts import rolled
 
-    done = rolled(args.to, _home(args), seal=args.seal, grant=args.grant, keys=args.keys)
+    done = rolled(args.to, home_of(args), seal=args.seal, grant=args.grant, keys=args.keys)
     print(f"seal {done.old} is over: what was published before {done.to} is open for development")
     rows = f"{done.rows} row{'s' * (done.rows != 1)}"
     print(f"seal {done.new}: everything from {done.to} on stays sealed, {rows}, under a new key")
@@ -291,7 +292,7 @@ def _verify(args: argparse.Namespace) -> int | None:
     from harness.report.holdout import check_text
     from harness.studies.holdout.status import verified
 
-    done = verified(_home(args), args.head)
+    done = verified(home_of(args), args.head)
     print(check_text(done, args.head))
     return FAILED if done.broken else None
 
@@ -314,12 +315,6 @@ def _experiment_file(name: str) -> Path:
     """The file of an experiment: a path as it is, a bare name in ./experiments."""
     path = Path(name)
     return path if path.suffix == ".toml" or path.parent != Path() else Path("experiments") / f"{name}.toml"
-
-
-def _home(args: argparse.Namespace) -> Home:
-    from harness.record.home import open_home
-
-    return open_home(args.home)
 
 
 Options = Callable[[argparse.ArgumentParser], None]

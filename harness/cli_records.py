@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.cli_shared import FAILED, RUN_HELP, Add, home_of
 from harness.core.errors import UserError
 
 if TYPE_CHECKING:
-    from harness.record.home import Home
-
-FAILED = 1
-RUN_HELP = "run id, or its unambiguous beginning (see `harness runs`)"
-Verb = Callable[[argparse.Namespace], int | None]
-Add = Callable[[str, Verb, str], argparse.ArgumentParser]
+    pass
 
 
 def add_record_verbs(add: Add) -> None:
@@ -80,9 +75,11 @@ def _sql(args: argparse.Namespace) -> None:
     if args.rows < 0:
         raise UserError("rows are counted", value=f"--rows {args.rows}", rule="0 (all) or more")
     if args.question is None:
-        print(table(["view", "columns"], [[name, ", ".join(mine)] for name, mine in view_columns(_home(args)).items()]))
+        print(
+            table(["view", "columns"], [[name, ", ".join(mine)] for name, mine in view_columns(home_of(args)).items()])
+        )
         return
-    found = ask(_home(args), args.question, rows=args.rows or None)
+    found = ask(home_of(args), args.question, rows=args.rows or None)
     if args.csv:
         print(found.frame.write_csv(), end="")
     elif args.json:
@@ -111,9 +108,9 @@ def _archive(args: argparse.Namespace) -> None:
     from harness.data.archive.transfer import export_archive, import_archive
 
     if args.what == "export":
-        done, said = export_archive(_home(args), args.file, runs=args.runs), f"wrote {args.file}"
+        done, said = export_archive(home_of(args), args.file, runs=args.runs), f"wrote {args.file}"
     else:
-        done = import_archive(_home(args), args.file)
+        done = import_archive(home_of(args), args.file)
         said = "this very archive was there already" if done.already else f"imported {args.file}"
     rows = ", ".join(f"{name} {count}" for name, count in done.rows.items() if count)
     print(f"{said}\n  rows: {rows}\n  raw files: {done.raw}\n  runs: {', '.join(done.runs) or 'none'}")
@@ -129,7 +126,7 @@ def _lineage(args: argparse.Namespace) -> None:
         raise UserError("a horizon is counted in periods", value=step, rule="a whole number", fix="for example 1")
     if args.model and not series:
         raise UserError("which forecast of the model?", value=args.model, fix="add --forecast SERIES ORIGIN HORIZON")
-    print(lineage_text(Run(args.run, _home(args)).lineage(series, origin, int(step), model=args.model)))
+    print(lineage_text(Run(args.run, home_of(args)).lineage(series, origin, int(step), model=args.model)))
 
 
 def _reproduce(args: argparse.Namespace) -> int | None:
@@ -137,7 +134,7 @@ def _reproduce(args: argparse.Namespace) -> int | None:
     from harness.report.reproduction import reproduction_text
 
     folder = str(Path(args.folder).absolute()) if args.folder else ""
-    done = reproduced(args.run, _home(args), models=args.models, folder=folder, workers=args.workers)
+    done = reproduced(args.run, home_of(args), models=args.models, folder=folder, workers=args.workers)
     print(reproduction_text(done))
     return None if done.reproduced else FAILED
 
@@ -145,14 +142,14 @@ def _reproduce(args: argparse.Namespace) -> int | None:
 def _model_card(args: argparse.Namespace) -> None:
     from harness.report.run import Run
 
-    print(Run(args.run, _home(args)).model_card(args.model), end="")
+    print(Run(args.run, home_of(args)).model_card(args.model), end="")
 
 
 def _export(args: argparse.Namespace) -> None:
     from harness.report.exported import reservation
     from harness.report.run import Run
 
-    run = Run(args.run, _home(args))
+    run = Run(args.run, home_of(args))
     for name, rows in run.export(args.to).items():
         print(f"wrote {args.to / name}, {rows} rows")
     said = reservation(run)
@@ -163,12 +160,6 @@ def _export(args: argparse.Namespace) -> None:
 def _verify(args: argparse.Namespace) -> int | None:
     from harness.report.verify import verification_text, verify
 
-    done = verify(_home(args))
+    done = verify(home_of(args))
     print(verification_text(done))
     return None if done.intact else FAILED
-
-
-def _home(args: argparse.Namespace) -> Home:
-    from harness.record.home import open_home
-
-    return open_home(args.home)

@@ -22,6 +22,7 @@ def seal(
     since: date | str,
     custodian: Place = None,
     passphrase: bool = False,
+    with_copies: bool = False,
     dry_run: bool = False,
     keys: Place = None,
     home: Place = None,
@@ -33,6 +34,7 @@ def seal(
         since: first sealed day, in the zone of the (earliest) target.
         custodian: file with the public part of the keys of who keeps the seal; None = an honour seal.
         passphrase: it opens with a passphrase (`HARNESS_PASSPHRASE`, or asked for) instead of a key file.
+        with_copies: seal whole datasets of what repeats a sealed series along.
         dry_run: only say what would be sealed.
         keys: folder of keys; None = `HARNESS_KEYS`, else the default.
         home: the home folder; None = `HARNESS_HOME`, else `.harness` in the working folder.
@@ -46,7 +48,7 @@ def seal(
     from harness.studies.holdout.seal import Lock, custodian_from
 
     public = custodian_from(Path(custodian)) if custodian is not None else None
-    lock = Lock(public, passphrase, keys=_path(keys))
+    lock = Lock(public, passphrase, keys=_path(keys), along=with_copies)
     return seal_experiments(experiments, since, open_home(home), lock=lock, dry_run=dry_run)
 
 
@@ -91,6 +93,8 @@ def open(  # noqa: A001 - the verb's own name and options
 
     Raises:
         SealedError: something differs from the plan, or the holdout may not be opened.
+        UserError: an argument has nothing to do with this opening (a reason for a first one, a grant without a
+            custodian, a key for a plan that is closed).
     """
     from harness.experiment.holdouts import opened
     from harness.record.home import open_home

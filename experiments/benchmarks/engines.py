@@ -20,7 +20,7 @@ from harness.backtest.engine import Engine, InProcess
 from harness.backtest.engines import Where, engine_for
 from harness.backtest.runner import board_of, with_rivals
 from harness.backtest.splits import build_plan
-from harness.backtest.work import Context, Task
+from harness.backtest.task import Context, Task
 from harness.core.recipe import Experiment, Origins, Schedule, Target
 from harness.core.transform import Transform
 from harness.data.changes import ChangeFile

@@ -68,9 +68,28 @@ class Job:
 
 
 def boosting(panel: str, title: str, told: tuple[str, ...] = ()) -> Job:
-    """LightGBM on a panel; rolling means differ in their last bits, and bins of many rows by their sample."""
-    ours, peer = Side("ours", ("ours.py", "boosting"), told), Side("mlforecast", ("peer_boosting.py",), told)
-    return Job(f"boosting-{panel}", f"Global LightGBM, 200 trees, {title}", panel, ours, (peer,), agree=0.01)
+    """LightGBM on a panel; rolling means differ in their last bits, and bins of many rows by their sample.
+
+    Without a code of the series, as mlforecast has it by default. Fits at many origins are spread over processes, a
+    single one over threads.
+    """
+    ours = Side("ours", ("ours.py", "boosting"), told)
+    threaded = Side("ours, one process", ("ours.py", "boosting"), (*told, "--threads", "2"))
+    documented = Side("mlforecast, as documented", ("peer_boosting.py",), told)
+    fixed = Side("mlforecast, our parameters", ("peer_boosting.py",), (*told, "--as", "fixed"))
+    if told == ONE_ORIGIN:
+        ours, others = Side("ours", threaded.script, threaded.told), (documented, fixed)
+    else:
+        others = (threaded, documented, fixed)
+    return Job(f"boosting-{panel}", f"Global LightGBM, 200 trees, {title}", panel, ours, others, agree=0.01)
+
+
+def coded(panel: str, title: str, told: tuple[str, ...] = ()) -> Job:
+    """The same with the series as a categorical code, the peer given all that ours has."""
+    ours = Side("ours", ("ours.py", "boosting"), (*told, "--coded", "--threads", "2"))
+    peer = Side("mlforecast, our parameters and code", ("peer_boosting.py",), (*told, "--as", "coded"))
+    heading = f"Global LightGBM told the series, 200 trees, {title}"
+    return Job(f"boosting-{panel}-coded", heading, panel, ours, (peer,), agree=0.01)
 
 
 def rivals(panel: str, title: str) -> Job:
@@ -85,6 +104,8 @@ JOBS = (
     boosting("A", "12 origins"),
     boosting("B", "2 origins", TWO_ORIGINS),
     boosting("C", "1 origin", ONE_ORIGIN),
+    coded("A", "12 origins"),
+    coded("B", "2 origins", TWO_ORIGINS),
     Job(
         "replay",
         "What was known at 200 origins, as matrices",
@@ -148,29 +169,34 @@ def shrunk(panel: Panel, share: float) -> Panel:
 
 def measured(job: Job, panel: Panel, file: Path, options: argparse.Namespace) -> list[Row]:
     """All sides in turn, as often as asked; a side that failed is not tried again."""
-    sides = [side for side in (job.ours, *job.peers) if ("ours" if side is job.ours else "peers") not in options.skip]
+    sides = [
+        side
+        for side in (job.ours, *job.peers)
+        if ("ours" if side.script[0] == "ours.py" else "peers") not in options.skip
+    ]
     runs: dict[str, list[Watched]] = {side.name: [] for side in sides}
     load = os.getloadavg()[0]
     for _ in range(options.repeats):
         for side in sides:
             if any(run.failure for run in runs[side.name]):
                 continue
-            runs[side.name].append(once(side, job, panel, file, options))
+            runs[side.name].append(once(side, panel, file, options))
             load = max(load, os.getloadavg()[0])
             print(f"{job.name} {side.name}: {runs[side.name][-1]}", file=sys.stderr, flush=True)
     return [row(side.name, job, runs[side.name], load) for side in sides]
 
 
-def once(side: Side, job: Job, panel: Panel, file: Path, options: argparse.Namespace) -> Watched:
+def once(side: Side, panel: Panel, file: Path, options: argparse.Namespace) -> Watched:
     """One side, once."""
-    python = sys.executable if side is job.ours else str(options.peers_python)
     script, *before = side.script
+    own = script == "ours.py"
+    python = sys.executable if own else str(options.peers_python)
     sizes = ["--series", str(panel.series), "--periods", str(panel.periods)]
     if panel.revisions > 1:
         sizes += ["--revisions", str(panel.revisions)]
     command = [python, str(HERE / script), *before, panel.name, str(file), *sizes, *side.told]
     command += ["--workers", str(options.workers)]
-    path = {"PYTHONPATH": str(ROOT) if side is job.ours else "", "PYTHONWARNINGS": "ignore"}
+    path = {"PYTHONPATH": str(ROOT) if own else "", "PYTHONWARNINGS": "ignore"}
     return watch(command, timeout=options.timeout, memory=options.memory * 2**30, environment=path)
 
 

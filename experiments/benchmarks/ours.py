@@ -37,6 +37,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--origins", type=int, default=0, help="0 = as the job has them")
     parser.add_argument("--horizons", type=int, default=HORIZONS, help="of the rivals")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1, help="of one fit of LightGBM")
+    parser.add_argument("--coded", action="store_true", help="LightGBM is told which series a row is of")
+    parser.add_argument("--bins", default="every fit", help="of LightGBM")
     options = parser.parse_args(arguments)
     panel = panel_of(options.panel, series=options.series, periods=options.periods, revisions=options.revisions)
     with tempfile.TemporaryDirectory() as folder:
@@ -52,12 +55,14 @@ def rivals(panel: Panel, options: argparse.Namespace, home: Path, report: Report
 
 def boosting(panel: Panel, options: argparse.Namespace, home: Path, report: Report) -> None:
     """LightGBM one period ahead, fitted again at every origin."""
-    threads = (("n_estimators", TREES), ("num_threads", options.workers))
-    model = hs.Recipe(
-        "gbm", "lightgbm", params=tuple(sorted((*BOOSTING.items(), *threads))), features=("own",), functional="mean"
-    )
+    params: dict[str, object] = {**BOOSTING, "n_estimators": TREES, "num_threads": options.threads}
+    if not options.coded:
+        params["series_feature"] = False
+    if options.bins != "every fit":
+        params["bins"] = options.bins
+    model = hs.Recipe("gbm", "lightgbm", params=tuple(sorted(params.items())), features=("own",), functional="mean")
     block = hs.FeatureBlock("own", latest=LAGS[panel.frequency], rolling_mean=MEANS[panel.frequency])
-    options.workers = 1  # the threads are LightGBM's
+    options.workers //= options.threads
     asked = experiment(panel, options.origins or ORIGINS, 1, models=(model,), features=(block,))
     backtested(asked, panel, options, home, report)
 
@@ -100,6 +105,8 @@ def backtested(asked: hs.Experiment, panel: Panel, options: argparse.Namespace, 
     with report.stage("leaderboard"):
         run.leaderboard()
     report.check |= overall(run.scores())
+    measured = run.manifest["measured"]["models"].get("gbm", {})
+    report.check |= {f"gbm seconds in {stage}": seconds for stage, seconds in measured.items()}
     return run
 
 

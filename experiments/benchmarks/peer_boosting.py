@@ -1,9 +1,14 @@
 """A global LightGBM by mlforecast, one period ahead, fitted again at every origin, from the same Parquet file.
 
-    .venv-bench/bin/python experiments/benchmarks/peer_boosting.py A file.parquet [--series 50] [--origins 12]
+    .venv-bench/bin/python experiments/benchmarks/peer_boosting.py A file.parquet [--as documented] [--origins 12]
 
-The same models on the same rows as ours: the same features, the series as a categorical code, rows with missing
-features kept, LightGBM's parameters as in `terms.py`. The last line printed is the job's report.
+Lags, rolling means and LightGBM's parameters are those of `terms.py`, rows with missing features are kept.
+
+- `documented`: as mlforecast's pages show it, an `LGBMRegressor` that chooses for itself how histograms are built.
+- `fixed`: the same with the parameters that ours fixes.
+- `coded`: that, the series as a categorical code besides, and without the rows of which nothing is known, as ours.
+
+The last line printed is the job's report.
 """
 
 from __future__ import annotations
@@ -42,6 +47,14 @@ class Coded(lgb.LGBMRegressor):
         return X.select(pl.exclude(CODE), CODE).to_numpy()
 
 
+FORMS: dict[str, tuple[type[lgb.LGBMRegressor], dict[str, object]]] = {
+    "documented": (lgb.LGBMRegressor, {"verbosity": -1}),
+    "fixed": (lgb.LGBMRegressor, FIXED),
+    "coded": (Coded, FIXED),
+}
+"""Who learns, and what it is told besides what both sides are held to."""
+
+
 def main(arguments: list[str]) -> None:
     """Run the job and print its report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -51,13 +64,16 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--periods", type=int, default=0)
     parser.add_argument("--origins", type=int, default=ORIGINS)
     parser.add_argument("--workers", type=int, default=2, help="threads")
+    parser.add_argument("--as", dest="form", choices=sorted(FORMS), default="documented")
     options = parser.parse_args(arguments)
     panel = panel_of(options.panel, series=options.series, periods=options.periods)
     report = Report()
+    coded = options.form == "coded"
     with report.stage("read"):
-        frame = read(options.file)
+        frame = read(options.file, coded=coded)
     with report.stage("forecast"):
-        model = Coded(n_estimators=TREES, n_jobs=options.workers, **{**native(), **FIXED})
+        learner, further = FORMS[options.form]
+        model = learner(n_estimators=TREES, n_jobs=options.workers, **{**native(), **further})
         forecaster = MLForecast(
             {"gbm": model},
             freq=STEP[panel.frequency],
@@ -66,7 +82,13 @@ def main(arguments: list[str]) -> None:
             num_threads=options.workers,
         )
         found = forecaster.cross_validation(
-            frame, n_windows=options.origins, h=1, step_size=1, static_features=[CODE], dropna=False, refit=True
+            frame,
+            n_windows=options.origins,
+            h=1,
+            step_size=1,
+            static_features=[CODE] if coded else [],
+            dropna=False,
+            refit=True,
         )
     with report.stage("score"):
         error = found["y"].to_numpy() - found["gbm"].to_numpy()
@@ -86,11 +108,15 @@ def native() -> dict[str, object]:
     return {renamed.get(name, name): value for name, value in BOOSTING.items()}
 
 
-def read(file: Path) -> pl.DataFrame:
-    """The panel in the columns that mlforecast asks for, with the series as a categorical code."""
+def read(file: Path, *, coded: bool) -> pl.DataFrame:
+    """The panel in the columns that mlforecast asks for; with the series as a categorical code where asked."""
     columns = {"series_id": "unique_id", "period": "ds", "value": "y"}
     frame = pl.read_parquet(file, columns=list(columns)).rename(columns)
-    return frame.with_columns((pl.col("unique_id").rank("dense").cast(pl.Float64) - 1.0).alias(CODE))
+    return (
+        frame
+        if not coded
+        else frame.with_columns((pl.col("unique_id").rank("dense").cast(pl.Float64) - 1.0).alias(CODE))
+    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from typing import Protocol
 import loky
 from loky.process_executor import TerminatedWorkerError
 
-from harness.backtest.work import Context, Spent, Task, run_task
+from harness.backtest.task import Context, Task, run_task
+from harness.backtest.work import Spent
 from harness.core.errors import UserError
 
 ONE_THREAD = dict.fromkeys(

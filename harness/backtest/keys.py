@@ -15,7 +15,7 @@ from harness.core.errors import UserError
 from harness.core.identity import KEY_LENGTH, Encoded, Headed, canonical, digest, encoded
 from harness.core.recipe import Experiment, FeatureBlock, Recipe, Target
 from harness.data.changes import ChangeFile
-from harness.data.declaration import texts_of
+from harness.data.declaration import texts_by
 from harness.forecast.features import declared_inputs
 from harness.forecast.user_class import is_user_class
 from harness.record.platform import code_hash, lock_hash
@@ -185,13 +185,15 @@ def known_digests(identity: RecipeIdentity, plan: Plan, changes: ChangeFile, ori
         announced = plan.members.known(mine[0])
         hidden = set(plan.members.series) - set(announced) if universe else set[str]()
         series = [name for name in identity.series if name not in hidden] if hidden else list(identity.series)
-        declared = Encoded(f"[{','.join(texts_of(changes.series, series))}]")
         known = [int(plan.known[origin]) for origin in mine]
         prefixes = changes.prefix_digests(series, identity.sources, known, universe=universe)
-        parts = [declared, announced, zone] if universe else [declared]
-        heading = Encoded(f"[{','.join(map(encoded, parts))}]")
-        headed = Headed(heading)
-        found |= {origin: headed.digest(prefix) for origin, prefix in zip(mine, prefixes, strict=True)}
+        headed: dict[int, Headed] = {}
+        for origin, prefix, texts in zip(mine, prefixes, texts_by(changes.series, series, known), strict=True):
+            if id(texts) not in headed:  # the same list for all origins that know the same
+                declared = Encoded(f"[{','.join(texts)}]")
+                parts = [declared, announced, zone] if universe else [declared]
+                headed[id(texts)] = Headed(Encoded(f"[{','.join(map(encoded, parts))}]"))
+            found[origin] = headed[id(texts)].digest(prefix)
     return [found[origin] for origin in origins]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.backtest.assemble import Results, assemble
+from harness.backtest.bounds import block_width, refuse_too_large
 from harness.backtest.data_facts import dataset_facts
 from harness.backtest.design import Floats, build_design, build_rows
 from harness.backtest.effort import effort_of, narrowed_spaces
@@ -20,14 +21,17 @@ from harness.backtest.keys import Known, RecipeIdentity, cell_keys, recipe_ident
 from harness.backtest.liberty import Liberty
 from harness.backtest.searched import on_record, study_keys, vouched
 from harness.backtest.splits import Plan, build_plan
-from harness.backtest.work import Context, Spent, Task
+from harness.backtest.task import Context, Task
+from harness.backtest.work import Spent
 from harness.core.errors import UserError
 from harness.core.identity import canonical
 from harness.core.recipe import Experiment, Recipe
 from harness.data.changes import ChangeFile, open_changes
+from harness.data.mapped import let_go
 from harness.forecast.catalog import always_on, entry_for
 from harness.record.cells import Cell, read_cell
 from harness.record.home import Home
+from harness.record.memory import memory_limit, spare_memory
 from harness.record.platform import (
     code_diff,
     code_hash,
@@ -49,7 +53,7 @@ TASKS_PER_WORKER = 6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Place:
-    """What cells are computed from and where they are stored; the last four are for studies alone.
+    """What cells are computed from and where they are stored; liberty to clocks are for studies alone.
 
     A key knows the change file, the plan and the recipe, not what a study altered besides: cells of an altered world
     belong into a home of their own.
@@ -62,6 +66,7 @@ class Place:
         labels: change folder in which labels under `latest` are read; None = `changes`.
         amended: what is made of the frozen feature rows before anyone sees them.
         clocks: key of a search limited by seconds -> trials after which these were over; its clock is not read.
+        memory: GB there may be in use; None = `HARNESS_MEMORY`, else what is free. No key and no bit depends on it.
     """
 
     changes: Path | ChangeFile
@@ -71,6 +76,7 @@ class Place:
     labels: Path | None = None
     amended: Amend | None = None
     clocks: Mapping[str, int] = field(default_factory=dict)
+    memory: float | None = None
 
 
 @dataclass(slots=True)
@@ -145,20 +151,24 @@ def execute(
         The run id.
 
     Raises:
-        UserError: the plan is impossible, workers x threads exceed the cores, or workers were killed.
+        UserError: the plan is impossible, workers x threads exceed the cores, a model's training rows do not fit into
+            memory, or workers were killed.
     """
     stages = Stages()
+    memory_limit()  # a wrong one is refused before anything is done
     changes = ChangeFile.open(change_folder)
     experiment = with_rivals(experiment)
     engine = engine_for(experiment, workers, where)
     plan = build_plan(experiment, changes)
     experiment = plan.experiment
+    let_go(changes)
     stages.done("plan")
     files = start_run(home, run_id(experiment, changes), experiment)
     board = board_of(experiment)
-    place = Place(change_folder, home, files.work)
+    place = Place(change_folder, home, files.work, memory=where.memory)
     keys, cells = cells_of(plan, board, place, engine, stages=stages, progress=progress)
     results = assemble(plan, changes, cells, files.run_id)
+    let_go(changes)
     stages.done("score")
     files.drop_work()
     searches = study_keys(plan, changes, board)
@@ -200,7 +210,7 @@ def cells_of(
         Keys and cells of every recipe, one per issued origin, in order.
 
     Raises:
-        UserError: a worker was killed, or a cell vanished meanwhile.
+        UserError: a worker was killed, a cell vanished meanwhile, or a model's training rows do not fit into memory.
     """
     stages = Stages() if stages is None else stages
     changes = open_changes(place.changes)
@@ -213,14 +223,17 @@ def cells_of(
     for recipe, identity in board:
         if recipe.name in searches:
             cells[recipe.name] = on_record(plan, identity, place.shelves, searches[recipe.name], cells[recipe.name])
+    let_go(changes)
     stages.done("look up cells")
     tasks = _tasks(plan, changes, board, keys, cells, searches, walks=_walks(engine, plan))
     if tasks:
+        refuse_too_large(plan, tasks, place.shelves.cells, spare_memory(place.memory))
         design = _design(plan, changes, place, tasks)
+        let_go(changes)
         stages.done("features")
-        context = Context(
-            plan, place.changes, design, place.shelves, place.liberty, place.labels, place.clocks, place.work
-        )
+        block = block_width(plan, changes, spare_memory(place.memory), engine.slots)
+        shared = (plan, place.changes, design, place.shelves, place.liberty, place.labels, place.clocks, place.work)
+        context = Context(*shared, block=block)
         _run(engine, context, tasks, stages, progress)
         stages.done("cells")
     whole = _complete(place.shelves, keys, cells)

@@ -67,6 +67,8 @@ class World:
             walked through.
         clocks: key of a search limited by seconds -> trials after which they are taken to be over; where one is missing
             the clock is read.
+        rows: rows of the changes that hold those of the plan's inputs, where they are known already; None = they are
+            looked for.
     """
 
     plan: Plan
@@ -77,3 +79,4 @@ class World:
     labels: ChangeFile | None = None
     studies: Shelf | None = None
     clocks: Mapping[str, int] = field(default_factory=dict)
+    rows: NDArray[np.int64] | None = None

@@ -1,4 +1,4 @@
-"""What a worker does: walk forward over a stretch of origins, fit at refit origins, forecast, store every cell.
+"""How a worker answers: walk forward over a stretch of origins, fit at refit origins, forecast.
 
 What one part of the pipeline hands to the next can be witnessed; a run has no witness.
 """
@@ -6,87 +6,42 @@ What one part of the pipeline hands to the next can be witnessed; a run has no w
 from __future__ import annotations
 
 import json
-import resource
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import polars as pl
-import threadpoolctl
 from numpy.typing import NDArray
 
 from harness.backtest.answers import Asked, blank_cell, checked_answers, failed, filled
 from harness.backtest.design import RowBuilder
 from harness.backtest.first_window import first_rows, hand_on
 from harness.backtest.keys import RecipeIdentity, blocks_of, cell_seed
-from harness.backtest.liberty import Liberty, every_row
+from harness.backtest.liberty import every_row
 from harness.backtest.splits import Plan, TrainingSet, training_set
 from harness.backtest.tuning.inner import Ground
 from harness.backtest.tuning.study import Studied, study
 from harness.backtest.witness import Witness, World
-from harness.core.errors import UserError
 from harness.core.identity import canonical, digest
 from harness.core.recipe import Recipe
 from harness.core.snapshot import Snapshot, newest_periods, target_panel
-from harness.data.changes import ChangeFile, open_changes
+from harness.data.changes import ChangeFile
 from harness.data.replay import Replay
 from harness.forecast.baselines import Naive
 from harness.forecast.catalog import build, entry_for
 from harness.forecast.paths import ask_grid
-from harness.forecast.protocol import Forecaster, Storable
-from harness.record.cells import Cell, read_fit, write_cell, write_fit
+from harness.forecast.protocol import Forecaster, Storable, Timed
+from harness.record.cells import Cell, read_fit, write_fit
 from harness.record.panel_cells import ASKED, PanelAnswers
-from harness.record.shelves import Shelves
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Context:
-    """What every worker of a run shares; sent once per worker.
-
-    Attributes:
-        plan: the plan.
-        changes: folder of the change file (memory-mapped by each worker), or the open change file (this process alone).
-        design: file of the frozen feature rows (memory-mapped), or the rows themselves; None when no model needs any.
-        shelves: where cells, fits and searches are stored.
-        liberty, labels, clocks: as in `World`; a run has none.
-        work: folder for scratch files of the run; None = there is none.
-    """
-
-    plan: Plan
-    changes: Path | ChangeFile
-    design: Path | Floats | None
-    shelves: Shelves
-    liberty: Liberty | None = None
-    labels: Path | None = None
-    clocks: Mapping[str, int] = field(default_factory=dict)
-    work: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A stretch of one refit-aligned walk: several recipes only when they share their inputs and need no fit.
-
-    Attributes:
-        recipes: the recipes, with their identities.
-        origins: indices of the origins to answer, ascending.
-        keys: cell keys [recipe][origin].
-        fit_keys: fit key per (recipe, refit origin).
-        study_keys: study key per (recipe, origin of its search).
-    """
-
-    recipes: tuple[tuple[Recipe, RecipeIdentity], ...]
-    origins: tuple[int, ...]
-    keys: tuple[tuple[str, ...], ...]
-    fit_keys: Mapping[tuple[int, int], str] = field(default_factory=dict)
-    study_keys: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -109,6 +64,14 @@ class Spent:
         self.seconds[model, stage] = self.seconds.get((model, stage), 0.0) + now - since
         return now
 
+    @contextmanager
+    def within(self, model: str, outer: str, stage: str) -> Iterator[None]:
+        """Book a part of another stage as a stage of its own; the other has the rest."""
+        start = time.perf_counter()
+        yield
+        took = self.add(model, stage, start) - start
+        self.seconds[model, outer] = self.seconds.get((model, outer), 0.0) - took
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -121,52 +84,6 @@ class Stored:
 
     fits: Mapping[tuple[int, int], str] = field(default_factory=dict)
     studies: Mapping[tuple[int, int], str] = field(default_factory=dict)
-
-
-def run_task(context: Context, task: Task, pool: Executor | None = None) -> Spent:
-    """Answer every origin of a task and store the cells; the same bits whatever worker it runs on.
-
-    Args:
-        context: what every worker shares.
-        task: what is answered.
-        pool: threads in which naive rivals answer, and cells are written, side by side; None = one after the other.
-
-    Raises:
-        UserError: the process ran out of memory; the cells done so far are stored.
-    """
-    spent, start = Spent(), time.perf_counter()
-    design = np.load(context.design, mmap_mode="r") if isinstance(context.design, Path) else context.design
-    changes = open_changes(context.changes, verify=False)
-    labels = None if context.labels is None else ChangeFile.open(context.labels, verify=False)
-    shelves = context.shelves
-    world = World(context.plan, changes, design, shelves.fits, context.liberty, labels, shelves.studies, context.clocks)
-    stored = Stored(task.fit_keys, task.study_keys)
-    place = {origin: number for number, origin in enumerate(task.origins)}
-    spent.add("", "open", start)
-    try:
-        with threadpoolctl.threadpool_limits(1):
-            writing: list[Future[None]] = []
-            for index, origin, cell in walk(world, task.recipes, task.origins, spent=spent, stored=stored, pool=pool):
-                start, key = time.perf_counter(), task.keys[index][place[origin]]
-                if pool is None:
-                    write_cell(shelves.cells, key, cell)
-                else:
-                    writing.append(pool.submit(write_cell, shelves.cells, key, cell))
-                    while len(writing) > len(task.recipes):  # no more than one origin waits in memory
-                        writing.pop(0).result()
-                spent.add("", "write", start)
-                spent.cells += 1
-            for one in writing:
-                one.result()
-    except MemoryError as error:
-        raise UserError(
-            "out of memory",
-            value=", ".join(recipe.name for recipe, _ in task.recipes),
-            rule="finished cells are stored; nothing is half written",
-            fix="free memory or use --workers 1, and run the same command again to resume",
-        ) from error
-    spent.peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return spent
 
 
 def walk(
@@ -199,7 +116,7 @@ def walk(
     first = recipes[0][1]
     # the naive rivals look at what is known and keep nothing of it: they are shown the matrices themselves
     views = witness is None and all(recipe.rival for recipe, _ in recipes)
-    history = _History(world.changes, world.plan, first, spent, copy=not views)
+    history = _History(world.changes, world.plan, first, spent, copy=not views, rows=world.rows)
     labels = history if world.labels is None else _History(world.labels, world.plan, first, spent)
     walks = [_Walk(world, recipe, identity, spent, witness) for recipe, identity in recipes]
     for origin in origins:
@@ -223,7 +140,14 @@ class _History:
     """Snapshots of a forward walk; asking twice for one origin builds one."""
 
     def __init__(
-        self, changes: ChangeFile, plan: Plan, identity: RecipeIdentity, spent: Spent, *, copy: bool = True
+        self,
+        changes: ChangeFile,
+        plan: Plan,
+        identity: RecipeIdentity,
+        spent: Spent,
+        *,
+        copy: bool = True,
+        rows: Integers | None = None,
     ) -> None:
         self.copy = copy
         experiment = plan.experiment
@@ -233,6 +157,7 @@ class _History:
             latency=experiment.origins.latency,
             exclude_hindsight=experiment.exclude_hindsight,
             sources=identity.sources,
+            rows=rows,
         )
         self.plan, self.spent = plan, spent
         self.origin = -1
@@ -384,6 +309,8 @@ class _Walk:
             warnings.simplefilter("always")
             seed = int(str(self.facts["seed"]))
             self._hand_on_bins(forecaster, origin, known)
+            if isinstance(forecaster, Timed):
+                forecaster.time_within = partial(self.spent.within, self.recipe.name, "fit")
             if self.liberty is None or rows is None:
                 forecaster.fit(rows, known, seed=seed)
             else:

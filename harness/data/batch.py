@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from harness.core.time import instant, period_end
 from harness.data.calendars import sessions_between
 from harness.data.columns import Coded, code_rows, day_of, polars_frame
 from harness.data.dating import dated
-from harness.data.declaration import Catalogue
+from harness.data.declaration import Catalogue, shaped
 from harness.data.derive import (
     OBSERVED,
     ORDER,
@@ -77,6 +77,15 @@ class Batch:
         published = self.publications.filter("captured")["published"].to_numpy()
         return int(published.max()) if len(published) else None
 
+    @property
+    def codes(self) -> list[int]:
+        """The series that it states anything of."""
+        return pl.concat([self.statements["code"], self.publications["code"]]).unique().sort().to_list()
+
+    def blocks(self) -> Iterator[Batch]:
+        """The batch in parts of whole series: all of it."""
+        yield self
+
 
 def read_batch(frame: Any, catalogue: Catalogue, *, coverage: Coverage, publications: Any, now: int) -> Batch:
     """Read one batch.
@@ -93,8 +102,7 @@ def read_batch(frame: Any, catalogue: Catalogue, *, coverage: Coverage, publicat
         DataError: the frame breaks a rule; nothing of it may be used.
         UnknownNameError: a series that is not defined.
     """
-    if coverage not in COVERAGES:
-        raise DataError("unknown coverage", value=repr(coverage), rule=f"one of {', '.join(COVERAGES)}")
+    check_coverage(coverage)
     columns = polars_frame(frame, ("series_id", "period", "value"), ("published_at", "availability", "value_known_at"))
     rows = code_rows(columns["series_id"], catalogue)
     stated = dated(columns, rows)
@@ -105,12 +113,56 @@ def read_batch(frame: Any, catalogue: Catalogue, *, coverage: Coverage, publicat
         told = listed(publications, catalogue, now)
         check_listed(told, kept, coverage, catalogue)
         found = told if coverage == "changes" else pl.concat([found, told])
-    explicit = kept.with_columns(implied=pl.lit(value=False))
-    if coverage == "complete":
-        nulls = withdrawals(kept, found).with_columns(implied=pl.lit(value=True))
-        explicit = pl.concat([explicit, nulls]).sort(ORDER) if nulls.height else explicit
     digest = content_hash(coverage, kept, set_aside, found)
-    return Batch(explicit, found, set_aside, columns.height, duplicates, digest)
+    return Batch(_explicit(kept, found, coverage), found, set_aside, columns.height, duplicates, digest)
+
+
+def check_coverage(coverage: str) -> None:
+    """Refuse a coverage that there is not.
+
+    Raises:
+        DataError: it is none.
+    """
+    if coverage not in COVERAGES:
+        raise DataError("unknown coverage", value=repr(coverage), rule=f"one of {', '.join(COVERAGES)}")
+
+
+def read_part(columns: pl.DataFrame, catalogue: Catalogue, now: int) -> tuple[pl.DataFrame, pl.DataFrame] | None:
+    """Statements of some rows of a file, in their order, and those set aside; None = sessions have to be counted.
+
+    Args:
+        columns: as those of `read_batch`.
+        catalogue: the defined series.
+        now: microseconds UTC; later stamps are set aside.
+    """
+    rows = code_rows(columns["series_id"], catalogue)
+    if any(one.parsed.kind == "B" for one, _ in shaped(rows.series)):
+        return None
+    kept, aside, _ = _sorted_out(dated(columns, rows), rows, now)
+    return kept, aside
+
+
+def block_of(rows: pl.DataFrame, catalogue: Catalogue, coverage: Coverage) -> tuple[Batch, pl.DataFrame]:
+    """The batch of some whole series, without its hash, and its rows once each.
+
+    Args:
+        rows: all their rows in a file, sorted by `ORDER`; none counts sessions.
+        catalogue: the defined series.
+        coverage: what the rows cover.
+    """
+    kept, positions, duplicates = _without_repeats(rows, rows["period"].cast(pl.Int64), catalogue)
+    found = spans(kept) if coverage == "complete" else runs(kept, positions, countable=coverage == "rows")
+    nothing = pl.DataFrame(schema=SET_ASIDE)
+    return Batch(_explicit(kept, found, coverage), found, nothing, rows.height, duplicates, ""), kept
+
+
+def _explicit(kept: pl.DataFrame, found: pl.DataFrame, coverage: Coverage) -> pl.DataFrame:
+    """Rows with those that complete publications say by leaving them out, `implied`."""
+    explicit = kept.with_columns(implied=pl.lit(value=False))
+    if coverage != "complete":
+        return explicit
+    nulls = withdrawals(kept, found).with_columns(implied=pl.lit(value=True))
+    return pl.concat([explicit, nulls]).sort(ORDER) if nulls.height else explicit
 
 
 def no_rows() -> Batch:
@@ -206,17 +258,27 @@ def content_hash(*parts: pl.DataFrame | str) -> str:
     for part in parts:
         if isinstance(part, str):
             hasher.update(part.encode())
-            continue
-        for column in part.get_columns():
-            hasher.update(f"{column.name} {len(column)}".encode())
-            if column.dtype == pl.String:
-                hasher.update(json.dumps(column.to_list()).encode())
-                continue
-            if column.null_count():
-                hasher.update(np.packbits(column.is_null().to_numpy()).data)
-                column = column.fill_null(False if column.dtype == pl.Boolean else 0)  # noqa: PLW2901 - the same, filled
-            else:
-                hasher.update(bytes((len(column) + 7) // 8))
-            plain = column.cast(pl.Int8) if column.dtype == pl.Boolean else column
-            hasher.update(plain.rechunk().to_numpy().data)
+        else:
+            hash_frame(hasher, part)
     return hasher.hexdigest()
+
+
+def hash_frame(hasher: hashlib._Hash, frame: pl.DataFrame) -> None:
+    """Add the content of a frame to a hash: of each column name and length, where it is null, and its values."""
+    for column in frame.get_columns():
+        hasher.update(f"{column.name} {len(column)}".encode())
+        if column.dtype == pl.String:
+            hasher.update(json.dumps(column.to_list()).encode())
+            continue
+        if column.null_count():
+            hasher.update(np.packbits(column.is_null().to_numpy()).data)
+        else:
+            hasher.update(bytes((len(column) + 7) // 8))
+        hasher.update(plain(column).data)
+
+
+def plain(column: pl.Series) -> NDArray[Any]:
+    """The numbers of a column as they are hashed: 0 for null, flags in a byte each."""
+    if column.null_count():
+        column = column.fill_null(False if column.dtype == pl.Boolean else 0)
+    return (column.cast(pl.Int8) if column.dtype == pl.Boolean else column).rechunk().to_numpy()

@@ -82,6 +82,11 @@ def announced(series: Series, text: str) -> int:
     return micros(datetime.fromisoformat(text))
 
 
+def tells_days(series: Series) -> bool:
+    """Whether a declaration names days of releases or closures, of which not all are known at every instant."""
+    return bool(series.closures) or (series.lag is not None and bool(series.lag.exceptions or series.lag.dates))
+
+
 def declared_by(series: Series, known_at: int) -> Series:
     """The declaration as it could have been written at an instant: without closures and releases of later days.
 
@@ -89,9 +94,9 @@ def declared_by(series: Series, known_at: int) -> Series:
         series: the full declaration.
         known_at: microseconds UTC.
     """
-    lag = series.lag
-    if not series.closures and (lag is None or not (lag.exceptions or lag.dates)):
+    if not tells_days(series):
         return series
+    lag = series.lag
     closures = tuple(pair for pair in series.closures if announced(series, pair[1]) <= known_at)
     if lag is not None:
         zone = lag.zone or series.zone
@@ -230,6 +235,38 @@ def texts_of(series: Mapping[Key, Series], keys: Iterable[Key]) -> list[str]:
     return [series_to_text(series[key]) for key in keys]
 
 
+def texts_by(series: Mapping[Key, Series], keys: Sequence[Key], instants: Sequence[int]) -> list[list[str]]:
+    """[instant][declaration] canonical JSON of some declarations, as they could have been written at each instant.
+
+    Args:
+        series: the full declarations.
+        keys: of those asked for.
+        instants: microseconds UTC.
+    """
+    texts = texts_of(series, keys)
+    every = series.shapes if isinstance(series, Declarations) else series.values()
+    if not any(map(tells_days, every)):
+        return [texts] * len(instants)
+    places: dict[object, list[int]] = {}
+    for place, kind in enumerate(kinds_of(series, keys)):
+        places.setdefault(kind, []).append(place)
+    kinds = [(series[keys[mine[0]]], mine) for mine in places.values()]
+    dated = [(one, mine) for one, mine in kinds if tells_days(one)]
+    found: dict[tuple[Series, ...], list[str]] = {}
+    out = []
+    for at in instants:
+        now = tuple(declared_by(one, at) for one, _ in dated)
+        if now not in found:
+            found[now] = texts.copy()
+            for one, (_, mine) in zip(now, dated, strict=True):
+                for place, text in zip(
+                    mine, texts_alike(one, [series[keys[at_place]].id for at_place in mine]), strict=True
+                ):
+                    found[now][place] = text
+        out.append(found[now])
+    return out
+
+
 def shaped(series: Mapping[Key, Series]) -> Iterator[tuple[Series, list[Key]]]:
     """One declaration of each shape, and the keys of all of that shape; of a plain mapping each by itself."""
     if isinstance(series, Declarations):
@@ -331,14 +368,23 @@ class Catalogue:
         """Canonical JSON of the declarations of some codes."""
         return texts_of(self.series, codes)
 
-    def decimals(self) -> pl.DataFrame:
-        """Columns code, decimals (null = exact)."""
-        schema = {"code": pl.Int32, "decimals": pl.Int8}
-        parts = [
-            pl.DataFrame({"code": codes, "decimals": [one.decimals] * len(codes)}, schema=schema)
-            for one, codes in shaped(self.series)
-        ]
-        return pl.concat([pl.DataFrame(schema=schema), *parts])
+    def decimals(self) -> NDArray[np.int8]:
+        """[code] places at which two values count as different; -1 = exactly."""
+        return _decimals(self)
+
+    def ruled(self) -> NDArray[np.bool_]:
+        """[code] whether the series has a lag rule."""
+        return _ruled(self)
+
+
+@lru_cache(maxsize=4)
+def _decimals(catalogue: Catalogue) -> NDArray[np.int8]:
+    return per_key(catalogue.series, lambda one: -1 if one.decimals is None else one.decimals, np.int8)
+
+
+@lru_cache(maxsize=4)
+def _ruled(catalogue: Catalogue) -> NDArray[np.bool_]:
+    return per_key(catalogue.series, lambda one: one.lag is not None, bool)
 
 
 @lru_cache(maxsize=4)

@@ -61,14 +61,21 @@ def rounded(value: pl.Expr, decimals: pl.Expr) -> pl.Expr:
     return pl.when(plain).then(value).otherwise(scaled.round(0, mode="half_to_even") / power)
 
 
-def with_decimals(statements: pl.DataFrame, decimals: pl.DataFrame) -> pl.DataFrame:
-    """Add a column `rounded`; `decimals` has one row (code, decimals) per series."""
-    if decimals["decimals"].null_count() == decimals.height:
+def with_decimals(statements: pl.DataFrame, decimals: NDArray[np.int8]) -> pl.DataFrame:
+    """Add a column `rounded`.
+
+    Args:
+        statements: code, value.
+        decimals: [code] places; -1 = exact.
+    """
+    places = decimals[statements["code"].to_numpy()]
+    fewest, most = (int(places.min()), int(places.max())) if len(places) else (-1, -1)
+    if most < 0:
         return statements.with_columns(rounded=pl.col("value"))
-    places = np.full(int(decimals["code"].to_numpy().max()) + 1, -1, dtype=np.int8)
-    places[decimals["code"].to_numpy()] = decimals["decimals"].fill_null(-1).to_numpy()
-    per_row = pl.Series("decimals", places[statements["code"].to_numpy()])
+    if fewest == most:
+        return statements.with_columns(rounded=rounded(pl.col("value"), pl.lit(most)))
     digits = pl.when(pl.col("decimals") < 0).then(None).otherwise(pl.col("decimals"))
+    per_row = pl.Series("decimals", places)
     return statements.with_columns(per_row).with_columns(rounded=rounded(pl.col("value"), digits)).drop("decimals")
 
 

@@ -112,7 +112,7 @@ def release_micros(series: Series, ordinals: Ordinals) -> Micros:
     _check_period_ends(series, rule)
     days = release_days(rule, period_ends(series.parsed, ordinals))
     unique, places = np.unique(days, return_inverse=True)
-    instants = np.array([_local_instant(day, rule.at, rule.zone or series.zone) for day in unique.tolist()], np.int64)
+    instants = np.array([release_instant(day, rule.at, rule.zone or series.zone) for day in unique.tolist()], np.int64)
     return instants[places]
 
 
@@ -288,7 +288,8 @@ def _numbers(days: Days) -> Ordinals:
     return days.astype("datetime64[D]").astype(np.int64)
 
 
-def _local_instant(day: date, at: time | None, zone: str) -> int:
+def release_instant(day: date, at: time | None, zone: str) -> int:
+    """Microseconds UTC of a release on a local day: its time of day, else the end of the day."""
     if at is None:
         return micros(end_of_day(day, zone))
     clock = datetime.combine(day, at, tzinfo=ZoneInfo(zone))

@@ -60,26 +60,35 @@ class _Grid:
 class Matrices:
     """Newest value, its publication and its vintage by series and period, for all panels."""
 
-    def __init__(self, groups: Sequence[Group], size: int, rows: Rows) -> None:
+    def __init__(self, groups: Sequence[Group], size: int, rows: Rows, chosen: Micros | None = None) -> None:
         """Lay out empty matrices wide enough for all rows.
 
         Args:
             groups: the series of each panel.
             size: codes are below it.
             rows: [change] code, period ordinal, published, value, vintage, in order of publication.
+            chosen: the rows that count, ascending; None = all of them.
         """
-        self._size, self._rows, self._alone = size, rows, len(groups) == 1
-        self._withdrawn = bool(np.isnan(rows[3]).any())
+        self._size, self._rows, self._chosen, self._alone = size, rows, chosen, len(groups) == 1
+        count = len(rows[0]) if chosen is None else len(chosen)
+        parts = (self._rows[3][self._part(first, count)] for first in range(0, count, CHUNK))
+        self._withdrawn = any(bool(np.isnan(part).any()) for part in parts)
         self._orders: dict[str, tuple[int, Timeline]] = {}
         self._place_all([self._grid(group) for group in groups])
 
+    def _part(self, first: int, end: int) -> slice | Micros:
+        """The next rows, as many as are looked at together."""
+        rows = slice(first, min(first + CHUNK, end))
+        return rows if self._chosen is None else self._chosen[rows]
+
     def _grid(self, group: Group) -> _Grid:
-        code, period = self._rows[0], self._rows[1]
+        every = slice(None) if self._chosen is None else self._chosen
+        period = self._rows[1][every]
         ids, codes, series = group.ids, group.codes, group.series
         if not self._alone:
             mine = np.zeros(self._size, dtype=bool)
             mine[codes] = True
-            period = period[mine[code]]
+            period = period[mine[self._rows[0][every]]]
         if not len(period):
             nothing = np.empty(0, np.int64) if series.parsed.kind == "B" else None
             return _Grid(ids, codes, series, 0, nothing, 0, 0, 0)
@@ -156,9 +165,9 @@ class Matrices:
             self._seen[new.columns] = seen[grid.columns][picked]
 
     def apply(self, start: int, end: int) -> None:
-        """Write the changes of rows [start, end); of several for one cell the last one stays."""
+        """Write the changes of the chosen rows [start, end); of several for one cell the last one stays."""
         for first in range(start, end, CHUNK):
-            rows = slice(first, min(first + CHUNK, end))
+            rows = self._part(first, end)
             code, period, published, value, vintage = (array[rows] for array in self._rows)
             if self._plain:
                 # one panel of calendar periods: two numbers tell the span seen

@@ -40,6 +40,7 @@ class Replay:
         latency: timedelta = timedelta(0),
         exclude_hindsight: bool = False,
         sources: Iterable[str] = (),
+        rows: Micros | None = None,
     ) -> None:
         """Stand before the first change.
 
@@ -49,6 +50,8 @@ class Replay:
             latency: known means published at or before origin minus latency.
             exclude_hindsight: leave out values whose vintage is unknown or later than their date.
             sources: sources of external forecasts to hand out.
+            rows: the rows of the change file that are to be followed, ascending, where they are known already
+                (`data.series_blocks`); None = they are looked for.
 
         Raises:
             UnknownNameError: no such series.
@@ -57,20 +60,10 @@ class Replay:
         self._declared, self._latency = Followed(changes.series, ids, codes), latency
         self._known_at = NEVER
         self._origin: datetime | None = None
-        rows = chosen_rows(changes, codes, exclude_hindsight=exclude_hindsight)
-        picked = slice(None) if rows is None else rows
-        self._published = changes.published[picked]
-        self._matrices = Matrices(
-            groups_of(changes.series, ids, codes),
-            len(changes.ids),
-            (
-                changes.code[picked],
-                changes.period[picked],
-                self._published,
-                changes.value[picked],
-                changes.vintage[picked],
-            ),
-        )
+        self._rows = chosen_rows(changes, codes, exclude_hindsight=exclude_hindsight) if rows is None else rows
+        self._published = changes.published
+        columns = (changes.code, changes.period, changes.published, changes.value, changes.vintage)
+        self._matrices = Matrices(groups_of(changes.series, ids, codes), len(changes.ids), columns, self._rows)
         self._done = 0
         self._issues: list[Issue] = []
         self._pending = _forecasts(changes, codes, tuple(sources))
@@ -102,6 +95,8 @@ class Replay:
 
     def _apply(self, at: int) -> None:
         end = int(np.searchsorted(self._published, at, side="right"))
+        if self._rows is not None:
+            end = int(np.searchsorted(self._rows, end))
         self._matrices.apply(self._done, end)
         self._done = max(self._done, end)
 

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from harness.data.changes import FILES, FORMAT, MANIFEST, PUBLISHED, ChangeFile, manifest_hash, note_checked
-from harness.record.files import room_for, sha256_of, sync_folder, unused_name
+from harness.data.in_file import InFile
+from harness.data.laying import Laid, Memory
+from harness.record.files import room_for, sync_folder, unused_name
 
 CHANGED = ("code", "period", "published", "value", "vintage", "availability")
 
@@ -44,7 +47,7 @@ def save_changes(changes: ChangeFile, folder: Path) -> Path:
 
 def write_changes(
     folder: Path,
-    tables: Iterable[tuple[str, Mapping[str, pl.Series]]],
+    tables: Iterable[tuple[str, Mapping[str, pl.Series] | Laid]],
     *,
     state: str,
     kept: Mapping[str, Path] | None = None,
@@ -64,13 +67,19 @@ def write_changes(
     temporary = unused_name(folder)
     temporary.mkdir()
     try:
-        for name, table in tables:
-            _write(temporary / FILES[name], table)
-            del table  # before the next one is made
-        for name, source in (kept or {}).items():
-            shutil.copyfile(source, temporary / FILES[name])
+        with ThreadPoolExecutor(1) as pool:
+            hashes = {}
+            for name, table in tables:
+                file = FILES[name]
+                _write(temporary / file, table)
+                del table  # before the next one is made
+                hashes[file] = pool.submit(_synced, temporary / file)
+            for name, source in (kept or {}).items():
+                shutil.copyfile(source, temporary / FILES[name])
+                hashes[FILES[name]] = pool.submit(_synced, temporary / FILES[name])
+            digests = {file: found.result() for file, found in hashes.items()}
         statuses = {file: (temporary / file).stat() for file in FILES.values()}
-        text = _manifest({file: sha256_of(temporary / file) for file in FILES.values()}, state)
+        text = _manifest({file: digests[file] for file in FILES.values()}, state)
         with (temporary / MANIFEST).open("wb") as stream:
             stream.write(text)
             stream.flush()
@@ -82,7 +91,7 @@ def write_changes(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def hold_changes(tables: Mapping[str, Mapping[str, pl.Series]], *, state: str) -> ChangeFile:
+def hold_changes(tables: Mapping[str, Mapping[str, pl.Series] | Laid], *, state: str) -> ChangeFile:
     """The change file that `write_changes` would write, held in memory; nothing touches the disk.
 
     Args:
@@ -92,7 +101,8 @@ def hold_changes(tables: Mapping[str, Mapping[str, pl.Series]], *, state: str) -
     held, hashes = dict[str, pa.Buffer](), dict[str, str]()
     for name, file in FILES.items():
         stream = pa.BufferOutputStream()
-        _write_to(stream, tables[name])
+        table = tables[name]
+        _write_to(stream, _in_memory(table) if isinstance(table, Laid) else table)
         held[name] = stream.getvalue()
         hashes[file] = hashlib.sha256(held[name]).hexdigest()
     return ChangeFile.from_memory(held, _manifest(hashes, state))
@@ -102,11 +112,38 @@ def _manifest(hashes: Mapping[str, str], state: str) -> bytes:
     return json.dumps({"format": FORMAT, "state": state, "files": hashes}, sort_keys=True).encode()
 
 
-def _write(path: Path, columns: Mapping[str, pl.Series]) -> None:
-    with room_for(path.parent.parent), path.open("wb") as stream:
-        _write_to(stream, columns)
-        stream.flush()
+def _synced(path: Path) -> str:
+    """Wait until a file is on the disk; returns the hash of its content."""
+    with room_for(path.parent.parent), path.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
         os.fsync(stream.fileno())
+    return found
+
+
+def _write(path: Path, table: Mapping[str, pl.Series] | Laid) -> None:
+    with room_for(path.parent.parent), path.open("w+b") as stream:
+        if not isinstance(table, Laid):
+            _write_to(stream, table)
+            return
+        room = InFile(stream, table)
+        table.lay(room)
+        if table.repeated(room):
+            columns = {name: pl.Series(room.get(name, 0, table.rows)) for name in table.types}
+            stream.seek(0)
+            stream.truncate()
+            _write_to(stream, _once(columns))
+
+
+def _in_memory(table: Laid) -> Mapping[str, pl.Series]:
+    room = Memory(table.rows, table.types)
+    table.lay(room)
+    columns = {name: pl.Series(values) for name, values in room.columns.items()}
+    return _once(columns) if table.repeated(room) else columns
+
+
+def _once(columns: Mapping[str, pl.Series]) -> Mapping[str, pl.Series]:
+    """Sorted rows, those that are alike in everything once."""
+    return pl.DataFrame(columns).unique(keep="first", maintain_order=True).to_dict()
 
 
 def _write_to(stream: Any, columns: Mapping[str, pl.Series]) -> None:

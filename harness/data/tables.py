@@ -105,14 +105,33 @@ def read_file(path: Path, text: TextForm | None = None) -> RawTable:
     Raises:
         DataError: missing, empty, damaged, or written in another encoding than declared.
     """
+    return read_content(path.name, content_of(path, refusing=True), text)
+
+
+def content_of(path: Path, *, refusing: bool = False) -> bytes:
+    """The bytes of a file.
+
+    Args:
+        path: the file.
+        refusing: whether one that would be read into more memory than there is is refused before.
+
+    Raises:
+        DataError: there is none, or it needs too much.
+    """
     try:
-        _refuse_beyond_memory(path)
-        content = path.read_bytes()
+        if refusing:
+            _refuse_beyond_memory(path)
+        return path.read_bytes()
     except OSError as error:
         raise DataError(
             "data file cannot be read", value=path.name, rule=str(error.strerror), fix="correct `file`"
         ) from error
-    return read_content(path.name, content, text)
+
+
+def beyond_memory(path: Path) -> bool:
+    """Whether taking in a file at once would need more memory than there is; false of one that cannot be read."""
+    limit = available_memory()
+    return limit is not None and path.is_file() and _needed(path) > limit
 
 
 def _refuse_beyond_memory(path: Path) -> None:
@@ -124,11 +143,7 @@ def _refuse_beyond_memory(path: Path) -> None:
     size, limit = path.stat().st_size, available_memory()
     if limit is None:
         return
-    needed = TIMES * _plain_size(path, size)
-    if path.suffix == ".parquet":
-        with suppress(pl.exceptions.PolarsError):  # one that cannot be read is refused when it is
-            table = pl.scan_parquet(path)
-            needed = TIMES * CELL * len(table.collect_schema()) * int(table.select(pl.len()).collect().item())
+    needed = _needed(path)
     if needed > limit:
         raise DataError(
             "this file is too large for the memory",
@@ -137,6 +152,16 @@ def _refuse_beyond_memory(path: Path) -> None:
             fix="split it into several files, each with a [[source]] of its own (as Parquet they also need less); "
             f"where more memory may be used than is free now, say how many GB: {LIMIT}=16",
         )
+
+
+def _needed(path: Path) -> int:
+    """Bytes of memory that taking in a file needs, generously."""
+    needed = TIMES * _plain_size(path, path.stat().st_size)
+    if path.suffix == ".parquet":
+        with suppress(pl.exceptions.PolarsError):  # one that cannot be read is refused when it is
+            table = pl.scan_parquet(path)
+            needed = TIMES * CELL * len(table.collect_schema()) * int(table.select(pl.len()).collect().item())
+    return needed
 
 
 def _plain_size(path: Path, size: int) -> int:

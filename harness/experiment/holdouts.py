@@ -20,7 +20,7 @@ from harness.experiment.models import completed
 from harness.record.home import Home
 from harness.record.ledger import entries, refusals
 from harness.record.plans import HoldoutPlan, list_plans, read_plan
-from harness.record.seals import CUSTODIAN
+from harness.record.seals import CUSTODIAN, seals_of
 from harness.record.working import working
 from harness.studies.holdout.abandoning import OVER
 from harness.studies.holdout.checking import Granted, checked_ledger, standing_of
@@ -73,7 +73,13 @@ class Ahead:
 
 
 def ahead(
-    plan_id: str, home: Home, *, grant: Path | None = None, keys: Path | None = None, again: bool = False
+    plan_id: str,
+    home: Home,
+    *,
+    grant: Path | None = None,
+    keys: Path | None = None,
+    again: bool = False,
+    reason: str = "",
 ) -> Ahead:
     """What opening by a plan would do, once the options were held against how the plan stands; nothing is done.
 
@@ -83,6 +89,7 @@ def ahead(
         grant: as it would be given.
         keys: likewise.
         again: likewise.
+        reason: likewise.
 
     Raises:
         SealedError: there is no such plan, its opening came to nothing, or the ledger does not know it; entered.
@@ -91,6 +98,7 @@ def ahead(
     with refusals(home, f"holdout open --plan {plan_id}"):
         plan = read_plan(home, plan_id)
         standing = standing_of(plan, checked_ledger(home, plan))
+    _refuse_reason(reason, again=again)
     given = [name for name, one in (("--grant", grant), ("--keys", keys)) if one is not None]
     if standing.run and given:
         raise UserError(
@@ -114,6 +122,16 @@ def ahead(
             fix="leave --again and --reason out",
         )
     return Ahead(plan, standing.run, standing.begun, standing.exploratory or bool(standing.earlier))
+
+
+def _refuse_reason(reason: str, *, again: bool) -> None:
+    if reason and not again:
+        raise UserError(
+            "a first opening takes no reason",
+            value=f"--reason {reason!r}",
+            rule="--reason says why it is opened again, or given up",
+            fix="leave it out, or add --again or --give-up",
+        )
 
 
 def opened(
@@ -142,8 +160,9 @@ def opened(
 
     Raises:
         SealedError: something differs from the plan, or the holdout may not be opened; the ledger tells of it.
-        UserError: a reason is missing.
+        UserError: a reason is missing, or an option has nothing to do with this opening.
     """
+    ahead(plan_id, home, grant=grant, keys=keys, again=again, reason=reason)
     with refusals(home, f"holdout open --plan {plan_id}"):
         plan = read_plan(home, plan_id)
         checked_ledger(home, plan)  # a ledger that is gone is the cause of whatever else does not fit
@@ -174,13 +193,26 @@ def rolled(
 
     Raises:
         SealedError: the holdout was not opened, or the day is not one to roll to; the ledger tells of it.
-        UserError: this is no day.
+        UserError: this is no day, or a grant for a seal without a custodian.
     """
     try:
         day = to if isinstance(to, date) else date.fromisoformat(to)
     except ValueError as error:
-        raise UserError("this is no day", value=repr(to), rule="like 2019-01-01") from error
+        fix = "name the first day that stays sealed"
+        raise UserError("this is no day", value=repr(to), rule="like 2019-01-01", fix=fix) from error
+    _refuse_idle_grant(home, seal, grant)
     return roll(home, day, seal=seal, keys=keys, granted=None if grant is None else _for_roll(home, seal, grant, keys))
+
+
+def _refuse_idle_grant(home: Home, seal: str, grant: Path | None) -> None:
+    mine = [one for one in seals_of(home) if one.id.startswith(seal)] if grant is not None else []
+    if mine and not any(one.grade == CUSTODIAN for one in mine):
+        raise UserError(
+            "this seal has no custodian, so no grant is needed",
+            value=f"--grant {grant}",
+            rule="an honour seal is rolled on with the key of this machine, or its passphrase",
+            fix="leave --grant out",
+        )
 
 
 def _for_roll(home: Home, seal: str, grant: Path, keys: Path | None) -> Granted:

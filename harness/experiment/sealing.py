@@ -11,8 +11,10 @@ from pathlib import Path
 
 from harness.core.errors import UnknownNameError, UserError
 from harness.core.recipe import Experiment
+from harness.core.time import micros
 from harness.data.changes import ChangeFile
 from harness.data.dataset import find_dataset, load_dataset
+from harness.data.declared_before import declared_before
 from harness.experiment.launch import prepare, without_writing
 from harness.experiment.load import load_experiment
 from harness.record.home import Home
@@ -86,11 +88,14 @@ def _day(day: date | str) -> date:
 
 def _with_files(sealing: Sealing, experiments: Sequence[Experiment]) -> Sealing:
     """A sealing with the files its datasets were read from: they lie outside the home, and are not its own to move."""
-    files = dict[str, None]()
+    files, cut = dict[str, None](), micros(sealing.seal.instant)
     folders = dict.fromkeys(Path(one.folder) if one.folder else None for one in experiments)
     for name, folder in product(sealing.seal.datasets, folders):
         with suppress(UserError):
-            files |= dict.fromkeys(map(str, load_dataset(find_dataset(name, folder)).files))
+            found = load_dataset(find_dataset(name, folder))
+            files |= dict.fromkeys(map(str, found.files))
+            if any(declared_before(one, cut) != one for one in found.series):
+                files[str(found.folder / "dataset.toml")] = None
     return replace(sealing, elsewhere=tuple(files))
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
-import lightgbm as lgb
 import numpy as np
 import polars as pl
 
@@ -17,6 +17,7 @@ from harness.core.transform import Floats
 from harness.forecast.boosting_params import BINNINGS, BOOSTINGS, EVERY_FIT, FIRST_WINDOW, OBJECTIVES
 from harness.forecast.boosting_rows import Binned, Bins, Blocks, FirstWindow, drawn_alike, few_rows, matrix_of
 from harness.forecast.direct import Design, column_names, designs
+from harness.forecast.lean_lightgbm import lgb
 from harness.forecast.paths import answers
 
 FIXED = {
@@ -30,6 +31,8 @@ BINNING = ("max_bin", "min_data_in_bin", "zero_as_missing", "linear_tree", "seed
 """What the bins of given rows depend on."""
 POINT, MEDIAN = "point", 0.5
 Matrix = Floats | Blocks
+BIN, TRAIN = "bin", "train"
+"""Parts of a fit that are LightGBM's own: binning rows, and growing trees on them."""
 FEW = 64
 """Rows asked first where one differing answer decides, and the factor by which the next are more."""
 
@@ -89,6 +92,8 @@ class LightGBM:
         """Where binned rows are kept, for fits on the very same rows (a search's inner fold); None = nowhere."""
         self.first_window = FirstWindow() if bins == FIRST_WINDOW else None
         """The bins that every fit has; whoever refits hands it on. None = every fit has its own."""
+        self.time_within: Callable[[str], AbstractContextManager[object]] = nullcontext
+        """Entered around `BIN` and `TRAIN`; whoever books time sets it."""
         self.warnings: list[str] = []
         """Horizons whose fit says the same for every row, one line each."""
 
@@ -131,7 +136,10 @@ class LightGBM:
         assert design.y is not None  # noqa: S101 - fit has refused rows without labels
         params = self._settings(design, name, seed)
         matrix = self._matrix(design, snapshot)
-        booster = lgb.train(params, self._data(design, matrix, name, params), num_boost_round=self._rounds)
+        with self.time_within(BIN):
+            data = self._data(design, matrix, name, params).construct()
+        with self.time_within(TRAIN):
+            booster = lgb.train(params, data, num_boost_round=self._rounds, keep_training_booster=True)
         if says_one_thing(booster, matrix) and np.ptp(design.y) > 0.0:
             rows = len(design.y)
             self.warnings.append(f"horizon {design.horizon}, {name}: the fit is constant on its {rows} training rows")

@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 
-import lightgbm as lgb
 import numpy as np
 
 from harness.core.transform import Floats
 from harness.forecast.direct import Design
+from harness.forecast.lean_lightgbm import lgb
 
 LARGE = 1 << 27
 """Bytes of a matrix above which it is handed over in blocks; the bins, and so the model, are the same."""

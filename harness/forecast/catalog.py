@@ -36,6 +36,8 @@ class CatalogEntry:
         fitted: estimates something; False = `fit` does nothing and no fit need be stored.
         functional: what its point forecast estimates; "" = nothing (naive rules), or what the user declares.
         volatility: True = for realised-volatility targets only, False = not for them, None = for any target.
+        alone: what it answers for a series depends on that series, and on inputs that all share, and on nothing else:
+            not on which other series are in the snapshot.
     """
 
     factory: Callable[..., Forecaster]
@@ -47,6 +49,7 @@ class CatalogEntry:
     fitted: bool = True
     functional: Functional | Literal[""] = "mean"
     volatility: bool | None = None
+    alone: bool = False
 
 
 def _later(module: str, name: str) -> Callable[..., Forecaster]:
@@ -60,7 +63,8 @@ def _later(module: str, name: str) -> Callable[..., Forecaster]:
 
 
 def _rival(kind: str, doc: str, *, volatility: bool | None = None) -> CatalogEntry:
-    return CatalogEntry(partial(Naive, RULES[kind]), doc, fitted=False, functional="", volatility=volatility)
+    rule = partial(Naive, RULES[kind])
+    return CatalogEntry(rule, doc, fitted=False, functional="", volatility=volatility, alone=True)
 
 
 _WORKS_ON = {"works_on": "step"}
@@ -92,6 +96,7 @@ CATALOG: Mapping[str, CatalogEntry] = MappingProxyType(
             {"decay": 0.94},
             fitted=False,
             volatility=True,
+            alone=True,
         ),
         "har": CatalogEntry(
             _later("volatility", "Har"),
@@ -230,6 +235,16 @@ def learns_from_rows(kind: str) -> bool:
     (True, True, False)
     """
     return is_user_class(kind) or entry_for(kind).needs_rows
+
+
+def answers_alone(recipe: Recipe) -> bool:
+    """Whether a model may be asked for some series of a panel and then for others: it keeps nothing, and joins nothing.
+
+    >>> answers_alone(Recipe("drift", "drift")), answers_alone(Recipe("gbm", "lightgbm"))
+    (True, False)
+    """
+    entry = entry_for(recipe.kind)
+    return entry.alone and not (entry.fitted or recipe.search or recipe.steps or recipe.features or recipe.source)
 
 
 def build(recipe: Recipe, *, folder: str = "") -> Forecaster:

@@ -166,7 +166,7 @@ def known_mean(matrix: Floats) -> Floats:
         part = matrix[start : start + ROWS]
         known = ~np.isnan(part)
         count = known.sum(axis=1)
-        total = np.cumsum(np.where(known, part, 0.0), axis=1)[:, -1]
+        total = np.cumsum(np.where(known, part, 0.0), axis=1)[:, -1] + 0.0  # a sum of nothing but -0.0 is 0.0
         out[start : start + ROWS] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
     return out
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
 import polars as pl
@@ -52,3 +54,14 @@ class Storable(Protocol):
     def load(self, text: str) -> None:
         """Restore what `dump` wrote."""
         ...
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """A forecaster that names the parts of its fit, for whoever books time.
+
+    Attributes:
+        time_within: entered with the name of a part around it; set by whoever books.
+    """
+
+    time_within: Callable[[str], AbstractContextManager[object]]

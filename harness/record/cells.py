@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from harness.core.errors import DamagedError
 from harness.core.frames import UTC_INSTANT
-from harness.record.files import json_bytes, parsed_json
+from harness.record.files import fill_folder, json_bytes, parsed_json, room_for
 from harness.record.panel_cells import PanelAnswers, from_arrow, tidy_panels, to_arrow
 from harness.record.shelves import Shelf, get, put
 
@@ -36,7 +36,7 @@ CELL_SCHEMA = pl.Schema(
         "issue_age": pl.Float64(),
     }
 )
-MAPPED = 16 << 20
+MAPPED = 1 << 20
 """Bytes above which a cell is mapped instead of read."""
 FORECASTS, META = "forecasts.arrow", "cell.json"
 FIT, FIT_META = "fit.json", "meta.json"
@@ -94,6 +94,29 @@ def write_cell(shelf: Shelf, key: str, cell: Cell) -> None:
     put(shelf, key, {FORECASTS: content, META: json_bytes(meta)}, durable=False)
 
 
+def write_large_cell(shelf: Path, key: str, panel: PanelAnswers, facts: Mapping[str, object]) -> None:
+    """Store the cell of a very large panel as `write_cell` does, without holding its bytes: arrays may be mapped.
+
+    Args:
+        shelf: where cells stand in plain.
+        key: of the cell.
+        panel: its answers.
+        facts: its facts.
+
+    Raises:
+        FullDiskError: there is no room for it.
+    """
+
+    def fill(folder: Path) -> None:
+        table, path = to_arrow(panel), folder / FORECASTS
+        with room_for(shelf / key), pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+        meta = {"key": key, "sha256": _checksum_of(path, facts), "facts": dict(facts)}
+        (folder / META).write_bytes(json_bytes(meta))
+
+    fill_folder(shelf / key, fill)
+
+
 def tidy(cells: Sequence[Cell]) -> pl.DataFrame:
     """Tidy rows of several cells, one after the other."""
     parts: list[pl.DataFrame] = []
@@ -133,11 +156,8 @@ def _mapped(folder: Path, key: str) -> Cell | None:
     """A large cell, its checksum told from the file piece by piece and its matrices left where they are."""
     try:
         meta = parsed_json((folder / META).read_bytes(), META)
-        with (folder / FORECASTS).open("rb") as stream:
-            hasher = hashlib.file_digest(stream, "sha256")
-        hasher.update(json_bytes(meta.get("facts", {})))
-        facts = meta.get("facts")
-        if meta.get("key") != key or meta.get("sha256") != hasher.hexdigest() or not isinstance(facts, dict):
+        facts, found = meta.get("facts"), _checksum_of(folder / FORECASTS, meta.get("facts", {}))
+        if meta.get("key") != key or meta.get("sha256") != found or not isinstance(facts, dict):
             return None
         panel = _panel_at(folder / FORECASTS)
         given = pl.read_ipc(folder / FORECASTS) if panel is None else None
@@ -200,6 +220,14 @@ def stored_checksum(shelf: Shelf, key: str, *, fit: bool = False) -> str | None:
 
 def _checksum(content: bytes, facts: object) -> str:
     hasher = hashlib.sha256(content)
+    hasher.update(json_bytes(facts))
+    return hasher.hexdigest()
+
+
+def _checksum_of(path: Path, facts: object) -> str:
+    """The checksum of what stands in a file, read piece by piece."""
+    with path.open("rb") as stream:
+        hasher = hashlib.file_digest(stream, "sha256")
     hasher.update(json_bytes(facts))
     return hasher.hexdigest()
 

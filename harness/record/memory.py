@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import os
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from harness.core.errors import UserError
 
 LIMIT = "HARNESS_MEMORY"
 MEMINFO = Path("/proc/meminfo")
+MAPS, STATUS = Path("/proc/self/maps"), Path("/proc/self/status")
 
 
 def available_memory() -> int | None:
@@ -17,18 +23,77 @@ def available_memory() -> int | None:
     Raises:
         UserError: the setting is no positive number.
     """
-    told = os.environ.get(LIMIT, "")
-    if told:
-        try:
-            limit = float(told)
-        except ValueError:
-            limit = 0.0
-        if not 0 < limit < float("inf"):
-            raise UserError(f"{LIMIT} is not a number of GB", value=repr(told), rule="above 0", fix=f"{LIMIT}=8")
-        return int(limit * 1e9)
+    limit = memory_limit()
+    return _told_by(MEMINFO, "MemAvailable:") if limit is None else limit
+
+
+def memory_limit(told: float | None = None) -> int | None:
+    """Bytes of memory there may be in use: what is told (in GB), else `HARNESS_MEMORY`; None = neither.
+
+    Raises:
+        UserError: it is no positive number.
+    """
+    named, text = ("memory", str(told)) if told is not None else (LIMIT, os.environ.get(LIMIT, ""))
+    if not text:
+        return None
     try:
-        lines = MEMINFO.read_text(encoding="ascii").splitlines()
+        limit = float(text)
+    except ValueError:
+        limit = 0.0
+    if not 0 < limit < float("inf"):
+        raise UserError(f"{named} is not a number of GB", value=repr(text), rule="above 0", fix=f"{named}=8")
+    return int(limit * 1e9)
+
+
+def spare_memory(told: float | None = None) -> int | None:
+    """Bytes that may be used besides what this process holds; None = unknown.
+
+    Args:
+        told: GB there may be in use in all; None = `HARNESS_MEMORY`, else what is free now is to spare.
+
+    Raises:
+        UserError: the setting is no positive number.
+    """
+    limit = memory_limit(told)
+    if limit is None:
+        return _told_by(MEMINFO, "MemAvailable:")
+    return max(0, limit - (_told_by(STATUS, "RssAnon:") or 0))
+
+
+def _told_by(file: Path, name: str) -> int | None:
+    """A number of bytes that the system tells in a file of its own."""
+    try:
+        lines = file.read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
         return None
-    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    found = [line.split()[1] for line in lines if line.startswith(name)]
     return int(found[0]) * 1024 if found else None
+
+
+def give_back(*arrays: NDArray[Any]) -> None:
+    """Let go of the memory that mapped files take up: what is looked at again is read again.
+
+    Args:
+        arrays: parts of files mapped for reading; others are left alone.
+    """
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "madvise") or not MAPS.exists():  # Linux has both
+        return
+    files = _mapped_files()
+    for array in arrays:
+        start, size = array.__array_interface__["data"][0], array.nbytes
+        if any(first <= start and start + size <= last for first, last in files):
+            whole = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+            length = max(0, (start + size - whole) // mmap.PAGESIZE * mmap.PAGESIZE)
+            library.madvise(ctypes.c_void_p(whole), ctypes.c_size_t(length), mmap.MADV_DONTNEED)
+
+
+def _mapped_files() -> list[tuple[int, int]]:
+    """Where files are mapped into this process that it cannot write to."""
+    found = []
+    for line in MAPS.read_text(encoding="ascii", errors="replace").splitlines():
+        span, rights, _, _, inode, *_ = line.split()
+        if rights.startswith("r-") and inode != "0":
+            first, _, last = span.partition("-")
+            found.append((int(first, 16), int(last, 16)))
+    return found

@@ -21,7 +21,7 @@ from harness.core.identity import digest
 STARTED_WITH = dict(os.environ)
 """The environment before any model ran: what a user's class has put into it since is handed to no child of an audit."""
 PACKAGE = Path(__file__).resolve().parents[1]
-FACES = ("cli.py", "cli_holdout.py", "cli_records.py", "holdout.py", "report")
+FACES = ("cli.py", "cli_data.py", "cli_holdout.py", "cli_records.py", "cli_shared.py", "holdout.py", "report")
 """Files that ask, or print what was computed: no other file imports them, so that they cannot move a number."""
 DIFF_BYTES = 1_000_000
 """Longest uncommitted difference that is kept with a run."""
@@ -130,6 +130,15 @@ def threads_for(size: int) -> int:
         size: elements.
     """
     return 1 if size < LARGE or os.environ.get("HARNESS_WORKER") else available_cores()
+
+
+def wait_asleep() -> None:
+    """Let OpenMP threads that wait for one another sleep, unless the environment says otherwise.
+
+    By default they spin, and where something else is busy on a core a fit by two threads takes several times as long.
+    It is heeded by what is loaded later, and by child processes; bits are the same.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 @lru_cache(maxsize=1)

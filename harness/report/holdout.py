@@ -21,13 +21,14 @@ HEAD_ONLY = (
 )
 
 
-def holdout_line(home: Home, sources: Mapping[str, str], zone: str = "UTC") -> str:
+def holdout_line(home: Home, sources: Mapping[str, str], zone: str = "UTC", inputs: Iterable[str] = ()) -> str:
     """The holdout of a target in one line; "" where nothing of it was ever sealed.
 
     Args:
         home: the home folder.
         sources: source series of the target -> fingerprint.
         zone: the target's time zone, in which the cut is a day.
+        inputs: series that the models are given, of which it is said too when they were not compared with sealed ones.
     """
     mine = set(sources.values())
     try:
@@ -37,7 +38,8 @@ def holdout_line(home: Home, sources: Mapping[str, str], zone: str = "UTC") -> s
     told = seals_in(found, sources)
     here = [one for one in seals if one.id in told or mine & set(one.targets.values()) or any(map(one.covers, sources))]
     named = dict.fromkeys([*told, *(seal.id for seal in here)])
-    few = uncompared_text({name: values for name, values in not_compared(found).items() if name in sources})
+    used = {*sources, *inputs}
+    few = uncompared_text({name: values for name, values in not_compared(found).items() if name in used})
     if not named:
         return f"Holdout: {few}; ledger head {found[-1].hash}" if few else ""
     if not found:
@@ -63,8 +65,9 @@ def run_line(home: Home, manifest: Mapping[str, object], zone: str = "UTC") -> s
         manifest: of the run.
         zone: the target's time zone.
     """
-    effort = effort_from(manifest)
-    return "" if effort is None else holdout_line(home, effort.fingerprints, zone)
+    effort, told = effort_from(manifest), manifest.get("archive")
+    inputs = told.get("known_through") if isinstance(told, dict) else None
+    return "" if effort is None else holdout_line(home, effort.fingerprints, zone, inputs or ())
 
 
 def openings_of_run(home: Home, manifest: Mapping[str, object]) -> int | None:

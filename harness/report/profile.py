@@ -10,8 +10,8 @@ from harness.report.text import share, table
 BEFORE = ("plan", "decrypt", "look up cells", "features")
 AFTER = ("read cells", "score", "write")
 CELLS, OTHER, SHARED = "cells", "other", "all models"
-WORK = {"open": "open change file", "replay": "replay", "tune": "tune", "fit": "fit", "predict": "predict",
-        "write": "write cells"}  # fmt: skip
+WORK = {"open": "open change file", "replay": "replay", "tune": "tune", "fit": "fit", "bin": "fit: bins",
+        "train": "fit: trees", "predict": "predict", "write": "write cells"}  # fmt: skip
 HEAD = ("stage", "model", "seconds", "share", "in workers")
 Row = tuple[str, str, float, float | None]
 """Stage, model ("" = all), seconds of the wall time, seconds added up over the workers (None = done by none)."""

@@ -246,7 +246,8 @@ class Run:
             UserError: a name that fits several, or the run's archive state is gone.
             SealedError: run or origin lie past a seal; the home's ledger tells of it.
         """
-        from harness.studies.lineage import AskedForecast, forecast_lineage, run_lineage  # noqa: PLC0415
+        from harness.studies.asked import AskedForecast  # noqa: PLC0415
+        from harness.studies.lineage import forecast_lineage, run_lineage  # noqa: PLC0415
         from harness.studies.recorded import recorded_run  # noqa: PLC0415
 
         recorded = recorded_run(self._files, self._home, archive)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.record.seals import Seal
+from harness.record.uncompared import uncompared_text
 from harness.report.holdout import stretches_text
 from harness.studies.holdout.seal import Sealing
 from harness.studies.holdout.status import SealStatus, Status
@@ -43,10 +44,17 @@ def sealing_text(done: Sealing, *, told: bool = False) -> str:
     lines += [
         f"  a copy that would not be sealed (refused; --with-copies seals it along): {one}" for one in done.copies
     ]
+    lines += [] if told else [f"  {one}" for one in few_lines(done.few)]
     if done.done:
         lines.append("the archive now ends before the cut; run experiments again: their cells are still there")
         lines.append(f"note the ledger's head elsewhere: {done.head}")
     return "\n".join(lines)
+
+
+def few_lines(few: Mapping[str, int]) -> list[str]:
+    """Which series nobody can tell from a copy of what is sealed."""
+    why = "too few to tell whether it is a copy; it stays readable, and results made with it say so"
+    return [f"{uncompared_text({name: values})} ({why})" for name, values in few.items()]
 
 
 def status_text(found: Status) -> str:
@@ -56,6 +64,7 @@ def status_text(found: Status) -> str:
         rolls = any(one.seal.id == found.unfinished and one.seal.follows for one in found.seals)
         what, verb = ("roll to seal", "roll") if rolls else ("sealing", "seal")
         lines.append(f"{what} {found.unfinished} was interrupted: run the same harness holdout {verb} command again")
+    lines += few_lines(found.few)
     lines += [f"UNFINISHED: {one}" for one in found.left]
     lines += [f"PROBLEM: {problem}" for problem in found.problems]
     return "\n".join([*lines, f"ledger head {found.head or 'none yet'}"])

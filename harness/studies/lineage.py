@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime
-from zoneinfo import ZoneInfo
+from datetime import datetime
 
 import numpy as np
 import polars as pl
@@ -13,21 +12,20 @@ import polars as pl
 from harness.backtest.design import build_design, columns_of
 from harness.backtest.keys import blocks_of, recipe_identity
 from harness.backtest.splits import Plan, target_inputs, training_set
-from harness.backtest.under_seal import past_seal, seal_over
-from harness.core.errors import MissingTableError, UnknownNameError, UserError, listed
+from harness.core.errors import MissingTableError, UnknownNameError, UserError
 from harness.core.frames import UTC_INSTANT
 from harness.core.recipe import Recipe
-from harness.core.time import NEVER, end_of_day, instant, local_day, micros, period_end
+from harness.core.time import NEVER, instant, micros, period_end
 from harness.data.archive import Archive
 from harness.data.replay import Replay
 from harness.forecast.catalog import entry_for
 from harness.forecast.features import declared_inputs, feature_names
 from harness.record.cells import read_cell
 from harness.record.home import Home
-from harness.record.ledger import refusals
 from harness.record.platform import code_hash
 from harness.record.runs import read_table
-from harness.record.seals import seals_of
+from harness.studies.asked import AskedForecast, named, recipe_of, unsealed_origin
+from harness.studies.batches import batches_table, cleaned_of, issue_batches, known_batches, of_values, values_table
 from harness.studies.chosen import choice, searches
 from harness.studies.derived import Derived
 from harness.studies.made_of import Published, feature_sources, history_sources, outcome_sources
@@ -38,34 +36,6 @@ from harness.studies.recorded import Recorded, part
 OTHER_CODE = "derived with other code than the run was made with: training rows and feature values may not be its own"
 ADJUSTED = "levels of series with price events enter as adjusted by the events announced by the origin; shown as stated"
 NO_ARCHIVE = "the archive has moved on or is not here: which batch stated a value is not told"
-VALUES = pl.Schema(
-    {
-        "of": pl.String(),
-        "series_id": pl.String(),
-        "period": pl.Date(),
-        "value": pl.Float64(),
-        "published_at": UTC_INSTANT,
-        "availability": pl.String(),
-        "value_known_at": UTC_INSTANT,
-        "batch": pl.Int32(),
-    }
-)
-BATCHES = pl.Schema(
-    {
-        "batch": pl.Int32(),
-        "kind": pl.String(),
-        "source": pl.String(),
-        "sha256": pl.String(),
-        "rows_in": pl.Int64(),
-        "kept": pl.Int64(),
-        "set_aside": pl.Int64(),
-        "ingested": pl.String(),
-        "raw_file": pl.String(),
-        "raw_sha256": pl.String(),
-        "raw_kept": pl.Boolean(),
-        "cleaning": pl.String(),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,23 +68,6 @@ class Lineage:
         return self.tables[name]
 
 
-@dataclass(frozen=True, slots=True)
-class AskedForecast:
-    """One forecast as a user names it.
-
-    Attributes:
-        series: stored or bare id, or the beginning of one.
-        origin: an instant, a day in the target's zone, or the beginning of either as text.
-        horizon: target periods ahead.
-        model: "" = the best of those that are no rivals at this horizon.
-    """
-
-    series: str
-    origin: str | date | datetime
-    horizon: int
-    model: str = ""
-
-
 def run_lineage(run: Recorded, home: Home, archive: Archive | None = None) -> Lineage:
     """From a run to its cells and fits, its change file, the batches behind it, and their raw files."""
     cells = run.part("cells")
@@ -126,12 +79,12 @@ def run_lineage(run: Recorded, home: Home, archive: Archive | None = None) -> Li
         stored = sum((home.fits / key).is_dir() for key in fits)
         rows.append((recipe.name, recipe.kind, len(found), sum(cell is not None for cell in found), len(fits), stored))
     names = ["model", "kind", "cells", "cells_kept", "fits", "fits_kept"]
-    batches = _batches(run, home, None)
+    batches = batches_table(run, home, None)
     models = pl.DataFrame(rows, schema=names, orient="row")
     tables = {"models": models, "searches": searches(run, home), "batches": batches}
     notes = [] if batches.height else ["the run recorded no batches: it was made from a change file alone"]
     zone = run.experiment.origins.zone
-    return Lineage(run.files.run_id, _ends(run), tables | _cleaned(home, archive, batches), tuple(notes), zone)
+    return Lineage(run.files.run_id, _ends(run), tables | cleaned_of(home, archive, batches), tuple(notes), zone)
 
 
 def forecast_lineage(run: Recorded, home: Home, asked: AskedForecast, archive: Archive | None = None) -> Lineage:
@@ -146,11 +99,11 @@ def forecast_lineage(run: Recorded, home: Home, asked: AskedForecast, archive: A
     """
     derived = Derived(run)
     plan = derived.plan
-    series = _named("series of this run", asked.series, plan.experiment.target.series)
-    moment = _unsealed_origin(plan, home, asked, plan.instants[plan.first_issued :])
+    series = named("series of this run", asked.series, plan.experiment.target.series)
+    moment = unsealed_origin(plan, home, asked, plan.instants[plan.first_issued :])
     if asked.horizon not in plan.experiment.horizons:
         raise UnknownNameError("horizon", str(asked.horizon), [str(step) for step in plan.experiment.horizons])
-    recipe = _recipe(run, plan, asked)
+    recipe = recipe_of(run, plan, asked)
     row = (pl.col("model") == recipe.name) & (pl.col("series_id") == series) & (pl.col("origin") == moment)
     row &= (pl.col("horizon") == asked.horizon) & pl.col("quantile").is_null()
     forecasts, errors = _rows(run, derived, series)
@@ -173,16 +126,16 @@ def forecast_lineage(run: Recorded, home: Home, asked: AskedForecast, archive: A
     }
     values = list(trace.values(outcome["outcome_published_at"]))
     issue = trace.issue()
-    known = _known_batches(home, archive, values)
-    tables = {"features": trace.features(), "values": _values(values, known), "issue": issue}
-    used = {number for number in known.values() if number} | _issue_batches(home, archive, issue)
-    batches = _batches(run, home, used or None)
+    known = known_batches(home, archive, values)
+    tables = {"features": trace.features(), "values": values_table(values, known), "issue": issue}
+    used = {number for number in known.values() if number} | issue_batches(home, archive, issue)
+    batches = batches_table(run, home, used or None)
     notes = trace.notes() + ([] if known or not values else [NO_ARCHIVE])
     answered = mine["answered_by"][0]
     if answered not in (None, recipe.name):
         notes.append(f"{answered} answered in place of {recipe.name}: ask for --model {answered} to follow its number")
     facts = {name: told for name, told in facts.items() if told} | _ends(run)
-    cleaned = of_values(_cleaned(home, archive, batches), tables["values"], issue)
+    cleaned = of_values(cleaned_of(home, archive, batches), tables["values"], issue)
     zone = plan.experiment.origins.zone
     return Lineage(run.files.run_id, facts, tables | {"batches": batches} | cleaned, tuple(notes), zone)
 
@@ -336,159 +289,3 @@ def _ends(run: Recorded) -> dict[str, Mapping[str, object]]:
         "archive": {"change_file": archive.get("change_file"), "state": archive.get("state")},
         "code": {"version": code.get("version"), "hash": code.get("hash")},
     }
-
-
-def _recipe(run: Recorded, plan: Plan, asked: AskedForecast) -> Recipe:
-    by_name = {recipe.name: recipe for recipe in plan.experiment.models}
-    if asked.model:
-        if asked.model not in by_name:
-            raise UnknownNameError("model of this run", asked.model, by_name)
-        return by_name[asked.model]
-    board = read_table(run.files, "leaderboard").filter(pl.col("horizon") == asked.horizon).sort("rank")
-    own = board.filter(~pl.col("is_rival"))["model"].to_list() or board["model"].to_list()
-    return by_name[own[0]]
-
-
-def _named(kind: str, name: str, known: Sequence[str]) -> str:
-    """A stored id by itself, by its bare name, or by the beginning of either."""
-    for fits in (
-        [one for one in known if name in (one, one.rpartition("/")[2])],
-        [one for one in known if name and (one.startswith(name) or one.rpartition("/")[2].startswith(name))],
-    ):
-        if len(fits) == 1:
-            return fits[0]
-        if fits:
-            raise UserError(f"several fit this {kind}", value=repr(name), fix=f"one of {listed(fits, 20)}")
-    raise UnknownNameError(kind, name, known)
-
-
-def _origin(asked: str | date | datetime, known: Sequence[datetime], zone: str) -> datetime:
-    """An origin by its instant, its day in the target's zone, or the beginning of either."""
-    if isinstance(asked, datetime):
-        asked = instant(micros(asked)).isoformat()
-    text = asked.isoformat() if isinstance(asked, date) else asked.strip().replace(" ", "T").replace("Z", "+00:00")
-    forms = {moment: (moment.isoformat(), local_day(moment, zone).isoformat()) for moment in known}
-    for fits in (
-        [moment for moment, names in forms.items() if text in names],
-        [moment for moment, names in forms.items() if text and names[1].startswith(text)],
-        [moment for moment, names in forms.items() if text and names[0].startswith(text)],
-    ):
-        if len(fits) == 1:
-            return fits[0]
-        if fits:
-            listed = ", ".join(forms[moment][0] for moment in fits[:12])
-            raise UserError("several origins fit", value=repr(text), fix=f"one of {listed}")
-    raise UnknownNameError("origin", text, [names[1] for names in forms.values()])
-
-
-def _unsealed_origin(plan: Plan, home: Home, asked: AskedForecast, known: Sequence[datetime]) -> datetime:
-    """An origin of the run; one past the seal of what the experiment uses is refused, not just unknown."""
-    zone = plan.experiment.origins.zone
-    try:
-        return _origin(asked.origin, known, zone)
-    except UnknownNameError:
-        found = seal_over(seals_of(home), plan.experiment)
-        if found is not None and _reach(asked.origin, zone) >= found[0].instant:
-            with refusals(home, f"lineage {asked.series} {asked.origin}"):
-                raise past_seal(*found, f"origin {asked.origin}", "name an origin of the run") from None
-        raise
-
-
-def _reach(asked: str | date | datetime, zone: str) -> datetime:
-    """The latest instant that an origin as a user names it can mean; the beginning of time where it is no date."""
-    text = str(asked).strip().replace("Z", "+00:00")
-    for rest in ("", "-12-31", "-31", "-30", "-29", "-28"):
-        try:
-            found = datetime.fromisoformat(f"{text}{rest}")
-        except ValueError:
-            continue
-        if len(text) <= len("2019-12-31"):
-            return end_of_day(found.date(), zone)
-        return found if found.tzinfo else found.replace(tzinfo=ZoneInfo(zone))
-    return instant(0)
-
-
-def _here(home: Home, archive: Archive | None) -> Archive | None:
-    """The archive, where it is there; newer batches in it do no harm: a value is found by its own instant."""
-    if archive is None and home.archive.exists():
-        archive = Archive.open(home.archive, read_only=True)
-    return archive
-
-
-def _known_batches(home: Home, archive: Archive | None, values: Sequence[Published]) -> dict[tuple[str, int, int], int]:
-    there = _here(home, archive)
-    cells = {(one.series_id, one.ordinal, one.stated.published) for one in values}
-    return {} if there is None else there.batches_of_cells(sorted(cells))
-
-
-def _issue_batches(home: Home, archive: Archive | None, issue: pl.DataFrame) -> set[int]:
-    there = _here(home, archive)
-    if there is None or not issue.height:
-        return set()
-    row = issue.row(0, named=True)
-    return set(there.batches_of_issue(row["source"], row["series_id"], micros(row["issued_at"])))
-
-
-def _values(values: Sequence[Published], batches: Mapping[tuple[str, int, int], int]) -> pl.DataFrame:
-    def moment(at: int) -> datetime | None:
-        return None if at == NEVER else instant(at)
-
-    rows = [
-        (
-            one.of,
-            one.series_id,
-            one.period,
-            one.stated.value,
-            instant(one.stated.published),
-            one.availability,
-            moment(one.stated.vintage),
-            batches.get((one.series_id, one.ordinal, one.stated.published)),
-        )
-        for one in values
-    ]
-    return pl.DataFrame(rows, schema=VALUES, orient="row")
-
-
-def _batches(run: Recorded, home: Home, used: set[int] | None) -> pl.DataFrame:
-    """Recorded batches (None = all of the run's), one row per raw file; a batch of none has one row without."""
-    recorded = run.manifest.get("batches")
-    kept = {path.name.partition(".")[0] for path in home.raw.iterdir()} if home.raw.is_dir() else set()
-    rows = []
-    for batch in recorded if isinstance(recorded, list) else []:
-        if used is not None and batch["batch"] not in used:
-            continue
-        for raw in batch["raw"] or [{"name": None, "sha256": None}]:
-            here = None if raw["sha256"] is None else raw["sha256"] in kept
-            own = {name: batch.get(name) for name in BATCHES.names()}
-            rows.append({**own, "raw_file": raw["name"], "raw_sha256": raw["sha256"], "raw_kept": here})
-    return pl.DataFrame(rows, schema=BATCHES)
-
-
-def _cleaned(home: Home, archive: Archive | None, batches: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    there = _here(home, archive)
-    return {} if there is None else there.cleaning_of(batches["batch"].unique().to_list())
-
-
-def of_values(
-    cleaned: Mapping[str, pl.DataFrame], values: pl.DataFrame, issue: pl.DataFrame
-) -> dict[str, pl.DataFrame]:
-    """What cleaning recorded of the cells that were used: rows of their periods, and the steps and assertions of these.
-
-    A step that rewrote words of the file, wherever they stood, is kept without the words.
-
-    Args:
-        cleaned: `cleaning`, `touched`, `assertions`, `failures` of whole batches.
-        values: series_id and period of the published values that were used.
-        issue: the same of an external's path.
-    """
-    cells = pl.concat([frame.select("series_id", pl.col("period").cast(pl.String)) for frame in (values, issue)])
-    cells = cells.unique().rename({"series_id": "series"})
-    found = dict(cleaned)
-    for rows, heads, name in (("touched", "cleaning", "step"), ("failures", "assertions", "assertion")):
-        if rows not in found or heads not in found:
-            continue
-        everywhere = found[rows].filter(pl.col("series").fill_null("") == "")
-        found[rows] = found[rows].join(cells, on=["series", "period"], how="semi", maintain_order="left")
-        named = pl.concat([frame.select("batch", name) for frame in (found[rows], everywhere)])
-        found[heads] = found[heads].join(named, on=["batch", name], how="semi", maintain_order="left")
-    return found

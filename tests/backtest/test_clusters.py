@@ -34,7 +34,7 @@ MODULES = {"ray": "ray", "dask": "distributed"}
 def engine(request: pytest.FixtureRequest) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        pytest.importorskip(MODULES[request.param], reason="make test-slow installs requirements-engines.lock")
+        pytest.importorskip(MODULES[request.param], reason="make test-slow installs .ci/requirements-engines.lock")
     return str(request.param)
 
 
@@ -140,7 +140,7 @@ def test_no_cluster_at_an_address_is_said_in_one_message(
 @pytest.fixture
 def scheduler(tmp_path: Path) -> Iterator[str]:
     """A Dask cluster that somebody else started: one worker."""
-    pytest.importorskip("distributed", reason="make test-slow installs requirements-engines.lock")
+    pytest.importorskip("distributed", reason="make test-slow installs .ci/requirements-engines.lock")
     with cluster_of(tmp_path, 1) as address:
         yield address
 
@@ -190,6 +190,6 @@ def test_an_existing_dask_cluster_is_used(
 def test_an_existing_dask_cluster_that_runs_too_much_at_once_is_refused(
     place: Path, changes: Path, tmp_path: Path
 ) -> None:
-    pytest.importorskip("distributed", reason="make test-slow installs requirements-engines.lock")
+    pytest.importorskip("distributed", reason="make test-slow installs .ci/requirements-engines.lock")
     with cluster_of(tmp_path, 3) as address, pytest.raises(UserError, match="run too much at once"):
         run_on(Where("dask", address=address), mixed(place), changes, tmp_path / "home")

@@ -17,7 +17,8 @@ from harness.backtest.engines.store import Store
 from harness.backtest.engines.worker import perform
 from harness.backtest.runner import Place, board_of, cells_of, checksums, with_rivals
 from harness.backtest.splits import build_plan
-from harness.backtest.work import Context, Spent, Task
+from harness.backtest.task import Context, Task
+from harness.backtest.work import Spent
 from harness.core.errors import DamagedError, UnknownNameError, UserError
 from harness.core.recipe import Experiment
 from harness.data.changes import ChangeFile

@@ -64,6 +64,15 @@ def test_the_engine_is_started_once_and_sees_one_file_at_a_time(tmp_path: Path) 
     assert idle() is first
 
 
+def test_an_engine_that_had_a_large_file_open_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = filled(tmp_path / "one.duckdb", 1)
+    assert idle() is not None
+    monkeypatch.setattr(engine, "LARGE", path.stat().st_size)
+    assert values(path) == [(1,)]
+    assert idle() is None
+    assert held(tmp_path) == set()
+
+
 def test_a_block_within_the_block_has_an_engine_of_its_own(tmp_path: Path) -> None:
     path = filled(tmp_path / "one.duckdb", 1)
     with connected(path, read_only=True) as outer:

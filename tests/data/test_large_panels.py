@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from datetime import date, time
 from pathlib import Path
 
@@ -18,12 +19,14 @@ from harness.core.errors import UserError
 from harness.core.identity import Headed, canonical, derive_seed, digest, encoded
 from harness.core.series import LagRule, Series
 from harness.core.time import NEVER
-from harness.data.archive.exporting import INSTANTS, arranged, once
+from harness.data import laying
 from harness.data.changes import ChangeFile
 from harness.data.columns import distinct
 from harness.data.declaration import Declarations, series_to_text, shaped
 from harness.data.derive import is_sorted
+from harness.data.laying import Laid, Memory
 from harness.data.past import beginnings, past_of
+from harness.data.saving import _write
 from tests.data.archive_samples import FEB, JAN, MAR, at, exported, opened, rows
 
 Plain = some.recursive(
@@ -86,23 +89,61 @@ def test_rows_are_sorted_when_sorting_leaves_them(cells: list[tuple[int, ...]]) 
     assert is_sorted(columns) == (cells == sorted(cells))
 
 
-@given(Small, some.sampled_from([(), (1, 2), (1, 0, 2)]))
-def test_rows_are_arranged_as_sorting_arranges_them(cells: list[tuple[int, ...]], begin: tuple[int, ...]) -> None:
+ROW = ("published", "code", "period")
+
+
+def laid(parts: list[pl.DataFrame], order: tuple[str, ...] = ROW) -> Laid:
+    whole = pl.concat(parts)
+    counted = whole.group_by(order[0]).len().sort(order[0])
+    return Laid(
+        whole.height,
+        {name: whole[name].to_numpy().dtype for name in whole.columns},
+        order,
+        counted[order[0]].to_numpy(),
+        counted["len"].cast(pl.Int64).to_numpy(),
+        lambda: ({name: part[name].to_numpy() for name in part.columns} for part in parts),
+    )
+
+
+def put_in_place(table: Laid) -> pl.DataFrame:
+    room = Memory(table.rows, table.types)
+    table.lay(room)
+    return pl.DataFrame(room.columns)
+
+
+@given(Small, some.sampled_from([(), (1, 2), (1, 0, 2)]), some.integers(1, 4), some.sampled_from([1, 2, 1 << 14]))
+def test_rows_are_laid_as_sorting_arranges_them(
+    cells: list[tuple[int, ...]], begin: tuple[int, ...], cut: int, stretches: int
+) -> None:
     cells = sorted(cells, key=lambda cell: [cell[place] for place in begin])
-    frame = pl.DataFrame(cells, schema=["published", "code", "period"], orient="row")
-    found = arranged(frame, ("published", "code", "period"))
-    assert found.rows() == sorted(cells)
-    assert once(found).rows() == sorted(set(cells))
+    frame = pl.DataFrame(cells, schema=dict.fromkeys(ROW, pl.Int64()), orient="row")
+    table = laid([*frame.iter_slices(cut)] or [frame])
+    room = Memory(table.rows, table.types)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(laying, "STRETCHES", stretches)
+        patch.setattr(laying, "PART", 2)
+        table.lay(room)
+        repeated = table.repeated(room)
+    assert pl.DataFrame(room.columns).rows() == sorted(cells)
+    assert repeated == (len(set(cells)) < len(cells))
 
 
-def test_more_instants_than_sixteen_bits_hold_are_arranged() -> None:
-    published = np.random.default_rng(1).permutation(1 << 17)
-    frame = pl.DataFrame({"published": published, "code": np.arange(1 << 17)})
-    assert arranged(frame, ("published", "code")).equals(frame.sort("published", "code"))
+def test_rows_that_were_not_counted_are_an_error() -> None:
+    frame = pl.DataFrame({"published": [1, 1, 2], "code": [0, 1, 0], "period": [0, 0, 1]})
+    table = replace(laid([frame]), parts=lambda: [{name: frame[name].to_numpy()[:2] for name in frame.columns}])
+    with pytest.raises(RuntimeError, match="counted"):
+        put_in_place(table)
 
 
-def test_rows_of_several_blocks_are_arranged_with_all_that_stands_beside_them() -> None:
-    series, periods = 4000, 40
+def test_more_instants_than_stretches_are_laid() -> None:
+    published = np.random.default_rng(1).permutation(1 << 15)
+    frame = pl.DataFrame({"published": published, "code": np.arange(1 << 15)})
+    table = laid([*frame.iter_slices(5000)], ("published", "code"))
+    assert put_in_place(table).equals(frame.sort("published", "code"))
+
+
+def test_a_table_that_is_laid_is_the_file_that_writing_it_at_once_makes(tmp_path: Path) -> None:
+    series, periods = 3000, 40
     numbers = np.random.default_rng(2)
     frame = pl.DataFrame(
         {
@@ -110,14 +151,21 @@ def test_rows_of_several_blocks_are_arranged_with_all_that_stands_beside_them() 
             "code": np.repeat(np.arange(series, dtype=np.int32), periods),
             "period": np.tile(np.arange(periods), series),
             "value": numbers.normal(size=series * periods),
-            "complete": numbers.integers(0, 2, series * periods).astype(bool),
+            "complete": numbers.integers(0, 2, series * periods).astype(np.uint8),
         }
     )
-    order = ("published", "code", "period")
-    assert frame.height > 2 * INSTANTS
-    assert arranged(frame, order).equals(frame.sort(order))
-    withdrawn = frame.with_columns(value=pl.lit(None, pl.Float64))
-    assert arranged(withdrawn, order).equals(withdrawn.sort(order))
+    mixed = frame.sample(fraction=1.0, shuffle=True, seed=1)
+    for part in (frame, mixed, frame.head(1), frame.head(0)):
+        _write(tmp_path / "laid", laid([*part.iter_slices(50_000)] or [part]))
+        _write(tmp_path / "whole", part.sort(ROW).to_dict())
+        assert (tmp_path / "laid").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_publications_that_are_alike_in_everything_are_written_once(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"published": [1, 1, 2], "code": [0, 0, 0], "period": [0, 0, 1]})
+    _write(tmp_path / "laid", laid([frame, frame]))
+    _write(tmp_path / "whole", frame.unique(maintain_order=True).to_dict())
+    assert (tmp_path / "laid").read_bytes() == (tmp_path / "whole").read_bytes()
 
 
 def test_declarations_are_the_same_one_by_one() -> None:

@@ -129,3 +129,29 @@ def test_a_stop_between_promise_and_commit_or_after_it_is_no_tampering(home: Hom
     with Store(home.archive, wait=1.0).writing() as connection:
         connection.execute("DELETE FROM refused_failures")
     assert problems(home) == []
+
+
+def test_sums_after_a_write_are_those_of_all_rows(home: Home) -> None:
+    for write in (
+        "INSERT INTO changes SELECT * REPLACE (code + 1000 AS code) FROM changes",
+        "DELETE FROM changes WHERE code = 0; INSERT INTO changes SELECT * FROM changes WHERE code = 2",
+        "DELETE FROM publications; DELETE FROM restatements",
+        "INSERT INTO series SELECT * FROM series; DELETE FROM series WHERE code = 1; UPDATE batches SET kept = 9",
+    ):
+        with Store(home.archive, wait=1.0).writing() as connection:
+            before = sums.sums_of(connection)
+            connection.execute(write)
+            assert sums.sums_after(connection, before) == sums.sums_of(connection) != before
+
+
+def test_of_a_table_that_only_grew_the_added_rows_alone_are_read(home: Home) -> None:
+    with Store(home.archive, wait=1.0).writing() as connection:
+        before = {**sums.sums_of(connection)}
+        rows, _, _ = before["changes"]
+        before["changes"] = (rows, "1", "5")  # told by nothing but the record
+        assert sums.sums_after(connection, before)["changes"] == (rows, "1", "5")
+        connection.execute("INSERT INTO changes SELECT * FROM changes LIMIT 1")
+        hash_of_one = sums.sums_after(connection, before)["changes"]
+        assert (hash_of_one[0], int(hash_of_one[1]) ^ 1) == (rows + 1, int(hash_of_one[2]) - 5)
+        connection.execute("DELETE FROM changes WHERE code = 0")
+        assert sums.sums_after(connection, before)["changes"] == sums.sums_of(connection)["changes"]

@@ -27,8 +27,25 @@ from harness.data.derive import ASSUMED
 from harness.record.seals import Seal
 
 SERIES = (
-    Series("x/monthly", "M", zone="Europe/London", decimals=1, lag=LagRule("calendar_days", n=20)),
-    Series("x/quarterly", "Q", zone="America/New_York"),
+    Series(
+        "x/monthly",
+        "M",
+        zone="Europe/London",
+        decimals=1,
+        lag=LagRule("calendar_days", n=20, exceptions=((date(2020, 1, 31), date(2020, 4, 2)),)),
+    ),
+    Series(
+        "x/quarterly",
+        "Q",
+        zone="America/New_York",
+        lag=LagRule(
+            "dates",
+            dates=tuple(
+                (date(2020 + q // 4, 3 * (q % 4) + 3, 30 if q % 4 in {1, 2} else 31), date(2020, 2 + q, 14))
+                for q in range(8)
+            ),
+        ),
+    ),
     Series("x/weekly", "W-WED", zone="Asia/Tokyo", decimals=0, scale="rebased"),
     Series("y/monthly", "M", zone="Europe/London", lag=LagRule("calendar_days", n=20)),
 )

@@ -7,7 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 
 from harness.report.lineage import HISTORY, lineage_text
-from harness.studies.lineage import VALUES, Lineage, of_values
+from harness.studies.batches import VALUES, of_values
+from harness.studies.lineage import Lineage
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
 

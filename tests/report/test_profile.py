@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from harness import cli
+from harness.backtest.runner import Stages
+from harness.backtest.work import Spent
 from harness.core.errors import UserError
 from harness.record.home import Home
 from harness.record.runs import find_run, read_manifest
@@ -37,6 +40,20 @@ def test_more_workers_than_were_known_of_leave_nothing_below_zero() -> None:
     rows = profile_rows(busier)
     assert sum(seconds for _, _, seconds, _ in rows) == pytest.approx(20.0)
     assert min(seconds for _, _, seconds, _ in rows) >= 0.0
+
+
+def test_parts_of_a_fit_are_rows_of_their_own_and_the_rest_stays_with_it() -> None:
+    spent = Spent()
+    start = time.perf_counter()
+    with spent.within("gbm", "fit", "train"):
+        time.sleep(0.02)
+    spent.add("gbm", "fit", start)
+    assert spent.seconds["gbm", "train"] >= 0.02
+    assert 0.0 <= spent.seconds["gbm", "fit"] < 0.02
+    stages = Stages()
+    stages.add(spent)
+    shown = {"measured": {"wall_seconds": 1.0, "slots": 1, "seconds": {"cells": 1.0}, "models": stages.models}}
+    assert {("fit", "gbm"), ("fit: trees", "gbm")} <= {row[:2] for row in profile_rows(shown)}
 
 
 def test_a_run_without_a_profile_says_so() -> None:

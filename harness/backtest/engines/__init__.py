@@ -10,6 +10,7 @@ from harness.backtest.engines.on_dask import OnDask
 from harness.backtest.engines.on_ray import OnRay
 from harness.core.errors import UnknownNameError, UserError
 from harness.core.recipe import Experiment
+from harness.record.memory import memory_limit
 from harness.record.platform import available_cores
 
 LARGE = 1000
@@ -25,11 +26,19 @@ class Where:
         engine: one of `ENGINES`.
         address: of an existing cluster; "" = one of this machine is started and stopped again.
         store: object store that all workers can read; "" = they see the home folder under the same path.
+        memory: GB there may be in use; None = `HARNESS_MEMORY`, else what is free. No bit depends on it.
+
+    Raises:
+        UserError: that is no positive number.
     """
 
     engine: str = "local"
     address: str = ""
     store: str = ""
+    memory: float | None = None
+
+    def __post_init__(self) -> None:
+        memory_limit(self.memory)
 
 
 HERE = Where()

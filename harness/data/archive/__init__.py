@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -26,7 +26,7 @@ from harness.data.announced import (
 )
 from harness.data.archive import provenance, questions
 from harness.data.archive.announcing import add_announced
-from harness.data.archive.appending import enter
+from harness.data.archive.appending import enter_blocks
 from harness.data.archive.books import (
     BatchReport,
     advance_known,
@@ -40,18 +40,18 @@ from harness.data.archive.books import (
     unseen_record,
     with_asserted,
 )
-from harness.data.archive.cut import cuts_of
+from harness.data.archive.cut import cuts_of, refuse_told_ahead
 from harness.data.archive.exporting import export_changes, hold_changes_of
 from harness.data.archive.refusals import Refusal, note_refusal, refusals
 from harness.data.archive.refused import refuse_sealed_instant
-from harness.data.archive.restamped import restamped
 from harness.data.archive.store import Store, insert, later_table, query
-from harness.data.batch import Coverage, no_rows, read_batch
+from harness.data.batch import Batch, Coverage, no_rows, read_batch
 from harness.data.changes import ChangeFile
 from harness.data.cleaning.notes import RECORDS, Treated
 from harness.data.declaration import Catalogue, Declarations, series_to_text, texts_alike
 from harness.data.external import FORECAST, FORECAST_KEY, no_forecasts, read_forecasts
 from harness.data.sealed import Sealed
+from harness.data.streamed import Streamed, frame_or_file, refuse_listed
 from harness.record import ledger
 from harness.record.home import Home
 
@@ -142,13 +142,14 @@ class Archive:
     ) -> None:
         with self._writing() as connection:
             catalogue = catalogue_of(connection)
-            new: dict[str, int] = {}
+            cuts, new = cuts_of(connection, self.path, catalogue).series, dict[str, int]()
             for place, name in enumerate(ids):
-                if name in catalogue.codes:
-                    refuse_other(catalogue.series[catalogue.codes[name]], series[place])
+                if (code := catalogue.codes.get(name)) is not None:
+                    refuse_other(catalogue.series[code], series[place], cuts.get(code))
                 elif new.setdefault(name, place) != place:
                     refuse_other(series[new[name]], series[place])
             if new:
+                refuse_told_ahead(self.path, (series[place] for place in new.values()))
                 given = pl.DataFrame({"id": ids, "spec": texts, **columns}, schema_overrides=SERIES_TYPES)
                 start = len(catalogue.codes)
                 codes = pl.Series("code", range(start, start + len(new)), dtype=pl.Int32)
@@ -170,7 +171,8 @@ class Archive:
 
         Args:
             frame: polars or pandas: series_id, period (last day), published_at (absent: by each series' lag rule),
-                value (null = withdrawn); optionally availability (observed, rule), value_known_at.
+                value (null = withdrawn); optionally availability (observed, rule), value_known_at. Or the path of a
+                Parquet file of such columns: one that is larger than memory (`HARNESS_MEMORY`) is read part by part.
             source: where the batch comes from, kept with it.
             coverage: `rows`: exactly the rows given are covered; `complete`: first..last period of each publication is
                 covered and absent cells are withdrawn; `changes`: rows are changes only, releases cannot be counted.
@@ -183,27 +185,28 @@ class Archive:
             sealed: the other part of the batch, which lies in a vault; `frame` may then be empty.
 
         Raises:
-            DataError: a rule of the frame is broken, or a value contradicts what the archive has.
+            DataError: a rule of the frame is broken, or a value contradicts what the archive has; of a file read part
+                by part the message counts the rows of that part alone.
             UnknownNameError: a series that is not defined.
             ArchiveBusyError: another process holds the archive.
         """
         now = self.now()
-        with self._store.reading() as connection:
-            catalogue = catalogue_of(connection)
-        if sealed is not None and not len(frame):
-            batch = no_rows()
-        else:
-            batch = read_batch(frame, catalogue, coverage=coverage, publications=publications, now=now)
-        codes = pl.concat([batch.statements["code"], batch.publications["code"]]).unique().sort().to_list()
-        with self._writing() as connection:
+        with ExitStack() as files:
+            catalogue = self._catalogue()
+            given = frame_or_file(frame)
+            if sealed is not None and not len(given):
+                batch: Batch | Streamed = no_rows()
+            elif isinstance(given, Path):
+                refuse_listed(given, publications)
+                batch = Streamed(given, catalogue, coverage=coverage, now=now, folder=self.path.parent, files=files)
+            else:
+                batch = read_batch(given, catalogue, coverage=coverage, publications=publications, now=now)
+            connection = files.enter_context(self._writing())
             cuts = cuts_of(connection, self.path, catalogue)
-            cuts.refuse(batch.statements, "published")
-            cuts.refuse(batch.publications.select("code", "published"), "published")
-            known = cuts.capped(known_by(batch.newest, known_through, catalogue, codes, now))
-            known |= sealed.known if sealed else {}
             number = next_batch(connection)
-            again = restamped(connection, batch.statements, source, catalogue)
-            entered = enter(connection, batch, catalogue, number)
+            entered, again = enter_blocks(connection, batch.blocks(), cuts, catalogue, source=source, number=number)
+            known = cuts.capped(known_by(batch.newest, known_through, catalogue, batch.codes, now))
+            known |= sealed.known if sealed else {}
             advanced = advance_known(connection, known)
             unseen_aside = batch.set_aside.height and not is_recorded(connection, batch.sha256)
             unseen_part = sealed is not None and not is_recorded(connection, sealed.key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,9 +12,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from harness.core.time import period_ends
+from harness.data.archive.cut import Cuts
+from harness.data.archive.restamped import restamped
 from harness.data.archive.store import insert, offered, query
 from harness.data.batch import Batch, contradiction
-from harness.data.declaration import Catalogue, shaped
+from harness.data.declaration import Catalogue
 from harness.data.derive import (
     CELL,
     CHANGE,
@@ -61,10 +64,43 @@ class Entered:
     changes: int
     duplicates: int
 
+    def __add__(self, other: Entered) -> Entered:
+        """What two parts of a batch added."""
+        return Entered(
+            self.statements + other.statements,
+            self.publications + other.publications,
+            self.changes + other.changes,
+            self.duplicates + other.duplicates,
+        )
+
     @property
     def anything(self) -> bool:
         """Whether the archive now holds something it did not hold before."""
         return self.statements > 0 or self.publications > 0
+
+
+def enter_blocks(
+    connection: duckdb.DuckDBPyConnection,
+    blocks: Iterable[Batch],
+    cuts: Cuts,
+    catalogue: Catalogue,
+    *,
+    source: str,
+    number: int,
+) -> tuple[Entered, int]:
+    """Add a batch, given in parts of whole series; what it added, and its restamped rows.
+
+    Raises:
+        DataError: a statement contradicts one of the same cell and instant.
+        SealedError: a row is sealed.
+    """
+    entered, again = Entered(0, 0, 0, 0), 0
+    for block in blocks:
+        cuts.refuse(block.statements, "published")
+        cuts.refuse(block.publications.select("code", "published"), "published")
+        again += restamped(connection, block.statements, source, catalogue)
+        entered += enter(connection, block, catalogue, number)
+    return entered, again
 
 
 def enter(connection: duckdb.DuckDBPyConnection, batch: Batch, catalogue: Catalogue, number: int) -> Entered:
@@ -125,8 +161,9 @@ def _enter_newest(connection: duckdb.DuckDBPyConnection, statements: pl.DataFram
     """Statements later than everything known of their series: compare with what stands, and append."""
     if not statements.height:
         return 0
-    known = connection.execute("SELECT DISTINCT code FROM known").fetchall()
-    again = statements.filter(pl.col("code").is_in([code for (code,) in known]))
+    with offered(connection, "stated", statements.select("code").unique()):
+        known = query(connection, "SELECT DISTINCT code FROM known SEMI JOIN stated USING (code)")
+    again = statements.filter(pl.col("code").is_in(known["code"].implode())) if known.height else known
     marked = statements.with_columns(old=pl.lit(value=False))
     if again.height:
         prior = _earlier_statements(connection, again.select(CELL).unique(), newest=True)
@@ -199,10 +236,11 @@ def _store(
 
 def _enter_assumed(connection: duckdb.DuckDBPyConnection, statements: pl.DataFrame, catalogue: Catalogue) -> None:
     """Date the history before the first vintage anew, for series whose first vintage is in this batch or later."""
-    ruled = [code for one, codes in shaped(catalogue.series) if one.lag is not None for code in codes]
-    if not ruled:
+    ruled = catalogue.ruled()
+    if not ruled.any():
         return
-    earliest = statements.filter(pl.col("code").is_in(ruled)).group_by("code").agg(pl.col("published").min())
+    dated = statements.filter(pl.Series(ruled[statements["code"].to_numpy()]))
+    earliest = dated.group_by("code").agg(pl.col("published").min())
     if not earliest.height:
         return
     with offered(connection, "earliest", earliest):

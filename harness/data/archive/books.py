@@ -19,6 +19,7 @@ from harness.data.archive.store import insert, offered, query
 from harness.data.batch import SET_ASIDE
 from harness.data.cleaning.notes import RECORDS, Treated
 from harness.data.declaration import Catalogue, Declarations
+from harness.data.declared_before import declared_before
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +81,15 @@ def _read_catalogue(connection: duckdb.DuckDBPyConnection) -> Catalogue:
     )
 
 
-def refuse_other(known: Series, series: Series) -> None:
-    """Refuse a second, different declaration of a series."""
-    if known == series:
+def refuse_other(known: Series, series: Series, cut: int | None = None) -> None:
+    """Refuse a second, different declaration of a series; of a sealed one, by what stands in the clear.
+
+    Args:
+        known: as the archive has it.
+        series: as it is given.
+        cut: microseconds UTC from which on it is sealed; None = it is not.
+    """
+    if known == series or (cut is not None and known == declared_before(series, cut)):
         return
     fields = [name for name in Series.__dataclass_fields__ if getattr(known, name) != getattr(series, name)]
     differ = "; ".join(f"{name}: {getattr(known, name)!r}, now {getattr(series, name)!r}" for name in fields)

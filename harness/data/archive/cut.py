@@ -5,7 +5,7 @@ What the gate hands over lies before the cut already, so it passes; so does what
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -14,14 +14,16 @@ import duckdb
 import polars as pl
 
 from harness.core.errors import SealedError
+from harness.core.series import Series
 from harness.core.time import instant, micros
 from harness.data.archive.questions import SEALS
 from harness.data.archive.store import later_table
 from harness.data.declaration import Catalogue
+from harness.data.declared_before import declared_before
 from harness.data.derive import RULE
 from harness.record.home import Home
 from harness.record.ledger import refusals
-from harness.record.seals import seals_of
+from harness.record.seals import sealed_from, seals_of
 
 Key = TypeVar("Key")
 
@@ -79,6 +81,30 @@ class Cuts:
     def capped(self, known: Mapping[int, int]) -> dict[int, int]:
         """How far series are known, by code: those that are sealed until right before their cut."""
         return {code: min(at, self.series.get(code, at + 1) - 1) for code, at in known.items()}
+
+
+def refuse_told_ahead(path: Path, series: Iterable[Series]) -> None:
+    """Refuse new declarations that tell, of a sealed series, releases or closures past the cut.
+
+    Args:
+        path: the archive's file.
+        series: the declarations; read only in a home under seal.
+
+    Raises:
+        SealedError: there is one; entered in the ledger of the archive's home.
+    """
+    home = Home(path.absolute().parent)
+    seals = seals_of(home) if path.is_file() else ()
+    for one in series if seals else ():
+        seal = sealed_from(seals, one.id)
+        if seal is not None and declared_before(one, micros(seal.instant)) != one:
+            with refusals(home, f"define {one.id}"):
+                raise SealedError(
+                    "what is sealed does not enter an archive in the clear",
+                    value=f"{one.id}: releases or closures from {seal.cut} on",
+                    rule="in a home under seal a declaration is whole in the vault alone",
+                    fix="define it through hs.Archive, or by harness ingest",
+                )
 
 
 def cuts_of(connection: duckdb.DuckDBPyConnection, path: Path, catalogue: Catalogue) -> Cuts:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import duckdb
 
+LARGE = 1 << 26
+"""Bytes of a file from which on an engine is not kept: it would keep the memory it read the file into."""
 _IDLE: dict[int, duckdb.DuckDBPyConnection] = {}
 """The engine that waits for the next file, by process id: a forked child must not use its parent's."""
 
@@ -19,7 +21,8 @@ def connected(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnect
 
     An engine has one file open at a time: who comes meanwhile (another thread, a block within the block) starts one of
     its own. An engine that met an error of DuckDB is closed, as it may refuse everything
-    from then on; so is one that wrote to its temporary folder, which it would keep, and refuse to use another.
+    from then on; so is one that wrote to its temporary folder, which it would keep, and refuse to use another, and one
+    that had a large file open.
 
     Args:
         path: the file; created when absent, unless it is only to be read.
@@ -38,7 +41,7 @@ def connected(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnect
         broken = True
         raise
     finally:
-        if broken or _spill(path).exists() or not _kept(engine):
+        if broken or _spill(path).exists() or not _kept(engine, path):
             engine.close()
 
 
@@ -54,10 +57,12 @@ def _spill(path: Path) -> Path:
     return path.with_name(f"{path.name}.tmp")
 
 
-def _kept(engine: duckdb.DuckDBPyConnection) -> bool:
+def _kept(engine: duckdb.DuckDBPyConnection, path: Path) -> bool:
     """Close the file; whether the engine now waits for the next one."""
     try:
         engine.execute("DETACH opened")
     except duckdb.Error:
         return False  # what was committed is in the log beside the file, as after a power cut
+    if path.exists() and path.stat().st_size >= LARGE:
+        return False
     return _IDLE.setdefault(os.getpid(), engine) is engine

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -18,12 +18,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.core.errors import SealedError
+from harness.core.identity import digest
+from harness.core.series import Series, alike
 from harness.core.time import micros
 from harness.data.archive import Archive
 from harness.data.archive.questions import SEALS
 from harness.data.archive.store import LATER_TABLES, TABLES, insert, later_table, offered, query, quoted
 from harness.data.archive.sums import put_in_place
-from harness.data.declaration import series_from_text
+from harness.data.declaration import Declarations, series_from_text, texts_alike
+from harness.data.declared_before import declared_before
 from harness.data.tags import Veil, veiled_tag
 from harness.record.files import unused_name
 from harness.record.seals import Seal
@@ -68,7 +71,13 @@ STAMPS = {
 }  # fmt: skip
 """When each statement of a table became known."""
 CLEAR = ("meta", "series", "seals")
-"""Tables that stay as they are. Every table is here, in `SEALED`, in `CAPPED` or in `HASHED`."""
+"""Tables that stay as they are, but for `DECLARED`. Every table is here, in `SEALED`, in `CAPPED` or in `HASHED`."""
+DECLARED = "declarations"
+"""Kind of a part with whole declarations (id, spec) of series of which releases or closures are sealed; in the clear
+stands what `declared_before` leaves. Its facts have keyed hashes of them, by which another declaration is told."""
+SERIES = "series"
+DATED = """(spec NOT LIKE '%"closures":[]%' OR (spec LIKE '%"dates":%' AND
+(spec NOT LIKE '%"dates":[]%' OR spec NOT LIKE '%"exceptions":[]%')))"""
 HASHED = {"cleaning": "", "assertions": "", "raw_files": "raw", "originals": "original"}
 """Tables whose hashes could give short contents away, of what is sealed: the vault keeps them, and in the clear stand
 hashes keyed under this word ("" = none, nothing is looked up by them)."""
@@ -144,7 +153,10 @@ def sealed_rows(archive: Archive, seal: Seal) -> dict[str, int]:
     """How many rows of each table a seal would take out of an archive."""
     with archive.store.attached() as (connection, source), chosen(connection, source, seal):
         there = columns_of(connection, source)
-        return {table: _count(connection, source, table, seal) for table in SEALED if table in there}
+        dated = dated_declarations(connection, source, seal)[0].height
+        return {table: _count(connection, source, table, seal) for table in SEALED if table in there} | {
+            DECLARED: dated
+        }
 
 
 def newest_sealed(archive: Archive, seal: Seal) -> int:
@@ -254,7 +266,9 @@ def _split(
         connection.execute(f"ATTACH '{quoted(out)}' AS target")
         _make_tables(connection, "target")
         for table, columns in there.items():
-            _copy(connection, source, table, columns, seal)
+            if table != SERIES:
+                _copy(connection, source, table, columns, seal)
+        counts[DECLARED] = _copy_declarations(connection, source, there[SERIES], seal, (sink, veil))
         for table in SEALED:
             if table in there:
                 counts[table] = _count(connection, source, table, seal)
@@ -301,6 +315,63 @@ def _hand_over(connection: duckdb.DuckDBPyConnection, rows: str, kind: str, sink
                 buffer = io.BytesIO()
                 pq.write_table(pa.Table.from_batches([block]), buffer, compression="zstd")
                 sink(kind, buffer.getvalue(), {"rows": block.num_rows})
+
+
+def _copy_declarations(
+    connection: duckdb.DuckDBPyConnection, source: str, columns: list[str], seal: Seal, hands: tuple[Sink, Veil]
+) -> int:
+    """Copy declarations without what the cut hides; whole they go to the vault. Returns how many of them."""
+    sink, veil = hands
+    whole, clear = dated_declarations(connection, source, seal)
+    for start in range(0, whole.height, BLOCK):
+        part = whole[start : start + BLOCK]
+        sink(DECLARED, parquet_of(part), {"rows": part.height, DECLARED: declared_fact(part["spec"], veil)})
+    names = ", ".join(columns)
+    told = names.replace("spec", "coalesce(said, spec)")
+    with offered(connection, "said_before", clear.rename({"id": "name", "spec": "said"})):
+        connection.execute(
+            f"INSERT INTO target.series ({names}) SELECT {told} FROM {source}.series LEFT JOIN said_before ON id = name"  # noqa: S608
+            " ORDER BY code"
+        )
+    return whole.height
+
+
+def dated_declarations(
+    connection: duckdb.DuckDBPyConnection, database: str, seal: Seal
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Declarations (id, spec) that a cut changes: as they are, and as they stand in the clear; within `chosen`."""
+    found = query(connection, f"SELECT id, spec FROM {database}.series WHERE {MINE} AND {DATED} ORDER BY code")  # noqa: S608
+    keys = range(found.height)
+    clear = found["spec"].to_list()
+    for one, mine in Declarations.of(keys, found["id"], found["spec"]).shaped():
+        left = declared_before(one, micros(seal.instant))
+        for key, text in zip(mine, texts_alike(left, found["id"].gather(mine).to_list()), strict=True):
+            clear[key] = text
+    changed = found["spec"] != pl.Series("spec", clear, dtype=pl.String)
+    return found.filter(changed), found.with_columns(spec=pl.Series(clear, dtype=pl.String)).filter(changed)
+
+
+def restate(connection: duckdb.DuckDBPyConnection, declared: pl.DataFrame) -> None:
+    """Put whole declarations (id, spec) in the place of those that an archive in memory has."""
+    with offered(connection, "said_whole", declared.select(name="id", said="spec")):
+        connection.execute("UPDATE series SET spec = said FROM said_whole WHERE id = name")
+
+
+def declared_fact(texts: Iterable[str], veil: Veil) -> str:
+    """What everyone may know of whole declarations: a keyed hash of each kind of them, in one text."""
+    return " ".join(sorted({veil(DECLARED, declaration_hash(series_from_text(one))) for one in texts} - {""}))
+
+
+def declaration_hash(series: Series) -> str:
+    """Hash of what a declaration says beside its id."""
+    return digest(alike(series, DECLARED))
+
+
+def parquet_of(frame: pl.DataFrame) -> bytes:
+    """A frame as a part of a vault."""
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer)
+    return buffer.getvalue()
 
 
 def _cap(connection: duckdb.DuckDBPyConnection, seal: Seal) -> None:

@@ -16,7 +16,7 @@ import polars as pl
 
 from harness.core.errors import ArchiveBusyError, DamagedError, FullDiskError, UserError
 from harness.data.archive.engine import connected
-from harness.data.archive.sums import before_write, fulfil, promise, put_in_place, settle, sums_file, sums_of
+from harness.data.archive.sums import before_write, fulfil, promise, put_in_place, settle, sums_after, sums_file
 from harness.record.home import Home
 from harness.record.working import holders, working
 
@@ -119,7 +119,7 @@ class Store:
                 for name, columns in LATER_TABLES.items():
                     connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
                 yield connection
-                after = promise(self.path, before, sums_of(connection))
+                after = promise(self.path, before, sums_after(connection, before.tables))
             # the write is in the archive: without room for this, the promise stays, which tells the same
             with suppress(FullDiskError):
                 fulfil(self.path, after)

@@ -6,7 +6,7 @@ leaves both, and either is right. What something else changed is noted, for good
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,13 +16,19 @@ from harness.core.errors import DamagedError
 from harness.data.archive.engine import connected
 from harness.record.files import json_bytes, read_json, seal_holds, sealed, sync_folder, write_file
 
-Sums = Mapping[str, tuple[int, str, str]]
-"""Table -> rows, XOR and sum of the hashes of its rows; tables without rows are left out."""
+Sum = tuple[int, str, str]
+"""Rows, XOR and sum of the hashes of the rows."""
+Sums = Mapping[str, Sum]
+"""By table; those without rows are left out."""
 COLUMNS = """
 SELECT c.table_name, list(c.column_name ORDER BY c.column_name) FROM duckdb_columns() c
 JOIN duckdb_tables() t USING (database_name, schema_name, table_name)
 WHERE c.database_name = current_database() AND NOT c.internal GROUP BY ALL ORDER BY ALL
 """
+GROWING = ("changes", "publications", "restatements", "series")
+"""Tables to which a write adds rows, or takes some out and adds others; no row of them is ever altered in its place."""
+UNCOMMITTED = 36028797018960000
+"""The first number DuckDB gives to rows that the open transaction has added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +66,38 @@ def sums_file(archive: Path) -> Path:
 
 def sums_of(connection: duckdb.DuckDBPyConnection) -> Sums:
     """Sums over all rows of every table of the open archive, whatever the order of the rows."""
+    return _read(connection, dict(connection.execute(COLUMNS).fetchall()))
+
+
+def sums_after(connection: duckdb.DuckDBPyConnection, before: Sums) -> Sums:
+    """The same inside a transaction, from the rows it has added; of tables that lost some all rows are read.
+
+    Args:
+        connection: the open archive, its transaction not yet committed.
+        before: the sums when it began.
+    """
+    columns = dict(connection.execute(COLUMNS).fetchall())
+    grown = {table: columns[table] for table in GROWING if table in before and table in columns}
+    added = _read(connection, grown, f"WHERE rowid >= {UNCOMMITTED}")
+    found = {}
+    for table in grown:
+        rows = connection.execute(f'SELECT count(*) FROM "{table}"').fetchall()[0][0]  # noqa: S608 - its own name
+        new = added.get(table, (0, "0", "0"))
+        if rows == before[table][0] + new[0]:
+            found[table] = _joined(before[table], new)
+    return {**_read(connection, {name: mine for name, mine in columns.items() if name not in found}), **found}
+
+
+def _joined(one: Sum, other: Sum) -> Sum:
+    return one[0] + other[0], str(int(one[1]) ^ int(other[1])), str(int(one[2]) + int(other[2]))
+
+
+def _read(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, Sequence[str]], which: str = "") -> Sums:
     parts = []
-    for table, columns in connection.execute(COLUMNS).fetchall():
+    for table, columns in tables.items():
         row = ", ".join(f'"{name}"' for name in columns)
-        parts.append(
-            f"SELECT '{table}', count(*), bit_xor(h), sum(h::HUGEINT) FROM (SELECT hash({row}) AS h FROM \"{table}\")"  # noqa: S608 - its own names
-        )
+        hashes = f'SELECT hash({row}) AS h FROM "{table}" {which}'  # noqa: S608 - its own names
+        parts.append(f"SELECT '{table}', count(*), bit_xor(h), sum(h::HUGEINT) FROM ({hashes})")  # noqa: S608
     found = connection.execute(" UNION ALL ".join(parts)).fetchall() if parts else []
     return {str(name): (int(rows), str(xor), str(total)) for name, rows, xor, total in sorted(found) if rows}
 

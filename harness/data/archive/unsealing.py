@@ -14,6 +14,7 @@ from harness.data.archive import Archive
 from harness.data.archive.received import BATCH, Received
 from harness.data.archive.sealing import (
     CAPPED,
+    DECLARED,
     HASHED,
     ISSUED,
     MINE,
@@ -23,6 +24,7 @@ from harness.data.archive.sealing import (
     STATEMENTS,
     chosen,
     columns_of,
+    restate,
     sealed_where,
 )
 from harness.data.archive.store import MemoryStore, insert, offered
@@ -76,6 +78,8 @@ def _open(archive: Archive, connection: duckdb.DuckDBPyConnection, seal: Seal, p
         for kind, content in parts:
             if kind == BATCH:
                 Received.unpacked(content).enter(archive)
+            elif kind == DECLARED:
+                restate(connection, pl.read_parquet(io.BytesIO(content)))
             elif kind in SEALED or kind in CAPPED or kind in HASHED:
                 _put_back(connection, kind, content)
         if _print(connection, f"NOT coalesce({sealed_where('changes', seal)}, false)") != clear:

@@ -136,7 +136,7 @@ def _ingested(
     gate: Gate | None,
 ) -> IngestReport:
     with unread(*dataset.sources):
-        _refuse_redeclared(dataset, archive)
+        _refuse_redeclared(dataset, archive, gate)
     if gate is not None:
         gate.need_key(gate.covering(dataset.series), dataset.name)
     with _hiding(dataset, gate):
@@ -165,7 +165,7 @@ def _ingested(
         _keep_raw(dataset, one, raw_dir, gate)
     into = gate or archive
     with archive.together():
-        archive.define(*dataset.series)
+        into.define(*dataset.series)
         # what was announced goes first, as it may contradict older announcements
         announced = [_announce(into, one, refused) for one in listings]
         reports = [_append(into, one, observed.get(one.tag), refused) for one in inputs]
@@ -271,12 +271,12 @@ def _keep_raw(dataset: Dataset, one: Input | Listing | Issued, raw_dir: Path, ga
             gate.keep_raw(place, table.content, table.suffix)
 
 
-def _refuse_redeclared(dataset: Dataset, archive: Archive) -> None:
+def _refuse_redeclared(dataset: Dataset, archive: Archive, gate: Gate | None) -> None:
     """Ask about every changed declaration before anything is written."""
     known = {one.id: one for one in archive.series()}
     for series in dataset.series:
         try:
-            refuse_other(known.get(series.id, series), series)
+            (refuse_other if gate is None else gate.refuse_other)(known.get(series.id, series), series)
         except UserError as error:
             raise UserError(error.what, value=error.value, rule=error.rule, fix=GO_ON) from None
 
@@ -321,7 +321,7 @@ def _announced(dataset: Dataset) -> list[Listing | Issued]:
 
 
 def _lacks(archive: Archive, dataset: Dataset, gate: Gate | None) -> bool:
-    _refuse_redeclared(dataset, archive)
+    _refuse_redeclared(dataset, archive, gate)
     defined = archive.series()
     known = {one.id for one in defined}
     recorded = archive.originals()

@@ -19,13 +19,14 @@ from harness.core.time import micros
 from harness.data.announced import read_events, read_members
 from harness.data.archive import Archive, BatchReport
 from harness.data.archive import received as kinds
-from harness.data.archive.books import known_by
+from harness.data.archive.books import known_by, refuse_other
 from harness.data.archive.received import BATCH, Received
 from harness.data.archive.refusals import Refusal
-from harness.data.archive.sealing import CONTENT, HASHED, no_hash
+from harness.data.archive.sealing import CONTENT, DECLARED, HASHED, declaration_hash, declared_fact, no_hash, parquet_of
 from harness.data.batch import Batch, Coverage, read_batch
 from harness.data.cleaning.notes import Treated
-from harness.data.declaration import Catalogue
+from harness.data.declaration import Catalogue, series_to_text
+from harness.data.declared_before import declared_before
 from harness.data.derive import RULE
 from harness.data.external import read_forecasts
 from harness.data.ingest.agreement import agreed_seals, told_seals
@@ -104,6 +105,56 @@ class Gate:
         home = Home(archive.path.absolute().parent)
         found = told_seals(home) if home.vault.is_dir() else ()
         return cls(archive, home, found) if found else None
+
+    def define(self, *series: Series) -> None:
+        """Declare series: of a sealed one the archive has what the cut allows, the vault all of it."""
+        cuts = {name: micros(at) for name, at in self.cuts(series).items()}
+        known = {one.id: one for one in self.archive.series()}
+        clear = [declared_before(one, cuts[one.id]) if one.id in cuts else one for one in series]
+        with refusals(self.home, "define"):
+            for one in series:
+                self.refuse_other(known.get(one.id, one), one)
+            fresh = [one for one, told in zip(series, clear, strict=True) if one != told and one.id not in known]
+            with self.archive.together():
+                Archive.define(self.archive, *clear)
+                if self.keeps and fresh:
+                    self.archive.store.at_last(partial(self._keep_declared, fresh))
+
+    def refuse_other(self, known: Series, series: Series) -> None:
+        """Refuse a second, different declaration; what the vault alone has is compared where its signing key is here.
+
+        Args:
+            known: as the archive has it.
+            series: as it is given.
+
+        Raises:
+            UserError: it is another one.
+        """
+        place = next((place for place, seal in enumerate(self.seals) if seal.covers(series.id)), -1)
+        cut = None if place < 0 else self.seals[place].instant
+        refuse_other(known, series, None if cut is None else micros(cut))
+        if cut is None or known == series or not self.keeps:
+            return
+        files = Vault.open(self.home, self.seals[place].id).files(DECLARED)
+        told = {one for file in files for one in str(file.facts.get(DECLARED, "")).split()}
+        mine = self._hash(place, (DECLARED, declaration_hash(series)))
+        if mine and told and mine not in told:
+            raise UserError(
+                "this series is already declared differently",
+                value=f"{series.id}: releases or closures from {cut.isoformat()} on",
+                rule="a declaration may not change under the values it describes; these days lie in the vault",
+                fix="bring the declaration back, or use another id",
+            )
+
+    def _keep_declared(self, series: Sequence[Series]) -> None:
+        """Put whole declarations into the vaults of their seals."""
+        for place, seal in enumerate(self.seals):
+            mine = [one for one in series if sealed_from(self.seals, one.id) is seal]
+            if mine:
+                frame = pl.DataFrame({"id": [one.id for one in mine], "spec": list(map(series_to_text, mine))})
+                fact = declared_fact(frame["spec"], veiled(self._signing(seal)))
+                key = self._key(place, (DECLARED, *frame["spec"]))
+                self._keep(place, DECLARED, partial(parquet_of, frame), key, {DECLARED: fact})
 
     def append(
         self,

@@ -82,6 +82,26 @@ def uncompared(
     return found
 
 
+def uncompared_within(archive: Archive, seals: Sequence[Seal]) -> dict[str, int]:
+    """Series of an archive that say too little before the cuts to be compared with sealed ones, as `uncompared`.
+
+    Args:
+        archive: before or after it was sealed.
+        seals: those in force, and one that is about to be.
+    """
+    every = {one.id: one for one in archive.series()}
+    cuts = {name: seal.instant for name in every if (seal := sealed_from(seals, name)) is not None}
+    known = archive.histories(dict.fromkeys(every.keys() - cuts.keys(), ALWAYS))
+    sealed = archive.histories({name: micros(cut) for name, cut in cuts.items()}) if known else {}
+    found = {}
+    for name in sorted(known):
+        alike = (mine for one, mine in sealed.items() if every[one].parsed == every[name].parsed)
+        shared = [common(_history(name, known[name], "latest"), _history("", mine, "latest")) for mine in alike]
+        if shared and max(shared) < FEWEST:
+            found[name] = max(shared)
+    return found
+
+
 def _declared(catalogue: Catalogue, name: str) -> Series:
     return catalogue.series[catalogue.codes[name]]
 

@@ -13,6 +13,8 @@ from harness.core.time import micros
 from harness.data.archive import Archive
 from harness.data.archive.sealing import raw_of, reaches_back
 from harness.data.changes import ChangeFile
+from harness.data.declaration import shaped
+from harness.data.declared_before import declared_before
 from harness.data.vault.packing import unpacked
 from harness.record.audits import RECORD
 from harness.record.cells import read_cell
@@ -268,11 +270,15 @@ def _searched_before(folder: Path, seal: Seal) -> bool:
 
 def _knows(folder: Path, seal: Seal) -> bool:
     """Whether a change file holds anything that is sealed; also when it cannot be read."""
+    cut = micros(seal.instant)
     try:
-        known = ChangeFile.open(folder, verify=False).known_through
+        changes = ChangeFile.open(folder, verify=False)
+        told = [one for one, names in shaped(changes.series) if any(map(seal.covers, names))]
     except (DamagedError, KeyError, ValueError):
         return True
-    return any(at >= micros(seal.instant) for name, at in known.items() if seal.covers(name))
+    if any(declared_before(one, cut) != one for one in told):
+        return True
+    return any(at >= cut for name, at in changes.known_through.items() if seal.covers(name))
 
 
 def _efforts(folders: list[Path], name: str) -> Iterator[dict[str, object]]:

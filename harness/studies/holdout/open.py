@@ -32,7 +32,7 @@ from harness.core.restore import restored
 from harness.core.time import instant
 from harness.data.archive import Archive
 from harness.data.archive.received import BATCH
-from harness.data.archive.sealing import CAPPED, HASHED, SEALED, newest_sealed
+from harness.data.archive.sealing import CAPPED, DECLARED, HASHED, SEALED, newest_sealed
 from harness.data.archive.unsealing import opened
 from harness.data.changes import ChangeFile
 from harness.data.ingest.agreement import entered_files
@@ -54,7 +54,7 @@ from harness.studies.holdout.verdict import Verdict, judged, verdict_of
 from harness.studies.searches_again import clocks
 
 LOCK = "opening.lock"
-ARCHIVED = {*SEALED, *CAPPED, *HASHED, BATCH}
+ARCHIVED = {*SEALED, *CAPPED, *HASHED, DECLARED, BATCH}
 """Kinds of parts of a vault that an archive is put together of; the others are files of the home."""
 
 

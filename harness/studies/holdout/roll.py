@@ -16,8 +16,7 @@ from harness.core.errors import SealedError, UnknownNameError, UserError
 from harness.core.identity import digest
 from harness.core.time import end_of_day, instant, micros
 from harness.data.archive import Archive
-from harness.data.archive.received import BATCH
-from harness.data.archive.sealing import CAPPED, HASHED, SEALED, raw_of, split
+from harness.data.archive.sealing import DECLARED, HASHED, raw_of, split
 from harness.data.changes import ChangeFile
 from harness.data.vault.files import WRAPPED, Vault
 from harness.data.vault.keys import SIGNING, key_folder, needed_key, passphrase_asked, veiled
@@ -32,7 +31,7 @@ from harness.record.working import exclusively
 from harness.studies.holdout.abandoning import OVER, give_up_begun
 from harness.studies.holdout.checking import Granted, checked_vault, identities_of
 from harness.studies.holdout.leaving import blind_runs, write_leaving
-from harness.studies.holdout.open import alone, opened_archive
+from harness.studies.holdout.open import ARCHIVED, alone, opened_archive
 from harness.studies.holdout.scope import changes_before
 from harness.studies.holdout.seal import ROWS, Lock, begin_vault, finish, keyed, resume
 
@@ -179,7 +178,7 @@ def _replace(home: Home, whole: Archive, old: tuple[Seal, str], made: Seal, keys
     vault, wrapped = begin_vault(home, keyed(made, folder, lock), folder, lock, passphrase)
     unseeing = set[str]()
     for one in before.files():
-        if one.kind not in SEALED and one.kind not in {*CAPPED, *HASHED, BATCH}:  # files that left the home
+        if one.kind not in ARCHIVED:  # files that left the home
             content = before.read(old[1], one.name)
             unseeing |= set(blind_runs(content, made)) if one.kind == PACKED else set()
             vault.put(one.kind, content, dict(one.facts))
@@ -203,5 +202,5 @@ def _replace(home: Home, whole: Archive, old: tuple[Seal, str], made: Seal, keys
 
 
 def _rolled(made: Seal) -> Rolled:
-    rows = sum(count for name, count in made.counts.items() if name.startswith(ROWS))
+    rows = sum(count for name, count in made.counts.items() if name.startswith(ROWS) and name != f"{ROWS}{DECLARED}")
     return Rolled(made.follows, made.id, made.instant, rows)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from harness.core.recipe import Experiment
 from harness.data.archive import Archive
 from harness.data.archive.sealing import HASHED, seal_archive, sealed_rows, seals_within
 from harness.data.changes import ChangeFile
+from harness.data.ingest.copies import FEWEST
+from harness.data.ingest.recognised import uncompared_within
 from harness.data.vault.files import WRAPPED, Vault
 from harness.data.vault.keys import (
     IDENTITY,
@@ -41,6 +43,7 @@ from harness.record.home import Home
 from harness.record.ledger import begun_sealings, enter, entries, refusals
 from harness.record.ledger import head as ledger_head
 from harness.record.seals import CUSTODIAN, HONOUR, LEAVING, SEAL_FILE, Seal, seals_of, unfinished
+from harness.record.uncompared import note_compared
 from harness.record.working import exclusively, working
 from harness.studies.holdout.leaving import (
     Leaving,
@@ -80,6 +83,9 @@ class Lock:
         public: datasets that can be had elsewhere.
         keys: folder of keys; None = the usual one.
         along: whole datasets of what repeats a sealed series are sealed too.
+
+    Raises:
+        UserError: both a custodian and a passphrase.
     """
 
     custodian: Mapping[str, str] | None = None
@@ -87,6 +93,15 @@ class Lock:
     public: frozenset[str] = frozenset()
     keys: Path | None = None
     along: bool = False
+
+    def __post_init__(self) -> None:
+        if self.custodian and self.passphrase:
+            raise UserError(
+                "a seal opens in one way",
+                value="a custodian and a passphrase",
+                rule="its identity is kept in a file, wrapped by a passphrase, or encrypted to a custodian's key",
+                fix="leave one of them out",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +122,7 @@ class Sealing:
         head: of the ledger, once it is sealed; "" = it is not yet.
         at_cut: origins that fall exactly on the cut, in words.
         ahead: values that were public before the cut, of periods that end after it; they stay in the clear.
+        few: series with too few values in common with those sealed to be compared -> how many; they stay in the clear.
     """
 
     seal: Seal
@@ -122,6 +138,7 @@ class Sealing:
     ahead: int = 0
     elsewhere: tuple[str, ...] = ()
     head: str = ""
+    few: Mapping[str, int] = field(default_factory=dict)
 
 
 def seal(
@@ -191,6 +208,7 @@ def _sealed(
             readable=last_readable(scope, changes),
             at_cut=tuple(origins_at_cut(scope, experiments, changes)),
             ahead=readable_ahead(scope, changes),
+            few=uncompared_within(archive, [*seals, bare]),
         )
         if dry_run:
             return ahead
@@ -225,7 +243,8 @@ def finish(home: Home, *, keys: Path | None = None, resumed: bool = True) -> Sea
         SealedError: the key that signs the vault's list is not here.
     """
     vault = Vault.open(home, unfinished(home))
-    Archive.open(home.archive, read_only=True).store.settle()  # checksums of what is sealed go with it
+    archive = Archive.open(home.archive, read_only=True)
+    archive.store.settle()  # checksums of what is sealed go with it
     _enter_roll(home, vault.seal)
     vault = Vault.open(home, vault.seal.id, signing=needed_key(key_folder(home, keys), f"{vault.seal.id}.{SIGNING}"))
     paths, recount = read_leaving(vault.folder / LEAVING)
@@ -239,10 +258,11 @@ def finish(home: Home, *, keys: Path | None = None, resumed: bool = True) -> Sea
         told = ("cut", "series", "targets", "grade", "public", "recipient", "signer", "description")
         facts = {name: getattr(made, name) for name in told}
         enter(home, "seal", {"seal": made.id, **facts, "manifest": manifest})
+    few = note_compared(home, uncompared_within(archive, seals_of(home)), FEWEST)
     (vault.folder / LEAVING).unlink()
     rows = {name.removeprefix(ROWS): count for name, count in made.counts.items() if name.startswith(ROWS)}
     files = {name: count for name, count in made.counts.items() if not name.startswith(ROWS)}
-    return Sealing(made, rows, files, others(home), done=True, finished=resumed, head=ledger_head(home))
+    return Sealing(made, rows, files, others(home), done=True, finished=resumed, head=ledger_head(home), few=few)
 
 
 def _enter_roll(home: Home, made: Seal) -> None:

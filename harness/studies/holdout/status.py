@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.core.errors import DamagedError, SealedError, UserError
@@ -25,6 +25,7 @@ from harness.record.ledger import (
     verify_ledger,
 )
 from harness.record.seals import CUSTODIAN, Seal, seals_of, unfinished
+from harness.record.uncompared import not_compared
 from harness.record.unentered import unentered
 
 
@@ -59,6 +60,7 @@ class Status:
         unfinished: id of a seal whose sealing was interrupted; "" = none.
         left: everything else that was begun and is not over, and how it goes on, one sentence each.
         problems: of the ledger, and of the seals.
+        few: series that have too few values in common with sealed ones to be compared -> how many, by the ledger.
     """
 
     seals: tuple[SealStatus, ...]
@@ -66,6 +68,7 @@ class Status:
     unfinished: str
     left: tuple[str, ...]
     problems: tuple[str, ...]
+    few: Mapping[str, int] = field(default_factory=dict)
 
 
 def status(home: Home, *, keys: Path | None = None) -> Status:
@@ -81,7 +84,7 @@ def status(home: Home, *, keys: Path | None = None) -> Status:
     found = tuple(_status(home, seal, keys, () if broken else chain.entries) for seal in seals_of(home))
     told = [f"seal {one.seal.id}: {problem}" for one in found for problem in one.problems]
     head = checked.head if checked.head != GENESIS else ""
-    return Status(found, head, stopped, left, (*checked.reasons, *told))
+    return Status(found, head, stopped, left, (*checked.reasons, *told), not_compared(chain.entries))
 
 
 def verified(home: Home, head: str = "") -> LedgerCheck:

@@ -152,9 +152,14 @@ def test_a_series_that_was_not_compared_is_entered_and_told_of_until_it_is(
     assert [one.kind for one in entries(home)][-3:].count("uncompared") == 2
     assert said in holdout_line(home, {"other/cpi": "0" * 32})
     assert holdout_line(home, {"made/cpi": "0" * 32}).count("not compared") == 0
+    assert said in holdout_line(home, {"made/cpi": "0" * 32}, inputs=["other/cpi"])
+    assert main(["holdout", "status", "--home", str(home.root)]) == 0
+    assert f"{said} (too few to tell whether it is a copy" in capsys.readouterr().out
     taken(dataset(tmp_path, other, name="other"), home)
     assert [one.kind for one in entries(home)].count("compared") == 2
     assert holdout_line(home, {"other/cpi": "0" * 32}) == ""
+    assert main(["holdout", "status", "--home", str(home.root)]) == 0
+    assert "too few" not in capsys.readouterr().out
 
 
 def test_another_series_is_no_copy(tmp_path: Path, under_seal: Sealed) -> None:

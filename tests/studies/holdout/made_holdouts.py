@@ -15,7 +15,7 @@ from harness.backtest.runner import execute, with_rivals
 from harness.backtest.splits import resolved
 from harness.core.claim import Claim
 from harness.core.recipe import Experiment, Origins, Recipe, Schedule, Target, Training
-from harness.core.series import Series
+from harness.core.series import LagRule, Series
 from harness.core.transform import Transform
 from harness.data.archive import Archive
 from harness.data.archive.sealing import seal_archive
@@ -86,12 +86,12 @@ def experiment(**more: object) -> Experiment:
     return completed(replace(asked, **more))  # type: ignore[arg-type]
 
 
-def filled(home: Home, frame: pl.DataFrame | None = None) -> Archive:
+def filled(home: Home, frame: pl.DataFrame | None = None, lag: LagRule | None = None) -> Archive:
     """An archive that was never sealed."""
     home.root.mkdir(parents=True, exist_ok=True)
     archive = Archive.open(home.archive)
     for name in ("cpi", "gdp", "other"):
-        archive.define(Series(name, "Q", zone="Europe/London"))
+        archive.define(Series(name, "Q", zone="Europe/London", lag=lag))
     archive.append(values() if frame is None else frame, source="made", known_through=END)
     return archive
 
@@ -111,10 +111,16 @@ class Made:
         return execute(asked or experiment(), self.changes, self.home, workers=1)
 
 
-def sealed(folder: Path, *, series: tuple[str, ...] = ("cpi", "gdp"), seal: Mapping[str, object] | None = None) -> Made:
+def sealed(
+    folder: Path,
+    *,
+    series: tuple[str, ...] = ("cpi", "gdp"),
+    seal: Mapping[str, object] | None = None,
+    lag: LagRule | None = None,
+) -> Made:
     """A home whose archive was sealed by the parts that sealing is made of."""
     made = Made(Home(folder / "home"), folder / "keys")
-    archive = filled(made.home)
+    archive = filled(made.home, lag=lag)
     changes = archive.changes()
     identity, signing = new_identity(), new_signing()
     place = key_folder(made.home, made.keys)

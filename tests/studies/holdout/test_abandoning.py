@@ -77,6 +77,9 @@ def test_what_was_begun_can_be_given_up(
 ) -> None:
     monkeypatch.setenv("HARNESS_KEYS", str(bare.keys))
     first = interrupted(bare)
+    idle = ["holdout", "seal", "uk_inflation", "--abandon", "--from", "2012-01-01", "--home", str(bare.home.root)]
+    assert main(idle) == 2
+    assert "nothing is sealed when a sealing is given up: uk_inflation, --from" in capsys.readouterr().err
     assert main(["holdout", "seal", "--abandon", "--home", str(bare.home.root)]) == 0
     assert f"given up: {first}" in capsys.readouterr().out
     assert list(bare.home.vault.iterdir()) == []

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shutil
 
+import polars as pl
 import pytest
 
 from harness.core.errors import SealedError
+from harness.core.series import alike
 from harness.data.archive import Archive
 from harness.data.ingest import ingest
 from harness.experiment.sealing import seal_experiments
+from harness.record.ledger import entries
+from harness.record.uncompared import not_compared
 from harness.report.sealing import sealing_text
 from harness.studies.holdout.seal import Lock
 from tests.studies.holdout.marked import CUT, Marked, marks_in_bytes, marks_read_out
@@ -49,3 +53,21 @@ def test_copies_are_sealed_along_and_leave_nothing(twin: Marked) -> None:
 
 def test_series_that_are_no_copies_are_in_nobody_s_way(bare: Marked) -> None:
     assert bare.seal(dry_run=True).copies == ()
+
+
+def test_a_series_with_too_little_to_be_compared_is_named_before_it_is_sealed_and_noted_then(bare: Marked) -> None:
+    archive = Archive.open(bare.home.archive)
+    level = archive.series()[0]
+    told = archive.revisions(level.id).unique("period", keep="last", maintain_order=True)
+    for name, rows in (("mine/short", 5), ("mine/long", 60)):
+        archive.define(alike(level, name))
+        values = pl.Series([float(number * number % 37) for number in range(rows)])
+        frame = told.head(rows).select("period", "published_at", pl.lit(name).alias("series_id"), value=values)
+        archive.append(frame, source="mine")
+    said = "mine/short not compared with sealed series: 5 values in common"
+    ahead = bare.seal(dry_run=True)
+    assert said in sealing_text(ahead)
+    assert "mine/long" not in sealing_text(ahead)
+    assert not_compared(entries(bare.home)) == {}
+    assert said in sealing_text(bare.seal())
+    assert not_compared(entries(bare.home)) == {"mine/short": 5}

@@ -61,12 +61,31 @@ def test_options_that_do_not_belong_are_refused_before_anything_happens(
     assert entries(made.home) == before
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"reason": "why"}, "a first opening takes no reason"),
+        ({"again": True, "reason": "why"}, "this holdout was never opened"),
+        ({"grant": "g.json"}, "no seal of this plan has a custodian"),
+    ],
+)
+def test_arguments_that_do_not_belong_are_refused_in_python_too(
+    made: Made, plan: HoldoutPlan, options: dict[str, object], told: str
+) -> None:
+    before = entries(made.home)
+    with pytest.raises(UserError, match=told):
+        hs.holdout.open(plan.id, home=made.home.root, **options)  # type: ignore[arg-type]
+    assert entries(made.home) == before
+
+
 def test_a_closed_plan_needs_no_key(
     closed: tuple[Made, Ran], plan: HoldoutPlan, tmp_path: Path, capsys: Capture
 ) -> None:
     for option in ("--keys", "--grant"):
         assert command(closed[0], "open", "--plan", plan.id, option, str(tmp_path)) == 2
         assert f"opened and closed, so nothing is opened that would need this: {option}" in capsys.readouterr().err
+        with pytest.raises(UserError, match=f"would need this: {option}"):
+            hs.holdout.open(plan.id, home=closed[0].home.root, **{option[2:]: tmp_path})  # type: ignore[arg-type]
     assert not ahead(plan.id, closed[0].home).confirms
 
 
@@ -252,3 +271,17 @@ def test_a_file_of_a_sealed_archive_that_was_written_earlier_is_not_imported(
     with pytest.raises(UserError, match="the file holds the archive of a home under seal"):
         transfer.import_archive(other, tmp_path / "a.zip")
     assert not other.archive.exists()
+
+
+def test_a_seal_opens_in_one_way() -> None:
+    with pytest.raises(UserError, match="a seal opens in one way"):
+        Lock({"age": "age1", "ed25519": "00"}, passphrase=True)
+
+
+def test_a_roll_of_an_honour_seal_takes_no_grant(home: Home, capsys: Capture) -> None:
+    sealed_home(home)
+    asked = ["holdout", "roll", "--to", "2030-01-01", "--grant", "g.json", "--home", str(home.root)]
+    assert main(asked) == 2
+    assert "this seal has no custodian, so no grant is needed: --grant g.json" in capsys.readouterr().err
+    assert main([*asked[:3], "soon", *asked[6:]]) == 2
+    assert "this is no day: 'soon'" in capsys.readouterr().err

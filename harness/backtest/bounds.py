@@ -1,0 +1,110 @@
+"""How much of a panel is held at a time, to stay within the memory there is; what cannot be cut is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from harness.backtest.blocks import can_be_cut
+from harness.backtest.layout import compact, number_type
+from harness.backtest.splits import Plan, target_inputs
+from harness.backtest.task import Task
+from harness.core.errors import UserError
+from harness.core.recipe import Recipe
+from harness.data.changes import ChangeFile
+from harness.record.shelves import Shelf
+
+BLOCK = 64_000_000
+"""Bytes of a block where memory allows: more is slower, as it leaves the processor's caches."""
+SHARE = 2
+"""Of what is to spare, a block takes the second part at most: the rest is for what is estimated too low."""
+FEWEST, LARGE = 256, 1000
+"""Series of a block at least, and of a panel that is cut."""
+PER_CELL, PER_COPY, PER_CHANGE, PER_FORECAST, PER_SERIES = 24, 8, 16, 24, 400
+"""Bytes: value, stamp and vintage of a (series, period); a transform of it; the number of a change's row, twice while
+they are joined; a forecast with status and reason, of one model; a name and where it stands."""
+CHUNK = 1 << 20
+"""Rows looked at together."""
+
+
+def block_width(plan: Plan, changes: ChangeFile, spare: int | None, slots: int) -> int:
+    """Series that are walked through at a time, so that each worker keeps to its part of the memory; 0 = all of them.
+
+    Args:
+        plan: the plan.
+        changes: its change file.
+        spare: bytes to spare; None = unknown.
+        slots: tasks that run at once.
+    """
+    target = plan.experiment.target
+    count = len(target.series)
+    if count < LARGE or target.universe:
+        return 0
+    periods, moved = _extent(changes, sorted(target_inputs(target)))
+    copies = 0 if target.transform.kind == "level" else 3
+    each = periods * (PER_CELL + PER_COPY * copies) + PER_CHANGE * -(-moved // count) + PER_SERIES
+    each += PER_FORECAST * len(plan.experiment.horizons) * sum(recipe.rival for recipe in plan.experiment.models)
+    room = BLOCK if spare is None else min(BLOCK, spare // max(1, slots) // SHARE)
+    width = max(FEWEST, room // each)
+    return 0 if width >= count else width
+
+
+def _extent(changes: ChangeFile, inputs: Sequence[str]) -> tuple[int, int]:
+    """Periods from the first to the last anything is stated of in some series, and their changes."""
+    mine = np.zeros(len(changes.ids), dtype=bool)
+    mine[changes.codes_of(inputs)] = True
+    low, high, moved, every = list[int](), list[int](), 0, bool(mine.all())
+    for first in range(0, len(changes.code), CHUNK):
+        rows = slice(first, first + CHUNK)
+        period = changes.period[rows] if every else changes.period[rows][mine[changes.code[rows]]]
+        moved += len(period)
+        if len(period):
+            low.append(int(period.min()))
+            high.append(int(period.max()))
+    return (max(high) - min(low) + 1 if moved else 0), moved
+
+
+def refuse_too_large(plan: Plan, tasks: Sequence[Task], shelf: Shelf, spare: int | None) -> None:
+    """Refuse models that learn from all series together where their training rows do not fit.
+
+    What is counted is the table of frozen feature rows and one model's training matrix; a library may need more.
+
+    Args:
+        plan: the plan.
+        tasks: what is to be computed.
+        shelf: where cells are stored.
+        spare: bytes to spare; None = unknown.
+
+    Raises:
+        UserError: naming the model, what it needs and what there is.
+    """
+    recipes = {recipe.name: recipe for task in tasks for recipe, _ in task.recipes if recipe.features}
+    if spare is None or not recipes or can_be_cut(plan, list(recipes.values()), shelf):
+        return
+    layout, size, count = compact(plan), np.dtype(number_type(plan.experiment)).itemsize, len(plan.members.series)
+    rows = len(layout.origins) * count
+    table = rows * layout.width * size
+    need = {name: table + rows * _features(plan, recipe) * size for name, recipe in recipes.items()}
+    name = max(need, key=lambda one: need[one])
+    if need[name] > spare:
+        raise UserError(
+            "a model that learns from all series together does not fit into memory",
+            value=f"{name}: {gigabytes(need[name])}, of which {gigabytes(table)} are the feature rows of "
+            f"{len(layout.origins)} origins x {count} series; {gigabytes(spare)} are to spare",
+            rule="naive rivals are walked in blocks of series; what is pooled over series cannot be cut",
+            fix="allow more (--memory GB), or have fewer series, features or origins, or float32 = true",
+        )
+
+
+def gigabytes(size: int) -> str:
+    """A number of bytes for a message.
+
+    >>> gigabytes(2_340_000_000)
+    '2.34 GB'
+    """
+    return f"{size / 1e9:.2f} GB"
+
+
+def _features(plan: Plan, recipe: Recipe) -> int:
+    return sum(len(block.columns()) for block in plan.experiment.features if block.name in recipe.features)

@@ -1,0 +1,80 @@
+"""What the verbs of the command `harness` share: where things are, and how an ingest is told."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.data.archive import Archive
+    from harness.data.ingest import IngestReport
+    from harness.data.ingest.reports import SourceReport
+    from harness.record.home import Home
+
+DONE, FAILED = 0, 1
+RUN_HELP = "run id, or its unambiguous beginning (see `harness runs`)"
+Verb = Callable[[argparse.Namespace], int | None]
+Add = Callable[[str, Verb, str], argparse.ArgumentParser]
+
+
+def home_of(args: argparse.Namespace) -> Home:
+    """The home folder that `--home` or the environment names."""
+    from harness.record.home import open_home
+
+    return open_home(args.home)
+
+
+def archive_of(args: argparse.Namespace) -> Archive:
+    """The archive of the home folder."""
+    from harness.data.archive import Archive
+
+    return Archive.open(home_of(args).archive)
+
+
+def experiment_file(name: str) -> Path:
+    """The file of an experiment: a path as it is, a bare name in ./experiments."""
+    path = Path(name)
+    return path if path.suffix == ".toml" or path.parent != Path() else Path("experiments") / f"{name}.toml"
+
+
+def print_ingest(report: IngestReport) -> None:
+    """Say what an ingest read, took and put aside."""
+    if report.already:
+        print(f"{report.dataset}: nothing new")
+        return
+    print(f"{report.dataset}: {len(report.series)} series, {report.rows_in} rows in, {report.kept} new")
+    for one in report.sources:
+        _print_source(one)
+    if report.uncompared:
+        print(f"  {report.uncompared} (too few; it is entered in the ledger, and results of it say so)")
+
+
+def _print_source(one: SourceReport) -> None:
+    from harness.report.cleaning import RESTAMPED
+
+    if one.sealed:
+        print(f"  {one.label}: {one.sealed} rows sealed")
+    if one.ahead:
+        print(f"  {one.label}: {one.ahead} rows, public before the seal, of periods that end after it stay readable")
+    if one.restamped:
+        print(f"  {one.label}: {one.restamped} {RESTAMPED}")
+    if one.set_aside:
+        print(f"  {one.label}: {one.set_aside} rows set aside")
+    for name, touched in one.steps:
+        print(f"  {one.label}: {name}: {touched} rows touched")
+    for name, severity, verdict, failed in one.assertions:
+        if verdict != "passed":
+            print(f"  {one.label}: {name} ({severity}): {verdict}" + (f", {failed} rows" if failed else ""))
+    for name, rows in one.undeclared:
+        print(f"  {one.label}: {name!r} is not declared, its {rows} rows stay in the raw input only")
+
+
+def print_sealed(args: argparse.Namespace) -> None:
+    """Say below a listing what is sealed, and so not in it."""
+    from harness.data.archive.refused import sealed_note
+
+    note = sealed_note(home_of(args))
+    if note:
+        print(note.replace("in no answer", "not in this list", 1))
