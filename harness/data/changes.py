@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -26,7 +26,8 @@ from harness.core.time import NEVER
 from harness.core.transform import Floats
 from harness.data.declaration import Declarations, shaped
 from harness.data.replay import Replay
-from harness.record.files import give_back, sha256_of
+from harness.record.files import sha256_of
+from harness.record.memory import give_back
 from harness.record.platform import threads_for
 
 __all__ = [
@@ -221,11 +222,6 @@ class ChangeFile:
             codes=ids.places,
         )
 
-    def let_go(self) -> None:
-        """Give back the memory that a very large file takes while it is mapped: it is read again when looked at."""
-        if self.place is not None and len(self.code) >= MANY:
-            give_back(self.place)
-
     def code_of(self, series_id: str) -> int:
         """Code of a stored id.
 
@@ -271,8 +267,8 @@ class ChangeFile:
         ids, issuers = tuple(sorted(set(series_ids))), sorted(set(sources))
         told, known = _known(self, ids, tuple(instants))
         place = _places(self, ids)
-        parts = [*known[:2], _prefixes(self._issued(issuers), place, instants, self.let_go), known[2]]
-        parts.append(_prefixes(self._joined(universe), place, instants, self.let_go))
+        parts = [*known[:2], _prefixes(self._issued(issuers), place, instants), known[2]]
+        parts.append(_prefixes(self._joined(universe), place, instants))
         heading = hashlib.sha256(f"[{told}, {json.dumps(issuers)}]".encode())
         digests = []
         for found in zip(*parts, strict=True):
@@ -332,7 +328,7 @@ def _known(changes: ChangeFile, ids: tuple[str, ...], instants: tuple[int, ...])
         {"published": changes.events.announced, **_columns(changes.events, EVENT_COLUMNS)},
     )
     with ThreadPoolExecutor(threads_for(len(changes.code))) as pool:
-        prefixes = pool.map(lambda table: _prefixes(table, place, instants, changes.let_go), tables)
+        prefixes = pool.map(lambda table: _prefixes(table, place, instants), tables)
         return _declared(changes, ids), list(prefixes)
 
 
@@ -356,16 +352,13 @@ def _columns(rows: object, names: Sequence[str]) -> dict[str, NDArray[Any]]:
     return {name: getattr(rows, name) for name in names}
 
 
-def _prefixes(
-    columns: dict[str, NDArray[Any]], place: Micros, instants: Sequence[int], let_go: Callable[[], None]
-) -> list[bytes]:
+def _prefixes(columns: dict[str, NDArray[Any]], place: Micros, instants: Sequence[int]) -> list[bytes]:
     """SHA-256 of the chosen rows up to each instant, row by row, so that it does not depend on the other instants.
 
     Args:
         columns: rows by column, in order of time.
         place: [code] the code that is hashed instead; -1 = rows of it are left out.
         instants: microseconds UTC, ascending.
-        let_go: gives back what the rows take while they are looked at.
     """
     published, codes = columns["published"], columns["code"]
     layout = np.dtype(
@@ -382,11 +375,10 @@ def _prefixes(
             for name, array in columns.items():
                 packed[name] = chosen[kept] if name == "code" else array[rows][kept]
             hasher.update(packed.view(np.uint8).data)
-            if start // CHUNK % HELD == 0:
-                let_go()
+            if len(codes) >= MANY and start // CHUNK % HELD == 0:
+                give_back(*columns.values())
         done = max(done, end)
         out.append(hasher.copy().digest())
-    let_go()
     return out
 
 

@@ -191,24 +191,6 @@ def parsed_json(content: bytes, name: str, *, fix: str = RERUN) -> dict[str, obj
     return value
 
 
-def give_back(folder: Path) -> None:
-    """Give back the memory that mapped files of a folder take; what is looked at again is read from them again.
-
-    Only mappings that nobody can write to are touched, and only where the system tells of them (Linux).
-    """
-    maps, inside = Path("/proc/self/maps"), f"{folder.resolve()}{os.sep}"
-    library = ctypes.CDLL(None)
-    if not maps.exists() or not hasattr(library, "madvise"):
-        return
-    for line in maps.read_text().splitlines():
-        span, rights, _, _, _, *path = line.split(maxsplit=5)
-        if rights.startswith("r--") and path and path[0].startswith(inside):
-            start, end = (int(edge, 16) for edge in span.split("-"))
-            library.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), DONT_NEED)
-
-
-DONT_NEED = 4
-"""What Linux calls advice that pages are not needed: of a file that is only read, they are dropped."""
 SEAL = "digest"
 
 

@@ -6,7 +6,6 @@ import ctypes
 import errno
 import json
 import os
-from mmap import ACCESS_COPY, ACCESS_READ, mmap
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from hypothesis import strategies as st
 
 from harness.core.errors import DamagedError, FullDiskError
 from harness.record.files import (
-    give_back,
     json_bytes,
     read_json,
     seal_holds,
@@ -127,33 +125,3 @@ def test_the_seal_of_what_was_written_holds_until_it_is_changed() -> None:
     record = json.loads(sealed_bytes({"name": "é", "cells": ["a", "b"], "of": {"x": 1.5, "y": None}}))
     assert seal_holds(record)
     assert not seal_holds({**record, "cells": ["a"]})
-
-
-def resident(path: Path) -> int:
-    """Bytes that mappings of a file take in this process."""
-    total, mine = 0, False
-    for line in Path("/proc/self/smaps").read_text().splitlines():
-        if line.split()[0].endswith(":"):
-            total += int(line.split()[1]) * 1024 if mine and line.startswith("Rss:") else 0
-        else:
-            mine = line.endswith(str(path))
-    return total
-
-
-@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="Linux tells what is resident")
-def test_what_is_mapped_is_given_back_and_what_was_written_is_kept(tmp_path: Path) -> None:
-    (tmp_path / "read").write_bytes(b"a" * (1 << 20))
-    (tmp_path / "written").write_bytes(b"a" * (1 << 20))
-    with (
-        (tmp_path / "read").open("rb") as one,
-        (tmp_path / "written").open("rb") as other,
-        mmap(one.fileno(), 0, access=ACCESS_READ) as read,
-        mmap(other.fileno(), 0, access=ACCESS_COPY) as written,
-    ):
-        written[:3] = b"bcd"
-        assert read[:] == b"a" * (1 << 20)
-        assert resident(tmp_path / "read") == 1 << 20
-        give_back(tmp_path)
-        assert resident(tmp_path / "read") == 0
-        assert resident(tmp_path / "written") > 0
-        assert (read[:3], written[:3]) == (b"aaa", b"bcd")
