@@ -21,6 +21,7 @@ from harness.core.recipe import Recipe
 from harness.core.time import micros
 from harness.data.changes import ChangeFile
 from harness.data.outcomes import OUTCOME_STATUS
+from harness.data.standing import layout
 from harness.forecast.catalog import entry_for, reference_name
 from harness.record.cells import Cell
 from harness.record.platform import available_cores
@@ -61,6 +62,7 @@ def assemble(
     """
     experiment, spec = plan.experiment, score_spec(plan, changes)
     scales = scales_of(scaled_by or plan, changes)
+    layout.cache_clear()  # nothing more is looked up in it
     panel = panel_of(plan, changes, cells, scales)
     tables = panel_tables(panel, spec, by_series=score_cuts(plan) <= SCORE_ROWS, threads=_threads(plan))
     frames = {

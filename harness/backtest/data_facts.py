@@ -18,9 +18,10 @@ from harness.core.series import AVAILABILITIES, Series
 from harness.core.snapshot import NO_POSITION, Snapshot, target_panel
 from harness.core.time import NEVER, period_end
 from harness.data.adjusted import looks_adjusted, may_look_adjusted
-from harness.data.changes import ChangeFile
+from harness.data.changes import MANY, ChangeFile
 from harness.data.dataset import find_dataset, load_dataset
 from harness.data.declaration import kinds_of
+from harness.data.mapped import let_go
 from harness.data.newest import NOTHING, Newest, chunks, newest_suffices
 from harness.data.panels import Group, groups_of
 from harness.data.replay import Replay, followed
@@ -80,6 +81,7 @@ def input_facts(plan: Plan, changes: ChangeFile) -> pl.DataFrame:
             "looks_adjusted": [looks_adjusted(changes, name) if name in suspects else "" for name in plan.inputs],
         }
     )
+    let_go(changes, at_least=MANY)
     joined = frame.join(counted, on="code", how="left", maintain_order="left")
     return joined.select(
         "series_id", "role", "frequency", "unit", "zone", "lag", "periods", "changes", *AVAILABILITIES,

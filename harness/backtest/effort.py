@@ -14,7 +14,8 @@ from harness.core.identity import Encoded, Headed, canonical, digest, encoded
 from harness.core.recipe import Experiment, Recipe
 from harness.core.search import Domain, domain_from, narrowed
 from harness.core.transform import Floats
-from harness.data.changes import ChangeFile
+from harness.data.changes import MANY, ChangeFile
+from harness.data.mapped import let_go
 from harness.data.newest import chunks
 from harness.record.home import Home
 from harness.record.registry import Effort, effort_from
@@ -68,6 +69,7 @@ def fingerprints_of(changes: ChangeFile, series_ids: Sequence[str]) -> dict[str,
             if low not in headed:
                 headed[low] = Headed("series", _listed(map(str, range(low, low + FIRST))))
             marks[place] = headed[low].of_text(f"[{text}]")
+    let_go(changes, at_least=MANY)
     return {name: marks[place] for place, name in enumerate(series_ids)}
 
 

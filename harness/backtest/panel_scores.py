@@ -18,7 +18,9 @@ from harness.core.time import NEVER, micros
 from harness.core.transform import Floats
 from harness.forecast.catalog import reference_name
 from harness.record.cells import Cell
+from harness.record.memory import give_back
 from harness.record.panel_cells import STATUSES as OF_CELLS
+from harness.record.panel_cells import PanelAnswers
 from harness.score.dense import Block, Entrant, Stage, differences, series_rows, tables
 from harness.score.grid import STATUSES
 from harness.score.power import SeenDifference
@@ -31,6 +33,8 @@ Codes = NDArray[np.uint8]
 Spans = Mapping[str, tuple[int | None, int | None]]
 BLOCK_CELLS = 1 << 19
 """(origin, horizon, series) cells of a block: what is held of every model at a time."""
+OPEN = 200
+"""Mapped cells up to which all of them stay open; of more each is opened anew, block by block, since files run out."""
 OK, FALLBACK, FAILED, ABSTAINED, NOT_ISSUED, MISSING, ALREADY_PUBLIC = map(
     STATUSES.index, ("ok", "fallback", "failed", "abstained", "not_issued", "missing", "already_public")
 )
@@ -136,12 +140,17 @@ class _View:
         self.turn = slice(None) if (np.diff(steps, prepend=-1) == 1).all() else steps
         self.recipes = {recipe.name: recipe for recipe in self.plan.experiment.models}
         self.spread: dict[tuple[str, int], tuple[Floats, Codes]] = {}
+        self.opened: dict[tuple[str, int], PanelAnswers] = {}
+        self.mapped = sum(callable(cell.given) for mine in panel.cells.values() for cell in mine)
 
     def blocks(self) -> Iterator[Block]:
         """The blocks."""
-        width = max(1, BLOCK_CELLS // max(1, len(self.scored) * len(self.steps)))
+        wide = 1 if self.mapped <= OPEN else 4  # whatever is opened anew is opened seldom
+        width = max(1, wide * BLOCK_CELLS // max(1, len(self.scored) * len(self.steps)))
         for start in range(0, len(self.order), width):
             yield self._block(self.order[start : start + width])
+            if self.opened:
+                give_back(*(one.value for one in self.opened.values()))
 
     def _block(self, rows: Integers) -> Block:
         plan, table = self.plan, self.plan.outcomes
@@ -206,7 +215,9 @@ class _View:
     def _cell(self, name: str, number: int, rows: Integers) -> tuple[Floats, Codes]:
         """[series, horizon] of some series of one cell."""
         cell = self.panel.cells[name][number]
-        panel = cell.panel
+        panel = self.opened.get((name, number)) or cell.panel
+        if panel is not None and callable(cell.given) and self.mapped <= OPEN:
+            self.opened[name, number] = panel
         if panel is None:
             if (name, number) not in self.spread:
                 self.spread[name, number] = self._points(cell)

@@ -27,6 +27,7 @@ from harness.core.transform import Floats
 from harness.data.declaration import Declarations, shaped
 from harness.data.replay import Replay
 from harness.record.files import sha256_of
+from harness.record.memory import give_back
 from harness.record.platform import threads_for
 
 __all__ = [
@@ -54,6 +55,10 @@ FILES = {
 }
 CHUNK = 1 << 13
 """Rows hashed at a time, so that they are still in the processor's cache."""
+HELD = 1 << 9
+"""Chunks after which what was hashed of a very large file is given back."""
+MANY = 1 << 24
+"""Changes from which on a file does not stay in memory whole."""
 _checked: set[tuple[str, tuple[int, ...]]] = set()
 
 Codes = NDArray[np.int32]
@@ -323,7 +328,8 @@ def _known(changes: ChangeFile, ids: tuple[str, ...], instants: tuple[int, ...])
         {"published": changes.events.announced, **_columns(changes.events, EVENT_COLUMNS)},
     )
     with ThreadPoolExecutor(threads_for(len(changes.code))) as pool:
-        return _declared(changes, ids), list(pool.map(lambda table: _prefixes(table, place, instants), tables))
+        prefixes = pool.map(lambda table: _prefixes(table, place, instants), tables)
+        return _declared(changes, ids), list(prefixes)
 
 
 def _declared(changes: ChangeFile, ids: tuple[str, ...]) -> str:
@@ -347,7 +353,13 @@ def _columns(rows: object, names: Sequence[str]) -> dict[str, NDArray[Any]]:
 
 
 def _prefixes(columns: dict[str, NDArray[Any]], place: Micros, instants: Sequence[int]) -> list[bytes]:
-    """SHA-256 of the chosen rows up to each instant, row by row, so that it does not depend on the other instants."""
+    """SHA-256 of the chosen rows up to each instant, row by row, so that it does not depend on the other instants.
+
+    Args:
+        columns: rows by column, in order of time.
+        place: [code] the code that is hashed instead; -1 = rows of it are left out.
+        instants: microseconds UTC, ascending.
+    """
     published, codes = columns["published"], columns["code"]
     layout = np.dtype(
         [(name, "<i4" if name == "code" else array.dtype.newbyteorder("<")) for name, array in columns.items()]
@@ -363,6 +375,8 @@ def _prefixes(columns: dict[str, NDArray[Any]], place: Micros, instants: Sequenc
             for name, array in columns.items():
                 packed[name] = chosen[kept] if name == "code" else array[rows][kept]
             hasher.update(packed.view(np.uint8).data)
+            if len(codes) >= MANY and start // CHUNK % HELD == 0:
+                give_back(*columns.values())
         done = max(done, end)
         out.append(hasher.copy().digest())
     return out

@@ -102,7 +102,7 @@ def guess(path: Path) -> Guess:
     names = tuple(inside) or ((value,) if value else tuple(numeric))
     form = next((form for form in (timing.date_format, *found.get(dated_by[1], ())[:1]) if form), "")
     text = TextForm(text.encoding, text.delimiter, text.decimal_mark, form, nulls)
-    levels = {name: _levels(table, name, series, value, text) for name in names}
+    levels = _levels(table, names, (series, value), text)
     layout: Layout = "long" if value else "wide"
     published = _span(table.frame[dated_by[1]], form) if dated_by[1] else None
     return Guess(layout, period, dated_by, series, value, names, timing, text, levels, published)
@@ -210,13 +210,30 @@ def _long_columns(table: RawTable, texts: Sequence[str], numeric: Sequence[str])
     return (_pick(SERIES, labels) if value and labels else ""), value
 
 
-def _levels(table: RawTable, name: str, series: str, value: str, text: TextForm) -> Levels:
+def _levels(table: RawTable, names: Sequence[str], long: tuple[str, str], text: TextForm) -> dict[str, Levels]:
+    """How the values of each series lie.
+
+    Args:
+        table: the table.
+        names: of the series.
+        long: series and value column of a long table; "" = there is none.
+        text: how its numbers are written.
+    """
+    series, value = long
+    if not series:
+        return {name: _lying(_numbers(table, value or name, text)) for name in names}
+    found = pl.DataFrame({"name": table.frame[series].cast(pl.String), "level": _numbers(table, value, text)})
+    parts = found.partition_by("name", as_dict=True, maintain_order=True)
+    return {name: _lying(parts[name,]["level"]) for name in names}
+
+
+def _numbers(table: RawTable, column: str, text: TextForm) -> pl.Series:
+    return numbers(_without(table, column, text.null_values), column, text.decimal_mark)
+
+
+def _lying(column: pl.Series) -> Levels:
     """How the values of one series lie."""
-    column = value or name
-    found = numbers(_without(table, column, text.null_values), column, text.decimal_mark)
-    if series:
-        found = found.filter(table.frame[series].cast(pl.String) == name)
-    levels = found.drop_nulls().to_numpy()
+    levels = column.drop_nulls().to_numpy()
     if not len(levels) or levels.min() <= 0:
         return Levels(positive=False, trending=False)
     third = max(1, len(levels) // 3)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from harness.core.errors import UserError
+from harness.core.frames import UTC_INSTANT
 from harness.core.series import AVAILABILITIES, Series
-from harness.core.time import NEVER, period_ordinals
+from harness.core.time import NEVER, period_ends, period_ordinals
 from harness.data.archive import Archive
 from harness.data.changes import ChangeFile, PublicationRows
 from harness.data.lags import measured_lag
+from harness.data.past import Past, past_of
 from harness.data.releases import nth_release
 
 LAG_SCHEMA = pl.Schema(
@@ -69,14 +72,44 @@ def lag_table(
         raise UserError("nothing ingested of this dataset", value=dataset, fix=f"harness ingest {dataset}")
     found = sorted(found, key=lambda series: series.id)[:first] if first is not None else found
     if changes_dir is not None:
-        return _table(archive, found, ChangeFile.open(archive.export(changes_dir)))
+        return _table(found, ChangeFile.open(archive.export(changes_dir)))
     with tempfile.TemporaryDirectory() as folder:
-        return _table(archive, found, ChangeFile.open(archive.export(Path(folder))))
+        return _table(found, ChangeFile.open(archive.export(Path(folder))))
 
 
-def _table(archive: Archive, found: list[Series], changes: ChangeFile) -> pl.DataFrame:
-    rows = [_row(series, archive.revisions(series.id), changes.publications_of(series.id)) for series in found]
+def _table(found: list[Series], changes: ChangeFile) -> pl.DataFrame:
+    publications = _publications(changes)
+    rows = [_row(one, _revisions(past_of(changes, one.id), one), publications(one.id)) for one in found]
     return pl.DataFrame(rows, schema=LAG_SCHEMA)
+
+
+def _revisions(past: Past, series: Series) -> pl.DataFrame:
+    """Every stored change of a series, by period and publication, as `Archive.revisions`."""
+    published, known_at = (pl.Series(moments).cast(UTC_INSTANT) for moments in (past.published, past.vintage))
+    frame = pl.DataFrame(
+        {
+            "period": pl.Series(period_ends(series.parsed, past.period).astype("datetime64[D]")).cast(pl.Date),
+            "published_at": published,
+            "value": pl.Series(past.value).fill_nan(None),
+            "availability": pl.Series(AVAILABILITIES, dtype=pl.String).gather(past.availability),
+            "value_known_at": known_at.set(pl.Series(past.vintage == NEVER), None),
+        }
+    )
+    return frame.sort("period", "published_at", maintain_order=True)
+
+
+def _publications(changes: ChangeFile) -> Callable[[str], PublicationRows]:
+    """Publications by series, all of them looked through once."""
+    every = changes.publications
+    order = np.argsort(every.code, kind="stable")
+    edges = np.searchsorted(every.code[order], np.arange(len(changes.ids) + 1))
+
+    def of(series_id: str) -> PublicationRows:
+        code = changes.code_of(series_id)
+        mine = order[edges[code] : edges[code + 1]]
+        return PublicationRows(**{name: getattr(every, name)[mine] for name in PublicationRows.__dataclass_fields__})
+
+    return of
 
 
 def _row(series: Series, revisions: pl.DataFrame, publications: PublicationRows) -> dict[str, object]:

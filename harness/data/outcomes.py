@@ -22,8 +22,9 @@ from harness.core.time import NEVER, end_of_day, instant, micros, period_end, pe
 from harness.core.transform import Floats, window_means
 from harness.data.announced import DELISTING, EVENT_KINDS
 from harness.data.calendars import sessions_known
-from harness.data.changes import ChangeFile
+from harness.data.changes import MANY, ChangeFile
 from harness.data.lags import release_micros
+from harness.data.mapped import let_go
 from harness.data.releases import nth_releases
 from harness.data.replay import Replay
 from harness.data.standing import NOWHERE, Cells, Layout, assumed_rows, dates, first_values, layout
@@ -93,6 +94,7 @@ def outcomes(changes: ChangeFile, target: Target, windows: Windows, *, until: in
     inputs = tuple(sorted({name for ids in groups for name in ids}))
     end = min(changes.known_through[name] for name in inputs) if until is None else until
     stated = [_stated(changes, target, ids, windows.ends) for ids in groups]
+    let_go(changes, at_least=MANY)
     asked = _Asked(changes, target, stated, inputs, end, cell_by_cell=looked_up(changes, target, inputs))
     found = _Found.of(len(windows.ends), len(target.series))
     each = len(windows.ends)
@@ -101,6 +103,7 @@ def outcomes(changes: ChangeFile, target: Target, windows: Windows, *, until: in
     parts = [slice(start, start + each) for start in range(0, len(windows.ends), max(1, each))]
     with ThreadPoolExecutor(threads_for(found.value.size)) as pool:
         filled = list(pool.map(lambda part: _fill(found, asked, windows, part), parts))
+    let_go(changes, at_least=MANY)
     apart = any(differs for differs, _ in filled)
     for part, (differs, _) in zip(parts, filled, strict=True):
         if apart and not differs:

@@ -64,11 +64,12 @@ def new_dataset(name: str, data_file: Path, root: Path) -> list[Path]:
 
 def series_ids(guessed: Guess, name: str) -> tuple[str, ...]:
     """Ids for the series of a table: their names in the file, lower case, without blanks, each once."""
-    ids: list[str] = []
+    ids, taken = list[str](), set[str]()
     for in_file in guessed.names:
         plain = name if in_file.lower() in GENERIC else in_file
         base = re.sub(r"[^0-9A-Za-z_.-]+", "_", plain.strip()).strip("_.").lower() or "series"
-        ids.append(base if base not in ids else f"{base}_{len(ids) + 1}")
+        ids.append(base if base not in taken else f"{base}_{len(ids) + 1}")
+        taken.add(ids[-1])
     return tuple(ids)
 
 

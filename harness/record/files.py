@@ -200,6 +200,19 @@ def sealed(record: Mapping[str, object]) -> dict[str, object]:
     return {**bare, SEAL: hashlib.sha256(json_bytes(bare)).hexdigest()}
 
 
+def sealed_bytes(record: Mapping[str, object]) -> bytes:
+    """`json_bytes` of the `sealed` record; what it holds is spelled once for both."""
+    texts = {name: _indented(value, 2) for name, value in record.items() if name != SEAL}
+    texts[SEAL] = json.dumps(hashlib.sha256(_object(texts).encode()).hexdigest())
+    return _object(texts).encode()
+
+
+def _object(texts: Mapping[str, str]) -> str:
+    """A record from the texts of its values."""
+    items = ",\n ".join(f"{json.dumps(name, ensure_ascii=False)}: {texts[name]}" for name in sorted(texts))
+    return f"{{\n {items}\n}}\n" if texts else "{}\n"
+
+
 def seal_holds(record: Mapping[str, object]) -> bool | None:
     """Whether a record is what was sealed; None = it carries no seal."""
     return None if SEAL not in record else sealed(record)[SEAL] == record[SEAL]

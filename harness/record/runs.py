@@ -15,7 +15,7 @@ import polars as pl
 from harness.core.errors import DamagedError, MissingTableError, SealedError, UnknownNameError, UserError
 from harness.core.identity import canonical, digest
 from harness.core.recipe import Experiment
-from harness.record.files import json_bytes, read_json, seal_holds, sealed, sha256_of, write_file
+from harness.record.files import read_json, seal_holds, sealed_bytes, sha256_of, write_file
 from harness.record.home import Home
 from harness.record.seals import seals_of
 
@@ -95,7 +95,7 @@ def start_run(home: Home, run_id: str, experiment: Experiment, opens: str = "") 
             "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "experiment": canonical(experiment),
         }
-        write_file(files.folder / MANIFEST, json_bytes(sealed(begun)))
+        write_file(files.folder / MANIFEST, sealed_bytes(begun))
     return files
 
 
@@ -137,7 +137,7 @@ def write_run(
         "files": hashes,
         "measured": measured(),
     }
-    write_file(files.folder / MANIFEST, json_bytes(sealed(whole)))
+    write_file(files.folder / MANIFEST, sealed_bytes(whole))
 
 
 def list_runs(home: Home) -> list[dict[str, object]]:
@@ -259,15 +259,21 @@ def stores(manifest: Mapping[str, object], name: str) -> bool:
     return isinstance(hashes, dict) and f"{name}.parquet" in hashes
 
 
-def read_table(files: RunFiles, name: str) -> pl.DataFrame:
+def read_table(files: RunFiles, name: str, manifest: Mapping[str, object] | None = None) -> pl.DataFrame:
     """One table of a finished run, checked against its recorded hash.
+
+    Args:
+        files: of the run.
+        name: of the table.
+        manifest: of the run, where it was just read; None, or one of a run that was not finished then: it is read.
 
     Raises:
         UserError: the run is not finished.
         MissingTableError: it stores no such table.
         DamagedError: the file is missing or not what was written.
     """
-    manifest = finished(files)
+    if manifest is None or manifest.get("status") != "complete":
+        manifest = finished(files)
     if not stores(manifest, name):
         raise MissingTableError(
             "the run stores no such table",

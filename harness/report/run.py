@@ -156,7 +156,7 @@ class Run:
         """
         effort = self.effort()
         searched, looked = (None, None) if effort is None else (effort.searched, effort.looked)
-        return read_table(self._files, "leaderboard").with_columns(
+        return read_table(self._files, "leaderboard", self.manifest).with_columns(
             pl.lit(searched, dtype=pl.Int64).alias("n_searched"),
             pl.lit(looked, dtype=pl.Int64).alias("n_looked"),
             pl.lit(openings_of_run(self._home, self.manifest), dtype=pl.Int64).alias("n_opened"),

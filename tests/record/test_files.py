@@ -9,9 +9,20 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.core.errors import DamagedError, FullDiskError
-from harness.record.files import read_json, sync_filesystem, write_file, write_folder
+from harness.record.files import (
+    json_bytes,
+    read_json,
+    seal_holds,
+    sealed,
+    sealed_bytes,
+    sync_filesystem,
+    write_file,
+    write_folder,
+)
 
 
 class SimulatedKill(BaseException):
@@ -83,3 +94,34 @@ def test_a_failed_sync_is_an_error_and_a_full_disk_is_named(tmp_path: Path, monk
         monkeypatch.setattr(ctypes, "CDLL", lambda *_, number=number, **__: Library(number))
         with pytest.raises(kind):
             sync_filesystem(tmp_path)
+
+
+LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text())
+TREES = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.lists(inner),
+        st.tuples(inner, inner),
+        st.dictionaries(st.text(), inner),
+        st.dictionaries(st.integers(), inner),
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(TREES)
+def test_records_are_written_as_the_plain_encoder_writes_them(value: object) -> None:
+    assert json_bytes(value) == (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.dictionaries(st.text(max_size=3), TREES, max_size=4))
+def test_a_sealed_record_is_written_as_its_parts_say(record: dict[str, object]) -> None:
+    assert sealed_bytes(record) == json_bytes(sealed(record))
+
+
+def test_the_seal_of_what_was_written_holds_until_it_is_changed() -> None:
+    record = json.loads(sealed_bytes({"name": "é", "cells": ["a", "b"], "of": {"x": 1.5, "y": None}}))
+    assert seal_holds(record)
+    assert not seal_holds({**record, "cells": ["a"]})

@@ -1,0 +1,166 @@
+"""What is done in parts, or without snapshots, for very many series gives the bits of what is done at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from harness.backtest import data_facts, effort
+from harness.backtest.keys import Known, cell_keys, recipe_identity
+from harness.backtest.panel_scores import _gathered
+from harness.backtest.scales import scales_of
+from harness.backtest.splits import Plan, build_plan
+from harness.core.identity import digest
+from harness.core.recipe import Origins, OutcomeRule, Recipe, Target
+from harness.core.time import NEVER
+from harness.core.transform import Transform
+from harness.data import adjusted, newest, outcomes, past, releases, standing
+from harness.data.adjusted import looks_adjusted, may_look_adjusted
+from harness.data.changes import ChangeFile
+from harness.data.past import Past, past_of
+from harness.record import platform
+from harness.studies.stress import stressed_plan
+from tests.backtest.made_runs import AR, END, exported, quarter, small
+from tests.backtest.made_runs import releases as made
+
+NAMES = ("cpi", "gdp", "pay")
+
+
+@pytest.fixture(scope="module")
+def changes(tmp_path_factory: pytest.TempPathFactory) -> ChangeFile:
+    """Revised quarterly series, one of which begins late and lacks a period."""
+    frame = made(names=NAMES)
+    late = (pl.col("series_id") == "gdp") & ((pl.col("period") < quarter(4)) | (pl.col("period") == quarter(9)))
+    return ChangeFile.open(exported(frame.filter(~late), tmp_path_factory.mktemp("large")))
+
+
+def planned(changes: ChangeFile, folder: Path, rule: OutcomeRule | None = None, *, hindsight: bool = False) -> Plan:
+    target = Target(NAMES, Transform("log_growth", 1), rule or OutcomeRule(), 4)
+    asked = replace(small((AR,), folder), target=target)
+    late: Origins = replace(asked.origins, latency=timedelta(days=40))
+    return build_plan(replace(asked, exclude_hindsight=hindsight, origins=late), changes)
+
+
+@pytest.mark.parametrize("rule", [OutcomeRule(), OutcomeRule("release", 2), OutcomeRule("latest", 0)], ids=str)
+def test_outcomes_found_in_small_parts_and_threads_are_those_found_at_once(
+    rule: OutcomeRule, changes: ChangeFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = planned(changes, tmp_path, rule).outcomes
+    with monkeypatch.context() as patched:
+        for room in (newest, past, standing):
+            patched.setattr(room, "CHUNK", 5)
+        patched.setattr(releases, "PUBLICATIONS", 5)
+        patched.setattr(outcomes, "REQUESTS", 1)
+        patched.setattr(platform, "LARGE", 1)
+        for found in (standing.layout, past.beginnings):
+            found.cache_clear()
+        parts = planned(changes, tmp_path, rule).outcomes
+    standing.layout.cache_clear()
+    for name in whole.__dataclass_fields__:
+        np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
+    assert (whole.matured_at != NEVER).any()
+
+
+@pytest.mark.parametrize("hindsight", [True, False])
+def test_newest_periods_are_those_of_the_snapshots(
+    changes: ChangeFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, hindsight: bool
+) -> None:
+    plan = planned(changes, tmp_path, hindsight=hindsight)
+    monkeypatch.setattr(data_facts, "NAMED", 2)
+    monkeypatch.setattr(newest, "CHUNK", 5)
+    told = data_facts.origin_facts(plan, changes), data_facts.public_shares(plan, changes)
+    monkeypatch.setattr(data_facts, "newest_suffices", lambda _: False)
+    assert told[0].equals(data_facts.origin_facts(plan, changes))
+    assert told[1] == data_facts.public_shares(plan, changes)
+    assert told[0]["last_known"].str.contains("series").all()
+
+
+def test_where_a_value_was_withdrawn_snapshots_are_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = made(names=NAMES)
+    newest_value = (
+        frame.filter(pl.col("series_id") == "pay", pl.col("published_at") < END - timedelta(days=9))
+        .sort("published_at", "period")
+        .tail(1)
+    )
+    gone = newest_value.with_columns(
+        pl.lit(None, dtype=pl.Float64).alias("value"), pl.col("published_at") + pl.duration(days=1)
+    )
+    withdrawn = ChangeFile.open(exported(pl.concat([frame, gone]), tmp_path / "withdrawn"))
+    assert not newest.newest_suffices(withdrawn)
+    at = int(gone["published_at"].dt.epoch("us")[0])
+    reached = newest.Newest(withdrawn).advance(at)[withdrawn.code_of("pay")]
+    known = past_of(withdrawn, "pay")
+    # the withdrawn period is the newest that was stated, and not the newest known
+    assert reached == known.period.max()
+    assert np.isnan(known.value[known.period == reached][-1])
+
+
+@pytest.mark.parametrize("rule", [OutcomeRule(), OutcomeRule("release", 2), OutcomeRule("after", 100)], ids=str)
+def test_scales_made_of_the_plans_outcomes_are_those_looked_up(
+    rule: OutcomeRule, changes: ChangeFile, tmp_path: Path
+) -> None:
+    plan = planned(changes, tmp_path, rule)
+    looked_up, found = scales_of(replace(plan, looked_up=None), changes), scales_of(plan, changes)
+    np.testing.assert_array_equal(found.mae, looked_up.mae)
+    np.testing.assert_array_equal(found.rmse, looked_up.rmse)
+    assert found.notes == looked_up.notes
+    assert np.isfinite(found.mae).all()
+    # outcomes that a study puts in their place are no outcomes of the change file
+    other = stressed_plan(plan, 400)
+    np.testing.assert_array_equal(scales_of(other, changes).mae, looked_up.mae)
+    wrong = replace(other, looked_up=(changes.hash, other.outcomes))
+    assert (scales_of(wrong, changes).mae != looked_up.mae).any()
+
+
+def test_requests_are_laid_out_whether_or_not_they_are_evenly_spaced() -> None:
+    cells = np.arange(40).reshape(10, 4)
+    for request in ([[0, 1, 2], [1, 2, 3]], [[0, 2, 4], [5, 7, 9]], [[3, 3], [3, 3]], [[4]], [[0, 1, 3], [1, 2, 4]]):
+        np.testing.assert_array_equal(_gathered(cells, np.array(request)), cells[np.array(request)])
+
+
+def test_keys_found_together_are_those_found_one_by_one(changes: ChangeFile, tmp_path: Path) -> None:
+    plan, known = planned(changes, tmp_path), Known()
+    other = Recipe("bank", "external", source="mpr")
+    for recipe in (AR, replace(AR, params=(("lags", 2),)), other):
+        identity = recipe_identity(recipe, plan.experiment)
+        together = cell_keys(identity, plan, changes, plan.issued, "cell", known=known)
+        assert together == cell_keys(identity, plan, changes, plan.issued, "cell")
+    assert len(known) == 2  # what two recipes are given is looked up once; a source is another input
+
+
+def plain_fingerprint(known: Past) -> str:
+    first: dict[int, float] = {}
+    for period, value in zip(known.period.tolist(), known.value.tolist(), strict=True):
+        if value == value:  # noqa: PLR0124 - not withdrawn
+            first.setdefault(period, value)
+    told = [(period, first[period]) for period in sorted(first)][: effort.FIRST]
+    return digest("series", [period for period, _ in told], [value for _, value in told])
+
+
+def test_fingerprints_are_those_of_the_plain_definition(
+    changes: ChangeFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(newest, "CHUNK", 7)
+    monkeypatch.setattr(effort, "TOGETHER", 1)
+    tiny, short = pl.col("series_id") == "cpi", (pl.col("series_id") == "pay") & (pl.col("period") < quarter(5))
+    small_numbers = pl.when(tiny).then(pl.col("value") * 1e-9).otherwise(pl.col("value"))
+    frame = made(names=("cpi", "pay")).with_columns(small_numbers.alias("value"))
+    others = ChangeFile.open(exported(frame.filter(tiny | short), tmp_path / "others"))
+    for file, names in ((changes, NAMES), (others, ("cpi", "pay"))):
+        found = effort.fingerprints_of(file, names)
+        assert found == {name: plain_fingerprint(past_of(file, name)) for name in names}
+
+
+def test_no_series_that_looks_adjusted_is_passed_over(changes: ChangeFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adjusted, "CHUNK", 5)
+    monkeypatch.setattr(adjusted, "FEWEST_RESTATED", 2)
+    several = {
+        name for name in NAMES if np.unique(past_of(changes, name).published, return_counts=True)[1].max(initial=0) >= 2
+    }
+    assert may_look_adjusted(changes, NAMES) == several
+    assert {name for name in NAMES if looks_adjusted(changes, name)} <= several
