@@ -1,6 +1,6 @@
 """Our path over three doublings of series, origins and revisions each: what time and memory are multiplied by.
 
-    python experiments/benchmarks/doubling.py [--series 500] [--origins 6] [--revisions 4] [--periods 120] [--only series]
+    python experiments/benchmarks/doubling.py [--series 500] [--origins 6] [--revisions 4] [--only series]
 
 Monthly panels go from Parquet to a leaderboard of the naive rivals; with revisions the whole of them is ingested and
 replayed. One of the three grows, the others stay. Every measurement is a process of its own, sizes in turn.
