@@ -1,6 +1,6 @@
 """Our path over three doublings of series, origins and revisions each: what time and memory are multiplied by.
 
-    python experiments/benchmarks/doubling.py [--series 500] [--origins 6] [--revisions 4] [--repeats 3] [--only series]
+    python experiments/benchmarks/doubling.py [--series 500] [--origins 6] [--revisions 4] [--only series]
 
 Monthly panels go from Parquet to a leaderboard of the naive rivals; with revisions the whole of them is ingested and
 replayed. One of the three grows, the others stay. Every measurement is a process of its own, sizes in turn.
@@ -29,6 +29,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--series", type=int, default=500)
     parser.add_argument("--origins", type=int, default=6)
     parser.add_argument("--revisions", type=int, default=4)
+    parser.add_argument("--periods", type=int, default=PERIODS)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--only", nargs="*", choices=GROWING, default=list(GROWING))
@@ -46,7 +47,7 @@ def grown(growing: str, options: argparse.Namespace) -> dict[int, list[Watched]]
         for repeat in range(options.repeats):
             for size in sizes:
                 asked = {name: getattr(options, name) for name in GROWING} | {growing: size}
-                panel = panel_of("R", series=asked["series"], periods=PERIODS, revisions=asked["revisions"])
+                panel = panel_of("R", series=asked["series"], periods=options.periods, revisions=asked["revisions"])
                 file = Path(folder) / f"{panel.series}-{panel.revisions}.parquet"
                 if not file.exists():
                     write(panel, file)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -34,17 +35,18 @@ def series_to_text(series: Series) -> str:
     >>> series_from_text(series_to_text(Series("cpi", "M", decimals=1))) == Series("cpi", "M", decimals=1)
     True
     """
-    before, after = _around(*(getattr(series, name) for name in _FIELDS))
+    before, after = _around(*_VALUES(series))
     return f"{before}{json.dumps(series.id)}{after}"
 
 
 def texts_alike(like: Series, ids: Sequence[str]) -> list[str]:
     """Canonical JSON of declarations that are alike but for their ids."""
-    before, after = _around(*(getattr(like, name) for name in _FIELDS))
+    before, after = _around(*_VALUES(like))
     return [f"{before}{json.dumps(series_id)}{after}" for series_id in ids]
 
 
 _FIELDS = tuple(name for name, one in Series.__dataclass_fields__.items() if one.compare and name != "id")
+_VALUES = attrgetter(*_FIELDS)
 
 
 @lru_cache(maxsize=1 << 10, typed=True)
@@ -180,7 +182,7 @@ class Declarations(Mapping[Key, Series]):
 
     def texts(self, keys: Iterable[Key]) -> list[str]:
         """Canonical JSON of some of them."""
-        around = [_around(*(getattr(one, name) for name in _FIELDS)) for one in self._shapes]
+        around = [_around(*_VALUES(one)) for one in self._shapes]
         out = []
         for key in keys:
             place = self._places[key]
@@ -280,7 +282,7 @@ def kinds_of(series: Mapping[Key, Series], keys: Sequence[Key]) -> Sequence[obje
     """[key] something that is equal for declarations alike but for their ids."""
     if isinstance(series, Declarations):
         return series.kinds(keys)
-    return [_around(*(getattr(series[key], name) for name in _FIELDS)) for key in keys]
+    return [_around(*_VALUES(series[key])) for key in keys]
 
 
 def per_key(series: Mapping[int, Series], fact: Callable[[Series], object], dtype: Any) -> NDArray[Any]:

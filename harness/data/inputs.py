@@ -9,6 +9,7 @@ from typing import Protocol
 
 from harness.core.errors import UserError
 from harness.core.identity import digest
+from harness.data.by_parts import readable_in_parts
 from harness.data.cleaning.hashing import kept_copy, key_print, recognised
 from harness.data.cleaning.notes import Notes
 from harness.data.cleaning.steps import Deidentify
@@ -83,7 +84,9 @@ def read_input(dataset: Dataset, source: Source, alter: Alteration | None = None
         DataError: a file that cannot be read, or whose names cannot be hashed in place.
         UserError: the key of a keyed hash is not set.
     """
-    table = read_packaged(source.reader) if source.reader else read_file(dataset.folder / source.file, source.text)
+    table = readable_in_parts(dataset, source) if alter is None else None
+    if table is None:
+        table = read_packaged(source.reader) if source.reader else read_file(dataset.folder / source.file, source.text)
     listed = read_file(dataset.folder / source.publications, source.text) if source.publications else None
     given, steps, notes = table, source.treatment.stage("names"), Notes()
     if any(isinstance(step, Deidentify) for step in steps):

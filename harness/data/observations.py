@@ -85,6 +85,8 @@ def observe(
     known = pl.col("name").is_in(list(ids))
     strangers = tall.filter(~known).group_by("name", maintain_order=True).len()
     named = tall.filter(known).with_columns(series_id=pl.col("name").replace_strict(ids, return_dtype=pl.String))
+    if not series:  # a part of a file that has none of them
+        return Observations(named, None, empty, tuple(strangers.rows()))
     rows = _with_periods(named, series, source, table)
     publications = None
     if source.dated_by:

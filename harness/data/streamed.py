@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -46,19 +48,34 @@ GAPS: Mapping[str, float | int] = {"value": np.nan, "vintage": NEVER}
 DATES = ("period", "published_at", "value_known_at")
 
 
-def frame_or_file(frame: Any) -> Any:
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Rows that are larger than memory.
+
+    Attributes:
+        label: what messages call them.
+        read: reads them, so many at a time, with the columns that `read_batch` takes.
+        ordered: whether they come in the order in which rows set aside are kept.
+    """
+
+    label: str
+    read: Callable[[int], Iterator[pl.DataFrame]]
+    ordered: bool = True
+
+
+def frame_or_parts(frame: Any) -> Any:
     """What `Archive.append` is given: a frame, or the path of a Parquet file; of one that fits into memory its frame.
 
     Raises:
         DataError: it is the path of something else, or cannot be read.
     """
-    if not isinstance(frame, str | Path):
+    if isinstance(frame, Parts) or not isinstance(frame, str | Path):
         return frame
     path = Path(frame)
     if path.suffix not in (".parquet", ".pq"):
         raise DataError("not a Parquet file", value=path.name, rule="a frame, or the path of a .parquet file")
     if beyond_memory(path):
-        return path
+        return Parts(path.name, partial(_parts, path))
     return read_content(path.name, content_of(path)).frame
 
 
@@ -68,20 +85,20 @@ def whole_frame(frame: Any) -> Any:
     Raises:
         DataError: it is too large for the memory, too.
     """
-    found = frame_or_file(frame)
-    if isinstance(found, Path):
-        raise _whole(found, "the home is under seal")
+    found = frame_or_parts(frame)
+    if isinstance(found, Parts):
+        raise whole_needed(found.label, "the home is under seal")
     return found
 
 
-def refuse_listed(path: Path, publications: Any) -> None:
+def refuse_listed(parts: Parts, publications: Any) -> None:
     """Refuse publications that are listed beside a file read part by part.
 
     Raises:
         DataError: there are any.
     """
     if publications is not None:
-        raise _whole(path, "its publications are listed")
+        raise whole_needed(parts.label, "its publications are listed")
 
 
 def part_rows() -> int:
@@ -160,12 +177,12 @@ class Streamed:
     """
 
     def __init__(
-        self, path: Path, catalogue: Catalogue, *, coverage: Coverage, now: int, folder: Path, files: ExitStack
+        self, parts: Parts, catalogue: Catalogue, *, coverage: Coverage, now: int, folder: Path, files: ExitStack
     ) -> None:
         """Read the file.
 
         Args:
-            path: a Parquet file with the columns that `read_batch` takes.
+            parts: its rows.
             catalogue: the defined series.
             coverage: what the rows cover.
             now: microseconds UTC; later stamps are set aside.
@@ -184,7 +201,7 @@ class Streamed:
         self.rows_in, self.duplicates, self.sha256 = 0, 0, ""
         self.newest: int | None = None
         self._read_rows = ColumnFiles(folder, SPOOLED, files)
-        self.set_aside = pl.concat([pl.DataFrame(schema=SET_ASIDE), *self._read(path, now)])
+        self.set_aside = pl.concat([pl.DataFrame(schema=SET_ASIDE), *self._read(parts, now)])
         self._statements = self._read_rows if self._ordered else self._in_order()
 
     @property
@@ -193,14 +210,16 @@ class Streamed:
         found: list[int] = np.flatnonzero(self._counts).tolist()
         return found
 
-    def _read(self, path: Path, now: int) -> Iterator[pl.DataFrame]:
+    def _read(self, parts: Parts, now: int) -> Iterator[pl.DataFrame]:
         """Keep the rows of the file; yields those set aside."""
         last: tuple[int, ...] = ()
-        for part in _parts(path, self._rows):
+        for part in parts.read(self._rows):
             read = read_part(part, self._catalogue, now)
             if read is None:
-                raise _whole(path, "sessions of a calendar are counted")
+                raise whole_needed(parts.label, "sessions of a calendar are counted")
             kept, aside = read
+            if aside.height and not parts.ordered:
+                raise whole_needed(parts.label, "rows are set aside, which are kept in the order of series")
             self.rows_in += part.height
             yield aside
             if kept.height:
@@ -284,24 +303,34 @@ def _parts(path: Path, rows: int) -> Iterator[pl.DataFrame]:
         DataError: it cannot be read, lacks a column, or has dates as text.
     """
     needed, optional = ("series_id", "period", "value"), ("published_at", "availability", "value_known_at")
+    for part in parquet_parts(path, (*needed, *optional), rows):
+        if any(part[name].dtype == pl.String for name in DATES if name in part.columns):
+            raise whole_needed(path.name, "of dates that are text it is the whole column that tells what they are")
+        yield polars_frame(part, needed, optional)
+
+
+def parquet_parts(path: Path, columns: Collection[str], rows: int) -> Iterator[pl.DataFrame]:
+    """Some columns of a Parquet file, as far as it has them, so many rows at a time.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     try:
         with pq.ParquetFile(path) as file:
-            names = [name for name in (*needed, *optional) if name in file.schema_arrow.names]
-            for batch in file.iter_batches(rows, columns=names):
+            there = [name for name in columns if name in file.schema_arrow.names]
+            for batch in file.iter_batches(rows, columns=there):
                 part = pl.from_arrow(batch)
                 assert isinstance(part, pl.DataFrame)  # noqa: S101 - a batch never becomes a series
-                part = polars_frame(part, needed, optional)
-                if any(part[name].dtype == pl.String for name in DATES if name in names):
-                    raise _whole(path, "of dates that are text it is the whole column that tells what they are")
                 yield part
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError("not a readable Parquet file", value=path.name, rule=str(error).splitlines()[0]) from error
 
 
-def _whole(path: Path, why: str) -> DataError:
+def whole_needed(label: str, why: str) -> DataError:
+    """What is larger than memory, and has to be read as a whole."""
     return DataError(
         "this file is too large for the memory",
-        value=path.name,
+        value=label,
         rule=f"it needs to be read as a whole: {why}",
-        fix=f"append it in several batches, or say how many GB may be used: {LIMIT}=16",
+        fix=f"split it into several, or say how many GB may be used: {LIMIT}=16",
     )

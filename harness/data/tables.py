@@ -7,12 +7,14 @@ import gzip
 import hashlib
 import importlib
 import io
+import mmap
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import cast
 
 import polars as pl
 
@@ -49,6 +51,7 @@ class RawTable:
         lines: number of each row as a person counts it (null: not of the file), once lines were taken out or added;
             None = rows follow each other from `offset` on.
         hashed: (column, print of the key) of columns that hold keyed hashes in place of names already.
+        unread: the Parquet file from which the rows are still to be read, part by part; None = they are in `frame`.
     """
 
     label: str
@@ -58,12 +61,18 @@ class RawTable:
     suffix: str
     lines: pl.Series | None = None
     hashed: tuple[tuple[str, str], ...] = ()
+    unread: Path | None = None
 
     def line_numbers(self) -> pl.Series:
         """[row] number of each row as a person counts it; null for rows that are not of the file."""
         if self.lines is not None:
             return self.lines
         return pl.int_range(self.offset, self.offset + self.frame.height, dtype=pl.Int64, eager=True)
+
+    def line_numbers_from(self, start: int, rows: int) -> pl.Series:
+        """The same of rows that are read from the file `unread`: so many from the `start`-th (0 the first) on."""
+        first = self.offset + start
+        return pl.int_range(first, first + rows, dtype=pl.Int64, eager=True)
 
     def kept(self, rows: pl.Series) -> RawTable:
         """The table with some of its rows.
@@ -106,6 +115,22 @@ def read_file(path: Path, text: TextForm | None = None) -> RawTable:
         DataError: missing, empty, damaged, or written in another encoding than declared.
     """
     return read_content(path.name, content_of(path, refusing=True), text)
+
+
+def unread(path: Path) -> RawTable:
+    """A Parquet file whose rows are to be read part by part; only its bytes are looked at, where they lie.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            content = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        frame = pl.scan_parquet(path).head(0).collect()
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        raise DataError("data file cannot be read", value=path.name, rule=str(error), fix="correct `file`") from error
+    mapped = cast("bytes", content)  # it is hashed and copied as bytes are
+    return RawTable(path.name, frame, 1, mapped, ".parquet", unread=path)
 
 
 def content_of(path: Path, *, refusing: bool = False) -> bytes:

@@ -14,6 +14,8 @@ from harness.core.errors import DataError
 from harness.core.series import LagRule, Series
 from harness.data import streamed
 from harness.data.archive.store import query
+from harness.data.dataset import load_dataset
+from harness.data.ingest import ingest, lacks
 from harness.data.ingest.public import Archive
 from harness.record.memory import LIMIT
 
@@ -182,6 +184,110 @@ def test_what_has_to_be_seen_as_a_whole_is_refused_with_the_limit(tmp_path: Path
     change(panel()).write_parquet(tmp_path / "file.parquet")
     with pytest.raises(DataError, match=LIMIT):
         archive.append(tmp_path / "file.parquet", source="p: file")
+
+
+DATASET = """schema = 1
+name = "p"
+title = "made up"
+origin = "made up"
+licence = "none"
+[defaults]
+zone = "UTC"
+{series}
+[[source]]
+file = "values.parquet"
+columns = {{ series = "id", period = "day", value = "number"{stamp} }}
+"""
+EACH = "".join(f'[series.{one}]\nfrequency = "{"D" if one == "d" else "M"}"\ndecimals = 1\n{{lag}}' for one in "bacd")
+EVERY = '[series."*"]\nfrequency = "M"\ndecimals = 1\n'
+STAMPED = ', published_at = "seen"'
+
+
+def dataset(folder: Path, text: str, frame: pl.DataFrame) -> Path:
+    (folder / "p").mkdir(parents=True, exist_ok=True)
+    (folder / "p" / "dataset.toml").write_text(text)
+    named = frame.with_columns(pl.col("series_id").str.strip_prefix("p/"))
+    columns = {"series_id": "id", "period": "day", "value": "number", "published_at": "seen"}
+    named.rename(columns, strict=False).write_parquet(folder / "p" / "values.parquet")
+    return folder / "p"
+
+
+def ingested(folder: Path, home: Path, memory: str, monkeypatch: pytest.MonkeyPatch) -> tuple[object, Archive]:
+    """The report of an ingest (or what it was refused with), and the archive."""
+    monkeypatch.setenv(LIMIT, memory)
+    home.mkdir()
+    archive = Archive.open(home / "archive.duckdb")
+    try:
+        return ingest(folder, archive, raw_dir=home / "raw"), archive
+    except DataError as error:
+        return str(error), archive
+
+
+LAG = 'lag = { kind = "calendar_days", n = 200 }\n'
+INGESTS = {
+    "stamps": (DATASET.format(series=EACH.format(lag=""), stamp=STAMPED), lambda: mixed(panel())),
+    "days, and strangers": (
+        DATASET.format(series=EACH.format(lag=""), stamp=STAMPED),
+        lambda: pl.concat([panel(), panel().head(30).with_columns(series_id=pl.lit("p/other"))]).with_columns(
+            pl.col("published_at").dt.date()
+        ),
+    ),
+    "a rule": (DATASET.format(series=EACH.format(lag=LAG), stamp=""), lambda: panel(1).drop("published_at")),
+    "all that there are": (
+        DATASET.format(series=EVERY, stamp=STAMPED),
+        lambda: panel().filter(pl.col("series_id") != "p/d"),
+    ),
+    "a number that is none, in the last row": (
+        DATASET.format(series=EACH.format(lag=""), stamp=STAMPED),
+        lambda: panel().with_columns(pl.when(pl.int_range(pl.len()) < pl.len() - 1).then("value").otherwise(np.nan)),
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(one, marks=pytest.mark.slow if one in ("a rule", "stamps") else []) for one in INGESTS]
+)
+def test_a_dataset_is_ingested_part_by_part_as_at_once(
+    tmp_path: Path, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, made = INGESTS[case]
+    folder, read = dataset(tmp_path / "datasets", text, made()), list[int]()
+    monkeypatch.setattr(streamed, "FEWEST", 10)
+    whole, first = ingested(folder, tmp_path / "whole", "8", monkeypatch)
+    monkeypatch.setattr(streamed, "read_part", counted(read))
+    parts, second = ingested(folder, tmp_path / "parts", "0.000004", monkeypatch)
+    assert len(read) > 1, "the file was read at once"
+    assert max(read) <= 10
+    assert parts == whole
+    assert content(second) == content(first)
+    assert second.state() == first.state()
+    assert second.refusals().drop("refused").equals(first.refusals().drop("refused"))
+    if not isinstance(parts, str):
+        assert ingested_again(folder, second)
+        kept = [sorted(path.name for path in (tmp_path / one / "raw").iterdir()) for one in ("whole", "parts")]
+        assert kept[0] == kept[1]
+
+
+def ingested_again(folder: Path, archive: Archive) -> bool:
+    """Whether the same input is known, with and without being read."""
+    return ingest(folder, archive, raw_dir=archive.path.parent / "raw").already and not lacks(
+        archive, load_dataset(folder)
+    )
+
+
+def test_a_dataset_whose_rows_do_not_stand_by_themselves_is_refused_with_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asserted = (
+        DATASET.format(series=EACH.format(lag=""), stamp=STAMPED)
+        + '[[assert]]\nkind = "range"\nleast = 0.0\nseverity = "warn"\n'
+    )
+    for text in (asserted, DATASET.format(series=EACH.format(lag=LAG), stamp=STAMPED)):
+        folder = dataset(tmp_path / "datasets", text, panel())
+        said, archive = ingested(folder, tmp_path / f"home{len(text)}", "0.000004", monkeypatch)
+        assert LIMIT in str(said)
+        assert "too large" in str(said)
+        assert not archive.batches().height
 
 
 def test_a_file_that_fits_is_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

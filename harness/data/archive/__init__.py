@@ -51,7 +51,7 @@ from harness.data.cleaning.notes import RECORDS, Treated
 from harness.data.declaration import Catalogue, Declarations, series_to_text, texts_alike
 from harness.data.external import FORECAST, FORECAST_KEY, no_forecasts, read_forecasts
 from harness.data.sealed import Sealed
-from harness.data.streamed import Streamed, frame_or_file, refuse_listed
+from harness.data.streamed import Parts, Streamed, frame_or_parts, refuse_listed
 from harness.record import ledger
 from harness.record.home import Home
 
@@ -193,10 +193,10 @@ class Archive:
         now = self.now()
         with ExitStack() as files:
             catalogue = self._catalogue()
-            given = frame_or_file(frame)
-            if sealed is not None and not len(given):
+            given = frame_or_parts(frame)
+            if sealed is not None and not isinstance(given, Parts) and not len(given):
                 batch: Batch | Streamed = no_rows()
-            elif isinstance(given, Path):
+            elif isinstance(given, Parts):
                 refuse_listed(given, publications)
                 batch = Streamed(given, catalogue, coverage=coverage, now=now, folder=self.path.parent, files=files)
             else:

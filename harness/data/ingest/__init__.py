@@ -18,6 +18,7 @@ from harness.data.archive.books import refuse_other
 from harness.data.archive.refusals import Refusal
 from harness.data.assertions.asking import SEQUENCE
 from harness.data.assertions.judged import Held
+from harness.data.by_parts import InParts
 from harness.data.cleaning.notes import Notes
 from harness.data.dataset import load_dataset
 from harness.data.declaration import Catalogue
@@ -31,6 +32,7 @@ from harness.data.issued import Issued, read_forecast_list
 from harness.data.lags import RuleCheck
 from harness.data.listings import Listing, Refused, read_listings
 from harness.data.observations import Observations, observe, statements
+from harness.data.streamed import whole_needed
 from harness.data.tables import RawTable, sha256_of
 from harness.record.home import Home
 from harness.record.ledger import refusals
@@ -143,7 +145,7 @@ def _ingested(
         inputs = []
         for source in dataset.sources:
             with unread(source):
-                inputs.append(_called(read_input(dataset, source, alter), dataset, gate))
+                inputs.append(_called(_readable(read_input(dataset, source, alter), gate), dataset, gate))
         given = read_listings(dataset, None if alter is None else alter.announcements, refused)
         listings = [_called(one, dataset, gate) for one in given]
         told = read_forecast_list(dataset, alter, refused)
@@ -159,7 +161,8 @@ def _ingested(
         for place in (place for one in lists for place in gate.touched(one.rows)):
             gate.need_key(place, dataset.name)
         _refuse_sealed_files(dataset, inputs, lists, gate)
-        gate.clear(dataset.series, {tag: one.rows for tag, one in observed.items()})
+        whole = {tag: one.rows for tag, one in observed.items() if isinstance(one, Observations)}
+        gate.clear(dataset.series, whole)
     # before the archive names them: a file that it names is always there
     for one in (*inputs, *lists):
         _keep_raw(dataset, one, raw_dir, gate)
@@ -183,14 +186,17 @@ def _observed(
     refused: Refused,
     alter: Alteration | None,
     gate: Gate | None,
-) -> tuple[dict[str, Observations], list[tuple[str, RuleCheck]]]:
+) -> tuple[dict[str, Observations | InParts], list[tuple[str, RuleCheck]]]:
     """What new inputs hold, cleaned and asserted, by their names; and how the lag rules fare."""
-    observed: dict[str, Observations] = {}
+    observed: dict[str, Observations | InParts] = {}
     rules: list[tuple[str, RuleCheck]] = []
     cuts = {} if gate is None else gate.cuts(dataset.series)
     sealed = {name: micros(at) for name, at in cuts.items()}
     earlier: list[tuple[Input, Observations]] = []
     for one in inputs:
+        if one.table.unread is not None:
+            observed[one.tag] = InParts(dataset, one.source, one.table)
+            continue
         held = Held(_held(dataset, archive, one.source, earlier), archive.now(), sealed)
         with refused(one.tag, one.kept, one.notes):
             found = observe(dataset, one.source, one.table, one.listed, one.notes, refusing=alter is None, held=held)
@@ -349,10 +355,26 @@ def _lacks(archive: Archive, dataset: Dataset, gate: Gate | None) -> bool:
     return any(not has(one.section, sha256, one.asserted) for one, sha256 in given)
 
 
-def _append(into: Archive | Gate, one: Input, found: Observations | None, refused: Refused) -> SourceReport:
+def _readable(one: Input, gate: Gate | None) -> Input:
+    """An input, unless it has to be read part by part in a home under seal."""
+    if gate is not None and one.table.unread is not None:
+        raise whole_needed(one.label, "the home is under seal")
+    return one
+
+
+def _append_parts(into: Archive | Gate, one: Input, found: InParts, refused: Refused) -> SourceReport:
+    """Append what a source holds that is read part by part meanwhile."""
+    with refused(one.tag, one.kept, one.notes):
+        report = into.append(found.rows, source=one.tag, coverage=one.source.coverage, raw=raw_hashes(one.kept))
+    return replace(reported(one.source.label, report, None), empty=found.empty, undeclared=found.undeclared)
+
+
+def _append(into: Archive | Gate, one: Input, found: Observations | InParts | None, refused: Refused) -> SourceReport:
     """Append what a source holds; None = the archive has had this very input."""
     if found is None:
         return SourceReport(one.source.label, already=True)
+    if isinstance(found, InParts):
+        return _append_parts(into, one, found, refused)
     through = None
     if found.publications is not None:
         through = max(found.publications["published_at"].max(), found.rows["published_at"].max())  # type: ignore[type-var]
