@@ -357,6 +357,7 @@ def test_a_run_killed_in_the_middle_of_a_block_resumes_to_the_same_bits(changes:
     assert list((home / "cells").glob(".tmp-*/*"))  # parts lie about, and are never used
     with started("calm") as again:
         assert again.wait() == 0
+    assert not list((home / "cells").glob(".tmp-parts-*"))
     whole = run(asked_of(tmp_path, Transform("log_growth", 4), NAMES, (RIDGE_LESS,)), changes, tmp_path / "whole")
     resumed = run(asked_of(tmp_path, Transform("log_growth", 4), NAMES, (RIDGE_LESS,)), changes, home)
     assert resumed.keys == whole.keys
