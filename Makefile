@@ -88,8 +88,9 @@ lags: $(VENV)/ready ## how late and how revised each series of DATASET= is (ALL=
 plan: $(VENV)/ready ## what EXPERIMENT= would know, train on and purge at each origin
 	@$(HARNESS) plan "$(EXPERIMENT)"
 
-backtest: $(VENV)/ready ## run EXPERIMENT= and print its leaderboard (WORKERS=n processes, ENGINE=ray or dask, ADDRESS=, STORE=, PROFILE=1)
-	@$(HARNESS) backtest "$(EXPERIMENT)" $(if $(WORKERS),--workers "$(WORKERS)") $(if $(ENGINE),--engine "$(ENGINE)") \
+backtest: $(VENV)/ready ## run EXPERIMENT= and print its leaderboard (WORKERS=n processes, MEMORY=GB, ENGINE=ray or dask, ADDRESS=, STORE=, PROFILE=1)
+	@$(HARNESS) backtest "$(EXPERIMENT)" $(if $(WORKERS),--workers "$(WORKERS)") $(if $(MEMORY),--memory "$(MEMORY)") \
+	  $(if $(ENGINE),--engine "$(ENGINE)") \
 	  $(if $(ADDRESS),--engine-address "$(ADDRESS)") $(if $(STORE),--engine-store "$(STORE)") $(if $(PROFILE),--profile)
 
 audit: $(VENV)/ready ## prove that nothing reaches EXPERIMENT='s forecasts before it is public (ORIGINS=n or all, PREMIUM=1, STRESS=days, PLACEBO=1)

@@ -31,7 +31,7 @@ from harness.data.mapped import let_go
 from harness.forecast.catalog import always_on, entry_for
 from harness.record.cells import Cell, read_cell
 from harness.record.home import Home
-from harness.record.memory import memory_limit, spare_memory
+from harness.record.memory import memory_limit, spare_memory, trim_heap
 from harness.record.platform import (
     code_diff,
     code_hash,
@@ -161,14 +161,14 @@ def execute(
     engine = engine_for(experiment, workers, where)
     plan = build_plan(experiment, changes)
     experiment = plan.experiment
-    let_go(changes)
+    _settle(changes)
     stages.done("plan")
     files = start_run(home, run_id(experiment, changes), experiment)
     board = board_of(experiment)
     place = Place(change_folder, home, files.work, memory=where.memory)
     keys, cells = cells_of(plan, board, place, engine, stages=stages, progress=progress)
     results = assemble(plan, changes, cells, files.run_id)
-    let_go(changes)
+    _settle(changes)
     stages.done("score")
     files.drop_work()
     searches = study_keys(plan, changes, board)
@@ -223,13 +223,13 @@ def cells_of(
     for recipe, identity in board:
         if recipe.name in searches:
             cells[recipe.name] = on_record(plan, identity, place.shelves, searches[recipe.name], cells[recipe.name])
-    let_go(changes)
+    _settle(changes)
     stages.done("look up cells")
     tasks = _tasks(plan, changes, board, keys, cells, searches, walks=_walks(engine, plan))
     if tasks:
         refuse_too_large(plan, tasks, place.shelves.cells, spare_memory(place.memory))
         design = _design(plan, changes, place, tasks)
-        let_go(changes)
+        _settle(changes)
         stages.done("features")
         block = block_width(plan, changes, spare_memory(place.memory), engine.slots)
         shared = (plan, place.changes, design, place.shelves, place.liberty, place.labels, place.clocks, place.work)
@@ -240,6 +240,12 @@ def cells_of(
     sync(place.shelves.cells)
     stages.done("read cells")
     return keys, whole
+
+
+def _settle(changes: ChangeFile) -> None:
+    """Hand back, at the end of a stage, what it needed and the next one may not."""
+    let_go(changes)
+    trim_heap()
 
 
 def board_of(experiment: Experiment) -> Board:

@@ -5,7 +5,10 @@ What is stored is to the bit what `cells.write_cell` stores of the whole.
 
 from __future__ import annotations
 
+import os
+import secrets
 import shutil
+import socket
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,21 +19,27 @@ from numpy.typing import NDArray
 
 from harness.core.names import Names
 from harness.record.cells import write_large_cell
-from harness.record.files import room_for, unused_name
+from harness.record.files import room_for
 from harness.record.panel_cells import Flags, PanelAnswers, Words
+from harness.record.runs import alive
 
 
 class Scratch:
-    """A folder among the cells, for what is not a cell yet; its name marks it as litter where a process dies."""
+    """A folder among the cells, for what is not a cell yet; those of processes that died are removed by the next."""
 
     def __init__(self, shelf: Path) -> None:
         """Make it.
 
         Args:
-            shelf: where the cells stand.
+            shelf: where the cells stand; other machines may write to it, too.
         """
         shelf.mkdir(parents=True, exist_ok=True)
-        self.shelf, self.folder = shelf, unused_name(shelf)
+        mine = f".tmp-parts-{socket.gethostname()}-"
+        for folder in shelf.glob(f"{mine}*"):
+            owner = folder.name.removeprefix(mine).partition("-")[0]
+            if owner.isdigit() and not alive(int(owner)):
+                shutil.rmtree(folder, ignore_errors=True)
+        self.shelf, self.folder = shelf, shelf / f"{mine}{os.getpid()}-{secrets.token_hex(6)}"
         self.folder.mkdir()
 
     def __enter__(self) -> Self:

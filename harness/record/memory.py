@@ -88,6 +88,13 @@ def give_back(*arrays: NDArray[Any]) -> None:
             library.madvise(ctypes.c_void_p(whole), ctypes.c_size_t(length), mmap.MADV_DONTNEED)
 
 
+def trim_heap() -> None:
+    """Give back what was freed to the system, where the allocator keeps it otherwise (glibc)."""
+    library = ctypes.CDLL(None)
+    if hasattr(library, "malloc_trim"):
+        library.malloc_trim(0)
+
+
 def _mapped_files() -> list[tuple[int, int]]:
     """Where files are mapped into this process that it cannot write to."""
     found = []

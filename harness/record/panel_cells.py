@@ -217,9 +217,9 @@ def from_arrow(table: pa.Table) -> PanelAnswers | None:
             status=_matrix(table, facts, "status", shape),
             reason=_matrix(table, facts, "reason", shape),
             reasons=tuple(facts["reasons"]),
-            answered=_matrix(table, facts, "answered", shape).astype(bool),
+            answered=_matrix(table, facts, "answered", shape, bool),
             trained_at=None if facts["trained_at"] is None else datetime.fromisoformat(facts["trained_at"]),
-            last_known=_flat(table["last_known_period"]).astype("datetime64[D]"),
+            last_known=_flat(table["last_known_period"]).astype("datetime64[D]", copy=False),
             last=_flat(table["last_position"]),
             phase=int(facts["phase"]),
             issue_age=_flat(table["issue_age"]) if issued else np.broadcast_to(np.full(1, np.nan), shape[:1]),
@@ -242,7 +242,7 @@ def _ids(names: Names) -> pa.Array:
 
 
 def _names(column: pa.ChunkedArray) -> Names:
-    array = column.combine_chunks()
+    array = _whole(column)
     for known, names in _last_ids:
         if known.equals(array):
             return names
@@ -256,13 +256,23 @@ def _lists(matrix: NDArray[Any]) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(flat, matrix.shape[1])
 
 
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    """A column as one array: that of the file itself where it is in one piece, which joining would copy."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
 def _flat(column: pa.ChunkedArray) -> NDArray[Any]:
-    array: NDArray[Any] = column.combine_chunks().to_numpy(zero_copy_only=False)
+    array: NDArray[Any] = _whole(column).to_numpy(zero_copy_only=False)
     return array
 
 
-def _matrix(table: pa.Table, facts: dict[str, Any], name: str, shape: tuple[int, int]) -> NDArray[Any]:
+def _matrix(
+    table: pa.Table, facts: dict[str, Any], name: str, shape: tuple[int, int], dtype: type = np.uint8
+) -> NDArray[Any]:
+    """One matrix: a number that stands for all, or where it lies in the table, of which nothing is copied."""
     if name in facts:
-        return np.broadcast_to(np.full(1, facts[name], dtype=np.uint8), shape)
-    flat: NDArray[Any] = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return flat.reshape(shape)
+        return np.broadcast_to(np.full(1, facts[name], dtype=dtype), shape)
+    column = _whole(table[name])
+    first, count = column.offset * column.type.list_size, len(column) * column.type.list_size
+    flat: NDArray[Any] = column.values.slice(first, count).to_numpy(zero_copy_only=False)
+    return flat.reshape(shape).view(bool) if dtype is bool else flat.reshape(shape)

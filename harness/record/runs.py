@@ -48,11 +48,12 @@ class RunFiles:
         """Remove this process's scratch files, and those of processes that are no more."""
         for folder in self.folder.glob(".work-*"):
             owner = folder.name.removeprefix(".work-")
-            if folder == self.work or not (owner.isdigit() and _alive(int(owner))):
+            if folder == self.work or not (owner.isdigit() and alive(int(owner))):
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _alive(process: int) -> bool:
+def alive(process: int) -> bool:
+    """Whether a process of this machine is still there."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

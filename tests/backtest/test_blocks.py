@@ -39,7 +39,7 @@ from harness.forecast.paths import Asked, ask_grid
 from harness.record.cell_parts import CellInParts, Scratch
 from harness.record.home import Home
 from harness.record.runs import find_run
-from tests.backtest.made_runs import RIDGE, Ran, exported, quarter, run, small
+from tests.backtest.made_runs import MINE, RIDGE, Ran, exported, quarter, run, small
 
 NAMES = tuple(f"s{number}" for number in range(7))
 KINDS = ("last_value", "seasonal_last_value", "drift", "historic_mean", "zero", "path_last_step", "path_seasonal_step")
@@ -357,6 +357,7 @@ def test_a_run_killed_in_the_middle_of_a_block_resumes_to_the_same_bits(changes:
     assert list((home / "cells").glob(".tmp-*/*"))  # parts lie about, and are never used
     with started("calm") as again:
         assert again.wait() == 0
+    assert not list((home / "cells").glob(".tmp-parts-*"))
     whole = run(asked_of(tmp_path, Transform("log_growth", 4), NAMES, (RIDGE_LESS,)), changes, tmp_path / "whole")
     resumed = run(asked_of(tmp_path, Transform("log_growth", 4), NAMES, (RIDGE_LESS,)), changes, home)
     assert resumed.keys == whole.keys
@@ -365,3 +366,59 @@ def test_a_run_killed_in_the_middle_of_a_block_resumes_to_the_same_bits(changes:
             for name in ("forecasts.arrow", "cell.json"):
                 mine, theirs = (root / "cells" / key / name for root in (home, tmp_path / "whole"))
                 assert mine.read_bytes() == theirs.read_bytes()
+
+
+# ---- no memory left
+
+HUNGRY = """
+import os
+import numpy as np
+from own_models import Newest
+
+
+class Hungry(Newest):
+    def predict(self, rows, snapshot):
+        if "HUNGRY" in os.environ and snapshot.origin.isoformat() > "2010-09":
+            np.ones(1 << 29)  # 4 GB
+        return super().predict(rows, snapshot)
+"""
+LIMITED = """
+import resource
+import sys
+from pathlib import Path
+from harness.core.errors import UserError
+from tests.backtest.test_blocks import hungry
+from tests.backtest.made_runs import run
+folder, changes = Path(sys.argv[1]), Path(sys.argv[2])
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2 * 10**9, resource.RLIM_INFINITY))
+try:
+    run(hungry(folder), changes, folder / "home")
+except UserError as error:
+    print(error)
+"""
+
+
+def hungry(folder: Path) -> Experiment:
+    """A model that at some origins asks for more memory than there is."""
+    (folder / "hungry_models.py").write_text(HUNGRY)
+    asked = small((replace(MINE, name="hungry", kind="hungry_models:Hungry"),), folder)
+    return replace(asked, target=replace(asked.target, series=("s1",)), features=asked.features[:1])
+
+
+@pytest.mark.slow
+def test_a_cell_that_runs_out_of_memory_ends_in_one_message_and_the_run_resumes(changes: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", LIMITED, str(tmp_path), str(changes)]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=root, env={**os.environ, "HUNGRY": "1"}, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("out of memory: hungry")
+    assert "run the same command again to resume" in done.stdout
+    stored = {path.name for path in (tmp_path / "home" / "cells").iterdir()}
+    assert stored  # those of the rivals, and of the origins before
+    resumed, whole = (run(hungry(tmp_path), changes, tmp_path / name) for name in ("home", "whole"))
+    assert resumed.keys == whole.keys
+    assert stored < {key for keys in whole.keys.values() for key in keys}
+    assert resumed.forecasts.drop("run_id").equals(whole.forecasts.drop("run_id"))
