@@ -55,14 +55,15 @@ def rivals(panel: Panel, options: argparse.Namespace, home: Path, report: Report
 
 def boosting(panel: Panel, options: argparse.Namespace, home: Path, report: Report) -> None:
     """LightGBM one period ahead, fitted again at every origin."""
-    params: dict[str, object] = {**BOOSTING, "n_estimators": TREES, "num_threads": options.threads}
+    threads = min(options.threads, options.workers)
+    params: dict[str, object] = {**BOOSTING, "n_estimators": TREES, "num_threads": threads}
     if not options.coded:
         params["series_feature"] = False
     if options.bins != "every fit":
         params["bins"] = options.bins
     model = hs.Recipe("gbm", "lightgbm", params=tuple(sorted(params.items())), features=("own",), functional="mean")
     block = hs.FeatureBlock("own", latest=LAGS[panel.frequency], rolling_mean=MEANS[panel.frequency])
-    options.workers //= options.threads
+    options.workers //= threads
     asked = experiment(panel, options.origins or ORIGINS, 1, models=(model,), features=(block,))
     backtested(asked, panel, options, home, report)
 

@@ -12,7 +12,7 @@ from harness.core.transform import Floats
 from harness.forecast.direct import Design
 from harness.forecast.lean_lightgbm import lgb
 
-LARGE = 1 << 27
+LARGE = 1 << 24
 """Bytes of a matrix above which it is handed over in blocks; the bins, and so the model, are the same."""
 BLOCK = 1 << 16
 """Rows of a block."""
@@ -57,6 +57,10 @@ class Blocks(lgb.Sequence):
         """
         self._design, self.coded = design, coded
         self._number = np.float32 if short else np.float64
+        self._held: tuple[int, Floats] = (
+            -1,
+            np.empty((0, 0)),
+        )  # number and rows of the block single rows are read from
 
     def __len__(self) -> int:
         return len(self._design.place)
@@ -67,7 +71,11 @@ class Blocks(lgb.Sequence):
             return self._block(slice(*index.indices(len(self))[:2]))
         if isinstance(index, list):
             raise TypeError("rows are read by number or by slice")
-        row: Floats = self._block(slice(index, index + 1))[0].astype(np.float64)
+        number, place = divmod(int(index), BLOCK)
+        if self._held[0] != number:  # rows are drawn in ascending order, many of each block
+            start = number * BLOCK
+            self._held = number, self._block(slice(start, min(start + BLOCK, len(self))))
+        row: Floats = self._held[1][place].astype(np.float64)  # a copy, or it would keep its block
         return row
 
     def _block(self, part: slice) -> Floats:
@@ -92,7 +100,7 @@ def drawn_alike(params: Mapping[str, object]) -> dict[str, object]:
 
     LightGBM derives the seed of that draw from `seed`, but forgets `seed` where it is handed blocks.
     """
-    quiet = {"verbosity": -1, "min_data_in_leaf": 1, "min_data_in_bin": 1, "seed": params["seed"]}
+    quiet = {"verbosity": -1, "min_data_in_leaf": 1, "min_data_in_bin": 1, "num_threads": 1, "seed": params["seed"]}
     tiny = lgb.Dataset(np.arange(4.0)[:, np.newaxis], np.arange(4.0), params=quiet)
     text = lgb.Booster(quiet, tiny).model_to_string()
     found = re.search(r"\[data_random_seed: (\d+)\]", text)

@@ -126,6 +126,11 @@ CATALOG: Mapping[str, CatalogEntry] = MappingProxyType(
                 **_WORKS_ON,
             },
         ),
+        "auto_ets": CatalogEntry(
+            _later("auto_ets", "auto_ets"),
+            "exponential smoothing by statsforecast, components chosen by the corrected AIC",
+            {"components": "ZZZ", "damped": "auto", "max_iterations": 2000, **_WORKS_ON},
+        ),
         "theta": CatalogEntry(
             _later("smoothing", "theta"),
             "theta method with a test for seasonality",

@@ -178,7 +178,9 @@ def test_our_side_of_lightgbm_runs(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @with_peers
-@pytest.mark.parametrize("job", ["rivals-B", "rivals-C", "boosting-A", "boosting-B", "boosting-C", "replay"])
+@pytest.mark.parametrize(
+    "job", ["rivals-B", "rivals-C", "boosting-A", "boosting-A-coded", "boosting-B", "boosting-C", "replay"]
+)
 def test_both_sides_of_a_job_come_to_the_same(job: str, tmp_path: Path) -> None:
     share = {"rivals-B": 0.0005, "rivals-C": 0.00005, "boosting-A": 0.05}.get(job, 0.002)
     out = tmp_path / "R.md"

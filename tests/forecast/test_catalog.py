@@ -10,7 +10,7 @@ from harness.core.errors import UnknownNameError, UserError
 from harness.core.identity import digest
 from harness.core.recipe import Recipe, Target
 from harness.core.transform import Transform
-from harness.forecast import boosting, classical, regressors, smoothing, volatility
+from harness.forecast import auto_ets, boosting, classical, regressors, smoothing, volatility
 from harness.forecast.boosting_params import OWN
 from harness.forecast.catalog import CATALOG, build, check_target, entry_for, resolve_params
 
@@ -22,6 +22,7 @@ MADE_BY = {
     "autoregression": classical.autoregression,
     "arima": classical.arima,
     "ets": smoothing.ets,
+    "auto_ets": auto_ets.auto_ets,
     "theta": smoothing.theta,
     "lightgbm": boosting.LightGBM,
     "sklearn": regressors.Sklearn,

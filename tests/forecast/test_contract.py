@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -52,9 +53,12 @@ def of_kind(kind: str, *, name: str = "", folder: str = "", transform: Transform
 
 
 BAGGED = {"bagging_fraction": 0.7, "bagging_freq": 1}
+NEEDS = {"auto_ets": "statsforecast"}
+"""Package of an extra by kind."""
 CLASSICAL = ("autoregression", "arima", "ets", "theta")
 BUILT_IN = [
-    *(of_kind(kind) for kind in CATALOG if kind not in ("sklearn", "lightgbm")),
+    *(of_kind(kind) for kind in CATALOG if kind not in ("sklearn", "lightgbm", *NEEDS)),
+    *(of_kind(kind) for kind, package in NEEDS.items() if find_spec(package)),
     of_kind("lightgbm", n_estimators=20),
     of_kind("lightgbm", name="lightgbm quantiles", n_estimators=10, quantiles=[0.1, 0.9], **BAGGED),
     of_kind("sklearn", estimator="sklearn.linear_model.Ridge"),
@@ -103,7 +107,7 @@ def test_a_user_class_keeps_the_promises(user_case: Case) -> None:
 
 def test_every_kind_of_the_catalogue_is_under_contract() -> None:
     names = {case.name.split()[0] for case in BUILT_IN}
-    assert set(CATALOG) <= names | {"lightgbm", "sklearn"}
+    assert set(CATALOG) <= names | {"lightgbm", "sklearn", *(kind for kind in NEEDS if not find_spec(NEEDS[kind]))}
     for case in BUILT_IN:
         if case.name in CATALOG:
             check_target(Recipe(case.name, case.name), case.snapshot("healthy").target)  # type: ignore[arg-type]
