@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from harness.backtest import data_facts, effort
+from harness.backtest import data_facts, effort, panel_scores
 from harness.backtest.keys import Known, cell_keys, recipe_identity
 from harness.backtest.panel_scores import _gathered
 from harness.backtest.scales import scales_of
@@ -23,9 +23,10 @@ from harness.data import adjusted, newest, outcomes, past, releases, standing
 from harness.data.adjusted import looks_adjusted, may_look_adjusted
 from harness.data.changes import ChangeFile
 from harness.data.past import Past, past_of
-from harness.record import platform
+from harness.record import cells, platform
+from harness.record.runs import read_table
 from harness.studies.stress import stressed_plan
-from tests.backtest.made_runs import AR, END, exported, quarter, small
+from tests.backtest.made_runs import AR, END, exported, quarter, run, small
 from tests.backtest.made_runs import releases as made
 
 NAMES = ("cpi", "gdp", "pay")
@@ -118,9 +119,9 @@ def test_scales_made_of_the_plans_outcomes_are_those_looked_up(
 
 
 def test_requests_are_laid_out_whether_or_not_they_are_evenly_spaced() -> None:
-    cells = np.arange(40).reshape(10, 4)
+    table = np.arange(40).reshape(10, 4)
     for request in ([[0, 1, 2], [1, 2, 3]], [[0, 2, 4], [5, 7, 9]], [[3, 3], [3, 3]], [[4]], [[0, 1, 3], [1, 2, 4]]):
-        np.testing.assert_array_equal(_gathered(cells, np.array(request)), cells[np.array(request)])
+        np.testing.assert_array_equal(_gathered(table, np.array(request)), table[np.array(request)])
 
 
 def test_keys_found_together_are_those_found_one_by_one(changes: ChangeFile, tmp_path: Path) -> None:
@@ -164,3 +165,18 @@ def test_no_series_that_looks_adjusted_is_passed_over(changes: ChangeFile, monke
     }
     assert may_look_adjusted(changes, NAMES) == several
     assert {name for name in NAMES if looks_adjusted(changes, name)} <= several
+
+
+def test_mapped_cells_score_as_those_read_whether_they_stay_open_or_not(
+    changes: ChangeFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = replace(small((), tmp_path), target=Target(NAMES, Transform("log_growth", 1), season=4), features=())
+    folder = changes.folder
+    read = run(asked, folder, tmp_path / "home")
+    monkeypatch.setattr(cells, "MAPPED", 0)
+    monkeypatch.setattr(panel_scores, "BLOCK_CELLS", 1)
+    for most in (200, 0):
+        monkeypatch.setattr(panel_scores, "OPEN", most)
+        mapped = run(asked, folder, tmp_path / "home")
+        for name in ("scores", "common_sample", "against_rivals", "leaderboard"):
+            assert read_table(mapped.files, name).equals(read_table(read.files, name))
