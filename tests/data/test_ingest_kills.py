@@ -155,10 +155,12 @@ def test_whatever_a_kill_leaves_on_disk_is_the_archive_before_or_after(grown: Gr
 
 def interrupted(grown: Grown, home: Home, place: str) -> None:
     """Stop an ingest where it passes a place for the last time."""
-    last = max(number for number, at in enumerate(grown.passed, 1) if at == place)
+    times = 0
 
-    def stop(number: int, _: str) -> None:
-        if number == last:
+    def stop(_: int, at: str) -> None:
+        nonlocal times
+        times += at == place
+        if at == place and times == grown.passed.count(place):
             raise Stopped
 
     with pytest.raises(Stopped), watched(stop):
