@@ -15,15 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 from panels import ends, names, snapshot_origins
 from terms import BOOSTING, DAILY, HORIZONS, LAGS, MEANS, ORIGINS, PANELS, SNAPSHOTS, TREES, Panel, Report, panel_of
 
 import harness as hs
 from harness.data.changes import ChangeFile, Replay
-
-BATCH = 2_000_000
-"""Rows appended together, so that a file larger than memory can be taken."""
 
 
 def main(arguments: list[str]) -> None:
@@ -132,8 +128,7 @@ def ingested(panel: Panel, file: Path, home: Path) -> hs.Archive:
     """An archive that holds the file."""
     archive = hs.Archive.open(home / "archive.duckdb")
     archive.define(*(hs.Series(name, panel.frequency, decimals=3) for name in names(0, panel.series).to_pylist()))
-    for batch in pq.ParquetFile(file).iter_batches(BATCH):
-        archive.append(pl.from_arrow(batch), source="benchmark")
+    archive.append(file, source="benchmark")
     return archive
 
 
