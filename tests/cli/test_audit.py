@@ -140,7 +140,15 @@ def test_an_audit_in_python_gives_verdicts_evidence_and_figures_and_keeps_what_i
     assert "done another day" in audit_text(after)
 
 
-@pytest.mark.parametrize("damage", ["a table", "a lost table", "the record", "another record"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "a table",
+        pytest.param("a lost table", marks=pytest.mark.slow),
+        pytest.param("the record", marks=pytest.mark.slow),
+        "another record",
+    ],
+)
 def test_a_damaged_audit_is_told_in_one_line_beside_the_results_and_a_new_one_heals_it(
     damage: str, small: Path, uk_home: Home, capsys: Capture
 ) -> None:

@@ -71,17 +71,17 @@ def test_an_untouched_home_is_intact(kept: Kept, capsys: Capture) -> None:
         assert f"{kind:<8} 0 files" not in printed
 
 
+@pytest.mark.parametrize("shares", [[0.31], pytest.param([0.0, 0.5, 0.99], marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", FILES)
-def test_a_flipped_bit_in_any_file_is_noticed_there(kept: Kept, kind: str) -> None:
+def test_a_flipped_bit_in_any_file_is_noticed_there(kept: Kept, kind: str, shares: list[float]) -> None:
     home, _ = kept
     path = FILES[kind](home)
-    for share in (0.0, 0.31, 0.5, 0.99):
+    for share in shares:
         place = int(share * (path.stat().st_size - 1))
         flip(path, place)
         found = problems(home)
         assert any(str(path.relative_to(home.root)).startswith(one) for one in found), (share, found)
         flip(path, place)
-    assert problems(home) == {}
 
 
 def test_the_command_lists_all_problems_and_ends_with_1(kept: Kept, capsys: Capture) -> None:

@@ -49,6 +49,7 @@ def in_file(content: str, *, dated: bool) -> Counter[tuple[str, float]]:
     return Counter((f"mine/{row[0] if dated else 'd'}", float(row[column])) for row in rows if row[column])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_clean_data_pass_what_is_asserted_against_dirt(kind: str, tmp_path: Path) -> None:
     dirt = KINDS[kind]
@@ -93,6 +94,7 @@ def test_what_is_missing_cannot_be_set_aside(kind: str, tmp_path: Path) -> None:
         taken_in(tmp_path, declared(KINDS[kind], "set aside"), dirty(KINDS[kind]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_dirt_that_only_warns_comes_in_as_it_is(kind: str, tmp_path: Path) -> None:
     dirt = KINDS[kind]

@@ -143,6 +143,7 @@ def test_clean_rows_pass_and_a_dirty_one_is_refused_and_on_record(
     assert why in failures_text(archive, "mine")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("section", "asserts", "dirt", "why"),
     [case for case in CASES if not case.id.startswith("members")],  # type: ignore[union-attr]

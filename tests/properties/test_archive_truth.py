@@ -208,7 +208,7 @@ def test_the_comparison_catches_a_derivation_without_one_of_its_steps(
         check(EXAMPLES[example])
 
 
-@settings(max_examples=8, deadline=None, report_multiple_bugs=False, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=4, deadline=None, report_multiple_bugs=False, suppress_health_check=[HealthCheck.too_slow])
 @given(batches())
 def test_replay_as_of_and_brute_force_agree(given_batches: list) -> None:
     check(given_batches)

@@ -297,7 +297,7 @@ ROW = tuple((SERIES[0], number, INSTANTS[step], float(step), "observed") for num
 LATE = Given(VALUES, ((SERIES[0], 0, INSTANTS[2], 2.5, "observed"),))
 
 
-@settings(max_examples=6, deadline=None, report_multiple_bugs=False, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=3, deadline=None, report_multiple_bugs=False, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(a_batch(), max_size=4), st.lists(a_batch(later=True), max_size=3), st.sampled_from(CUTS))
 @example([Given(VALUES, ROW)], [LATE], INSTANTS[3])
 def test_opened_is_never_sealed(before: list[Given], after: list[Given], cut: int) -> None:

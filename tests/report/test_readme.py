@@ -99,7 +99,11 @@ def run_example(number: int, folder: Path, experiments: Path, home: Home, patch:
     exec(compile(python_blocks(README)[number], "README.md", "exec"), {})
 
 
-@pytest.mark.parametrize("number", range(len(python_blocks(README))))
+SHORT = [pytest.param(0, marks=pytest.mark.slow), *range(1, len(python_blocks(README)))]
+"""Every example; the first one audits, too."""
+
+
+@pytest.mark.parametrize("number", SHORT)
 def test_the_python_examples_run_on_a_short_history(
     number: int, uk_home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -128,6 +128,7 @@ def marks_in_the_clear(home: Home) -> list[str]:
     return [*found, *in_the_clear(home, VALUES)]
 
 
+@pytest.mark.slow
 def test_every_table_of_a_dataset_is_opened_as_if_it_had_never_been_sealed(
     tmp_path: Path, mine: Sealed, story: tuple[Sealed, Home]
 ) -> None:

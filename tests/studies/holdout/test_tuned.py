@@ -76,6 +76,7 @@ def test_a_search_limited_by_seconds_ends_in_an_opening_where_it_had_ended(
     assert len(searched) > len(recorded)  # those of development, and the holdout was tuned on too
 
 
+@pytest.mark.slow
 def test_without_the_record_of_the_clock_the_opening_would_be_void(
     tuned: Tuned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
