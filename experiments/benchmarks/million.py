@@ -3,7 +3,8 @@
     python experiments/benchmarks/million.py [--series 1000000] [--origins 1] [--horizons 3] [--memory 8] [--workers 2]
 
 The panel is streamed to Parquet, then one process takes it to a leaderboard; it is stopped when it and its workers hold
-more than `--memory` GB, of which it is told (`HARNESS_MEMORY`), and what it had come to is said. Ends with exit code 1 then.
+more than `--memory` GB, of which it is told (`HARNESS_MEMORY`), and what it had come to is said. Ends with exit code 1
+then.
 """
 
 from __future__ import annotations
