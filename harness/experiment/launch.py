@@ -28,7 +28,7 @@ from harness.experiment.models import completed
 from harness.experiment.usercode import code_of
 from harness.record.home import Home
 from harness.record.ledger import refusals
-from harness.record.platform import wait_asleep
+from harness.record.platform import wait_briefly
 from harness.record.runs import find_run
 from harness.record.seals import refuse_unfinished, seals_of
 from harness.record.working import working
@@ -90,7 +90,7 @@ def prepare(experiment: Experiment | str | Path, home: Home, archive: Archive | 
             archive is busy or damaged.
         SealedError: it asks for origins past a seal, or the archive knows what is sealed; the ledger tells of it.
     """
-    wait_asleep()
+    wait_briefly()
     with working(home):
         return _prepared(experiment, home, archive)
 
