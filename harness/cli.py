@@ -81,14 +81,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("harness: interrupted; run the same command again to resume", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader of a pipe has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return DONE
     except OSError as error:
         if error.errno not in SURROUNDINGS:
             raise
         print(f"harness: cannot write or read {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _drop_output()
         return REFUSED
     return code or DONE
+
+
+def _drop_output() -> None:
+    """Let go of what standard output could not take: Python would try again when it ends, with a code of its own."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _refuse_unfinished(args: argparse.Namespace) -> None:

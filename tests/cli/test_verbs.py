@@ -221,7 +221,8 @@ def test_a_strangers_table_reaches_a_leaderboard(
     assert declared.read_text() == before
 
 
-def test_a_full_disk_is_one_message(small: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["1", ""])
+def test_a_full_disk_is_one_message(small: Path, unbuffered: str) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "harness", "runs"],
@@ -229,7 +230,7 @@ def test_a_full_disk_is_one_message(small: Path) -> None:
             stderr=subprocess.PIPE,
             text=True,
             check=False,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered},
         )
     assert (done.returncode, done.stderr) == (2, "harness: cannot write or read a file: No space left on device\n")
 
