@@ -172,7 +172,8 @@ def _add_backtest(parser: argparse.ArgumentParser) -> None:
         "--memory",
         metavar="GB",
         type=float,
-        help="memory to keep to: large panels are walked in blocks (default: HARNESS_MEMORY, else what is free)",
+        help="memory to keep to: large panels are walked in blocks (default: HARNESS_MEMORY, "
+        "which bounds reading files too, else what is free)",
     )
     parser.add_argument(
         "--engine",

@@ -91,7 +91,8 @@ def refuse_too_large(plan: Plan, tasks: Sequence[Task], shelf: Shelf, spare: int
         raise UserError(
             "a model that learns from all series together does not fit into memory",
             value=f"{name}: {gigabytes(need[name])}, of which {gigabytes(table)} are the feature rows of "
-            f"{len(layout.origins)} origins x {count} series; {gigabytes(spare)} are to spare",
+            f"{len(layout.origins)} origins x {count} series; "
+            f"{gigabytes(spare)} are to spare beside what is held already",
             rule="naive rivals are walked in blocks of series; what is pooled over series cannot be cut",
             fix="allow more (--memory GB), or have fewer series, features or origins, or float32 = true",
         )
@@ -103,7 +104,7 @@ def gigabytes(size: int) -> str:
     >>> gigabytes(2_340_000_000)
     '2.34 GB'
     """
-    return f"{size / 1e9:.2f} GB"
+    return f"{size / 1e9:.3g} GB"
 
 
 def _features(plan: Plan, recipe: Recipe) -> int:

@@ -300,7 +300,7 @@ def test_a_pooled_model_that_does_not_fit_is_refused_before_anything_is_walked(
     monkeypatch.setattr(runner, "spare_memory", lambda _: 1_000)
     with pytest.raises(UserError, match="does not fit into memory") as caught:
         runner.execute(pooled, changes, home)
-    assert "ridge: 0.00 GB" in str(caught.value)
+    assert "ridge: 8.4e-06 GB" in str(caught.value)
     assert not home.cells.exists()
     monkeypatch.setattr(runner, "spare_memory", lambda _: 10**9)
     assert run(pooled, changes, home.root).keys["ridge"]

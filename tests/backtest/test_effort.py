@@ -68,6 +68,7 @@ def test_looks_and_trials_add_up_over_runs_and_a_replay_is_none(place: Path, cha
     assert set(board["n_looked"]) == {4}
 
 
+@pytest.mark.slow
 def test_a_space_narrowed_after_results_were_seen_is_told(place: Path, changes: Path, tmp_path: Path) -> None:
     assert narrowed(run(few((TUNED,), place), changes, tmp_path), tmp_path) == []
     less = replace(SEARCH, space=(Domain("num_leaves", "int", 2, 4, log=True), SEARCH.space[1]))

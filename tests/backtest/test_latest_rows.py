@@ -241,6 +241,7 @@ def test_revisions_move_what_learns_from_rows_and_nothing_else(latest: Ran, froz
         assert not latest.of(model).equals(frozen.of(model)), model
 
 
+@pytest.mark.slow
 def test_without_revisions_both_are_the_same_bits(asked: Experiment, tmp_path: Path) -> None:
     final = releases().sort("published_at", maintain_order=True).unique(["series_id", "period"], keep="first")
     changes = exported(final, tmp_path / "archive")

@@ -223,6 +223,7 @@ def test_a_later_event_leaves_earlier_cells_alone_and_moves_later_ones(place: Pa
     assert not set(more.keys["ar"][len(keys["ar"]) :]) & set(base.keys["ar"])
 
 
+@pytest.mark.slow
 def test_a_fit_answers_for_a_member_that_was_announced_after_it(place: Path, tmp_path: Path) -> None:
     stints = [*STINTS, ("aaron", 44, None, 43)]
     archive = exchange(tmp_path / "archive", "aaron", stints=stints)

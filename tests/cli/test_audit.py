@@ -51,6 +51,7 @@ def stored(home: Home, run_id: str) -> AuditRecord:
     return record
 
 
+@pytest.mark.slow
 def test_an_audit_passes_is_kept_and_is_shown_wherever_the_run_is(small: Path, uk_home: Home, capsys: Capture) -> None:
     run = hs.backtest(seeded(small, 101), workers=1)
     assert main(["show", run.id]) == 0

@@ -71,6 +71,7 @@ def captured_days() -> list[date]:
     return [date.fromisoformat(row["published_at"]) for row in releases() if row["captured"] == "true"]
 
 
+@pytest.mark.slow
 def test_every_snapshot_on_a_publication_day_equals_brute_force_over_the_raw_file(archive: Archive) -> None:
     days = captured_days()
     assert len(days) == 65

@@ -182,6 +182,7 @@ def check_adjusted(scratch: Path, made: History, kind: str, *, copy: bool) -> No
         assert snapshot.frame().filter(series_id="other")["value"].unique().to_list() == [1.0]
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(made=histories(), kind=st.sampled_from(["price", "total"]), copy=st.booleans())
 def test_the_replay_agrees_with_the_plain_definition_at_every_instant(

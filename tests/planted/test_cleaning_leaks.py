@@ -92,7 +92,7 @@ HONEST = {
 }
 
 
-@pytest.mark.parametrize("drop", [False, True])
+@pytest.mark.parametrize("drop", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("how", HONEST)
 def test_honest_cleaning_passes(how: str, drop: bool, tmp_path: Path) -> None:
     assert audited(tmp_path, HONEST[how], drop=drop).findings == []

@@ -108,7 +108,9 @@ def test_a_step_sees_nothing_later(step: Step) -> None:
     assert seen
 
 
-@pytest.mark.parametrize("severity", SEVERITIES[1:])
+@pytest.mark.parametrize(
+    "severity", [SEVERITIES[1], *(pytest.param(one, marks=pytest.mark.slow) for one in SEVERITIES[2:])]
+)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: type(check).__name__)
 def test_a_check_sees_nothing_later(check: Check, severity: rules.Severity) -> None:
     asserted = (Assertion("asked", check, NAMES, severity),)

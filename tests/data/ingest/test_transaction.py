@@ -180,6 +180,7 @@ def test_a_file_with_names_is_recognised_after_the_seal(
         taken(folder, mine.home)
 
 
+@pytest.mark.slow
 def test_an_ingest_that_is_refused_at_its_end_leaves_no_batch_in_the_vault(
     tmp_path: Path, mine: Sealed, story: tuple[Sealed, Home]
 ) -> None:

@@ -130,6 +130,7 @@ def test_a_file_that_a_kill_left_half_written_is_searched_too(tmp_path: Path) ->
         marks_read_out([named], marks)
 
 
+@pytest.mark.slow
 def test_an_opening_stopped_midway_leaves_nothing_to_find(planned: tuple[Marked, str], mine: Marked) -> None:
     stopped(mine, planned[1], 60)
     assert entries(mine.home)[-1].kind == "opening"

@@ -99,6 +99,7 @@ def told(one: Marked) -> str:
     return "\n".join([*texts, *(path.read_bytes().decode("latin-1") for path in files)])
 
 
+@pytest.mark.slow
 def test_a_dataset_file_with_one_unknown_value_is_not_found_by_names_of_guesses(
     bare: Marked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

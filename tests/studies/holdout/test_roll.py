@@ -225,6 +225,7 @@ archive.append(pl.DataFrame(row), source="late")
     assert subprocess.run([sys.executable, "-c", text], check=False).returncode == 9
 
 
+@pytest.mark.slow
 def test_a_log_beside_the_archive_is_folded_in_before_a_roll_replaces_it(spent: Made) -> None:
     killed_after_its_commit(spent.home.archive)
     log = spent.home.archive.with_name("archive.duckdb.wal")
