@@ -30,7 +30,7 @@ def declared_before(series: Series, cut: int) -> Series:
 
     >>> rule = LagRule("dates", dates=((date(2018, 9, 30), date(2018, 10, 20)), (date(2018, 12, 31), date(2019, 2, 9))))
     >>> declared_before(Series("cpi", "Q", lag=rule), 1546300800_000_000).lag.dates[1]
-    (datetime.date(2018, 12, 31), datetime.date(2019, 1, 1))
+    (datetime.date(2018, 12, 31), datetime.date(2018, 12, 31))
     """
     if not tells_days(series):
         return series
