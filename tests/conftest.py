@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from threadpoolctl import threadpool_limits
 
 from harness.backtest.engine import ONE_THREAD
@@ -18,6 +19,8 @@ ROOT = Path(__file__).parents[1]
 def pytest_configure() -> None:
     """Libraries loaded later, worker processes and children have one thread, as a cell of a run has."""
     os.environ.update({name: number for name, number in ONE_THREAD.items() if not name.startswith("POLARS")})
+    settings.register_profile("suite", deadline=None)  # how long an example takes tells of the machine's load
+    settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session", autouse=True)
