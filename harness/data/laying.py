@@ -7,9 +7,11 @@ So no more than a part is in memory, unless one stretch is larger.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from itertools import islice
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import polars as pl
@@ -22,6 +24,7 @@ STRETCHES = 1 << 14
 PART = 1 << 20
 """Rows handled together."""
 Columns = Mapping[str, NDArray[Any]]
+T = TypeVar("T")
 
 
 class Room(Protocol):
@@ -74,13 +77,14 @@ class Laid:
         starts, bounds = self._stretches()
         free, orderly = starts[:-1].copy(), np.ones(len(bounds), dtype=bool)
         newest = [np.full(len(bounds), np.iinfo(self.types[name]).min, self.types[name]) for name in self.order]
+        kept = dict[str, NDArray[Any]]()
         for part in self.parts():
             stretch, rows = self._sorted(part, bounds)
             counts = np.bincount(stretch, minlength=len(bounds))
             met = np.flatnonzero(counts)
             last = counts[met].cumsum()
             first = last - counts[met]
-            ordered = {name: part[name] if rows is None else part[name][rows] for name in self.types}
+            ordered = {name: _taken(part[name], rows, kept, name) for name in self.types}
             keys = [ordered[name] for name in self.order]
             orderly[met] &= _not_before([key[first] for key in keys], [old[met] for old in newest])
             for old, key in zip(newest, keys, strict=True):
@@ -143,6 +147,28 @@ class Laid:
             if again.any():
                 return True
         return False
+
+
+def ahead(items: Iterator[T]) -> Iterator[T]:
+    """The items, the next one made in a thread while one is used.
+
+    >>> list(ahead(iter("ab")))
+    ['a', 'b']
+    """
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(lambda: [*islice(items, 1)])
+        while found := coming.result():
+            coming = pool.submit(lambda: [*islice(items, 1)])
+            yield found[0]
+
+
+def _taken(column: NDArray[Any], rows: NDArray[Any] | None, kept: dict[str, NDArray[Any]], name: str) -> NDArray[Any]:
+    """Some rows of a column, in an array that is kept under its name for the next ones; None = the column."""
+    if rows is None:
+        return column
+    if len(kept.get(name, ())) < len(rows):
+        kept[name] = np.empty(len(rows), dtype=column.dtype)
+    return np.take(column, rows, out=kept[name][: len(rows)], mode="clip")  # as they are in range, only faster
 
 
 def _not_before(keys: Sequence[NDArray[Any]], others: Sequence[NDArray[Any]]) -> NDArray[np.bool_]:
