@@ -118,11 +118,11 @@ def runs(statements: pl.DataFrame, positions: pl.Series, *, countable: bool) -> 
     follows = pl.col("position") == pl.col("position").shift(1) + 1
     for name in same:
         follows = follows & pl.col(name).eq_missing(pl.col(name).shift(1))
-    starts = ordered.select((~follows).fill_null(value=True).alias("start"))["start"].to_numpy().copy()
-    first = np.flatnonzero(starts)
-    last = np.append(first[1:], len(starts)) - 1
-    if len(first) == ordered.height:
+    begins = ordered.select((~follows).fill_null(value=True).alias("start"))["start"]
+    if begins.all():
         return _publications(ordered.select(*same, first="period", last="period"), complete=False, countable=countable)
+    first = np.flatnonzero(begins.to_numpy())
+    last = np.append(first[1:], ordered.height) - 1
     out = ordered[first].select(*same, first="period")
     return _publications(
         out.with_columns(ordered["period"].gather(last).alias("last")), complete=False, countable=countable

@@ -166,7 +166,7 @@ def _taken(column: NDArray[Any], rows: NDArray[Any] | None, kept: dict[str, NDAr
     """Some rows of a column, in an array that is kept under its name for the next ones; None = the column."""
     if rows is None:
         return column
-    if len(kept.get(name, ())) < len(rows):
+    if name not in kept or len(kept[name]) < len(rows):
         kept[name] = np.empty(len(rows), dtype=column.dtype)
     return np.take(column, rows, out=kept[name][: len(rows)], mode="clip")  # as they are in range, only faster
 

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from numpy.typing import NDArray
 
 from harness.backtest.effort import FIRST, fingerprints_of, spelled
 from harness.core.errors import UserError
@@ -21,7 +22,7 @@ from harness.core.series import LagRule, Series
 from harness.core.time import NEVER
 from harness.data import laying
 from harness.data.changes import ChangeFile
-from harness.data.columns import distinct
+from harness.data.columns import by_distinct
 from harness.data.declaration import Declarations, series_to_text, shaped
 from harness.data.derive import is_sorted
 from harness.data.laying import Laid, Memory
@@ -78,9 +79,15 @@ def test_sizes_at_which_an_exponent_appears_are_spelled_as_json_spells_them() ->
 
 
 @given(some.lists(some.integers(-(1 << 40), 1 << 40) | some.integers(0, 9), min_size=1))
-def test_distinct_numbers_are_those_of_numpy(numbers: list[int]) -> None:
-    plain = np.unique(np.array(numbers), return_inverse=True)
-    assert [part.tolist() for part in distinct(np.array(numbers))] == [part.tolist() for part in plain]
+def test_distinct_numbers_are_asked_once_each(numbers: list[int]) -> None:
+    asked = []
+
+    def told(unique: NDArray[np.int64]) -> NDArray[np.int64]:
+        asked.append(unique.tolist())
+        return -unique
+
+    assert by_distinct(np.array(numbers), told).tolist() == [-number for number in numbers]
+    assert asked == [sorted(set(numbers))]
 
 
 @given(Small)

@@ -173,7 +173,7 @@ def _columns(batches: list[pa.RecordBatch], kept: dict[str, NDArray[Any]]) -> di
     rows = sum(one.num_rows for one in batches)
     for place, name in enumerate(batches[0].schema.names):
         pieces = [one.column(place).to_numpy() for one in batches]
-        if len(kept.get(name, ())) < rows:
+        if name not in kept or len(kept[name]) < rows:
             kept[name] = np.empty(rows, dtype=pieces[0].dtype)
         np.concatenate(pieces, out=kept[name][:rows])
     return {name: column[:rows] for name, column in kept.items()}
