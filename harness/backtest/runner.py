@@ -5,7 +5,9 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +40,7 @@ from harness.record.platform import (
     code_version,
     installed_packages,
     numeric_platform,
+    threads_for,
 )
 from harness.record.registry import note
 from harness.record.runs import start_run, write_run
@@ -236,7 +239,7 @@ def cells_of(
         context = Context(*shared, block=block)
         _run(engine, context, tasks, stages, progress)
         stages.done("cells")
-    whole = _complete(place.shelves, keys, cells)
+    whole = _complete(place.shelves, keys, cells, threads_for(plan.outcomes.value.size))
     sync(place.shelves.cells)
     stages.done("read cells")
     return keys, whole
@@ -362,17 +365,23 @@ def _run(engine: Engine, context: Context, tasks: Sequence[Task], stages: Stages
 
 
 def _complete(
-    shelves: Shelves, keys: dict[str, list[str]], cells: dict[str, list[Cell | None]]
+    shelves: Shelves, keys: dict[str, list[str]], cells: dict[str, list[Cell | None]], threads: int
 ) -> dict[str, list[Cell]]:
-    whole: dict[str, list[Cell]] = {}
-    for name, mine in keys.items():
-        whole[name] = []
-        for key, cell in zip(mine, cells[name], strict=True):
-            there = cell if cell is not None else read_cell(shelves.cells, key)
-            if there is None:
-                raise UserError("a cell vanished while the run was read", value=key, fix="run the same command again")
-            whole[name].append(there)
-    return whole
+    """Every cell, those read that were not there before: of large ones several at a time, each against its checksum."""
+    lacking = [key for name, mine in keys.items() for key, cell in zip(mine, cells[name], strict=True) if cell is None]
+    if threads == 1 or not isinstance(shelves.cells, Path):
+        found = [read_cell(shelves.cells, key) for key in lacking]
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            found = list(pool.map(partial(read_cell, shelves.cells), lacking))
+    if None in found:
+        key = lacking[found.index(None)]
+        raise UserError("a cell vanished while the run was read", value=key, fix="run the same command again")
+    there = iter(found)
+    return {
+        name: [one for one in (next(there) if cell is None else cell for cell in mine) if one is not None]
+        for name, mine in cells.items()
+    }
 
 
 def checksums(cells: Mapping[str, Sequence[Cell]]) -> dict[str, list[str]]:

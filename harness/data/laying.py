@@ -7,11 +7,9 @@ So no more than a part is in memory, unless one stretch is larger.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
@@ -24,7 +22,6 @@ STRETCHES = 1 << 14
 PART = 1 << 20
 """Rows handled together."""
 Columns = Mapping[str, NDArray[Any]]
-T = TypeVar("T")
 
 
 class Room(Protocol):
@@ -147,19 +144,6 @@ class Laid:
             if again.any():
                 return True
         return False
-
-
-def ahead(items: Iterator[T]) -> Iterator[T]:
-    """The items, the next one made in a thread while one is used.
-
-    >>> list(ahead(iter("ab")))
-    ['a', 'b']
-    """
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(lambda: [*islice(items, 1)])
-        while found := coming.result():
-            coming = pool.submit(lambda: [*islice(items, 1)])
-            yield found[0]
 
 
 def _taken(column: NDArray[Any], rows: NDArray[Any] | None, kept: dict[str, NDArray[Any]], name: str) -> NDArray[Any]:

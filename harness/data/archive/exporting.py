@@ -15,13 +15,14 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from harness.core.ahead import ahead
 from harness.core.time import NEVER
 from harness.data.archive import questions
 from harness.data.archive.announcing import event_rows, final_values, member_rows
 from harness.data.archive.store import query
 from harness.data.changes import FORMAT, MANIFEST, ChangeFile, manifest_hash
 from harness.data.declaration import Catalogue
-from harness.data.laying import PART, Laid, ahead
+from harness.data.laying import PART, Laid
 from harness.data.saving import hold_changes, write_changes
 
 CHANGES = f"""
