@@ -88,7 +88,12 @@ class Batch:
     @property
     def codes(self) -> list[int]:
         """The series that it states anything of."""
-        return pl.concat([self.statements["code"], self.publications["code"]]).unique().sort().to_list()
+        codes = [frame["code"].to_numpy() for frame in (self.statements, self.publications)]
+        there = np.zeros(max(int(some.max(initial=-1)) for some in codes) + 1, dtype=bool)
+        for some in codes:
+            there[some] = True
+        found: list[int] = np.flatnonzero(there).tolist()
+        return found
 
     def blocks(self) -> Iterator[Batch]:
         """The batch in parts of whole series: all of it."""

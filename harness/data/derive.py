@@ -38,6 +38,7 @@ PUBLICATION = pl.Schema(
         "batch": pl.Int32(),
     }
 )
+STATEMENT_KEYS = {"code": pl.Int32(), "published": pl.Int64()}
 ORDER = ("code", "period", "published")
 CELL = ("code", "period")
 OBSERVED, RULE, ASSUMED = 0, 1, 2
@@ -77,6 +78,21 @@ def with_decimals(statements: pl.DataFrame, decimals: NDArray[np.int8]) -> pl.Da
     digits = pl.when(pl.col("decimals") < 0).then(None).otherwise(pl.col("decimals"))
     per_row = pl.Series("decimals", places)
     return statements.with_columns(per_row).with_columns(rounded=rounded(pl.col("value"), digits)).drop("decimals")
+
+
+def kinds(statements: pl.DataFrame, decimals: NDArray[np.int8]) -> pl.Series:
+    """What each statement is, as `classify` tells it; where no cell is stated twice, nothing is rounded.
+
+    Args:
+        statements: sorted by `ORDER`, with the column `implied`.
+        decimals: [code] places; -1 = exact.
+    """
+    code, period = statements["code"].to_numpy(), statements["period"].to_numpy()
+    if ((code[1:] == code[:-1]) & (period[1:] == period[:-1])).any():
+        return classify(with_decimals(statements, decimals))
+    if not statements["value"].null_count():
+        return pl.Series("kind", [CHANGE], dtype=pl.Int8).new_from_index(0, statements.height)
+    return classify(statements.with_columns(rounded=pl.col("value")))
 
 
 def classify(statements: pl.DataFrame) -> pl.Series:
@@ -127,6 +143,19 @@ def runs(statements: pl.DataFrame, positions: pl.Series, *, countable: bool) -> 
     return _publications(
         out.with_columns(ordered["period"].gather(last).alias("last")), complete=False, countable=countable
     )
+
+
+def earliest(statements: pl.DataFrame) -> pl.DataFrame:
+    """The earliest instant of each series: columns code, published.
+
+    Args:
+        statements: sorted by `ORDER`.
+    """
+    code, published = statements["code"].to_numpy(), statements["published"].to_numpy()
+    first = np.flatnonzero(code[1:] != code[:-1]) + 1
+    starts = np.concatenate((first[:0] if not len(code) else [0], first)).astype(np.int64)
+    soonest = np.minimum.reduceat(published, starts) if len(starts) else published
+    return pl.DataFrame({"code": code[starts], "published": soonest}, schema=STATEMENT_KEYS)
 
 
 def in_order(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:

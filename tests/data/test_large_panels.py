@@ -24,7 +24,7 @@ from harness.data import laying
 from harness.data.changes import ChangeFile
 from harness.data.columns import by_distinct
 from harness.data.declaration import Declarations, series_to_text, shaped
-from harness.data.derive import is_sorted
+from harness.data.derive import ORDER, STATEMENT, classify, earliest, is_sorted, kinds, with_decimals
 from harness.data.laying import Laid, Memory
 from harness.data.past import beginnings, past_of
 from harness.data.saving import _write
@@ -311,3 +311,25 @@ def test_what_was_known_of_many_series_is_identified_as_of_each_origin_alone(cha
     for ids in (["p/b"], ["p/d", "p/a"], list(changes.ids)):
         assert changes.prefix_digests(ids, (), instants) == [plain_prefix(changes, ids, at) for at in instants]
     assert changes.prefix_digests(["p/b"], (), instants) != changes.prefix_digests(["p/a"], (), instants)
+
+
+Stated = some.tuples(*map(some.integers, (0, 0, 0), (3, 3, 4)), some.none() | some.integers(0, 9))
+
+
+@given(some.lists(Stated, max_size=9), some.booleans())
+def test_statements_are_told_apart_as_comparing_all_of_them_does(
+    cells: list[tuple[int, int, int, int | None]], implied: bool
+) -> None:
+    told = {cell[:3]: cell[3] for cell in sorted(cells, key=lambda cell: cell[:3])}
+    frame = pl.DataFrame(
+        {
+            **{name: [cell[place] for cell in told] for place, name in enumerate(ORDER)},
+            "value": [None if value is None else value / 4 for value in told.values()],
+            "implied": [implied] * len(told),
+        },
+        schema={**{name: STATEMENT[name] for name in ORDER}, "value": pl.Float64(), "implied": pl.Boolean()},
+    )
+    decimals = np.array([-1, 0, 1, 2], dtype=np.int8)
+    assert kinds(frame, decimals).to_list() == classify(with_decimals(frame, decimals)).to_list()
+    plain = frame.group_by("code").agg(pl.col("published").min()).sort("code")
+    assert earliest(frame).equals(plain)
