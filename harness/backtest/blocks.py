@@ -1,27 +1,30 @@
 """Walking a very large panel block of series by block of series: what is held is bounded by the block, not the panel.
 
 Only models that answer a series from its own snapshot alone can be asked so (`catalog.answers_alone`). Each block is
-walked through all origins before the next one begins; its answers are put away, and cells are written from their parts.
-The bits are those of one walk over all series, whatever the size of a block.
+walked through all origins (of one that is fitted: of one fit) before the next one begins; its answers are put away, and
+cells are written from their parts. The bits are those of one walk over all series, whatever the size of a block.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
 
 from harness.backtest.answers import NO_VALUE, NOT_FINITE
+from harness.backtest.block_fits import Blocks, Refit, TogetherError, of_block, refit_of
 from harness.backtest.keys import RecipeIdentity
 from harness.backtest.membership import Membership
-from harness.backtest.splits import Plan, target_inputs
+from harness.backtest.spent import Spent
+from harness.backtest.splits import Plan
 from harness.backtest.witness import World
-from harness.backtest.work import Spent, walk
+from harness.backtest.work import Stored, walk
 from harness.core.names import Names, names_of
 from harness.core.recipe import Recipe, Target
 from harness.data.mapped import let_go
@@ -29,7 +32,6 @@ from harness.data.series_blocks import SeriesBlocks
 from harness.forecast.catalog import answers_alone
 from harness.record.cell_parts import CellInParts, Scratch
 from harness.record.cells import Cell
-from harness.record.panel_cells import PanelAnswers
 from harness.record.shelves import Shelf
 
 ORIGINS = 24
@@ -41,23 +43,25 @@ PLAIN = {"", NO_VALUE, NOT_FINITE}
 """Reasons that are told of single rows; any other is a model's that broke, for whatever it was given."""
 
 
-class TogetherError(Exception):
-    """A model raised an error of its own: what it says then depends on what it is given, so it is given all series."""
-
-
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What a task asks for.
 
     Attributes:
-        recipes: recipes that share their inputs, with their identities.
+        recipes: recipes that share their inputs, with their identities; one alone where it is fitted.
         origins: indices of the origins, ascending.
         keys: cell keys [recipe][origin].
+        fits: refit origin -> key of the fit.
     """
 
     recipes: Recipes
     origins: Sequence[int]
     keys: Sequence[Sequence[str]]
+    fits: Mapping[int, str] = field(default_factory=dict)
+
+    def at(self, places: slice) -> Asked:
+        """The same at some of the origins."""
+        return replace(self, origins=self.origins[places], keys=[mine[places] for mine in self.keys])
 
 
 def can_be_cut(plan: Plan, recipes: Sequence[Recipe], shelf: Shelf) -> bool:
@@ -84,40 +88,84 @@ def answer_in_blocks(
     Raises:
         TogetherError: a model broke; what is stored until then is to be replaced.
     """
-    plan, everyone = world.plan, names_of(world.plan.experiment.target.series)
     with Scratch(shelf) as scratch:
         start = time.perf_counter()
-        plans = [restricted(plan, rows) for rows in spans(len(everyone), width)]
-        blocks = _blocks_of(world, plans, int(plan.known[asked.origins[-1]]), scratch.folder)
+        cuts = [*spans(len(world.plan.experiment.target.series), width)]
+        plans = [restricted(world.plan, rows) for rows in cuts]
+        blocks = Blocks(plans, cuts, _rows_of(world, plans, int(world.plan.known[asked.origins[-1]]), scratch.folder))
         spent.add("", "replay", start)
         for some in _stretches(world, asked):
-            parts = [[CellInParts(scratch, key, everyone) for key in mine] for mine in some.keys]
-            places = {origin: number for number, origin in enumerate(some.origins)}
-            for index, origin, cell in _walked(world, some, plans, blocks, spent=spent, pool=pool):
-                start = time.perf_counter()
-                parts[index][places[origin]].add(_plain(cell))
-                spent.add("", "write", start)
-            start = time.perf_counter()
-            for _ in (map if pool is None else pool.map)(_write, chain.from_iterable(zip(*parts, strict=True))):
-                spent.cells += 1
-            spent.add("", "write", start)
+            refit = _refit(world, some, blocks, spent)
+            try:
+                _answer(world, some, blocks, refit, scratch, spent=spent, pool=pool)
+            except TogetherError:
+                if refit is not None and isinstance(world.fits, Path):
+                    refit.drop(world.fits)
+                raise
 
 
 def _stretches(world: World, asked: Asked) -> Iterator[Asked]:
     """Origins that are walked together, then the next ones, for which what came before is replayed again.
 
-    So a run that is stopped keeps what it did, and what is put away stays small; a stretch is long enough that its
-    replay costs a tenth of its answers.
+    So a run that is stopped keeps what it did, and what is put away stays small. Those of one fit go together; without
+    any, a stretch is long enough that its replay costs a tenth of its answers.
     """
+    if asked.fits:
+        (recipe,) = asked.recipes
+        refits = [world.plan.refit_origin(origin, recipe[1].cadence) for origin in asked.origins]
+        edges = [place for place in range(1, len(refits)) if refits[place] != refits[place - 1]]
+        yield from (asked.at(slice(first, last)) for first, last in pairwise([0, *edges, len(refits)]))
+        return
     models, horizons = len(asked.recipes), len(world.plan.experiment.horizons)
     answers = max(1, len(world.plan.experiment.target.series) * models * horizons)
     length = max(ORIGINS, CHANGES * len(world.changes.code) // answers)
-    for first in range(0, len(asked.origins), length):
-        keys = [mine[first : first + length] for mine in asked.keys]
-        yield Asked(asked.recipes, asked.origins[first : first + length], keys)
+    yield from (asked.at(slice(first, first + length)) for first in range(0, len(asked.origins), length))
 
 
-def _blocks_of(world: World, plans: Sequence[Plan], until: int, scratch: Path) -> SeriesBlocks:
+def _refit(world: World, asked: Asked, blocks: Blocks, spent: Spent) -> Refit | None:
+    """The refit that answers a stretch; None = nothing is fitted."""
+    if not asked.fits or not isinstance(world.fits, Path):
+        return None
+    start, (recipe,) = time.perf_counter(), asked.recipes
+    origin = world.plan.refit_origin(asked.origins[0], recipe[1].cadence)
+    refit = refit_of(world, blocks, recipe, origin, asked.fits[origin], spent=spent)
+    if refit.training_rows:
+        refit.part_stored(world.fits, blocks)
+    spent.add(recipe[0].name, "fit", start)
+    return refit
+
+
+def _answer(
+    world: World,
+    asked: Asked,
+    blocks: Blocks,
+    refit: Refit | None,
+    scratch: Scratch,
+    *,
+    spent: Spent,
+    pool: Executor | None,
+) -> None:
+    """Answer a stretch and store its cells."""
+    everyone = names_of(world.plan.experiment.target.series)
+    parts = [[CellInParts(scratch, key, everyone) for key in mine] for mine in asked.keys]
+    places = {origin: number for number, origin in enumerate(asked.origins)}
+    plain = PLAIN if refit is None else PLAIN.union(refit.told.short.values())
+    for index, origin, cell in _walked(world, asked, blocks, refit, spent=spent, pool=pool):
+        start = time.perf_counter()
+        panel = cell.panel
+        if panel is None or not plain.issuperset(panel.reasons) or (cell.facts and refit is None):
+            raise TogetherError
+        parts[index][places[origin]].add(panel)
+        spent.add("", "write", start)
+    start, facts = time.perf_counter(), dict[str, object]()
+    if refit is not None and isinstance(world.fits, Path):
+        facts = refit.facts(world.plan, world.fits, blocks)
+    for _ in (map if pool is None else pool.map)(partial(_write, facts), chain.from_iterable(zip(*parts, strict=True))):
+        spent.cells += 1
+    spent.add("", "write", start)
+
+
+def _rows_of(world: World, plans: Sequence[Plan], until: int, scratch: Path) -> SeriesBlocks:
     """Where in the change file the rows of each of some parts of a plan are."""
     changes, experiment = world.changes, world.plan.experiment
     return SeriesBlocks(
@@ -131,16 +179,18 @@ def _blocks_of(world: World, plans: Sequence[Plan], until: int, scratch: Path) -
 
 
 def _walked(
-    world: World, asked: Asked, plans: Sequence[Plan], blocks: SeriesBlocks, *, spent: Spent, pool: Executor | None
+    world: World, asked: Asked, blocks: Blocks, refit: Refit | None, *, spent: Spent, pool: Executor | None
 ) -> Iterator[tuple[int, int, Cell]]:
     """Cells of the first block at all origins, then those of the next."""
-    for number, one in enumerate(plans):
+    for number, (one, span) in enumerate(zip(blocks.plans, blocks.spans, strict=True)):
         start = time.perf_counter()
-        inputs = tuple(sorted(target_inputs(one.experiment.target)))
-        recipes = [(recipe, replace(identity, series=inputs)) for recipe, identity in asked.recipes]
-        rows = blocks.rows(number)
+        recipes = [(recipe, of_block(identity, one)) for recipe, identity in asked.recipes]
+        here, stored = replace(world, plan=one, rows=blocks.rows.rows(number)), Stored()
+        if refit is not None:
+            here = replace(here, told={refit.origin: refit.told})
+            stored = Stored({(0, refit.origin): refit.part(span)})
         spent.add("", "replay", start)
-        yield from walk(replace(world, plan=one, rows=rows), recipes, asked.origins, spent=spent, pool=pool)
+        yield from walk(here, recipes, asked.origins, spent=spent, stored=stored, pool=pool)
         let_go(world.changes)
 
 
@@ -182,12 +232,5 @@ def _shared(target: Target) -> tuple[str, ...]:
     return tuple(name for name in (transform.other, transform.high, transform.low) if name)
 
 
-def _plain(cell: Cell) -> PanelAnswers:
-    panel = cell.panel
-    if panel is None or cell.facts or not PLAIN.issuperset(panel.reasons):
-        raise TogetherError
-    return panel
-
-
-def _write(cell: CellInParts) -> None:
-    cell.write({})
+def _write(facts: Mapping[str, object], cell: CellInParts) -> None:
+    cell.write(facts)

@@ -13,6 +13,7 @@ from harness.backtest.task import Task
 from harness.core.errors import UserError
 from harness.core.recipe import Recipe
 from harness.data.changes import ChangeFile
+from harness.forecast.catalog import answers_alone, entry_for
 from harness.record.shelves import Shelf
 
 BLOCK = 64_000_000
@@ -24,6 +25,8 @@ FEWEST, LARGE = 256, 1000
 PER_CELL, PER_COPY, PER_CHANGE, PER_FORECAST, PER_SERIES = 24, 8, 16, 24, 400
 """Bytes: value, stamp and vintage of a (series, period); a transform of it; the number of a change's row, twice while
 they are joined; a forecast with status and reason, of one model; a name and where it stands."""
+PER_FIT, PER_ANSWER = 3000, 200
+"""Bytes: the parameters of one series, their text and what it carries on; a forecast that is handed over as rows."""
 CHUNK = 1 << 20
 """Rows looked at together."""
 
@@ -37,14 +40,16 @@ def block_width(plan: Plan, changes: ChangeFile, spare: int | None, slots: int) 
         spare: bytes to spare; None = unknown.
         slots: tasks that run at once.
     """
-    target = plan.experiment.target
+    target, models = plan.experiment.target, plan.experiment.models
     count = len(target.series)
     if count < LARGE or target.universe:
         return 0
     periods, moved = _extent(changes, sorted(target_inputs(target)))
     copies = 0 if target.transform.kind == "level" else 3
     each = periods * (PER_CELL + PER_COPY * copies) + PER_CHANGE * -(-moved // count) + PER_SERIES
-    each += PER_FORECAST * len(plan.experiment.horizons) * sum(recipe.rival for recipe in plan.experiment.models)
+    each += PER_FORECAST * len(plan.experiment.horizons) * sum(recipe.rival for recipe in models)
+    if any(not recipe.rival and answers_alone(recipe) and entry_for(recipe.kind).fitted for recipe in models):
+        each += PER_FIT + PER_COPY * 2 * periods + PER_ANSWER * len(plan.experiment.horizons)
     room = BLOCK if spare is None else min(BLOCK, spare // max(1, slots) // SHARE)
     width = max(FEWEST, room // each)
     return 0 if width >= count else width
@@ -93,7 +98,7 @@ def refuse_too_large(plan: Plan, tasks: Sequence[Task], shelf: Shelf, spare: int
             value=f"{name}: {gigabytes(need[name])}, of which {gigabytes(table)} are the feature rows of "
             f"{len(layout.origins)} origins x {count} series; "
             f"{gigabytes(spare)} are to spare beside what is held already",
-            rule="naive rivals are walked in blocks of series; what is pooled over series cannot be cut",
+            rule="models of single series are walked in blocks of series; what is pooled over series cannot be cut",
             fix="allow more (--memory GB), or have fewer series, features or origins, or float32 = true",
         )
 

@@ -11,8 +11,8 @@ from typing import Protocol
 import loky
 from loky.process_executor import TerminatedWorkerError
 
+from harness.backtest.spent import Spent
 from harness.backtest.task import Context, Task, run_task
-from harness.backtest.work import Spent
 from harness.core.errors import UserError
 
 ONE_THREAD = dict.fromkeys(

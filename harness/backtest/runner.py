@@ -22,9 +22,9 @@ from harness.backtest.engines import HERE, LARGE, Where, engine_for
 from harness.backtest.keys import Known, RecipeIdentity, cell_keys, recipe_identity, run_id
 from harness.backtest.liberty import Liberty
 from harness.backtest.searched import on_record, study_keys, vouched
+from harness.backtest.spent import Spent
 from harness.backtest.splits import Plan, build_plan
 from harness.backtest.task import Context, Task
-from harness.backtest.work import Spent
 from harness.core.errors import UserError
 from harness.core.identity import canonical
 from harness.core.recipe import Experiment, Recipe

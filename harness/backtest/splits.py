@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -144,6 +145,18 @@ def training_set(plan: Plan, origin: int, horizon: int, snapshot: Snapshot) -> T
     return TrainingSet(rows.astype(np.int64), series.astype(np.int64), plan.request[rows, horizon], len(distinct))
 
 
+def too_short(plan: Plan, periods: Mapping[int, int]) -> dict[int, str]:
+    """Why horizons have too little to learn from, by index; those that have enough are left out.
+
+    Args:
+        plan: the plan.
+        periods: index of the horizon -> distinct matured target periods.
+    """
+    minimum = plan.experiment.training.minimum
+    found = {place: f"{count} matured target periods, minimum {minimum}" for place, count in periods.items()}
+    return {place: why for place, why in found.items() if periods[place] < minimum}
+
+
 USED, OTHER_PHASE, NOT_MATURED, WAS_PUBLIC, NO_OUTCOME, HINDSIGHT, NO_MEMBER = range(7)
 FATES = (
     "used", "other phase", "not matured", "already public at its origin", "no outcome", "hindsight excluded",
@@ -151,14 +164,14 @@ FATES = (
 )  # fmt: skip
 
 
-def row_fates(plan: Plan, origin: int, horizon: int, snapshot: Snapshot) -> NDArray[np.int8]:
+def row_fates(plan: Plan, origin: int, horizon: int, snapshot: Snapshot | None) -> NDArray[np.int8]:
     """[earlier origin, series] why a row is, or is not, a training row at this origin (index into `FATES`).
 
     Args:
         plan: the plan.
         origin: index of the origin T.
         horizon: index of the horizon.
-        snapshot: what was known at T; labels under `latest` are read in it.
+        snapshot: what was known at T; labels under `latest` are read in it, else it is not needed.
     """
     requests = plan.request[:origin, horizon]
     latest = plan.experiment.target.outcome.kind == "latest"
@@ -174,7 +187,7 @@ def row_fates(plan: Plan, origin: int, horizon: int, snapshot: Snapshot) -> NDAr
     fate[(public == NEVER) | (public > plan.known[origin])] = NOT_MATURED
     fate[plan.phase[:origin] != plan.phase[origin]] = OTHER_PHASE
     fate[~plan.members.member[:origin]] = NO_MEMBER
-    if latest:
+    if latest and snapshot is not None:
         rows, series = np.nonzero(fate == USED)
         absent = np.isnan(training_labels(plan, (rows, series, np.full(len(rows), horizon)), snapshot))
         fate[rows[absent], series[absent]] = NO_OUTCOME

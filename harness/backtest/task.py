@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import threadpoolctl
 
-from harness.backtest.blocks import Asked, TogetherError, answer_in_blocks, can_be_cut
+from harness.backtest.block_fits import TogetherError
+from harness.backtest.blocks import Asked, answer_in_blocks, can_be_cut
 from harness.backtest.keys import RecipeIdentity
 from harness.backtest.liberty import Liberty
+from harness.backtest.spent import Spent
 from harness.backtest.splits import Plan
 from harness.backtest.witness import World
-from harness.backtest.work import Floats, Spent, Stored, walk
+from harness.backtest.work import Floats, Stored, walk
 from harness.core.errors import UserError
 from harness.core.recipe import Recipe
 from harness.data.changes import ChangeFile, open_changes
@@ -108,7 +110,9 @@ def _in_blocks(world: World, context: Context, task: Task, spent: Spent, pool: E
     count = len(context.plan.experiment.target.series)
     if not (0 < context.block < count and isinstance(shelf, Path) and can_be_cut(context.plan, recipes, shelf)):
         return False
-    asked = Asked(task.recipes, task.origins, task.keys)
+    if task.fit_keys and (context.liberty is not None or context.labels is not None):  # a study's walk is its own
+        return False
+    asked = Asked(task.recipes, task.origins, task.keys, {origin: key for (_, origin), key in task.fit_keys.items()})
     try:
         answer_in_blocks(world, asked, shelf, context.block, spent=spent, pool=pool)
     except TogetherError:

@@ -52,6 +52,20 @@ class Witness(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What all series of a target tell of a refit together.
+
+    Attributes:
+        short: index of the horizon -> why there is too little to learn from.
+        newest: position of the newest known period of any of them, from which a rolling window is counted; None = it is
+            not asked for.
+    """
+
+    short: Mapping[int, str]
+    newest: int | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class World:
     """What a walk goes through: the plan, the changes it replays and the frozen feature rows.
@@ -69,6 +83,7 @@ class World:
             the clock is read.
         rows: rows of the changes that hold those of the plan's inputs, where they are known already; None = they are
             looked for.
+        told: refit origin -> what all series tell of it, where the plan is of some of them; None = the plan's own do.
     """
 
     plan: Plan
@@ -80,3 +95,4 @@ class World:
     studies: Shelf | None = None
     clocks: Mapping[str, int] = field(default_factory=dict)
     rows: NDArray[np.int64] | None = None
+    told: Mapping[int, Told] | None = None

@@ -10,7 +10,6 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -21,17 +20,17 @@ from numpy.typing import NDArray
 from harness.backtest.answers import Asked, blank_cell, checked_answers, failed, filled
 from harness.backtest.design import RowBuilder
 from harness.backtest.first_window import first_rows, hand_on
+from harness.backtest.history import History
 from harness.backtest.keys import RecipeIdentity, blocks_of, cell_seed
 from harness.backtest.liberty import every_row
-from harness.backtest.splits import Plan, TrainingSet, training_set
+from harness.backtest.spent import Spent
+from harness.backtest.splits import TrainingSet, too_short, training_set
 from harness.backtest.tuning.inner import Ground
 from harness.backtest.tuning.study import Studied, study
 from harness.backtest.witness import Witness, World
 from harness.core.identity import canonical, digest
 from harness.core.recipe import Recipe
 from harness.core.snapshot import Snapshot, newest_periods, target_panel
-from harness.data.changes import ChangeFile
-from harness.data.replay import Replay
 from harness.forecast.baselines import Naive
 from harness.forecast.catalog import build, entry_for
 from harness.forecast.paths import ask_grid
@@ -42,35 +41,9 @@ from harness.record.panel_cells import ASKED, PanelAnswers
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-
-
-@dataclass(slots=True)
-class Spent:
-    """What a task cost.
-
-    Attributes:
-        cells: cells written.
-        seconds: seconds per (model, stage).
-        peak: peak memory of the process in bytes.
-    """
-
-    cells: int = 0
-    seconds: dict[tuple[str, str], float] = field(default_factory=dict)
-    peak: int = 0
-
-    def add(self, model: str, stage: str, since: float) -> float:
-        """Book the time since `since` and return now."""
-        now = time.perf_counter()
-        self.seconds[model, stage] = self.seconds.get((model, stage), 0.0) + now - since
-        return now
-
-    @contextmanager
-    def within(self, model: str, outer: str, stage: str) -> Iterator[None]:
-        """Book a part of another stage as a stage of its own; the other has the rest."""
-        start = time.perf_counter()
-        yield
-        took = self.add(model, stage, start) - start
-        self.seconds[model, outer] = self.seconds.get((model, outer), 0.0) - took
+NOTHING = np.empty(0, dtype=np.int64)
+NO_ROWS = TrainingSet(NOTHING, NOTHING, NOTHING, 0)
+"""Stands for the rows of a model that learns from none, where it is told elsewhere how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +89,8 @@ def walk(
     first = recipes[0][1]
     # the naive rivals look at what is known and keep nothing of it: they are shown the matrices themselves
     views = witness is None and all(recipe.rival for recipe, _ in recipes)
-    history = _History(world.changes, world.plan, first, spent, copy=not views, rows=world.rows)
-    labels = history if world.labels is None else _History(world.labels, world.plan, first, spent)
+    history = History(world.changes, world.plan, first, spent, copy=not views, rows=world.rows)
+    labels = history if world.labels is None else History(world.labels, world.plan, first, spent)
     walks = [_Walk(world, recipe, identity, spent, witness) for recipe, identity in recipes]
     for origin in origins:
         for index, one in enumerate(walks):
@@ -136,44 +109,6 @@ def walk(
             yield index, origin, cell
 
 
-class _History:
-    """Snapshots of a forward walk; asking twice for one origin builds one."""
-
-    def __init__(
-        self,
-        changes: ChangeFile,
-        plan: Plan,
-        identity: RecipeIdentity,
-        spent: Spent,
-        *,
-        copy: bool = True,
-        rows: Integers | None = None,
-    ) -> None:
-        self.copy = copy
-        experiment = plan.experiment
-        self.replay = Replay(
-            changes,
-            identity.series,
-            latency=experiment.origins.latency,
-            exclude_hindsight=experiment.exclude_hindsight,
-            sources=identity.sources,
-            rows=rows,
-        )
-        self.plan, self.spent = plan, spent
-        self.origin = -1
-        self.snapshot: Snapshot | None = None
-
-    def at(self, origin: int) -> Snapshot:
-        """Everything known at an origin, in ascending order of origins."""
-        if self.snapshot is None or origin != self.origin:
-            start = time.perf_counter()
-            self.replay.advance(self.plan.instants[origin])
-            self.snapshot = self.replay.snapshot(self.plan.experiment.target, copy=self.copy)
-            self.origin = origin
-            self.spent.add("", "replay", start)
-        return self.snapshot
-
-
 class _Walk:
     """One recipe walking forward: its forecaster, what it was fitted at, and why it may not answer."""
 
@@ -187,7 +122,7 @@ class _Walk:
     ) -> None:
         self.identity, self.spent, self.witness = identity, spent, witness
         self.plan, self.fits, self.liberty, self.studies = world.plan, world.fits, world.liberty, world.studies
-        self.clocks = world.clocks
+        self.clocks, self.told = world.clocks, world.told
         self.fitted = entry_for(recipe.kind).fitted or recipe.search is not None
         experiment = self.plan.experiment
         empty = (len(self.plan.instants), len(experiment.target.series), len(experiment.horizons), 0)
@@ -241,13 +176,11 @@ class _Walk:
             return
         start = time.perf_counter()
         steps = range(len(self.plan.experiment.horizons))
-        sets = {place: training_set(self.plan, origin, place, labels) for place in steps}
-        minimum = self.plan.experiment.training.minimum
-        self.short = {
-            place: f"{some.periods} matured target periods, minimum {minimum}"
-            for place, some in sets.items()
-            if some.periods < minimum
+        sets = {
+            place: training_set(self.plan, origin, place, labels) if self.told is None else NO_ROWS for place in steps
         }
+        periods = {place: some.periods for place, some in sets.items()}
+        self.short = dict(too_short(self.plan, periods) if self.told is None else self.told[origin].short)
         enough = {place: some for place, some in sets.items() if place not in self.short}
         self.facts = {"fit_key": fit_key, "training_rows": {str(h): len(s.origins) for h, s in enough.items()}}
         if self.studied is not None:
@@ -304,7 +237,8 @@ class _Walk:
         if self.witness is not None and rows is not None:
             self.witness.training_rows(self.recipe.name, origin, rows)
         rolling = self.plan.experiment.training.rolling
-        known = snapshot if rolling is None else newest_periods(snapshot, rolling)
+        newest = None if self.told is None else self.told[origin].newest
+        known = snapshot if rolling is None else newest_periods(snapshot, rolling, newest)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             seed = int(str(self.facts["seed"]))

@@ -287,7 +287,7 @@ def _read_only(array: Floats) -> Floats:
     return view
 
 
-def newest_periods(snapshot: Snapshot, count: int) -> Snapshot:
+def newest_periods(snapshot: Snapshot, count: int, newest: int | None = None) -> Snapshot:
     """The same snapshot with the target's panel cut to its newest target periods (a rolling window).
 
     As many levels stay as `count` transformed values need.
@@ -295,8 +295,9 @@ def newest_periods(snapshot: Snapshot, count: int) -> Snapshot:
     Args:
         snapshot: what is known at the origin.
         count: target periods kept, counted back from the newest known of any target series.
+        newest: position of that period, where the snapshot has some of the series; None = it has all.
     """
-    last = int(target_panel(snapshot).last.max())
+    last = int(target_panel(snapshot).last.max()) if newest is None else newest
     target = snapshot.target
     if last == NO_POSITION or target is None:
         return snapshot

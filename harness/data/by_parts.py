@@ -1,18 +1,21 @@
-"""A source in a Parquet file larger than memory, observed part by part: what every row says by itself."""
+"""A source in a file larger than memory, observed part by part: what every row says by itself."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import polars as pl
 
 from harness.core.errors import UnknownNameError
 from harness.data.assertions.asking import SEQUENCE
+from harness.data.csv_text import csv_parts
 from harness.data.declared import Dataset, Source
 from harness.data.observations import observe
-from harness.data.streamed import Parts, parquet_parts
-from harness.data.tables import RawTable, beyond_memory, unread
+from harness.data.stamps import Forms
+from harness.data.streamed import Parts, parquet_parts, whole_needed
+from harness.data.tables import RawTable, beyond_memory, ending, refuse_beyond_memory, unread
 
 
 @dataclass(slots=True)
@@ -49,12 +52,13 @@ class InParts:
             UnknownNameError: a declared series is not in the file.
         """
         assert self.table.unread is not None  # noqa: S101 - else it was read at once
-        columns = [name for _, name in self.source.columns]
         bare = {name: one for one, name in self.dataset.in_file}
-        wanted, met, start = set(self.source.series), set[str](), 0
-        for part in parquet_parts(self.table.unread, columns, rows):
+        wanted, met, start, forms = set(self.source.series), set[str](), 0, Forms()
+        for part in _parts(self.table.unread, self.source, rows):
             table = replace(self.table, frame=part, lines=self.table.line_numbers_from(start, part.height))
             start += part.height
+            if self.source.dated_by:
+                self._note_forms(table, forms)
             named = table.column(self.source.column("series")).cast(pl.String).drop_nulls().unique(maintain_order=True)
             here = [bare[name] for name in named.to_list() if bare.get(name) in wanted]
             met.update(named.to_list())
@@ -66,6 +70,19 @@ class InParts:
                 yield found.rows
         self._require_all(met)
 
+    def _note_forms(self, table: RawTable, forms: Forms) -> None:
+        """Refuse stamps of which the whole column tells what they are, as parts of it are of different kinds.
+
+        Raises:
+            DataError: they are.
+        """
+        source = self.source
+        forms.note(table, source.dated_by, source.text.date_format)
+        if forms.differ:
+            raise whole_needed(self.table.label, f"some of column {source.dated_by!r} are days and some are instants")
+        if not source.zone:
+            forms.refuse_mixed(f"{self.table.label}, column {source.dated_by!r}")
+
     def _require_all(self, met: set[str]) -> None:
         names = dict(self.dataset.in_file)
         for one in self.source.series:
@@ -74,24 +91,55 @@ class InParts:
                 raise UnknownNameError(f"series in column {column!r} of {label}", names[one], met)
 
 
+def _parts(path: Path, source: Source, rows: int) -> Iterator[pl.DataFrame]:
+    """The columns of a file that a source speaks of, so many rows at a time."""
+    columns = [name for _, name in source.columns]
+    return parquet_parts(path, columns, rows) if _is_parquet(path) else csv_parts(path, source.text, rows, columns)
+
+
+def _is_parquet(path: Path) -> bool:
+    return ending(path.name) == ".parquet"
+
+
 def readable_in_parts(dataset: Dataset, source: Source) -> RawTable | None:
     """The file of a source that is larger than memory and can be read part by part; None = it is read at once.
 
-    It can where every row stands by itself: a long Parquet file with dates and instants (not text), without steps,
-    assertions, a list of publications or sessions to count; where no lag rule is held against its publications, and no
-    assertion of another source compares rows with those before.
+    It can where every row stands by itself: a long table without steps, assertions, a list of publications or sessions
+    to count; where no lag rule is held against its publications, and no assertion of another source compares rows with
+    those before. In a Parquet file dates are dates, instants have a zone, or both are text as in a CSV file.
+
+    Raises:
+        DataError: it is larger than memory, and cannot.
     """
     path = dataset.folder / source.file
-    if not source.file or path.suffix != ".parquet" or not beyond_memory(path):
+    if not source.file or not ending(path.name) or not beyond_memory(path):
         return None
+    why = _together(dataset, source)
+    table = None if why else unread(path, source.text)
+    if table is None or not _dated_by_themselves(table, source):
+        refuse_beyond_memory(path, why or "its dates are no dates, or its instants have no zone")
+    return table
+
+
+def _together(dataset: Dataset, source: Source) -> str:
+    """Why the rows of a source have to be seen together; "" = they do not."""
     declared = [dataset.declared(bare) for bare in source.series]
     compared = any(one.kind in SEQUENCE for other in dataset.sources for one in other.treatment.assertions)
-    together = source.treatment or source.publications or source.layout != "long" or not source.column("series")
-    ruled = source.dated_by and any(one.lag is not None for one in declared)
-    if together or compared or ruled or any(one.parsed.kind == "B" for one in declared):
-        return None
-    table = unread(path)
-    types = table.frame.schema
+    found = {
+        "it has steps or assertions": bool(source.treatment),
+        "its publications are listed": bool(source.publications),
+        "it has a column per series": source.layout != "long",
+        "it has no column of series": not source.column("series"),
+        "assertions of this dataset compare rows with those before": compared,
+        "a lag rule is held against all its publications": bool(source.dated_by)
+        and any(one.lag is not None for one in declared),
+        "sessions of a calendar are counted": any(one.parsed.kind == "B" for one in declared),
+    }
+    return next((why for why, there in found.items() if there), "")
+
+
+def _dated_by_themselves(table: RawTable, source: Source) -> bool:
+    types, told = table.frame.schema, (pl.Date(), pl.String())
     period, stamp = types.get(source.column("period")), types.get(source.dated_by) if source.dated_by else pl.Date()
     instant = isinstance(stamp, pl.Datetime) and stamp.time_zone is not None
-    return table if isinstance(period, pl.Date) and (isinstance(stamp, pl.Date) or instant) else None
+    return period in told and (stamp in told or instant)

@@ -12,11 +12,14 @@ import polars as pl
 from harness.core.errors import UserError
 from harness.core.reading import Table
 from harness.core.series import check_id
+from harness.data.csv_text import csv_parts
 from harness.data.declared import Source, TextForm
-from harness.data.tables import read_file
+from harness.data.tables import beyond_memory, ending, read_file
 
 ANY = "*"
 WHERE = f'series."{ANY}"'
+ROWS = 1 << 18
+"""Rows of a file larger than memory that are looked through together."""
 
 
 def expanded(
@@ -89,10 +92,17 @@ def _names(path: Path, _status: tuple[int, ...], text: TextForm, column: str, us
         if column in columns:
             told = pl.scan_parquet(path).select(pl.col(column).cast(pl.String).drop_nulls().unique())
             return tuple(sorted(told.collect(engine="streaming").to_series().to_list()))
+    if column and beyond_memory(path) and ending(path.name).startswith(".csv"):
+        parts = csv_parts(path, text, ROWS, (column,))
+        return tuple(sorted({name for part in parts if column in part for name in _distinct(part[column])}))
     table = read_file(path, text)
     if not column:
         return tuple(sorted(set(table.frame.columns) - set(used)))
-    return tuple(sorted(table.column(column).cast(pl.String).drop_nulls().unique().to_list()))
+    return tuple(sorted(_distinct(table.column(column))))
+
+
+def _distinct(column: pl.Series) -> list[str]:
+    return column.cast(pl.String).drop_nulls().unique().to_list()
 
 
 def _note_unfit(names: Collection[str], source: Source, top: Table) -> None:

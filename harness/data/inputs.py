@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from harness.data.cleaning.words import named
 from harness.data.declared import Announcements, Dataset, Source
 from harness.data.tables import RawTable, read_file, read_packaged, sha256_of
 from harness.data.tags import tag_of, told_by
-from harness.record.files import write_file
+from harness.record.files import whole_file, write_file
 
 READING = 1
 """Moves when the same files would be read differently: what was ingested before is then read again."""
@@ -121,8 +122,13 @@ def raw_hashes(*tables: RawTable | None) -> dict[str, str]:
 def keep_raw(table: RawTable, raw_dir: Path) -> None:
     """Keep the bytes of a table under their hash."""
     path = raw_dir / f"{sha256_of(table)}{table.suffix}"
-    if not path.exists():
+    if path.exists():
+        return
+    if table.unread is None:
         write_file(path, table.content)
+        return
+    with table.unread.open("rb") as given, whole_file(path) as kept:
+        shutil.copyfileobj(given, kept)
 
 
 def refuse_reread(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import calendar as month_lengths
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime, time
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
@@ -175,6 +176,20 @@ def moments(table: RawTable, name: str, *, zone: str = "", date_format: str = ""
     column = table.column(name)
     if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone:
         return column.dt.convert_time_zone("UTC").cast(INSTANT)
+    parsed = _parsed(table, name, date_format)
+    where = f"{table.label}, column {name!r}"
+    days = _as_days(parsed)
+    if days is not None:
+        return column.replace_strict(list(days), list(days.values()), default=None, return_dtype=pl.Date())
+    answers = {value: _instant(moment, zone, where) for value, moment in parsed.items()}
+    if not zone:
+        _refuse_mixed(_one_per_offset(parsed), where)
+    return column.replace_strict(list(answers), list(answers.values()), default=None, return_dtype=INSTANT)
+
+
+def _parsed(table: RawTable, name: str, date_format: str) -> dict[object, date | datetime]:
+    """What each distinct stamp of a column says."""
+    column = table.column(name)
     parsed: dict[object, date | datetime] = {}
     for value in column.drop_nulls().unique(maintain_order=True).to_list():
         try:
@@ -182,20 +197,60 @@ def moments(table: RawTable, name: str, *, zone: str = "", date_format: str = ""
         except ValueError as error:
             row = int((column == value).arg_true()[0])
             raise DataError(f"{table.place(row, name)}: {error}", value=repr(str(value))) from error
-    where = f"{table.label}, column {name!r}"
-    days = _as_days(parsed)
-    if days is not None:
-        return column.replace_strict(list(days), list(days.values()), default=None, return_dtype=pl.Date())
-    answers = {value: _instant(moment, zone, where) for value, moment in parsed.items()}
-    offsets = {moment.utcoffset() for moment in parsed.values() if isinstance(moment, datetime)}
-    if len(offsets) > 1 and not zone:
+    return parsed
+
+
+def _refuse_mixed(per_offset: dict[timedelta | None, datetime], where: str) -> None:
+    """Refuse instants of several offsets where no zone is declared."""
+    if len(per_offset) > 1:
         raise DataError(
             f"{where}: mixed zones",
-            value=", ".join(sorted(str(moment)[-6:] for moment in _one_per_offset(parsed))),
+            value=", ".join(sorted(str(moment)[-6:] for moment in per_offset.values())),
             rule="stamps of one column share one zone",
             fix='declare zone = "Europe/London" (offsets are checked against it), or write every stamp in UTC',
         )
-    return column.replace_strict(list(answers), list(answers.values()), default=None, return_dtype=INSTANT)
+
+
+@dataclass(slots=True)
+class Forms:
+    """What the stamps of a column are, of which parts are read one after the other.
+
+    Attributes:
+        days: whether those of each part are days.
+        per_offset: an instant of each offset there is.
+    """
+
+    days: set[bool] = field(default_factory=set)
+    per_offset: dict[timedelta | None, datetime] = field(default_factory=dict)
+
+    @property
+    def differ(self) -> bool:
+        """Whether some are days and some are instants: together they may mean something else."""
+        return len(self.days) > 1
+
+    def note(self, table: RawTable, name: str, date_format: str) -> None:
+        """Look at the next part; native instants have their zone, and dates are days.
+
+        Raises:
+            DataError: an unreadable stamp.
+        """
+        dtype = table.column(name).dtype
+        if dtype != pl.String:
+            self.days.add(dtype == pl.Date)
+            return
+        parsed = _parsed(table, name, date_format)
+        if parsed:
+            self.days.add(_as_days(parsed) is not None)
+            self.per_offset = _one_per_offset(parsed) | self.per_offset
+
+    def refuse_mixed(self, where: str) -> None:
+        """Refuse instants of several offsets.
+
+        Raises:
+            DataError: there are.
+        """
+        if True not in self.days:
+            _refuse_mixed(self.per_offset, where)
 
 
 def _as_days(parsed: dict[object, date | datetime]) -> dict[object, date] | None:
@@ -210,8 +265,8 @@ def _as_days(parsed: dict[object, date | datetime]) -> dict[object, date] | None
     return days
 
 
-def _one_per_offset(parsed: dict[object, date | datetime]) -> list[datetime]:
-    return list({moment.utcoffset(): moment for moment in parsed.values() if isinstance(moment, datetime)}.values())
+def _one_per_offset(parsed: dict[object, date | datetime]) -> dict[timedelta | None, datetime]:
+    return {moment.utcoffset(): moment for moment in parsed.values() if isinstance(moment, datetime)}
 
 
 def _instant(moment: date | datetime, zone: str, where: str) -> datetime:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 import hashlib
 import importlib
 import io
 import mmap
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import cast
@@ -19,7 +17,9 @@ from typing import cast
 import polars as pl
 
 from harness.core.errors import DataError, UnknownNameError, UserError
+from harness.data.csv_text import csv_parts, csv_table
 from harness.data.declared import TextForm
+from harness.record.files import sha256_of as sha256_of_file
 from harness.record.memory import LIMIT, available_memory
 
 READERS: Mapping[str, str] = MappingProxyType(
@@ -34,6 +34,8 @@ TIMES = 12
 """Memory that taking in a table needs, in sizes of its text."""
 CELL = 8
 """Bytes of text that a field of a Parquet file is counted as."""
+TEXTS = {".csv": ".csv", ".csv.gz": ".csv.gz", ".tsv": ".csv", ".txt": ".csv"}
+"""Endings of text files, and of their kept copies."""
 GZIP_TAIL = 4
 """Bytes at the end of a gzip file that tell its size without compression."""
 
@@ -51,7 +53,7 @@ class RawTable:
         lines: number of each row as a person counts it (null: not of the file), once lines were taken out or added;
             None = rows follow each other from `offset` on.
         hashed: (column, print of the key) of columns that hold keyed hashes in place of names already.
-        unread: the Parquet file from which the rows are still to be read, part by part; None = they are in `frame`.
+        unread: the file from which the rows are still to be read, part by part; None = they are in `frame`.
     """
 
     label: str
@@ -105,7 +107,16 @@ class RawTable:
 
 def sha256_of(table: RawTable) -> str:
     """Hash of the bytes a table is read from, or kept as."""
-    return hashlib.sha256(table.content).hexdigest()
+    if table.unread is None:
+        return hashlib.sha256(table.content).hexdigest()
+    status = table.unread.stat()
+    return _file_hash(table.unread, (status.st_size, status.st_mtime_ns, status.st_ino))
+
+
+@lru_cache(maxsize=16)
+def _file_hash(path: Path, _status: tuple[int, ...]) -> str:
+    """Of a file too large to be held; `_status` tells changed files."""
+    return sha256_of_file(path)
 
 
 def read_file(path: Path, text: TextForm | None = None) -> RawTable:
@@ -117,8 +128,8 @@ def read_file(path: Path, text: TextForm | None = None) -> RawTable:
     return read_content(path.name, content_of(path, refusing=True), text)
 
 
-def unread(path: Path) -> RawTable:
-    """A Parquet file whose rows are to be read part by part; only its bytes are looked at, where they lie.
+def unread(path: Path, text: TextForm | None = None) -> RawTable:
+    """A file whose rows are to be read part by part; only its bytes are looked at, where they lie.
 
     Raises:
         DataError: it cannot be read.
@@ -126,11 +137,23 @@ def unread(path: Path) -> RawTable:
     try:
         with path.open("rb") as stream:
             content = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-        frame = pl.scan_parquet(path).head(0).collect()
+        parquet = path.suffix == ".parquet"
+        frame = pl.scan_parquet(path).head(0).collect() if parquet else next(csv_parts(path, text or TextForm(), 1))
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         raise DataError("data file cannot be read", value=path.name, rule=str(error), fix="correct `file`") from error
-    mapped = cast("bytes", content)  # it is hashed and copied as bytes are
-    return RawTable(path.name, frame, 1, mapped, ".parquet", unread=path)
+    mapped = cast("bytes", content)  # it is copied as bytes are
+    return RawTable(path.name, frame.head(0), 1 if parquet else 2, mapped, ending(path.name), unread=path)
+
+
+def ending(name: str) -> str:
+    """What the name of a kept copy of a file ends in; "" = nobody knows the kind.
+
+    >>> ending("a.csv.gz"), ending("b.tsv"), ending("c.xlsx")
+    ('.csv.gz', '.csv', '')
+    """
+    if name.endswith((".parquet", ".pq")):
+        return ".parquet"
+    return next((kept for end, kept in TEXTS.items() if name.endswith(end)), "")
 
 
 def content_of(path: Path, *, refusing: bool = False) -> bytes:
@@ -145,7 +168,7 @@ def content_of(path: Path, *, refusing: bool = False) -> bytes:
     """
     try:
         if refusing:
-            _refuse_beyond_memory(path)
+            refuse_beyond_memory(path)
         return path.read_bytes()
     except OSError as error:
         raise DataError(
@@ -159,8 +182,12 @@ def beyond_memory(path: Path) -> bool:
     return limit is not None and path.is_file() and _needed(path) > limit
 
 
-def _refuse_beyond_memory(path: Path) -> None:
+def refuse_beyond_memory(path: Path, why: str = "") -> None:
     """Refuse a file that would be read into more memory than there is.
+
+    Args:
+        path: the file.
+        why: why it cannot be read part by part.
 
     Raises:
         DataError: it needs more.
@@ -173,7 +200,7 @@ def _refuse_beyond_memory(path: Path) -> None:
         raise DataError(
             "this file is too large for the memory",
             value=f"{path.name}: {size / 1e9:.3g} GB, and taking it in needs about {needed / 1e9:.3g} GB",
-            rule=f"{limit / 1e9:.3g} GB may be used",
+            rule=f"{limit / 1e9:.3g} GB may be used{f', and it cannot be read part by part: {why}' if why else ''}",
             fix="split it into several files, each with a [[source]] of its own (as Parquet they also need less); "
             f"where more memory may be used than is free now, say how many GB: {LIMIT}=16",
         )
@@ -206,11 +233,11 @@ def read_content(name: str, content: bytes, text: TextForm | None = None) -> Raw
     """
     if not content:
         raise DataError("data file is empty", value=name)
-    if name.endswith((".parquet", ".pq")):
-        table = RawTable(name, _parquet(name, content), 1, content, ".parquet")
-    elif name.endswith((".csv", ".csv.gz", ".tsv", ".txt")):
-        suffix = ".csv.gz" if name.endswith(".gz") else ".csv"
-        table = RawTable(name, _csv(name, content, text or TextForm()), 2, content, suffix)
+    suffix = ending(name)
+    if suffix == ".parquet":
+        table = RawTable(name, _parquet(name, content), 1, content, suffix)
+    elif suffix:
+        table = RawTable(name, csv_table(name, content, text or TextForm()), 2, content, suffix)
     else:
         raise DataError("unknown kind of data file", value=name, rule="CSV (.csv, .csv.gz, .tsv, .txt) or .parquet")
     if not table.frame.height:
@@ -239,50 +266,6 @@ def _parquet(label: str, content: bytes) -> pl.DataFrame:
         return pl.read_parquet(io.BytesIO(content))
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError("not a readable Parquet file", value=label, rule=str(error).splitlines()[0]) from error
-
-
-def _csv(label: str, content: bytes, text: TextForm) -> pl.DataFrame:
-    """A CSV file as text columns, blanks trimmed, empty and declared null texts as null."""
-    try:
-        raw = gzip.decompress(content) if label.endswith(".gz") else content
-        decoded = raw.decode(text.encoding).removeprefix("\ufeff")
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError("not a readable gzip file", value=label, rule=str(error)) from error
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise DataError(
-            f"{label} is not written in {text.encoding}",
-            value=f"byte {error.object[error.start]:#04x} in line {line}",
-            fix='declare its encoding on the [[source]], for example encoding = "cp1252" or "latin-1"',
-        ) from error
-    if not decoded.strip():
-        raise DataError("data file is empty", value=label)
-    try:
-        frame = pl.read_csv(decoded.encode(), infer_schema=False, separator=text.delimiter)
-    except pl.exceptions.PolarsError as error:
-        raise DataError("not a readable CSV file", value=label, rule=str(error).splitlines()[0]) from error
-    header = [name.strip() for name in next(csv.reader(_lines(decoded), delimiter=text.delimiter), [])]
-    twice = sorted({name for name in header if name and header.count(name) > 1})
-    if twice:
-        raise DataError(
-            f"{label}: a column name occurs twice",
-            value=", ".join(map(repr, twice)),
-            rule="a column is found by its name",
-            fix="rename one of them in the file's first line",
-        )
-    named = frame.rename({name: name.strip() or name for name in frame.columns})
-    nulls = ["", *text.null_values]
-    trimmed = [pl.col(name).str.strip_chars() for name in named.columns]
-    return named.select(trimmed).with_columns(pl.when(pl.all().is_in(nulls)).then(None).otherwise(pl.all()).name.keep())
-
-
-def _lines(text: str) -> Iterator[str]:
-    """The lines of a text one by one, with their ends: a long text is not copied for its first line."""
-    start = 0
-    while start < len(text):
-        end = text.find("\n", start) + 1 or len(text)
-        yield text[start:end]
-        start = end
 
 
 def numbers(table: RawTable, name: str, decimal_mark: str = ".") -> pl.Series:

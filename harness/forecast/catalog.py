@@ -37,7 +37,7 @@ class CatalogEntry:
         functional: what its point forecast estimates; "" = nothing (naive rules), or what the user declares.
         volatility: True = for realised-volatility targets only, False = not for them, None = for any target.
         alone: what it answers for a series depends on that series, and on inputs that all share, and on nothing else:
-            not on which other series are in the snapshot.
+            not on which other series are in the snapshot. One that is fitted is a `protocol.Apart`.
     """
 
     factory: Callable[..., Forecaster]
@@ -103,16 +103,19 @@ CATALOG: Mapping[str, CatalogEntry] = MappingProxyType(
             "least squares on 1-, 5- and 22-session trailing volatility, one regression per horizon",
             {"measure": "log", "windows": (1, 5, 22), "max_ahead": 66},
             volatility=True,
+            alone=True,
         ),
         "autoregression": CatalogEntry(
             _later("classical", "autoregression"),
             "autoregression by least squares, order chosen by an information criterion at each refit",
             {"max_lags": 4, "lags": (), "criterion": "bic", "constant": True, **_WORKS_ON},
+            alone=True,
         ),
         "arima": CatalogEntry(
             _later("classical", "arima"),
             "seasonal ARIMA in state space form by maximum likelihood",
             {"order": (1, 0, 1), "seasonal_order": (0, 0, 0), "trend": "c", "max_iterations": 50, **_WORKS_ON},
+            alone=True,
         ),
         "ets": CatalogEntry(
             _later("smoothing", "ets"),
@@ -125,16 +128,19 @@ CATALOG: Mapping[str, CatalogEntry] = MappingProxyType(
                 "max_iterations": 50,
                 **_WORKS_ON,
             },
+            alone=True,
         ),
         "auto_ets": CatalogEntry(
             _later("auto_ets", "auto_ets"),
             "exponential smoothing by statsforecast, components chosen by the corrected AIC",
             {"components": "ZZZ", "damped": "auto", "max_iterations": 2000, **_WORKS_ON},
+            alone=True,
         ),
         "theta": CatalogEntry(
             _later("smoothing", "theta"),
             "theta method with a test for seasonality",
             {"theta": 2.0, "deseasonalize": True, **_WORKS_ON},
+            alone=True,
         ),
         "lightgbm": CatalogEntry(
             _later("boosting", "LightGBM"),
@@ -243,13 +249,13 @@ def learns_from_rows(kind: str) -> bool:
 
 
 def answers_alone(recipe: Recipe) -> bool:
-    """Whether a model may be asked for some series of a panel and then for others: it keeps nothing, and joins nothing.
+    """Whether a model may be fitted and asked for some series of a panel and then for others: it joins nothing.
 
-    >>> answers_alone(Recipe("drift", "drift")), answers_alone(Recipe("gbm", "lightgbm"))
-    (True, False)
+    >>> [answers_alone(Recipe("it", kind)) for kind in ("drift", "autoregression", "lightgbm")]
+    [True, True, False]
     """
-    entry = entry_for(recipe.kind)
-    return entry.alone and not (entry.fitted or recipe.search or recipe.steps or recipe.features or recipe.source)
+    joins = recipe.search or recipe.steps or recipe.features or recipe.source
+    return entry_for(recipe.kind).alone and not joins
 
 
 def build(recipe: Recipe, *, folder: str = "") -> Forecaster:

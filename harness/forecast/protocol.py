@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
@@ -53,6 +53,23 @@ class Storable(Protocol):
 
     def load(self, text: str) -> None:
         """Restore what `dump` wrote."""
+        ...
+
+
+@runtime_checkable
+class Apart(Storable, Protocol):
+    """A forecaster that fits every series by itself, so that some can be fitted, and then the others."""
+
+    def joined(self, texts: Iterable[str]) -> str:
+        """What `dump` would have written of all series, from what it wrote of some of them after the other."""
+        ...
+
+    def parted(self, text: str, groups: Iterable[Collection[str]]) -> Iterator[str]:
+        """Of what `dump` wrote of all series, what `load` takes of each group of them."""
+        ...
+
+    def told(self, text: str) -> list[str]:
+        """What estimation complained about, of what `dump` wrote."""
         ...
 
 

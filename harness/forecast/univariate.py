@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -21,13 +21,16 @@ import polars as pl
 
 from harness.core.errors import UserError
 from harness.core.frames import Rows
-from harness.core.snapshot import NO_POSITION, Snapshot, TargetPanel, target_panel
+from harness.core.snapshot import NO_POSITION, Micros, Snapshot, TargetPanel, target_panel
 from harness.core.transform import Floats, Transform, apply_transform
-from harness.forecast.paths import Asked, answers, ask, assemble, cells, steps_needed
+from harness.forecast.fit_texts import members, object_text
+from harness.forecast.paths import Asked, answers, ask, assemble, cells
 
 WorksOn = Literal["step", "level", "target"]
 Fitted = Mapping[str, object]
 """Parameters of one series as JSON values; `variance` is the residual variance."""
+FITTED, WARNINGS = '"fitted": ', '"warnings": '
+"""Before these in the text of a fit, once: in what they hold, a quotation mark within a text is escaped."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +74,8 @@ class Univariate:
         self.works_on = works_on
         self.fitted: dict[str, Fitted | None] = {}
         self.warnings: list[str] = []
-        """What estimation complained about (no convergence, for example), one line each."""
+        """What estimation complained about (no convergence, for example), one line each; series that failed last."""
+        self.failed = 0
 
     def fit(self, rows: Rows | None, snapshot: Snapshot, *, seed: int) -> None:
         """Estimate every series' parameters on the snapshot; nothing is random.
@@ -95,7 +99,9 @@ class Univariate:
                 except ValueError as error:  # numpy's LinAlgError is one
                     failed.append(f"{series_id}: {error}")
             self.warnings += sorted({f"{series_id}: {one.category.__name__}: {one.message}" for one in caught})
+        told = len(self.warnings)
         self._note(failed, all_failed=not any(self.fitted.values()))
+        self.failed = len(self.warnings) - told
 
     def _note(self, failed: list[str], *, all_failed: bool) -> None:
         """A failed series of a panel abstains and is named; where nothing is left, the model has failed."""
@@ -114,17 +120,17 @@ class Univariate:
         asked = ask(rows, snapshot)
         panel = asked.panel
         matrix = _matrix(panel, snapshot, self.works_on)
-        count = _reach(asked) if self.works_on == "target" else steps_needed(asked)
-        future = np.full((len(panel.ids), count), np.nan)  # [series, step]
+        count = _steps(asked, self.works_on)  # of each series its own: what others are asked cannot touch its answer
+        future = np.full((len(panel.ids), int(count.max(initial=0))), np.nan)  # [series, step]
         failed: list[str] = []
-        for row in np.unique(asked.row) if count else ():
+        for row in np.unique(asked.row) if future.size else ():
             work = _work(matrix[row], panel.first, asked.season)
             if work is None:
                 continue
             newest = work.first + len(work.values) - 1
-            skip = 0 if self.works_on == "target" else int(panel.last[row]) - newest
+            skip, steps = 0 if self.works_on == "target" else int(panel.last[row]) - newest, max(1, int(count[row]))
             try:
-                future[row] = self._path(panel.ids[row], work, skip + count, asked)[skip:]
+                future[row, :steps] = self._path(panel.ids[row], work, skip + steps, asked)[skip:]
             except ValueError as error:
                 failed.append(f"{panel.ids[row]}: {error}")
         self._note(failed, all_failed=bool(np.isnan(future).all()))
@@ -153,12 +159,37 @@ class Univariate:
 
     def dump(self) -> str:
         """Parameters per series as JSON text; floats are written so that the same bits come back."""
-        return json.dumps({"fitted": self.fitted, "warnings": self.warnings}, sort_keys=True)
+        return json.dumps({"failed": self.failed, "fitted": self.fitted, "warnings": self.warnings}, sort_keys=True)
 
     def load(self, text: str) -> None:
         """Restore what `dump` wrote."""
         stored = json.loads(text)
-        self.fitted, self.warnings = stored["fitted"], stored["warnings"]
+        self.failed, self.fitted, self.warnings = stored["failed"], stored["fitted"], stored["warnings"]
+
+    def joined(self, texts: Iterable[str]) -> str:
+        """What `dump` would have written of all series, from what it wrote of some of them after the other."""
+        fitted, caught, failed = dict[str, str](), list[str](), list[str]()
+        for text in texts:
+            part = dict(members(text))
+            fitted.update(members(part["fitted"]))
+            lines = json.loads(part["warnings"])
+            place = len(lines) - int(part["failed"])
+            caught += lines[:place]
+            failed += lines[place:]
+        told = {"failed": str(len(failed)), "warnings": json.dumps([*caught, *failed])}
+        return object_text({"fitted": object_text(fitted), **told})
+
+    def parted(self, text: str, groups: Iterable[Collection[str]]) -> Iterator[str]:
+        """Of what `dump` wrote of all series, what `load` takes of each group of them; warnings are left out."""
+        fitted = dict(members(text, text.index(FITTED) + len(FITTED)))
+        for names in groups:
+            some = object_text({name: fitted[name] for name in names if name in fitted})
+            yield object_text({"failed": "0", "fitted": some, "warnings": "[]"})
+
+    def told(self, text: str) -> list[str]:
+        """The warnings in what `dump` wrote."""
+        lines: list[str] = json.loads(text[text.rindex(WARNINGS) + len(WARNINGS) : -1])
+        return lines
 
 
 def _matrix(panel: TargetPanel, snapshot: Snapshot, works_on: WorksOn) -> Floats:
@@ -202,11 +233,14 @@ def _newest(matrix: Floats, first: int) -> Floats:
     return out
 
 
-def _reach(asked: Asked) -> int:
-    """Steps after the newest known *target value* that the farthest asked period needs."""
-    ahead = asked.position - _newest(asked.panel.values, asked.panel.first)[asked.row]
-    known = ahead[~np.isnan(ahead)]
-    return max(0, int(known.max())) if len(known) else 0
+def _steps(asked: Asked, works_on: WorksOn) -> Micros:
+    """[series] steps that its farthest asked period needs after the newest known level (or *target value*)."""
+    gap = asked.gap.astype(np.float64)
+    if works_on == "target":
+        gap = asked.position - _newest(asked.panel.values, asked.panel.first)[asked.row]
+    known, out = ~np.isnan(gap), np.zeros(len(asked.panel.ids), dtype=np.int64)
+    np.maximum.at(out, asked.row[known], gap[known].astype(np.int64))
+    return out
 
 
 def _built(asked: Asked, matrix: Floats, future: Floats, works_on: WorksOn) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Literal
@@ -17,6 +17,7 @@ from harness.core.snapshot import Snapshot, target_panel
 from harness.core.transform import Floats, window_means
 from harness.forecast.baselines import Naive
 from harness.forecast.baselines import ewma as ewma_rule
+from harness.forecast.fit_texts import members, object_text
 from harness.forecast.paths import answers, ask, values_at
 
 MEASURES = ("log", "volatility")
@@ -149,6 +150,19 @@ class Har:
         """Every regression as JSON text."""
         stored = {name: {k: asdict(one) for k, one in fitted.items()} for name, fitted in self._fitted.items()}
         return json.dumps(stored, sort_keys=True)
+
+    def joined(self, texts: Iterable[str]) -> str:
+        """What `dump` would have written of all series, from what it wrote of some of them after the other."""
+        return object_text({name: value for text in texts for name, value in members(text)})
+
+    def parted(self, text: str, groups: Iterable[Collection[str]]) -> Iterator[str]:
+        """Of what `dump` wrote of all series, what it would have written of each group of them."""
+        every = dict(members(text))
+        yield from (object_text({name: every[name] for name in names if name in every}) for names in groups)
+
+    def told(self, text: str) -> list[str]:
+        """Least squares does not complain."""
+        return []
 
     def load(self, text: str) -> None:
         """Restore what `dump` wrote."""

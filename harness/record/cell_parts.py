@@ -74,11 +74,12 @@ class CellInParts:
         """
         like = part if self._like is None else self._like
         longer, shorter = sorted((part.reasons, like.reasons), key=len, reverse=True)
-        same = part.trained_at == like.trained_at and part.origin == like.origin and part.phase == like.phase
+        trained = like.trained_at or part.trained_at  # None also where nothing of a part was to be answered
+        same = part.trained_at in {None, trained} and part.origin == like.origin and part.phase == like.phase
         if not same or longer[: len(shorter)] != shorter or not np.isnan(part.issue_age).all():
             message = f"{self._key}: a part that does not belong to the others"
             raise ValueError(message)
-        self._like = replace(like, reasons=longer)
+        self._like = replace(like, reasons=longer, trained_at=trained)
         for name, file in self._files.items():
             file.add(getattr(part, name))
 

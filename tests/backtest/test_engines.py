@@ -16,9 +16,9 @@ from harness.backtest.engines.goods import goods_of, orders_of, put_back, this_m
 from harness.backtest.engines.store import Store
 from harness.backtest.engines.worker import perform
 from harness.backtest.runner import Place, board_of, cells_of, checksums, with_rivals
+from harness.backtest.spent import Spent
 from harness.backtest.splits import build_plan
 from harness.backtest.task import Context, Task
-from harness.backtest.work import Spent
 from harness.core.errors import DamagedError, UnknownNameError, UserError
 from harness.core.recipe import Experiment
 from harness.data.changes import ChangeFile

@@ -9,7 +9,7 @@ import pytest
 
 from harness import cli
 from harness.backtest.runner import Stages
-from harness.backtest.work import Spent
+from harness.backtest.spent import Spent
 from harness.core.errors import UserError
 from harness.record.home import Home
 from harness.record.runs import find_run, read_manifest

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.backtest.engines.store import Store
+from harness.backtest.spent import Spent
 from harness.backtest.splits import Plan
 from harness.backtest.task import Context, Task
-from harness.backtest.work import Spent
 from harness.core.errors import UserError
 from harness.core.identity import digest
 from harness.core.recipe import Recipe

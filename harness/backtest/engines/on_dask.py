@@ -13,8 +13,8 @@ from harness.backtest.engine import IN_WORKER, RETRIES, worker_killed
 from harness.backtest.engines.goods import goods_of, orders_of, put_back
 from harness.backtest.engines.optional import optional
 from harness.backtest.engines.worker import perform, room
+from harness.backtest.spent import Spent
 from harness.backtest.task import Context, Task
-from harness.backtest.work import Spent
 from harness.core.errors import UserError
 from harness.record.home import Home
 

@@ -16,8 +16,8 @@ import polars as pl
 from harness.backtest.engine import IN_WORKER
 from harness.backtest.engines.goods import SHELVES, Answer, Goods, Order, put_back, taken, this_maker
 from harness.backtest.engines.store import Store, unpacked
+from harness.backtest.spent import Spent
 from harness.backtest.task import Context, run_task
-from harness.backtest.work import Spent
 from harness.core.errors import UserError
 from harness.record.home import Home
 from harness.record.platform import available_cores

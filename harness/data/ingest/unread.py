@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 
 import polars as pl
@@ -15,6 +14,7 @@ from harness.data.cleaning.notes import ASSERTIONS, FAILURES, parameters
 from harness.data.cleaning.steps import Deidentify, kind_of
 from harness.data.declared import Dataset, Source
 from harness.data.tables import read_packaged, sha256_of
+from harness.record.files import sha256_of as sha256_of_file
 
 
 def file_hash(dataset: Dataset, source: Source) -> str:
@@ -22,7 +22,7 @@ def file_hash(dataset: Dataset, source: Source) -> str:
     if source.reader:
         return sha256_of(read_packaged(source.reader))
     try:
-        return hashlib.sha256((dataset.folder / source.file).read_bytes()).hexdigest()
+        return sha256_of_file(dataset.folder / source.file)
     except OSError:
         return ""
 

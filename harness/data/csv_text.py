@@ -1,0 +1,170 @@
+"""A CSV file as text columns: blanks trimmed, empty and declared null texts as null; at once, or part by part."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import zlib
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import polars as pl
+
+from harness.core.errors import DataError
+from harness.data.declared import TextForm
+
+MARK = "\ufeff"
+LEAST, MOST = 1 << 16, 1 << 24
+"""Bytes of text that are read together."""
+PER_ROW = 64
+"""Bytes of text that a row is counted as."""
+
+
+def csv_table(label: str, content: bytes, text: TextForm) -> pl.DataFrame:
+    """The table in the bytes of a file.
+
+    Raises:
+        DataError: empty, damaged, or written in another encoding than declared.
+    """
+    with _read(label, text):
+        decoded = (gzip.decompress(content) if label.endswith(".gz") else content).decode(text.encoding)
+    decoded = decoded.removeprefix(MARK)
+    if not decoded.strip():
+        raise DataError("data file is empty", value=label)
+    return _table(label, decoded, text)
+
+
+def csv_parts(path: Path, text: TextForm, rows: int, columns: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
+    """The rows of `csv_table`, so many at a time; where it has none, one part without rows.
+
+    Args:
+        path: the file.
+        text: how it is written.
+        rows: of a part, at most.
+        columns: those wanted, as far as it has them; None = all.
+
+    Raises:
+        DataError: as `csv_table`; or a quotation mark is not closed for long.
+    """
+    head, empty = "", True
+    for whole in _records(path, text, min(MOST, max(LEAST, rows * PER_ROW))):
+        piece = whole if head else whole.lstrip("\r\n")
+        if not head and not piece.strip():
+            continue
+        place = 0 if head else _first_end(piece)
+        head, body = head or piece[:place], piece[place:]
+        if not body and not empty:
+            continue
+        table = _table(path.name, head + body, text)
+        chosen = table.select([name for name in table.columns if columns is None or name in columns])
+        empty = False
+        yield from chosen.iter_slices(rows) if chosen.height else [chosen]
+    if empty:
+        raise DataError("data file is empty", value=path.name)
+
+
+def _table(label: str, decoded: str, text: TextForm) -> pl.DataFrame:
+    try:
+        frame = pl.read_csv(decoded.encode(), infer_schema=False, separator=text.delimiter)
+    except pl.exceptions.PolarsError as error:
+        raise DataError("not a readable CSV file", value=label, rule=str(error).splitlines()[0]) from error
+    header = [name.strip() for name in next(csv.reader(_lines(decoded), delimiter=text.delimiter), [])]
+    twice = sorted({name for name in header if name and header.count(name) > 1})
+    if twice:
+        raise DataError(
+            f"{label}: a column name occurs twice",
+            value=", ".join(map(repr, twice)),
+            rule="a column is found by its name",
+            fix="rename one of them in the file's first line",
+        )
+    named = frame.rename({name: name.strip() or name for name in frame.columns})
+    nulls = ["", *text.null_values]
+    trimmed = [pl.col(name).str.strip_chars() for name in named.columns]
+    return named.select(trimmed).with_columns(pl.when(pl.all().is_in(nulls)).then(None).otherwise(pl.all()).name.keep())
+
+
+def _lines(text: str) -> Iterator[str]:
+    """The lines of a text one by one, with their ends: a long text is not copied for its first line."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start) + 1 or len(text)
+        yield text[start:end]
+        start = end
+
+
+def _records(path: Path, text: TextForm, size: int) -> Iterator[str]:
+    """The text of a file in pieces that end where a line does, and not within quotation marks."""
+    rest = ""
+    for piece in _pieces(path, text, size):
+        rest += piece
+        cut = _end(rest, rest.rfind("\n") + 1)
+        if cut:
+            yield rest[:cut]
+            rest = rest[cut:]
+        elif len(rest) > 4 * MOST:
+            raise DataError(
+                "not a readable CSV file",
+                value=path.name,
+                rule=f"a quotation mark is not closed within {len(rest) / 1e6:.0f} MB",
+                fix="close it; as the content of a field it is doubled",
+            )
+    if rest.strip():
+        yield rest
+
+
+def _first_end(text: str) -> int:
+    """The first end of a line that is not within quotation marks."""
+    cut = text.find("\n") + 1
+    while cut and text.count('"', 0, cut) % 2:
+        cut = text.find("\n", cut) + 1
+    return cut or len(text)
+
+
+def _end(text: str, cut: int) -> int:
+    """The last end of a line, at `cut` or before, that is not within quotation marks; 0 = there is none."""
+    quotes = text.count('"', 0, cut)
+    while cut and quotes % 2:
+        before = text.rfind("\n", 0, cut - 1) + 1
+        quotes -= text.count('"', before, cut)
+        cut = before
+    return cut
+
+
+def _pieces(path: Path, text: TextForm, size: int) -> Iterator[str]:
+    decoder, lines, raw = codecs.getincrementaldecoder(text.encoding)(), 0, b"-"
+    with _opened(path) as stream:
+        while raw:
+            with _read(path.name, text, lines):
+                raw = stream.read(size)
+                piece = decoder.decode(raw, final=not raw)
+            yield piece if lines else piece.removeprefix(MARK)
+            lines += piece.count("\n")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    with path.open("rb") as stream:
+        if path.suffix != ".gz":
+            yield stream
+            return
+        with gzip.open(stream) as plain:
+            yield cast("BinaryIO", plain)
+
+
+@contextmanager
+def _read(label: str, text: TextForm, lines: int = 0) -> Iterator[None]:
+    """Say in one message what is wrong with the bytes that are read and decoded within the block."""
+    try:
+        yield
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError("not a readable gzip file", value=label, rule=str(error)) from error
+    except UnicodeDecodeError as error:
+        line = lines + error.object[: error.start].count(b"\n") + 1
+        raise DataError(
+            f"{label} is not written in {text.encoding}",
+            value=f"byte {error.object[error.start]:#04x} in line {line}",
+            fix='declare its encoding on the [[source]], for example encoding = "cp1252" or "latin-1"',
+        ) from error

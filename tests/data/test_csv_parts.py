@@ -1,0 +1,190 @@
+"""A CSV file larger than memory is taken in part by part, as the batch that reading it at once makes."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from harness.core.errors import DataError
+from harness.data import csv_text, streamed
+from harness.data.csv_text import csv_parts, csv_table
+from harness.data.dataset import load_dataset
+from harness.data.declared import TextForm
+from harness.data.ingest import lacks
+from harness.record.memory import LIMIT
+from tests.data.test_streamed import DATASET, EACH, EVERY, LAG, STAMPED, content, counted, ingested, mixed, panel
+
+FIELDS = ["", " x ", "NA", "1.5", "é", '"a ""q"" b"', '"two\nlines, and more"', "12345678"]
+ROW = some.tuples(*[some.sampled_from(FIELDS)] * 3)
+
+
+def table_or_refusal(made: Callable[[], pl.DataFrame]) -> object:
+    try:
+        frame = made()
+    except DataError as error:
+        return error.what
+    return frame.columns, frame.rows()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    some.lists(ROW, max_size=12),
+    some.sampled_from(["a, b ,c\n", 'a,"b\nb",c\n', "\n\na,b,c\n", "a,b,a\n"]),
+    some.sampled_from(["utf-8", "latin-1", "utf-16"]),
+    some.booleans(),
+    some.booleans(),
+    some.sampled_from([1, 2, 5]),
+)
+def test_parts_of_a_text_are_what_all_of_it_is(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple[str, ...]],
+    head: str,
+    encoding: str,
+    windows: bool,
+    zipped: bool,
+    size: int,
+) -> None:
+    text = (head + "\n".join(map(",".join, rows))).replace("\n", "\r\n" if windows else "\n")
+    raw = (csv_text.MARK * (encoding == "utf-8") + text).encode(encoding)
+    path = tmp_path_factory.mktemp("csv") / ("file.csv.gz" if zipped else "file.csv")
+    path.write_bytes(gzip.compress(raw) if zipped else raw)
+    form = TextForm(encoding, null_values=("NA",))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_text, "LEAST", 10)
+        patch.setattr(csv_text, "PER_ROW", 7)
+        parts = table_or_refusal(lambda: pl.concat(csv_parts(path, form, size)))
+    assert parts == table_or_refusal(lambda: csv_table(path.name, path.read_bytes(), form))
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "said"),
+    [
+        ("a.csv", b"a\n" + b"1\n" * 60 + b"\xe9\n", "byte 0xe9 in line 62"),
+        ("a.csv.gz", gzip.compress(b"a\n" + b"1\n" * 9000, mtime=0)[:-20], "not a readable gzip file"),
+        ("a.csv", b'a\n1\n"never closed\n' + b"1\n" * 200, "is not closed"),
+        ("a.csv", b" \n", "empty"),
+    ],
+    ids=["encoding", "zip", "quotation", "empty"],
+)
+def test_what_is_wrong_with_the_bytes_is_told(
+    name: str, raw: bytes, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_text, "LEAST", 16)
+    monkeypatch.setattr(csv_text, "PER_ROW", 1)
+    monkeypatch.setattr(csv_text, "MOST", 64)
+    (tmp_path / name).write_bytes(raw)
+    with pytest.raises(DataError, match=said):
+        list(csv_parts(tmp_path / name, TextForm(), 16))
+
+
+# ---- datasets
+
+ZONED = "2020-03-01T09:00:00+01:00"
+CSV = DATASET.replace("values.parquet", "{file}")
+
+
+def stamped(form: str) -> Callable[[], pl.DataFrame]:
+    return lambda: mixed(panel()).with_columns(pl.col("published_at").dt.strftime(form))
+
+
+def with_last(frame: pl.DataFrame, column: str, value: object) -> pl.DataFrame:
+    last = pl.int_range(pl.len()) == pl.len() - 1
+    return frame.with_columns(pl.when(last).then(pl.lit(value)).otherwise(pl.col(column).cast(pl.String)).alias(column))
+
+
+INGESTS: dict[str, tuple[str, str, Callable[[], pl.DataFrame]]] = {
+    "instants": ("values.csv", STAMPED, stamped("%Y-%m-%dT%H:%M:%SZ")),
+    "days, zipped, and strangers": (
+        "values.csv.gz",
+        STAMPED,
+        lambda: pl.concat([panel(), panel().head(30).with_columns(series_id=pl.lit("p/other"))]).with_columns(
+            pl.col("published_at").dt.strftime("%Y-%m-%d")
+        ),
+    ),
+    "a rule": ("values.csv", "", lambda: panel(1).drop("published_at")),
+    "a number that is none, in the last row": ("values.csv", STAMPED, lambda: with_last(panel(), "value", "1,5")),
+    "mixed zones": (
+        "values.csv",
+        STAMPED,
+        lambda: with_last(stamped("%Y-%m-%dT%H:%M:%SZ")(), "published_at", ZONED),
+    ),
+}
+
+
+def dataset(folder: Path, text: str, file: str, frame: pl.DataFrame) -> Path:
+    (folder / "p").mkdir(parents=True)
+    (folder / "p" / "dataset.toml").write_text(text.replace("{file}", file))
+    columns = {"series_id": "id", "period": "day", "value": "number", "published_at": "seen"}
+    named = frame.with_columns(pl.col("series_id").str.strip_prefix("p/")).rename(columns, strict=False)
+    raw = named.write_csv().encode()
+    (folder / "p" / file).write_bytes(gzip.compress(raw, mtime=0) if file.endswith(".gz") else raw)
+    return folder / "p"
+
+
+LITTLE = "0.000004"
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(one, marks=pytest.mark.slow if one in ("a rule", "mixed zones") else []) for one in INGESTS]
+)
+def test_a_dataset_of_text_is_ingested_part_by_part_as_at_once(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, stamp, made = INGESTS[case]
+    text = CSV.format(series=EACH.format(lag="" if stamp else LAG), stamp=stamp, file="{file}")
+    folder, read = dataset(tmp_path / "datasets", text, file, made()), list[int]()
+    monkeypatch.setattr(streamed, "FEWEST", 10)
+    whole, first = ingested(folder, tmp_path / "whole", "8", monkeypatch)
+    monkeypatch.setattr(streamed, "read_part", counted(read))
+    parts, second = ingested(folder, tmp_path / "parts", LITTLE, monkeypatch)
+    assert len(read) > 1, "the file was read at once"
+    assert max(read) <= 10
+    assert parts == whole
+    assert content(second) == content(first)
+    assert second.state() == first.state()
+    assert second.refusals().drop("refused").equals(first.refusals().drop("refused"))
+    if not isinstance(parts, str):
+        assert not lacks(second, load_dataset(folder))
+        kept = [
+            {one.name: one.read_bytes() for one in (tmp_path / home / "raw").iterdir()} for home in ("whole", "parts")
+        ]
+        assert kept[0] == kept[1]
+
+
+@pytest.mark.slow
+def test_every_id_of_a_text_that_is_larger_than_memory_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    months = panel().filter(pl.col("series_id") != "p/d")
+    text = CSV.format(series=EVERY, stamp=STAMPED, file="{file}")
+    folder = dataset(tmp_path / "datasets", text, "values.csv", months)
+    monkeypatch.setenv(LIMIT, LITTLE)
+    names = [one.id for one in load_dataset(folder).series]
+    monkeypatch.setenv(LIMIT, "8")
+    (folder / "values.csv").touch()
+    assert names == [one.id for one in load_dataset(folder).series] == ["p/a", "p/b", "p/c"]
+
+
+def test_what_only_the_whole_text_tells_is_refused_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = CSV.format(series=EACH.format(lag=""), stamp=STAMPED, file="{file}")
+    days = stamped("%Y-%m-%d")()
+    asserted = plain + '[[assert]]\nkind = "range"\nleast = 0.0\nseverity = "warn"\n'
+    monkeypatch.setattr(streamed, "FEWEST", 10)
+    for text, frame, why in (
+        (plain, with_last(days, "published_at", "2020-03-01T09:00:00Z"), "some of column 'seen' are days"),
+        (asserted, days, "it has steps or assertions"),
+    ):
+        folder = dataset(tmp_path / f"datasets{len(text)}", text, "values.csv", frame)
+        said, archive = ingested(folder, tmp_path / f"home{len(text)}", LITTLE, monkeypatch)
+        assert "too large" in str(said)
+        assert why in str(said)
+        assert LIMIT in str(said)
+        assert not archive.batches().height
