@@ -14,14 +14,13 @@ from harness.core.frames import ANSWER_SCHEMA, Rows
 from harness.core.identity import derive_seed
 from harness.core.snapshot import Snapshot
 from harness.core.transform import Floats
-from harness.forecast.boosting_params import BINNINGS, BOOSTINGS, EVERY_FIT, FIRST_WINDOW, OBJECTIVES
+from harness.forecast.boosting_params import BINNINGS, BOOSTINGS, EVERY_FIT, FIRST_WINDOW, LAYOUTS, OBJECTIVES
 from harness.forecast.boosting_rows import Binned, Bins, Blocks, FirstWindow, drawn_alike, few_rows, matrix_of
 from harness.forecast.direct import Design, column_names, designs
 from harness.forecast.lean_lightgbm import lgb
 from harness.forecast.paths import answers
 
 FIXED = {
-    "force_row_wise": True,
     "deterministic": True,
     "verbosity": -1,
     "use_missing": True,
@@ -29,6 +28,10 @@ FIXED = {
 }
 BINNING = ("max_bin", "min_data_in_bin", "zero_as_missing", "linear_tree", "seed")
 """What the bins of given rows depend on."""
+BY_ROWS, BY_COLUMNS = LAYOUTS
+NARROW = 8
+"""Columns up to which histograms are summed row by row. On one thread and seven columns that took 6 to 20 % less of the
+processor than column by column (0.5, 3 and 12 million rows of panels); from 12 columns on, 8 to 25 % more."""
 POINT, MEDIAN = "point", 0.5
 Matrix = Floats | Blocks
 BIN, TRAIN = "bin", "train"
@@ -43,6 +46,10 @@ class LightGBM:
     Every horizon has its own model for the point forecast and one more per quantile. With more than one target series
     the series itself is a categorical feature, coded by rank of its id among the target's series. Missing features
     stay missing (LightGBM learns where they go). Quantiles of one row are sorted, so they never cross.
+
+    Histograms are summed row by row up to `NARROW` columns, else column by column, unless `native` forces one or the
+    other. On one thread both give the same trees. By columns, threads do not matter; by rows, each thread sums its own
+    part, which from about a million rows on may show in the last bits.
 
     Args:
         objective: of the point model (`regression` = mean, `regression_l1` = median, ...).
@@ -125,17 +132,19 @@ class LightGBM:
         for design in designs(rows, snapshot):
             matrix = self._matrix(design, snapshot)
             for name in (POINT, *map(str, self.quantiles)):
-                self._data(design, matrix, name, self._settings(design, name, seed))
+                self._data(design, matrix, name, self._settings(design, matrix, name, seed))
 
-    def _settings(self, design: Design, name: str, seed: int) -> dict[str, object]:
+    def _settings(self, design: Design, matrix: Matrix, name: str, seed: int) -> dict[str, object]:
         params = {**self._params, "seed": derive_seed(seed, design.horizon, name)}
+        if not any(params.get(layout) for layout in LAYOUTS):
+            params[BY_ROWS if matrix.shape[1] <= NARROW else BY_COLUMNS] = True
         return params if name == POINT else params | {"objective": "quantile", "alpha": float(name)}
 
     def _trained(self, design: Design, name: str, snapshot: Snapshot, seed: int) -> str:
         """One model as LightGBM's own text; predictions always come from the text, so a stored fit has equal bits."""
         assert design.y is not None  # noqa: S101 - fit has refused rows without labels
-        params = self._settings(design, name, seed)
         matrix = self._matrix(design, snapshot)
+        params = self._settings(design, matrix, name, seed)
         with self.time_within(BIN):
             data = self._data(design, matrix, name, params).construct()
         with self.time_within(TRAIN):
@@ -213,6 +222,12 @@ def _check_names(objective: str, native: Mapping[str, object]) -> None:
         )
     if boosting not in BOOSTINGS:
         raise UnknownNameError("lightgbm boosting", str(boosting), BOOSTINGS)
+    if all(native.get(layout) for layout in LAYOUTS):
+        raise UserError(
+            "lightgbm: histograms are summed by rows or by columns",
+            value=", ".join(f"{layout} = true" for layout in LAYOUTS),
+            fix="set one of them, or neither",
+        )
 
 
 def says_one_thing(booster: lgb.Booster, matrix: Matrix) -> bool:

@@ -66,6 +66,11 @@ class Blocks(lgb.Sequence):
     def __len__(self) -> int:
         return len(self._design.place)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return len(self), int(self._block(slice(0, 1)).shape[1])
+
     def __getitem__(self, index: int | slice | list[int]) -> Floats:
         """A block of rows, or one row (float64: bins are drawn from such)."""
         if isinstance(index, slice):
