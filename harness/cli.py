@@ -239,11 +239,12 @@ def _backtest(args: argparse.Namespace) -> None:
     from harness.backtest.runner import execute
     from harness.experiment.launch import prepare
     from harness.record.working import working
-    from harness.report.profile import profile_text
+    from harness.report.profile import computed, profile_text
     from harness.report.run import Run
     from harness.report.summary import summary
 
     home, where = home_of(args), Where(args.engine, args.engine_address, args.engine_store, args.memory)
+    _at_least_one(args.workers)
     shown = args.progress or (sys.stderr.isatty() and not args.quiet)
     with working(home):
         ready = prepare(experiment_file(args.experiment), home)
@@ -260,6 +261,8 @@ def _backtest(args: argparse.Namespace) -> None:
             )
     run = Run(run_id, home)
     print(summary(run))
+    if args.engine != "local" and not computed(run.manifest):
+        print(f"\nevery cell was stored already: --engine {args.engine} had nothing to compute")
     if args.profile:
         print(f"\n{profile_text(run.manifest)}")
 
