@@ -7,10 +7,9 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from harness.core.errors import UnknownNameError
 from harness.data.assertions.asking import SEQUENCE
 from harness.data.declared import Dataset, Source
-from harness.data.observations import observe
+from harness.data.observations import not_inside, observe
 from harness.data.streamed import Parts, parquet_parts
 from harness.data.tables import RawTable, beyond_memory, unread
 
@@ -71,7 +70,7 @@ class InParts:
         for one in self.source.series:
             if names[one] not in met:
                 column, label = self.source.column("series"), self.source.label
-                raise UnknownNameError(f"series in column {column!r} of {label}", names[one], met)
+                raise not_inside(f"series in column {column!r} of {label}", names[one], met)
 
 
 def readable_in_parts(dataset: Dataset, source: Source) -> RawTable | None:

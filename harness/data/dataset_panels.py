@@ -9,11 +9,11 @@ from pathlib import Path
 
 import polars as pl
 
-from harness.core.errors import UserError
+from harness.core.errors import UnknownNameError, UserError
 from harness.core.reading import Table
 from harness.core.series import check_id
 from harness.data.declared import Source, TextForm
-from harness.data.tables import read_file
+from harness.data.tables import beyond_memory, read_file
 
 ANY = "*"
 WHERE = f'series."{ANY}"'
@@ -77,7 +77,8 @@ def _inside(source: Source, folder: Path, top: Table) -> tuple[str, ...]:
     except OSError as error:
         top.problems.add(WHERE, f"{source.label} cannot be read ({error.strerror})")
     except UserError as error:
-        top.problems.add(WHERE, f"{error.what} {error.value or ''}".strip(), hint=error.fix)
+        told = [f"{error.what} {error.value}".strip(), error.rule]
+        top.problems.add(WHERE, "; ".join(filter(None, told)), hint=error.fix)
     return ()
 
 
@@ -89,10 +90,24 @@ def _names(path: Path, _status: tuple[int, ...], text: TextForm, column: str, us
         if column in columns:
             told = pl.scan_parquet(path).select(pl.col(column).cast(pl.String).drop_nulls().unique())
             return tuple(sorted(told.collect(engine="streaming").to_series().to_list()))
+    if path.suffix == ".csv" and text.encoding == "utf-8" and beyond_memory(path):
+        return _names_of_lines(path, text, column, used)
     table = read_file(path, text)
     if not column:
         return tuple(sorted(set(table.frame.columns) - set(used)))
     return tuple(sorted(table.column(column).cast(pl.String).drop_nulls().unique().to_list()))
+
+
+def _names_of_lines(path: Path, text: TextForm, column: str, used: tuple[str, ...]) -> tuple[str, ...]:
+    """The same of a CSV file that is too large to be held, in which only the ids are looked for."""
+    lines = pl.scan_csv(path, infer_schema=False, separator=text.delimiter)
+    inside = {name.strip(): name for name in lines.collect_schema().names()}
+    if not column:
+        return tuple(sorted(set(inside) - set(used)))
+    if column not in inside:
+        raise UnknownNameError(f"column of {path.name}", column, inside)
+    told = lines.select(pl.col(inside[column]).str.strip_chars().unique()).collect(engine="streaming").to_series()
+    return tuple(sorted(set(told.drop_nulls().to_list()) - {"", *text.null_values}))
 
 
 def _note_unfit(names: Collection[str], source: Source, top: Table) -> None:

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import importlib
 import io
+import math
 import mmap
 import zlib
 from collections.abc import Iterator, Mapping
@@ -20,7 +21,7 @@ import polars as pl
 
 from harness.core.errors import DataError, UnknownNameError, UserError
 from harness.data.declared import TextForm
-from harness.record.memory import LIMIT, available_memory
+from harness.record.memory import FREE, GIVEN, LIMIT, available_memory, limit_source
 
 READERS: Mapping[str, str] = MappingProxyType(
     {
@@ -34,6 +35,7 @@ TIMES = 12
 """Memory that taking in a table needs, in sizes of its text."""
 CELL = 8
 """Bytes of text that a field of a Parquet file is counted as."""
+CORRECT = "correct `file`"
 GZIP_TAIL = 4
 """Bytes at the end of a gzip file that tell its size without compression."""
 
@@ -108,13 +110,18 @@ def sha256_of(table: RawTable) -> str:
     return hashlib.sha256(table.content).hexdigest()
 
 
-def read_file(path: Path, text: TextForm | None = None) -> RawTable:
+def read_file(path: Path, text: TextForm | None = None, *, fix: str = CORRECT) -> RawTable:
     """Read a CSV (also gzipped) or Parquet file.
 
+    Args:
+        path: the file.
+        text: how a CSV file is written.
+        fix: what to do where there is none.
+
     Raises:
-        DataError: missing, empty, damaged, or written in another encoding than declared.
+        DataError: missing, empty, damaged, too large for the memory, or written in another encoding than declared.
     """
-    return read_content(path.name, content_of(path, refusing=True), text)
+    return read_content(path.name, content_of(path, refusing=True, fix=fix), text)
 
 
 def unread(path: Path) -> RawTable:
@@ -123,22 +130,38 @@ def unread(path: Path) -> RawTable:
     Raises:
         DataError: it cannot be read.
     """
+    table = unparsed(path)
+    try:
+        frame = pl.scan_parquet(path).head(0).collect()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise DataError("data file cannot be read", value=path.name, rule=str(error), fix=CORRECT) from error
+    return replace(table, frame=frame, unread=path)
+
+
+def unparsed(path: Path) -> RawTable:
+    """A file of which nothing but its bytes is looked at, where they lie: without columns and rows.
+
+    Raises:
+        DataError: there is none, or it is empty.
+    """
     try:
         with path.open("rb") as stream:
             content = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-        frame = pl.scan_parquet(path).head(0).collect()
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-        raise DataError("data file cannot be read", value=path.name, rule=str(error), fix="correct `file`") from error
+    except ValueError as error:
+        raise DataError("data file is empty", value=path.name) from error
+    except OSError as error:
+        raise DataError("data file cannot be read", value=path.name, rule=str(error.strerror), fix=CORRECT) from error
     mapped = cast("bytes", content)  # it is hashed and copied as bytes are
-    return RawTable(path.name, frame, 1, mapped, ".parquet", unread=path)
+    return RawTable(path.name, pl.DataFrame(), 1, mapped, path.suffix)
 
 
-def content_of(path: Path, *, refusing: bool = False) -> bytes:
+def content_of(path: Path, *, refusing: bool = False, fix: str = CORRECT) -> bytes:
     """The bytes of a file.
 
     Args:
         path: the file.
         refusing: whether one that would be read into more memory than there is is refused before.
+        fix: what to do where there is none.
 
     Raises:
         DataError: there is none, or it needs too much.
@@ -148,9 +171,7 @@ def content_of(path: Path, *, refusing: bool = False) -> bytes:
             _refuse_beyond_memory(path)
         return path.read_bytes()
     except OSError as error:
-        raise DataError(
-            "data file cannot be read", value=path.name, rule=str(error.strerror), fix="correct `file`"
-        ) from error
+        raise DataError("data file cannot be read", value=path.name, rule=str(error.strerror), fix=fix) from error
 
 
 def beyond_memory(path: Path) -> bool:
@@ -170,12 +191,19 @@ def _refuse_beyond_memory(path: Path) -> None:
         return
     needed = _needed(path)
     if needed > limit:
+        source, split = (
+            limit_source(),
+            "split it into several files, each with a [[source]] of its own (as Parquet they ",
+        )
+        gigabytes = math.ceil(needed / 1e9)
+        enough = f"{gigabytes} GB" if source == GIVEN else f"{LIMIT}={gigabytes}"
         raise DataError(
             "this file is too large for the memory",
             value=f"{path.name}: {size / 1e9:.3g} GB, and taking it in needs about {needed / 1e9:.3g} GB",
-            rule=f"{limit / 1e9:.3g} GB may be used",
-            fix="split it into several files, each with a [[source]] of its own (as Parquet they also need less); "
-            f"where more memory may be used than is free now, say how many GB: {LIMIT}=16",
+            rule=f"{limit / 1e9:.3g} GB may be used: {source}",
+            fix=f"{split}also need less); where more memory may be used than is free now, say how many GB: {enough}"
+            if source == FREE
+            else f"allow more, for example {enough}; or {split}also need less)",
         )
 
 
