@@ -43,7 +43,7 @@ from harness.record.platform import (
     threads_for,
 )
 from harness.record.registry import note
-from harness.record.runs import start_run, write_run
+from harness.record.runs import RunFiles, start_run, write_run
 from harness.record.shelves import Shelves, sync
 from harness.record.studies import VOUCHED
 
@@ -166,10 +166,12 @@ def execute(
     experiment = plan.experiment
     _settle(changes)
     stages.done("plan")
-    files = start_run(home, run_id(experiment, changes), experiment)
+    name = run_id(experiment, changes)
+    files = RunFiles(name, home.runs / name)
     board = board_of(experiment)
     place = Place(change_folder, home, files.work, memory=where.memory)
-    keys, cells = cells_of(plan, board, place, engine, stages=stages, progress=progress)
+    begin = partial(start_run, home, name, experiment)
+    keys, cells = cells_of(plan, board, place, engine, stages=stages, progress=progress, begin=begin)
     results = assemble(plan, changes, cells, files.run_id)
     _settle(changes)
     stages.done("score")
@@ -198,6 +200,7 @@ def cells_of(
     *,
     stages: Stages | None = None,
     progress: Progress | None = None,
+    begin: Callable[[], object] | None = None,
 ) -> tuple[dict[str, list[str]], dict[str, list[Cell]]]:
     """Cells of a plan, found under their keys or computed.
 
@@ -208,6 +211,7 @@ def cells_of(
         engine: where tasks run.
         stages: where time is booked.
         progress: called with (cells done, cells in all).
+        begin: called before anything is computed, once it is sure that it can be.
 
     Returns:
         Keys and cells of every recipe, one per issued origin, in order.
@@ -231,6 +235,9 @@ def cells_of(
     tasks = _tasks(plan, changes, board, keys, cells, searches, walks=_walks(engine, plan))
     if tasks:
         refuse_too_large(plan, tasks, place.shelves.cells, spare_memory(place.memory))
+    if begin is not None:
+        begin()
+    if tasks:
         design = _design(plan, changes, place, tasks)
         _settle(changes)
         stages.done("features")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +17,34 @@ from harness.core.errors import UserError
 
 LIMIT = "HARNESS_MEMORY"
 MEMINFO = Path("/proc/meminfo")
+FREE, GIVEN = "what is free now", "the memory that was given"
 MAPS, STATUS = Path("/proc/self/maps"), Path("/proc/self/status")
+_given: ContextVar[float | None] = ContextVar("GB that were given for a command", default=None)
+
+
+@contextmanager
+def within(given: float | None) -> Iterator[None]:
+    """Bound whatever asks within the block.
+
+    Args:
+        given: GB, in place of `HARNESS_MEMORY`; None = as outside the block.
+    """
+    before = _given.set(_given.get() if given is None else given)
+    try:
+        yield
+    finally:
+        _given.reset(before)
+
+
+def limit_source() -> str:
+    """What the limit comes from, in words: a setting's name, what was given, or what is free."""
+    if _given.get() is not None:
+        return GIVEN
+    return LIMIT if os.environ.get(LIMIT) else FREE
 
 
 def available_memory() -> int | None:
-    """Bytes that may be used: `HARNESS_MEMORY` (in GB) where it is set, else what is free now; None = unknown.
+    """Bytes that may be used: as given to `within`, else by `HARNESS_MEMORY` (GB), else what is free; None = unknown.
 
     Raises:
         UserError: the setting is no positive number.
@@ -28,11 +54,12 @@ def available_memory() -> int | None:
 
 
 def memory_limit(told: float | None = None) -> int | None:
-    """Bytes of memory there may be in use: what is told (in GB), else `HARNESS_MEMORY`; None = neither.
+    """Bytes of memory there may be in use: what is told or was given (in GB), else `HARNESS_MEMORY`; None = neither.
 
     Raises:
         UserError: it is no positive number.
     """
+    told = _given.get() if told is None else told
     named, text = ("memory", str(told)) if told is not None else (LIMIT, os.environ.get(LIMIT, ""))
     if not text:
         return None
