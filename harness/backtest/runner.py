@@ -188,7 +188,7 @@ def execute(
     manifest["effort"] = effort.record()
     manifest["narrowed"] = list(map(list, narrowed_spaces(experiment, effort, files.run_id, home)))
     write_run(files, manifest, results.frames, stages.record, code_diff=code_diff())
-    note(home, effort, files.run_id)
+    note(home, effort, files.run_id, all_of_run=True)
     return files.run_id
 
 
