@@ -172,12 +172,14 @@ def execute(
     place = Place(change_folder, home, files.work, memory=where.memory)
     begin = partial(start_run, home, name, experiment)
     keys, cells = cells_of(plan, board, place, engine, stages=stages, progress=progress, begin=begin)
-    results = assemble(plan, changes, cells, files.run_id)
+    searches = study_keys(plan, changes, board)
+    with ThreadPoolExecutor(1) as beside:
+        counted = beside.submit(effort_of, plan, changes, board, home, searches)
+        results = assemble(plan, changes, cells, files.run_id)
+        effort = counted.result()
     _settle(changes)
     stages.done("score")
     files.drop_work()
-    searches = study_keys(plan, changes, board)
-    effort = effort_of(plan, changes, board, home, searches)
     manifest = {**run_manifest(plan, changes, board, results), "cells": keys, "cell_checksums": checksums(cells)}
     manifest["batches"] = _of_use(batches, plan)
     manifest["studies"] = {
