@@ -237,7 +237,7 @@ def _print_prepared(ready: Prepared) -> None:
 def _backtest(args: argparse.Namespace) -> None:
     from harness.backtest.engines import Where
     from harness.backtest.runner import execute
-    from harness.experiment.launch import prepare
+    from harness.experiment.launch import prepare, tell_memory
     from harness.record.memory import within
     from harness.record.working import working
     from harness.report.profile import computed, profile_text
@@ -260,6 +260,7 @@ def _backtest(args: argparse.Namespace) -> None:
                 progress=bar.move,
                 batches=ready.batches,
             )
+    tell_memory(home, run_id, _say)
     run = Run(run_id, home)
     print(summary(run))
     if args.engine != "local" and not computed(run.manifest):

@@ -83,7 +83,7 @@ class Workers:
             except (TerminatedWorkerError, BrokenProcessPool) as error:
                 deaths += 1
                 if deaths > RETRIES:
-                    raise worker_killed(error, "with --workers 1 the machine needs less memory") from error
+                    raise worker_killed(error, "with --workers 1, or a smaller --memory, it needs less") from error
 
     def _once(self, context: Context, tasks: Mapping[int, Task]) -> Iterator[tuple[int, Spent]]:
         executor = loky.ProcessPoolExecutor(
@@ -107,7 +107,8 @@ def worker_killed(error: BaseException, advice: str) -> UserError:
     return UserError(
         "worker processes were killed again and again",
         value=" ".join(str(error).split())[:200],
-        rule=f"a task is tried anew up to {RETRIES} times; finished cells are stored, nothing is half written",
+        rule="a system that runs out of memory kills so (SIGKILL), and nothing else is likely to; "
+        f"a task is tried anew up to {RETRIES} times, finished cells are stored, nothing is half written",
         fix=f"run the same command again to resume; {advice}",
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +32,7 @@ from harness.data.mapped import let_go
 from harness.forecast.catalog import always_on, entry_for
 from harness.record.cells import Cell, read_cell
 from harness.record.home import Home
-from harness.record.memory import memory_limit, spare_memory, trim_heap
+from harness.record.memory import PASSED, memory_limit, peak_memory, spare_memory, trim_heap
 from harness.record.platform import (
     code_diff,
     code_hash,
@@ -52,6 +51,7 @@ Board = Sequence[tuple[Recipe, RecipeIdentity]]
 Batches = Sequence[Mapping[str, object]]
 Amend = Callable[[Plan, ChangeFile, Floats], Floats]
 TASKS_PER_WORKER = 6
+CELLS = "cells"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,12 +91,18 @@ class Stages:
         models: per model and stage, added up over the workers.
         slots: tasks that ran at once.
         peak_worker: bytes of the largest worker.
+        limit: bytes there may be in use; None = nobody said.
+        held: bytes in use at most so far, also before the run.
+        passed: bytes in use at most by the end of each stage that took more than any before, and than the limit.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
     models: dict[str, dict[str, float]] = field(default_factory=dict)
     slots: int = 1
     peak_worker: int = 0
+    limit: int | None = None
+    held: int = 0
+    passed: dict[str, int] = field(default_factory=dict)
     _since: float = field(default_factory=time.perf_counter)
     _began: float = field(default_factory=time.perf_counter)
 
@@ -105,6 +111,11 @@ class Stages:
         now = time.perf_counter()
         self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._since
         self._since = now
+        workers = self.slots * self.peak_worker if self.slots > 1 and stage == CELLS else 0
+        peak = peak_memory() + workers
+        if self.limit is not None and peak > max(self.limit, self.held):
+            self.passed[stage] = peak
+        self.held = max(self.held, peak)
 
     def add(self, spent: Spent) -> None:
         """Book what a task cost."""
@@ -119,12 +130,14 @@ class Stages:
         Asked last: the time since the last stage was spent on writing.
         """
         self.done("write")
+        allowed = {} if self.limit is None else {"memory_limit_bytes": self.limit, PASSED: self.passed}
         return {
+            **allowed,
             "wall_seconds": round(self._since - self._began, 3),
             "slots": self.slots,
             "seconds": {stage: round(value, 3) for stage, value in self.seconds.items()},
             "models": {m: {s: round(v, 3) for s, v in stages.items()} for m, stages in sorted(self.models.items())},
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "peak_memory_bytes": peak_memory(),
             "peak_worker_bytes": self.peak_worker,
         }
 
@@ -157,7 +170,7 @@ def execute(
         UserError: the plan is impossible, workers x threads exceed the cores, a model's training rows do not fit into
             memory, or workers were killed.
     """
-    stages = Stages()
+    stages = Stages(limit=memory_limit(where.memory), held=peak_memory())
     memory_limit()  # a wrong one is refused before anything is done
     changes = ChangeFile.open(change_folder)
     experiment = with_rivals(experiment)
@@ -247,7 +260,7 @@ def cells_of(
         shared = (plan, place.changes, design, place.shelves, place.liberty, place.labels, place.clocks, place.work)
         context = Context(*shared, block=block)
         _run(engine, context, tasks, stages, progress)
-        stages.done("cells")
+        stages.done(CELLS)
     whole = _complete(place.shelves, keys, cells, threads_for(plan.outcomes.value.size))
     sync(place.shelves.cells)
     stages.done("read cells")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Mapping
 from concurrent.futures import Executor, Future
@@ -24,6 +23,7 @@ from harness.core.errors import UserError
 from harness.core.recipe import Recipe
 from harness.data.changes import ChangeFile, open_changes
 from harness.record.cells import write_cell
+from harness.record.memory import peak_memory
 from harness.record.shelves import Shelves
 
 
@@ -100,7 +100,7 @@ def run_task(context: Context, task: Task, pool: Executor | None = None) -> Spen
             rule="finished cells are stored; nothing is half written",
             fix="free memory, use --workers 1 or a smaller --memory, and run the same command again to resume",
         ) from error
-    spent.peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    spent.peak = peak_memory()
     return spent
 
 

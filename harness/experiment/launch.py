@@ -28,9 +28,9 @@ from harness.experiment.models import completed
 from harness.experiment.usercode import code_of
 from harness.record.home import Home
 from harness.record.ledger import refusals
-from harness.record.memory import within
+from harness.record.memory import passed_text, within
 from harness.record.platform import wait_briefly
-from harness.record.runs import find_run
+from harness.record.runs import find_run, read_manifest
 from harness.record.seals import refuse_unfinished, seals_of
 from harness.record.working import working
 from harness.studies.audit import Asked, Audit, audit
@@ -194,7 +194,7 @@ def launch(
     with working(home), within(where.memory):
         ready = prepare(experiment, home, archive)
         ready.tell(warned)
-        return execute(
+        run_id = execute(
             ready.experiment,
             ready.changes,
             home,
@@ -203,6 +203,22 @@ def launch(
             progress=progress,
             batches=ready.batches,
         )
+        tell_memory(home, run_id, warned)
+        return run_id
+
+
+def tell_memory(home: Home, run_id: str, tell: Tell) -> None:
+    """Say that a run took more memory than it was allowed, where it did.
+
+    Args:
+        home: its home folder.
+        run_id: the run.
+        tell: told of it.
+    """
+    measured = read_manifest(find_run(home, run_id)).get("measured")
+    passed = passed_text(measured) if isinstance(measured, dict) else ""
+    if passed:
+        tell(f"{passed}; what a run holds whole grows with the panel (README, Large panels)")
 
 
 def audited(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-from collections.abc import Iterator
+import resource
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from harness.core.errors import UserError
 
 LIMIT = "HARNESS_MEMORY"
+PASSED = "memory_passed"
+"""In what was measured of a run: stage -> bytes that were in use at its end, more than were allowed."""
 MEMINFO = Path("/proc/meminfo")
 FREE, GIVEN = "what is free now", "the memory that was given"
 MAPS, STATUS = Path("/proc/self/maps"), Path("/proc/self/status")
@@ -85,6 +88,28 @@ def spare_memory(told: float | None = None) -> int | None:
     if limit is None:
         return _told_by(MEMINFO, "MemAvailable:")
     return max(0, limit - (_told_by(STATUS, "RssAnon:") or 0))
+
+
+def peak_memory() -> int:
+    """Bytes that this process had in use at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def passed_text(measured: Mapping[str, object]) -> str:
+    """What is said of a run that took more memory than it was allowed; "" = it did not.
+
+    >>> passed_text({"memory_limit_bytes": 2 * 10**9, PASSED: {"plan": 2.5e9, "score": 3.25e9}})
+    'up to 3.25 GB of memory were in use and 2 GB are allowed, which was passed in: plan, score'
+
+    Args:
+        measured: what was measured of the run.
+    """
+    passed, limit = measured.get(PASSED), measured.get("memory_limit_bytes")
+    if not isinstance(passed, Mapping) or not passed or not isinstance(limit, int):
+        return ""
+    stages = sorted(passed, key=lambda stage: float(passed[stage]))  # none took less than those before
+    used = f"up to {float(passed[stages[-1]]) / 1e9:.3g} GB of memory were in use and {limit / 1e9:.3g} GB are allowed"
+    return f"{used}, which was passed in: {', '.join(stages)}"
 
 
 def _told_by(file: Path, name: str) -> int | None:

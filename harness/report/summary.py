@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
+from harness.record.memory import passed_text
 from harness.record.runs import plan_opened
 from harness.report.audit import audit_beside, audit_line
 from harness.report.board import Notes, answer, board_table, public_text, unanswered
@@ -147,4 +148,5 @@ def cost(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "time", f"{seconds(total)}: " + ", ".join(f"{stage} {seconds(stages[stage])}" for stage in order)
     worker = facts.measured.get("peak_worker_bytes")
     peak = f"peak {megabytes(facts.measured.get('peak_memory_bytes'))}"
-    yield "memory", f"{peak}, in a worker {megabytes(worker)}" if worker else peak
+    passed = passed_text(facts.measured)
+    yield "memory", "; ".join(filter(None, [f"{peak}, in a worker {megabytes(worker)}" if worker else peak, passed]))

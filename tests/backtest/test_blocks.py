@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -32,6 +33,7 @@ from harness.core.snapshot import Panel, Snapshot
 from harness.core.time import NEVER, Timeline, parse_frequency
 from harness.core.transform import Transform
 from harness.data.changes import ChangeFile
+from harness.experiment.launch import tell_memory
 from harness.forecast import catalog
 from harness.forecast.baselines import Naive
 from harness.forecast.catalog import CATALOG, build
@@ -39,6 +41,9 @@ from harness.forecast.paths import Asked, ask_grid
 from harness.record.cell_parts import CellInParts, Scratch
 from harness.record.home import Home
 from harness.record.runs import find_run
+from harness.report.facts import facts_of
+from harness.report.run import Run
+from harness.report.summary import cost
 from tests.backtest.made_runs import MINE, RIDGE, Ran, exported, quarter, run, small
 
 NAMES = tuple(f"s{number}" for number in range(7))
@@ -268,6 +273,22 @@ def test_a_run_that_keeps_to_little_memory_has_the_same_bits(changes: Path, tmp_
 RIDGE_LESS = Recipe("ar", "autoregression", (("max_lags", 2),))
 
 
+def test_a_run_that_takes_more_than_it_is_allowed_says_so_and_goes_on(
+    changes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, said, told = asked_of(tmp_path, Transform("level"), NAMES, ()), list[str](), itertools.count(1)
+    monkeypatch.setattr(runner, "peak_memory", lambda: next(told) * 10**6)  # a MB more whenever it is asked
+    for limit in (0.0035, 1.0):
+        home, told = Home(tmp_path / str(limit)), itertools.count(1)
+        run_id = runner.execute(asked, changes, home, workers=1, where=Where(memory=limit))
+        tell_memory(home, run_id, said.append)
+        assert ("are allowed" in dict(cost(facts_of(Run(run_id, home).manifest)))["memory"]) == (limit < 1)
+    (line,) = said
+    assert "0.0035 GB are allowed" in line
+    assert "passed in: features, cells, read cells, score, write;" in line  # the first two stages took less
+    run(asked, changes, tmp_path / "free")  # nobody said how much it may be
+
+
 def test_the_setting_is_read_from_the_environment(
     changes: Path, tmp_path: Path, many: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -324,6 +345,9 @@ from harness.backtest.engines import Where
 from harness.record import cell_parts
 from harness.record.home import Home
 from harness.record.runs import find_run
+from harness.report.facts import facts_of
+from harness.report.run import Run
+from harness.report.summary import cost
 from tests.backtest.test_blocks import NAMES, asked_of, RIDGE_LESS
 from harness.core.transform import Transform
 import time

@@ -297,9 +297,16 @@ def test_workers_that_die_again_and_again_end_the_run_in_one_message(
     place: Path, changes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("harness.backtest.engines.available_cores", lambda: 2)
-    with pytest.raises(UserError, match="killed again and again"):
-        run_on(Where(), deadly(place, tmp_path / "deaths", 99), changes, tmp_path / "killed", 2)
+    dying = deadly(place, tmp_path / "deaths", 9)
+    with pytest.raises(UserError, match="killed again and again") as caught:
+        run_on(Where(), dying, changes, tmp_path / "killed", 2)
+    for said in ("SIGKILL", "runs out of memory", "--workers 1", "--memory", "run the same command again to resume"):
+        assert said in str(caught.value)
     assert list((tmp_path / "killed" / "cells").iterdir())
+    for number in range(9):
+        (tmp_path / "deaths" / f"{number}").touch()  # there is memory again
+    resumed = run_on(Where(), dying, changes, tmp_path / "killed", 2)
+    assert recorded(resumed) == recorded(run_on(Where(), dying, changes, tmp_path / "whole", 2))
 
 
 @pytest.mark.slow

@@ -56,7 +56,7 @@ class OnDask:
                 try:
                     answer = future.result()
                 except self.dask.scheduler.KilledWorker as error:
-                    raise worker_killed(error, "with fewer workers it needs less memory") from error
+                    raise worker_killed(error, "with fewer workers, or a smaller --memory, it needs less") from error
                 if answer.refused is not None:
                     raise answer.refused
                 if isinstance(home, Home):

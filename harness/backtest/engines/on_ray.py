@@ -72,7 +72,7 @@ class OnRay:
             except self.ray.exceptions.RayError as error:
                 if isinstance(error, self.ray.exceptions.RayTaskError):
                     raise
-                raise worker_killed(error, "with fewer workers it needs less memory") from error
+                raise worker_killed(error, "with fewer workers, or a smaller --memory, it needs less") from error
             finally:
                 for one in waiting:
                     self.ray.cancel(one, force=True)
