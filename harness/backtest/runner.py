@@ -363,14 +363,17 @@ def _design(plan: Plan, changes: ChangeFile, place: Place, tasks: Sequence[Task]
     """The file of the frozen feature rows, or the rows themselves where no file may be written; None = none needed."""
     if not any(plan.experiment.seen_blocks(recipe) for task in tasks for recipe, _ in task.recipes):
         return None
+    path = None if place.work is None else place.work / "design.npy"
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    if place.amended is None and place.liberty is None:
+        design = build_rows(plan, changes, path)
+        return design if path is None else path
+    design = build_design(plan, changes)  # a liberty may learn from rows that no run can use
     if place.amended is not None:
-        design = place.amended(plan, changes, build_design(plan, changes))
-    else:  # a liberty may learn from rows that no run can use
-        design = build_rows(plan, changes) if place.liberty is None else build_design(plan, changes)
-    if place.work is None:
+        design = place.amended(plan, changes, design)
+    if path is None:
         return design
-    path = place.work / "design.npy"
-    path.parent.mkdir(parents=True, exist_ok=True)
     np.save(path, design)
     return path
 
