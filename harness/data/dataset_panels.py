@@ -111,7 +111,7 @@ def _names_of_lines(path: Path, text: TextForm, column: str, used: tuple[str, ..
 
 
 def _note_unfit(names: Collection[str], source: Source, top: Table) -> None:
-    unfit = [name for name in names if not _fits(name)]
+    unfit = [name for name in names if not fits(name)]
     if unfit:
         top.problems.add(
             WHERE,
@@ -120,7 +120,8 @@ def _note_unfit(names: Collection[str], source: Source, top: Table) -> None:
         )
 
 
-def _fits(name: str) -> bool:
+def fits(name: str) -> bool:
+    """Whether a name in a file can be an id as it stands."""
     try:
         check_id(name)
     except UserError:

@@ -57,6 +57,7 @@ class Guess:
         text: how a CSV file is written.
         levels: series name -> how its values lie.
         published: first and last publication day; None without such a column.
+        unused: other columns of dates: nobody knows of what.
     """
 
     layout: Layout
@@ -69,6 +70,7 @@ class Guess:
     text: TextForm
     levels: Mapping[str, Levels]
     published: tuple[date, date] | None = None
+    unused: tuple[str, ...] = ()
 
 
 def guess(path: Path) -> Guess:
@@ -91,7 +93,8 @@ def guess(path: Path) -> Guess:
             fix="add such a column, or name one of them period",
         )
     timing = guess_timing(table, period, found[period])
-    others = [name for name in table.frame.columns if name not in (period, dated_by[1])]
+    unused = tuple(name for name in dates if name not in (period, dated_by[1]))
+    others = [name for name in table.frame.columns if name not in (period, dated_by[1], *unused)]
     numeric, nulls = _numeric(table, others, text.decimal_mark)
     if not numeric:
         _refuse_spoilt(table, others, text.decimal_mark)
@@ -105,7 +108,7 @@ def guess(path: Path) -> Guess:
     levels = _levels(table, names, (series, value), text)
     layout: Layout = "long" if value else "wide"
     published = _span(table.frame[dated_by[1]], form) if dated_by[1] else None
-    return Guess(layout, period, dated_by, series, value, names, timing, text, levels, published)
+    return Guess(layout, period, dated_by, series, value, names, timing, text, levels, published, unused)
 
 
 def _refuse_matrix(path: Path, names: Sequence[str]) -> None:
