@@ -288,7 +288,7 @@ def _csv(label: str, content: bytes, text: TextForm) -> pl.DataFrame:
     try:
         frame = pl.read_csv(decoded.encode(), infer_schema=False, separator=text.delimiter)
     except pl.exceptions.PolarsError as error:
-        raise DataError("not a readable CSV file", value=label, rule=str(error).splitlines()[0]) from error
+        raise _unreadable(label, decoded, text.delimiter, error) from error
     header = [name.strip() for name in next(csv.reader(_lines(decoded), delimiter=text.delimiter), [])]
     twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
@@ -302,6 +302,22 @@ def _csv(label: str, content: bytes, text: TextForm) -> pl.DataFrame:
     nulls = ["", *text.null_values]
     trimmed = [pl.col(name).str.strip_chars() for name in named.columns]
     return named.select(trimmed).with_columns(pl.when(pl.all().is_in(nulls)).then(None).otherwise(pl.all()).name.keep())
+
+
+def _unreadable(label: str, decoded: str, delimiter: str, error: Exception) -> DataError:
+    """What is said of a CSV file that cannot be read: the first record with more fields than the header, if one has."""
+    with suppress(csv.Error):
+        records = csv.reader(_lines(decoded), delimiter=delimiter)
+        width = len(next(records, []))
+        for record in records:
+            if len(record) > width:
+                return DataError(
+                    f"{label}, line {records.line_num}: more fields than the first line has names",
+                    value=f"{len(record)}, not {width}",
+                    rule=f"fields are parted by {delimiter!r}",
+                    fix="put quotes around a field that holds the delimiter, or declare another: delimiter on the [[source]]",
+                )
+    return DataError("not a readable CSV file", value=label, rule=str(error).splitlines()[0])
 
 
 def _lines(text: str) -> Iterator[str]:

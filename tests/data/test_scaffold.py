@@ -167,6 +167,7 @@ def test_a_single_value_column_takes_the_name_of_the_dataset(tmp_path: Path) -> 
     [
         (pl.DataFrame({"a": ["x", "y"], "b": [1.0, 2.0]}), "no column of dates"),
         (pl.DataFrame({"date": MONTHS, "b": ["x"] * 120}), "no column of numbers"),
+        (pl.DataFrame({"date": MONTHS}), "no column of numbers found: odd.csv: no column beside that of dates"),
         (pl.DataFrame({"date": [MONTHS[0], MONTHS[7], MONTHS[9], MONTHS[50]], "b": [1.0] * 4}), "no known frequency"),
     ],
 )
@@ -195,6 +196,20 @@ def test_dates_are_no_names_of_series(tmp_path: Path) -> None:
     vintages = [pl.DataFrame({"period": QUARTERS, "seen": date(2011, month, 1), "x": levels(80)}) for month in (1, 2)]
     found = guess(written(tmp_path, "x.parquet", pl.concat(vintages)))
     assert (found.series, found.names, found.unused) == ("", ("x",), ("seen",))
+
+
+def test_columns_that_are_empty_are_neither_names_nor_dates(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"date": MONTHS, "shop": pl.Series([None] * 120, dtype=pl.String), "value": levels(120)})
+    assert guess(written(tmp_path, "x.parquet", frame)).series == ""
+    gone = frame.with_columns(date=pl.lit(None, dtype=pl.Date))
+    with pytest.raises(DataError, match="no column of dates found"):
+        guess(written(tmp_path, "gone.parquet", gone))
+
+
+@pytest.mark.parametrize("name", ["gone.csv", "gone.parquet"])
+def test_a_file_that_is_not_there_is_the_users_not_a_declarations(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match=r"No such file.*fix: give the path of a file that is there"):
+        new_dataset("shop", tmp_path / name, tmp_path)
 
 
 def test_a_long_panel_is_declared_at_once(tmp_path: Path) -> None:
