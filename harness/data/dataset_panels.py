@@ -13,7 +13,7 @@ from harness.core.errors import UnknownNameError, UserError
 from harness.core.reading import Table
 from harness.core.series import check_id
 from harness.data.declared import Source, TextForm
-from harness.data.tables import beyond_memory, read_file
+from harness.data.tables import CORRECT, beyond_memory, read_file
 
 ANY = "*"
 WHERE = f'series."{ANY}"'
@@ -75,7 +75,7 @@ def _inside(source: Source, folder: Path, top: Table) -> tuple[str, ...]:
         status = path.stat()
         return _names(path, (status.st_size, status.st_mtime_ns, status.st_ino), source.text, column, used)
     except OSError as error:
-        top.problems.add(WHERE, f"{source.label} cannot be read ({error.strerror})")
+        top.problems.add(WHERE, f"{source.label} cannot be read ({error.strerror})", hint=CORRECT)
     except UserError as error:
         told = [f"{error.what} {error.value}".strip(), error.rule]
         top.problems.add(WHERE, "; ".join(filter(None, told)), hint=error.fix)

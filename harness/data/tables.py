@@ -35,7 +35,7 @@ TIMES = 12
 """Memory that taking in a table needs, in sizes of its text."""
 CELL = 8
 """Bytes of text that a field of a Parquet file is counted as."""
-CORRECT = "correct `file`"
+CORRECT = "correct `file`, or bring it back: of one that was ingested, raw/ in the home folder has a copy"
 GZIP_TAIL = 4
 """Bytes at the end of a gzip file that tell its size without compression."""
 
@@ -315,7 +315,7 @@ def _unreadable(label: str, decoded: str, delimiter: str, error: Exception) -> D
                     f"{label}, line {records.line_num}: more fields than the first line has names",
                     value=f"{len(record)}, not {width}",
                     rule=f"fields are parted by {delimiter!r}",
-                    fix="put quotes around a field that holds the delimiter, or declare another: delimiter on the [[source]]",
+                    fix="put quotes around a field that holds one, or declare another: delimiter on the [[source]]",
                 )
     return DataError("not a readable CSV file", value=label, rule=str(error).splitlines()[0])
 

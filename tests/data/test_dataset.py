@@ -367,7 +367,11 @@ def test_a_name_with_a_star_is_taken_as_it_stands_and_that_is_said(tmp_path: Pat
     ("old", "new", "told"),
     [
         ('unit = "EUR"', 'in_file = "x"', "no one name"),
-        ("values.csv", "gone.csv", "gone.csv cannot be read"),
+        (
+            "values.csv",
+            "gone.csv",
+            "gone.csv cannot be read (No such file or directory); correct `file`, or bring it back",
+        ),
         ('columns = { series = "shop" }', 'columns = { series = "shpo" }', "shpo"),
         ('columns = { series = "shop" }', 'columns = { series = "shop" }\nseries = ["odd"]', "no [[source]] has it"),
         (
