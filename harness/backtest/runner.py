@@ -261,8 +261,10 @@ def cells_of(
         context = Context(*shared, block=block)
         _run(engine, context, tasks, stages, progress)
         stages.done(CELLS)
-    whole = _complete(place.shelves, keys, cells, threads_for(plan.outcomes.value.size))
-    sync(place.shelves.cells)
+    with ThreadPoolExecutor(1) as beside:
+        durable = beside.submit(sync, place.shelves.cells)
+        whole = _complete(place.shelves, keys, cells, threads_for(plan.outcomes.value.size))
+        durable.result()
     stages.done("read cells")
     return keys, whole
 
