@@ -58,15 +58,14 @@ def csv_parts(path: Path, text: TextForm, rows: int, columns: Collection[str] | 
         head, body = head or piece[:place], piece[place:]
         if not body and not empty:
             continue
-        table = _table(path.name, head + body, text)
-        chosen = table.select([name for name in table.columns if columns is None or name in columns])
+        table = _table(path.name, head + body, text, columns)
         empty = False
-        yield from chosen.iter_slices(rows) if chosen.height else [chosen]
+        yield from table.iter_slices(rows) if table.height else [table]
     if empty:
         raise DataError("data file is empty", value=path.name)
 
 
-def _table(label: str, decoded: str, text: TextForm) -> pl.DataFrame:
+def _table(label: str, decoded: str, text: TextForm, columns: Collection[str] | None = None) -> pl.DataFrame:
     try:
         frame = pl.read_csv(decoded.encode(), infer_schema=False, separator=text.delimiter)
     except pl.exceptions.PolarsError as error:
@@ -82,7 +81,7 @@ def _table(label: str, decoded: str, text: TextForm) -> pl.DataFrame:
         )
     named = frame.rename({name: name.strip() or name for name in frame.columns})
     nulls = ["", *text.null_values]
-    trimmed = [pl.col(name).str.strip_chars() for name in named.columns]
+    trimmed = [pl.col(name).str.strip_chars() for name in named.columns if columns is None or name in columns]
     return named.select(trimmed).with_columns(pl.when(pl.all().is_in(nulls)).then(None).otherwise(pl.all()).name.keep())
 
 
