@@ -172,8 +172,8 @@ def _add_backtest(parser: argparse.ArgumentParser) -> None:
         "--memory",
         metavar="GB",
         type=float,
-        help="memory to keep to: large panels are walked in blocks (default: HARNESS_MEMORY, "
-        "which bounds reading files too, else what is free)",
+        help="memory to keep to: files too large for it are read in parts or refused, large panels walked in blocks "
+        "(default: HARNESS_MEMORY, else what is free)",
     )
     parser.add_argument(
         "--engine",
@@ -238,14 +238,16 @@ def _backtest(args: argparse.Namespace) -> None:
     from harness.backtest.engines import Where
     from harness.backtest.runner import execute
     from harness.experiment.launch import prepare, tell_memory
+    from harness.record.memory import within
     from harness.record.working import working
-    from harness.report.profile import profile_text
+    from harness.report.profile import computed, profile_text
     from harness.report.run import Run
     from harness.report.summary import summary
 
     home, where = home_of(args), Where(args.engine, args.engine_address, args.engine_store, args.memory)
+    _at_least_one(args.workers)
     shown = args.progress or (sys.stderr.isatty() and not args.quiet)
-    with working(home):
+    with working(home), within(args.memory):
         ready = prepare(experiment_file(args.experiment), home)
         _print_prepared(ready)
         with _Bar(shown=shown) as bar:
@@ -261,6 +263,8 @@ def _backtest(args: argparse.Namespace) -> None:
     tell_memory(home, run_id, _say)
     run = Run(run_id, home)
     print(summary(run))
+    if args.engine != "local" and not computed(run.manifest):
+        print(f"\nevery cell was stored already: --engine {args.engine} had nothing to compute")
     if args.profile:
         print(f"\n{profile_text(run.manifest)}")
 

@@ -127,7 +127,7 @@ def overall(scores: pl.DataFrame) -> dict[str, float]:
 def ingested(panel: Panel, file: Path, home: Path) -> hs.Archive:
     """An archive that holds the file."""
     archive = hs.Archive.open(home / "archive.duckdb")
-    archive.define(*(hs.Series(name, panel.frequency, decimals=3) for name in names(0, panel.series).to_pylist()))
+    archive.define_many(names(0, panel.series).to_pylist(), like=hs.Series("any", panel.frequency, decimals=3))
     archive.append(file, source="benchmark")
     return archive
 

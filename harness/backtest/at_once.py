@@ -8,16 +8,21 @@ from itertools import pairwise
 
 import numpy as np
 
+from harness.backtest import table_file
 from harness.backtest.layout import Sheet
-from harness.backtest.splits import Plan
+from harness.backtest.splits import Integers, Plan
 from harness.core.recipe import FeatureBlock
 from harness.core.snapshot import Snapshot
 from harness.data.calendars import closures
 from harness.data.changes import ChangeFile
+from harness.data.mapped import let_go
 from harness.data.replay import Replay, chosen_rows
 from harness.forecast.features import declared_inputs, reads_input
 from harness.forecast.unrevised import Origins, calendar_of, fill, settled, without_calendar
 from harness.record.platform import available_cores
+
+CHUNK = 1 << 20
+"""Changes looked at together."""
 
 
 def replayed(plan: Plan, changes: ChangeFile) -> Replay:
@@ -52,6 +57,7 @@ def filled_at_once(plan: Plan, changes: ChangeFile, sheet: Sheet) -> tuple[Featu
         out = sheet.part(part.start, part.stop)
         if len(out.origins):
             replay.advance(plan.instants[out.origins[-1]])
+            let_go(changes)
             snapshot = replay.snapshot(experiment.target, copy=False)
             left += [one for one in ready if one not in left and not _filled(snapshot, one, out, plan)]
     return tuple(block for block in blocks if block in left)
@@ -69,7 +75,8 @@ def _filled(snapshot: Snapshot, block: FeatureBlock, out: Sheet, plan: Plan) -> 
         if found is None:
             return False
         own = without_calendar(block)
-        fill(out.columns[place : place + len(own.columns())], own, found, threads)
+        columns = out.columns[place : place + len(own.columns())]
+        fill(columns, own, found, threads, then=lambda: table_file.let_go(columns[0]))
         place += len(own.columns())
     if block.calendar:
         for number, column in enumerate(np.moveaxis(calendar_of(snapshot, block, origins), -1, 0)):
@@ -81,18 +88,24 @@ def published_once(plan: Plan, changes: ChangeFile, until: int) -> set[str]:
     """Stored ids of the inputs no cell of which was published twice, or withdrawn, by an instant."""
     codes = np.array([changes.code_of(name) for name in plan.inputs], dtype=np.int64)
     rows = chosen_rows(changes, codes.tolist(), exclude_hindsight=plan.experiment.exclude_hindsight)
-    picked = slice(None) if rows is None else rows
-    end = int(np.searchsorted(changes.published[picked], until, side="right"))
-    code = changes.code[picked][:end].astype(np.int64)
-    period, value = changes.period[picked][:end], changes.value[picked][:end]
+    end = int(np.searchsorted(changes.published, until, side="right"))
+    if rows is not None:
+        rows = rows[: int(np.searchsorted(rows, end))]
+    parts: list[slice | Integers] = [slice(first, min(first + CHUNK, end)) for first in range(0, end, CHUNK)]
+    if rows is not None:
+        parts = [rows[first : first + CHUNK] for first in range(0, len(rows), CHUNK)]
     revised = np.zeros(len(changes.ids), dtype=bool)
-    revised[code[np.isnan(value)]] = True
-    if end:
-        low, width = int(period.min()), int(period.max()) - int(period.min()) + 1
+    if parts:
+        low = min(int(changes.period[part].min()) for part in parts)
+        width = max(int(changes.period[part].max()) for part in parts) - low + 1
         seen = np.zeros(len(changes.ids) * width, dtype=bool)
-        seen[code * width + (period - low)] = True
-        cells = seen.reshape(len(changes.ids), width).sum(axis=1)
-        revised |= cells != np.bincount(code, minlength=len(changes.ids))
+        count = np.zeros(len(changes.ids), dtype=np.int64)
+        for part in parts:
+            code = changes.code[part].astype(np.int64)
+            seen[code * width + (changes.period[part] - low)] = True
+            count += np.bincount(code, minlength=len(changes.ids))
+            revised[code[np.isnan(changes.value[part])]] = True
+        revised |= seen.reshape(len(changes.ids), width).sum(axis=1) != count
     return {name for name, place in zip(plan.inputs, codes.tolist(), strict=True) if not revised[place]}
 
 

@@ -25,6 +25,7 @@ from harness.backtest.spent import Spent
 from harness.backtest.splits import Plan
 from harness.backtest.witness import World
 from harness.backtest.work import Stored, walk
+from harness.core.ahead import ahead
 from harness.core.names import Names, names_of
 from harness.core.recipe import Recipe, Target
 from harness.data.mapped import let_go
@@ -150,7 +151,8 @@ def _answer(
     parts = [[CellInParts(scratch, key, everyone) for key in mine] for mine in asked.keys]
     places = {origin: number for number, origin in enumerate(asked.origins)}
     plain = PLAIN if refit is None else PLAIN.union(refit.told.short.values())
-    for index, origin, cell in _walked(world, asked, blocks, refit, spent=spent, pool=pool):
+    walked = _walked(world, asked, blocks, refit, spent=spent, pool=pool)
+    for index, origin, cell in walked if pool is None else ahead(walked):
         start = time.perf_counter()
         panel = cell.panel
         if panel is None or not plain.issuperset(panel.reasons) or (cell.facts and refit is None):

@@ -6,6 +6,8 @@ Training rows are these frozen ones, unless the experiment asks for rows of the 
 from __future__ import annotations
 
 import math
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -14,7 +16,8 @@ from numpy.typing import NDArray
 from harness.backtest.at_once import filled_at_once, replayed
 from harness.backtest.latest_rows import LatestRows
 from harness.backtest.layout import Sheet, compact, compact_sheet, number_type, plain, plain_sheet
-from harness.backtest.splits import Integers, Plan, TrainingSet, training_labels
+from harness.backtest.splits import Integers, Plan, TrainingSet, narrow, training_labels
+from harness.backtest.table_file import let_go, new_table
 from harness.core.frames import Cells, CutRows, RowKeys, Rows
 from harness.core.recipe import FeatureBlock
 from harness.core.snapshot import Snapshot
@@ -46,12 +49,27 @@ def build_design(plan: Plan, changes: ChangeFile, *, last: int | None = None) ->
     return design
 
 
-def build_rows(plan: Plan, changes: ChangeFile) -> Floats:
-    """The same numbers, kept once: [stored origin, series, column] as `layout.compact` says; what a run works with."""
+def build_rows(plan: Plan, changes: ChangeFile, file: Path | None = None) -> Floats:
+    """The same numbers, kept once: [series, stored origin, column] as `layout.compact` says; what a run works with.
+
+    Rows are trained on series by series: so they lie side by side.
+
+    Args:
+        plan: the plan.
+        changes: the changes.
+        file: where the table is to lie; None = in memory.
+
+    Raises:
+        OSError: the disk is too full for it.
+    """
     layout = compact(plan)
-    shape = (len(layout.origins), len(plan.experiment.target.series), layout.width)
-    table = np.full(shape, np.nan, dtype=number_type(plan.experiment))
+    shape = (len(plan.experiment.target.series), len(layout.origins), layout.width)
+    number = number_type(plan.experiment)
+    table = np.empty(shape, dtype=number) if file is None or not math.prod(shape) else new_table(file, shape, number)
+    if file is not None and not table.size:
+        np.save(file, table)
     _fill(plan, changes, compact_sheet(layout, table))
+    let_go(table)
     return table
 
 
@@ -66,6 +84,8 @@ def _walk(plan: Plan, changes: ChangeFile, sheet: Sheet, blocks: tuple[FeatureBl
     """Write the columns of some blocks, origin after origin, each from the snapshot of its own."""
     experiment, replay = plan.experiment, replayed(plan, changes)
     columns = [sheet.columns[place] for place in columns_of(blocks, experiment.features)]
+    for column in columns:  # series that are no members at an origin have nothing there
+        column[...] = np.nan
     for row, origin in enumerate(sheet.origins.tolist()):
         replay.advance(plan.instants[origin])
         snapshot = replay.snapshot(experiment.target, copy=False)
@@ -96,7 +116,13 @@ class RowBuilder:
         """
         self.plan = plan
         self.latest = LatestRows(plan, blocks, changes) if plan.experiment.vintage == "latest" and blocks else None
-        self.table, layout = plain(plan, design) if design.ndim == PLAIN else (design, compact(plan))
+        if design.ndim == PLAIN:
+            table, layout = plain(plan, design)
+            self.apart = (table.shape[1], 1)
+        else:
+            table, layout = design, compact(plan)
+            self.apart = (1, table.shape[1])
+        self.table = table.reshape(math.prod(table.shape[:2]), table.shape[2])  # [cell, column]
         self.stored = layout.rows(len(plan.instants))
         self.columns = layout.columns[:, columns_of(blocks, plan.experiment.features)]  # [horizon, feature]
         self.names = feature_names(blocks)
@@ -147,12 +173,18 @@ class RowBuilder:
     def _cut(self, origins: Integers, series: Integers, horizons: Integers, y: Floats | None = None) -> Rows:
         """Frozen rows, read out of the table when they are asked for."""
         order = _sorted(self.plan, origins, series, horizons)
-        cell = _narrow(self.stored[origins[order]] * self.table.shape[1] + series[order])
-        if len(cell) and cell.min() < 0:
-            raise IndexError("a row was asked for whose origin is not stored")
-        flat = self.table.reshape(math.prod(self.table.shape[:2]), self.table.shape[2])
-        cells = Cells(flat, cell, self.columns)
+        cells = Cells(self.table, self._cells(origins, series, order), self.columns, partial(let_go, self.table))
         return CutRows(self.names, row_keys(self.plan, origins, series, horizons), order, cells, y)
+
+    def _cells(self, origins: Integers, series: Integers, order: Integers) -> Integers:
+        """[place] cells of rows in an order."""
+        stored = self.stored.astype(np.min_scalar_type(-max(1, len(self.table))))[origins]
+        if len(stored) and stored.min() < 0:
+            raise IndexError("a row was asked for whose origin is not stored")
+        stored *= stored.dtype.type(self.apart[0])
+        stored += series.astype(stored.dtype, copy=False) * stored.dtype.type(self.apart[1])
+        cell: Integers = stored[order]
+        return cell
 
     def _rows(self, values: Floats, origins: Integers, series: Integers, horizons: Integers) -> Rows:
         features = pl.DataFrame({name: values[:, place] for place, name in enumerate(self.names)})
@@ -170,12 +202,6 @@ def _joined(sets: dict[int, TrainingSet]) -> tuple[Integers, Integers, Integers]
     return origins, series, horizons
 
 
-def _narrow(places: Integers) -> Integers:
-    """Places in as few bytes as hold them."""
-    small = not len(places) or int(places.max()) <= np.iinfo(np.int32).max
-    return places.astype(np.int32) if small else places
-
-
 def _sorted(plan: Plan, origins: Integers, series: Integers, horizons: Integers) -> Integers:
     """Places of rows by (horizon, series id, pseudo-origin)."""
     ids, steps = plan.experiment.target.series, plan.experiment.horizons
@@ -187,7 +213,7 @@ def _sorted(plan: Plan, origins: Integers, series: Integers, horizons: Integers)
     key += step.astype(key.dtype)[horizons]
     key += origins.astype(key.dtype)
     if size > SPARSE * len(key):
-        return _narrow(np.argsort(key, kind="stable"))
+        return narrow(np.argsort(key, kind="stable"))
     row = np.full(size, -1, dtype=key.dtype)  # as good as full: counting is faster than sorting
     row[key] = np.arange(len(key), dtype=key.dtype)
     return row[row >= 0]

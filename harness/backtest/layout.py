@@ -83,8 +83,9 @@ def compact(plan: Plan) -> Layout:
 
 
 def compact_sheet(layout: Layout, table: Floats) -> Sheet:
-    """A table of that layout, to be filled."""
-    return Sheet(layout.origins, [_view(table, columns) for columns in layout.columns.T])
+    """A table [series, stored origin, column] of that layout, to be filled."""
+    turned = np.moveaxis(table, 1, 0)
+    return Sheet(layout.origins, [_view(turned, columns) for columns in layout.columns.T])
 
 
 def _view(table: Floats, columns: Integers) -> Floats:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -38,9 +40,10 @@ from harness.record.platform import (
     code_version,
     installed_packages,
     numeric_platform,
+    threads_for,
 )
 from harness.record.registry import note
-from harness.record.runs import start_run, write_run
+from harness.record.runs import RunFiles, start_run, write_run
 from harness.record.shelves import Shelves, sync
 from harness.record.studies import VOUCHED
 
@@ -191,16 +194,20 @@ def execute(
         experiment = plan.experiment
         _settle(changes)
         stages.done("plan")
-        files = start_run(home, run_id(experiment, changes), experiment)
+        name = run_id(experiment, changes)
+        files = RunFiles(name, home.runs / name)
         board = board_of(experiment)
         place = Place(change_folder, home, files.work, memory=where.memory)
-        keys, cells = cells_of(plan, board, place, engine, stages=stages, progress=progress)
-        results = assemble(plan, changes, cells, files.run_id)
+        begin = partial(start_run, home, name, experiment)
+        keys, cells = cells_of(plan, board, place, engine, stages=stages, progress=progress, begin=begin)
+        searches = study_keys(plan, changes, board)
+        with ThreadPoolExecutor(1) as beside:
+            counted = beside.submit(effort_of, plan, changes, board, home, searches)
+            results = assemble(plan, changes, cells, files.run_id)
+            effort = counted.result()
         _settle(changes)
         stages.done("score")
         files.drop_work()
-        searches = study_keys(plan, changes, board)
-        effort = effort_of(plan, changes, board, home, searches)
         manifest = {**run_manifest(plan, changes, board, results), "cells": keys, "cell_checksums": checksums(cells)}
         manifest["batches"] = _of_use(batches, plan)
         manifest["studies"] = {
@@ -211,7 +218,7 @@ def execute(
         manifest["effort"] = effort.record()
         manifest["narrowed"] = list(map(list, narrowed_spaces(experiment, effort, files.run_id, home)))
         write_run(files, manifest, results.frames, stages.record, code_diff=code_diff())
-        note(home, effort, files.run_id)
+        note(home, effort, files.run_id, all_of_run=True)
         return files.run_id
 
 
@@ -223,6 +230,7 @@ def cells_of(
     *,
     stages: Stages | None = None,
     progress: Progress | None = None,
+    begin: Callable[[], object] | None = None,
 ) -> tuple[dict[str, list[str]], dict[str, list[Cell]]]:
     """Cells of a plan, found under their keys or computed.
 
@@ -233,6 +241,7 @@ def cells_of(
         engine: where tasks run.
         stages: where time is booked.
         progress: called with (cells done, cells in all).
+        begin: called before anything is computed, once it is sure that it can be.
 
     Returns:
         Keys and cells of every recipe, one per issued origin, in order.
@@ -256,6 +265,9 @@ def cells_of(
     tasks = _tasks(plan, changes, board, keys, cells, searches, walks=_walks(engine, plan))
     if tasks:
         refuse_too_large(plan, tasks, place.shelves.cells, spare_memory(place.memory))
+    if begin is not None:
+        begin()
+    if tasks:
         design = _design(plan, changes, place, tasks)
         _settle(changes)
         stages.done("features")
@@ -264,7 +276,7 @@ def cells_of(
         context = Context(*shared, block=block, watched=stages.watch is not None)
         _run(engine, context, tasks, stages, progress)
         stages.done(CELLS)
-    whole = _complete(place.shelves, keys, cells)
+    whole = _complete(place.shelves, keys, cells, threads_for(plan.outcomes.value.size))
     sync(place.shelves.cells)
     stages.done("read cells")
     return keys, whole
@@ -366,14 +378,17 @@ def _design(plan: Plan, changes: ChangeFile, place: Place, tasks: Sequence[Task]
     """The file of the frozen feature rows, or the rows themselves where no file may be written; None = none needed."""
     if not any(plan.experiment.seen_blocks(recipe) for task in tasks for recipe, _ in task.recipes):
         return None
+    path = None if place.work is None else place.work / "design.npy"
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    if place.amended is None and place.liberty is None:
+        design = build_rows(plan, changes, path)
+        return design if path is None else path
+    design = build_design(plan, changes)  # a liberty may learn from rows that no run can use
     if place.amended is not None:
-        design = place.amended(plan, changes, build_design(plan, changes))
-    else:  # a liberty may learn from rows that no run can use
-        design = build_rows(plan, changes) if place.liberty is None else build_design(plan, changes)
-    if place.work is None:
+        design = place.amended(plan, changes, design)
+    if path is None:
         return design
-    path = place.work / "design.npy"
-    path.parent.mkdir(parents=True, exist_ok=True)
     np.save(path, design)
     return path
 
@@ -390,17 +405,23 @@ def _run(engine: Engine, context: Context, tasks: Sequence[Task], stages: Stages
 
 
 def _complete(
-    shelves: Shelves, keys: dict[str, list[str]], cells: dict[str, list[Cell | None]]
+    shelves: Shelves, keys: dict[str, list[str]], cells: dict[str, list[Cell | None]], threads: int
 ) -> dict[str, list[Cell]]:
-    whole: dict[str, list[Cell]] = {}
-    for name, mine in keys.items():
-        whole[name] = []
-        for key, cell in zip(mine, cells[name], strict=True):
-            there = cell if cell is not None else read_cell(shelves.cells, key)
-            if there is None:
-                raise UserError("a cell vanished while the run was read", value=key, fix="run the same command again")
-            whole[name].append(there)
-    return whole
+    """Every cell, those read that were not there before: of large ones several at a time, each against its checksum."""
+    lacking = [key for name, mine in keys.items() for key, cell in zip(mine, cells[name], strict=True) if cell is None]
+    if threads == 1 or not isinstance(shelves.cells, Path):
+        found = [read_cell(shelves.cells, key) for key in lacking]
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            found = list(pool.map(partial(read_cell, shelves.cells), lacking))
+    if None in found:
+        key = lacking[found.index(None)]
+        raise UserError("a cell vanished while the run was read", value=key, fix="run the same command again")
+    there = iter(found)
+    return {
+        name: [one for one in (next(there) if cell is None else cell for cell in mine) if one is not None]
+        for name, mine in cells.items()
+    }
 
 
 def checksums(cells: Mapping[str, Sequence[Cell]]) -> dict[str, list[str]]:

@@ -110,7 +110,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingSet:
-    """The matured training rows of one origin and horizon, as indices; arrays [row].
+    """The matured training rows of one origin and horizon, as indices; arrays [row], of 4 bytes where these hold them.
 
     Attributes:
         origins: index of the pseudo-origin.
@@ -134,15 +134,20 @@ def training_set(plan: Plan, origin: int, horizon: int, snapshot: Snapshot) -> T
         horizon: index of the horizon.
         snapshot: what was known at T; labels under `latest` are read in it.
     """
-    usable = row_fates(plan, origin, horizon, snapshot) == USED
+    usable = np.ascontiguousarray(row_fates(plan, origin, horizon, snapshot) == USED)
     rolling = plan.experiment.training.rolling
-    rows, series = np.nonzero(usable)
-    periods = plan.ends[rows, horizon]
-    distinct = np.unique(periods)
+    distinct = np.unique(plan.ends[: len(usable), horizon][usable.any(axis=1)])
     if rolling is not None and len(distinct) > rolling:
-        keep = periods >= distinct[-rolling]
-        rows, series, distinct = rows[keep], series[keep], distinct[-rolling:]
-    return TrainingSet(rows.astype(np.int64), series.astype(np.int64), plan.request[rows, horizon], len(distinct))
+        usable[plan.ends[: len(usable), horizon] < distinct[-rolling]] = False
+        distinct = distinct[-rolling:]
+    rows, series = (narrow(places) for places in np.nonzero(usable))
+    return TrainingSet(rows, series, narrow(plan.request[:, horizon])[rows], len(distinct))
+
+
+def narrow(places: Integers) -> Integers:
+    """Places in as few bytes as hold them."""
+    small = not len(places) or int(places.max()) <= np.iinfo(np.int32).max
+    return places.astype(np.int32) if small else places
 
 
 def too_short(plan: Plan, periods: Mapping[int, int]) -> dict[int, str]:
@@ -173,25 +178,34 @@ def row_fates(plan: Plan, origin: int, horizon: int, snapshot: Snapshot | None) 
         horizon: index of the horizon.
         snapshot: what was known at T; labels under `latest` are read in it, else it is not needed.
     """
-    requests = plan.request[:origin, horizon]
+    requests = _run_of(plan.request[:origin, horizon])
     latest = plan.experiment.target.outcome.kind == "latest"
     table = plan.outcomes
-    public = (table.first_public if latest else table.matured_at)[:, requests].T
-    status = table.status[:, requests].T
-    fate = np.full(public.shape, USED, dtype=np.int8)
+    public = (table.first_public if latest else table.matured_at)[:, requests]
+    fate = np.full(
+        public.shape, USED, dtype=np.int8
+    )  # [series, earlier origin], as outcomes lie, and turned at the end
     if plan.experiment.exclude_hindsight:
-        fate[table.hindsight[:, requests].T] = HINDSIGHT
+        np.copyto(fate, HINDSIGHT, where=table.hindsight[:, requests])
     if not latest:
-        fate[status != MATURED] = NO_OUTCOME
-    fate[(public != NEVER) & (public <= plan.known[:origin, None])] = WAS_PUBLIC
-    fate[(public == NEVER) | (public > plan.known[origin])] = NOT_MATURED
-    fate[plan.phase[:origin] != plan.phase[origin]] = OTHER_PHASE
-    fate[~plan.members.member[:origin]] = NO_MEMBER
+        np.copyto(fate, NO_OUTCOME, where=table.status[:, requests] != MATURED)
+    np.copyto(fate, WAS_PUBLIC, where=(public != NEVER) & (public <= plan.known[:origin]))
+    np.copyto(fate, NOT_MATURED, where=(public == NEVER) | (public > plan.known[origin]))
+    np.copyto(fate, OTHER_PHASE, where=plan.phase[:origin] != plan.phase[origin])
+    np.copyto(fate, NO_MEMBER, where=~plan.members.member[:origin].T)
+    fate = fate.T
     if latest and snapshot is not None:
         rows, series = np.nonzero(fate == USED)
         absent = np.isnan(training_labels(plan, (rows, series, np.full(len(rows), horizon)), snapshot))
         fate[rows[absent], series[absent]] = NO_OUTCOME
     return fate
+
+
+def _run_of(places: Integers) -> Integers | slice:
+    """Places as a slice where they follow one another: what is looked up there is then no copy."""
+    if len(places) and (np.diff(places) == 1).all():
+        return slice(int(places[0]), int(places[-1]) + 1)
+    return places
 
 
 def training_labels(plan: Plan, cells: tuple[Integers, Integers, Integers], snapshot: Snapshot) -> Floats:
@@ -204,7 +218,7 @@ def training_labels(plan: Plan, cells: tuple[Integers, Integers, Integers], snap
     """
     origins, series, horizons = cells
     if plan.experiment.target.outcome.kind != "latest" or not len(origins):
-        labels: Floats = plan.outcomes.value[series, plan.request[origins, horizons]]
+        labels: Floats = plan.outcomes.value[series, narrow(plan.request)[origins, horizons]]
         return labels
     windows = Windows(plan.starts[origins, horizons], plan.ends[origins, horizons])
     target = snapshot.target or plan.experiment.target

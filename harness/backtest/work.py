@@ -31,6 +31,7 @@ from harness.backtest.witness import Witness, World
 from harness.core.identity import canonical, digest
 from harness.core.recipe import Recipe
 from harness.core.snapshot import Snapshot, newest_periods, target_panel
+from harness.data.mapped import let_go
 from harness.forecast.baselines import Naive
 from harness.forecast.catalog import build, entry_for
 from harness.forecast.paths import ask_grid
@@ -38,6 +39,8 @@ from harness.forecast.protocol import Forecaster, Storable, Timed
 from harness.record.cells import Cell, read_fit, write_fit
 from harness.record.panel_cells import ASKED, PanelAnswers
 
+MANY = 1 << 20
+"""Changes from which on a mapped file is let go of before a fit."""
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -88,7 +91,7 @@ def walk(
     pool = pool if witness is None and all(recipe.rival for recipe, _ in recipes) else None
     first = recipes[0][1]
     # the naive rivals look at what is known and keep nothing of it: they are shown the matrices themselves
-    views = witness is None and all(recipe.rival for recipe, _ in recipes)
+    views = witness is None and all(recipe.rival or _reads_no_series(recipe) for recipe, _ in recipes)
     history = History(world.changes, world.plan, first, spent, copy=not views, rows=world.rows)
     labels = history if world.labels is None else History(world.labels, world.plan, first, spent)
     walks = [_Walk(world, recipe, identity, spent, witness) for recipe, identity in recipes]
@@ -107,6 +110,11 @@ def walk(
         target_panel(snapshot)  # once for all of them
         for index, cell in enumerate(pool.map(lambda one, at=origin, known=snapshot: one.answer(at, known), walks)):
             yield index, origin, cell
+
+
+def _reads_no_series(recipe: Recipe) -> bool:
+    """Whether a model reads nothing but its rows, and what the target is: the fitted ones of ours that are pooled."""
+    return recipe.kind == "lightgbm" and recipe.search is None and not recipe.steps
 
 
 class _Walk:
@@ -175,6 +183,7 @@ class _Walk:
             self.forecaster = build(self.recipe, folder=self.plan.experiment.folder)
             return
         start = time.perf_counter()
+        let_go(self.ground.changes, at_least=MANY)
         steps = range(len(self.plan.experiment.horizons))
         sets = {
             place: training_set(self.plan, origin, place, labels) if self.told is None else NO_ROWS for place in steps
@@ -189,6 +198,7 @@ class _Walk:
         if self.witness is not None:
             self.witness.snapshot(self.recipe.name, origin, snapshot)
             self.witness.training_set(self.recipe.name, origin, sets)
+        del sets
         if enough:
             self._fit(origin, (snapshot, labels), enough, fit_key)
         self.spent.add(self.recipe.name, "fit", start)
@@ -231,9 +241,15 @@ class _Walk:
     def _estimate(
         self, forecaster: Forecaster, origin: int, snapshots: tuple[Snapshot, Snapshot], sets: dict[int, TrainingSet]
     ) -> list[str]:
-        """Fit on the matured rows and the snapshot (rolling: its newest periods); what Python warned of."""
+        """Fit on the matured rows and the snapshot (rolling: its newest periods); what Python warned of.
+
+        The rows of a large panel take as much as what is learned from them, so nothing holds on to them: the sets are
+        emptied, and who fits may let go of what it is handed.
+        """
         snapshot, labels = snapshots
         rows = self.rows.training(origin, sets, snapshot, labels) if self.needs_rows else None
+        places = list(sets)
+        sets.clear()
         if self.witness is not None and rows is not None:
             self.witness.training_rows(self.recipe.name, origin, rows)
         rolling = self.plan.experiment.training.rolling
@@ -246,9 +262,10 @@ class _Walk:
             if isinstance(forecaster, Timed):
                 forecaster.time_within = partial(self.spent.within, self.recipe.name, "fit")
             if self.liberty is None or rows is None:
-                forecaster.fit(rows, known, seed=seed)
+                handed, rows = [rows], None
+                forecaster.fit(handed.pop(), known, seed=seed)
             else:
-                everything = self.rows.realised({place: every_row(self.plan, origin, place) for place in sets})
+                everything = self.rows.realised({place: every_row(self.plan, origin, place) for place in places})
                 self.liberty.fit(forecaster, rows, everything, known, seed=seed)
         return sorted({f"{item.category.__name__}: {item.message}"[:200] for item in caught})
 

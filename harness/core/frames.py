@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -15,6 +15,8 @@ from harness.core.transform import Floats
 
 Integers = NDArray[np.int64]
 UTC_INSTANT = pl.Datetime("us", "UTC")
+LARGE = 1 << 21
+"""Bytes of what is read together from which on a table is let go of afterwards."""
 
 KEY_SCHEMA = pl.Schema(
     {
@@ -92,6 +94,9 @@ class RowKeys:
         )
 
 
+def _nothing() -> None: ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Cells:
     """Features of rows, read out of the table that holds them when they are asked for: no copy of all of them exists.
@@ -100,14 +105,22 @@ class Cells:
         table: [cell, column] numbers, float64 or float32; NaN = missing.
         cell: [place] cell of the row at each place.
         columns: [horizon, feature] column of each feature at each horizon.
+        let_go: gives back what reading the table took besides what was read: it may lie in a file.
     """
 
     table: Floats
     cell: Integers
     columns: Integers
+    let_go: Callable[[], None] = _nothing
 
     def read(self, step: int, part: slice) -> Floats:
         """[place, feature] features of the rows at some places, all of one horizon."""
+        found = self._read(step, part)
+        if found.nbytes >= LARGE:
+            self.let_go()
+        return found
+
+    def _read(self, step: int, part: slice) -> Floats:
         rows, columns = self.cell[part], self.columns[step]
         if len(columns) == self.table.shape[1] and (np.diff(columns) == 1).all():
             return np.take(self.table, rows, axis=0)

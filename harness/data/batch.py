@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -39,6 +40,8 @@ RULED = (
     '(columns.published_at = "..."), or take the revised values in under a new dataset name or into another home '
     "folder (--home DIR, HARNESS_HOME=DIR), or drop one of them"
 )
+MANY = 1 << 20
+"""Rows that take longer to hash than a thread to begin."""
 NOT_YET = "published later than now"
 SET_ASIDE = pl.Schema(
     {
@@ -61,7 +64,7 @@ class Batch:
         set_aside: rows not taken, with the reason.
         rows_in: rows given.
         duplicates: rows given twice.
-        sha256: content hash of what was given.
+        hashed: content hash of what was given, or that which a thread is making of it.
     """
 
     statements: pl.DataFrame
@@ -69,7 +72,12 @@ class Batch:
     set_aside: pl.DataFrame
     rows_in: int
     duplicates: int
-    sha256: str
+    hashed: str | Future[str]
+
+    @property
+    def sha256(self) -> str:
+        """Content hash of what was given."""
+        return self.hashed if isinstance(self.hashed, str) else self.hashed.result()
 
     @property
     def newest(self) -> int | None:
@@ -80,7 +88,12 @@ class Batch:
     @property
     def codes(self) -> list[int]:
         """The series that it states anything of."""
-        return pl.concat([self.statements["code"], self.publications["code"]]).unique().sort().to_list()
+        codes = [frame["code"].to_numpy() for frame in (self.statements, self.publications)]
+        there = np.zeros(max(int(some.max(initial=-1)) for some in codes) + 1, dtype=bool)
+        for some in codes:
+            there[some] = True
+        found: list[int] = np.flatnonzero(there).tolist()
+        return found
 
     def blocks(self) -> Iterator[Batch]:
         """The batch in parts of whole series: all of it."""
@@ -113,8 +126,18 @@ def read_batch(frame: Any, catalogue: Catalogue, *, coverage: Coverage, publicat
         told = listed(publications, catalogue, now)
         check_listed(told, kept, coverage, catalogue)
         found = told if coverage == "changes" else pl.concat([found, told])
-    digest = content_hash(coverage, kept, set_aside, found)
-    return Batch(_explicit(kept, found, coverage), found, set_aside, columns.height, duplicates, digest)
+    hashed = _hashed(coverage, kept, set_aside, found)
+    return Batch(_explicit(kept, found, coverage), found, set_aside, columns.height, duplicates, hashed)
+
+
+def _hashed(*parts: pl.DataFrame | str) -> str | Future[str]:
+    """The content hash, of many rows made in a thread while the batch is entered: it is asked for when all are."""
+    if sum(part.height for part in parts if isinstance(part, pl.DataFrame)) < MANY:
+        return content_hash(*parts)
+    pool = ThreadPoolExecutor(1)
+    found = pool.submit(content_hash, *parts)
+    pool.shutdown(wait=False)
+    return found
 
 
 def check_coverage(coverage: str) -> None:

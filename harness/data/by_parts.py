@@ -8,11 +8,10 @@ from pathlib import Path
 
 import polars as pl
 
-from harness.core.errors import UnknownNameError
 from harness.data.assertions.asking import SEQUENCE
 from harness.data.csv_text import csv_parts
 from harness.data.declared import Dataset, Source
-from harness.data.observations import observe
+from harness.data.observations import not_inside, observe
 from harness.data.stamps import Forms
 from harness.data.streamed import Parts, parquet_parts, whole_needed
 from harness.data.tables import RawTable, beyond_memory, ending, refuse_beyond_memory, unread
@@ -88,7 +87,7 @@ class InParts:
         for one in self.source.series:
             if names[one] not in met:
                 column, label = self.source.column("series"), self.source.label
-                raise UnknownNameError(f"series in column {column!r} of {label}", names[one], met)
+                raise not_inside(f"series in column {column!r} of {label}", names[one], met)
 
 
 def _parts(path: Path, source: Source, rows: int) -> Iterator[pl.DataFrame]:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -20,6 +21,8 @@ from harness.data.declaration import Catalogue, Declarations, per_key, shaped
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 DENSE = 1 << 16
 """Span of integers for which a table of all of them is small."""
+NO_PERIOD = int(np.iinfo(np.int32).min)
+T = TypeVar("T", bound=np.generic)
 DATE_RULE = "dates are ISO dates (2020-03-31), instants are aware datetimes of one zone"
 ZONE_FIX = "declare the zone, for example pl.col(name).dt.replace_time_zone('Europe/London')"
 
@@ -203,32 +206,44 @@ def instants(column: pl.Series, rows: Coded) -> NDArray[np.int64]:
 
 
 def _day_ends(column: pl.Series, rows: Coded) -> NDArray[np.int64]:
+    numbers = column.cast(pl.Int32).to_numpy()
     zones = sorted({series.zone for series, _ in shaped(rows.series)})
-    unique, inverse = distinct(column.cast(pl.Int32).to_numpy())
-    named = pl.Series(unique).cast(pl.Date).to_list()
-    table = np.array([[micros(end_of_day(day, zone)) for zone in zones] for day in named], dtype=np.int64)
     if len(zones) == 1:
-        return table[:, 0][inverse]
-    place = per_key(rows.series, lambda series: zones.index(series.zone), np.int64)
-    out: NDArray[np.int64] = table[inverse, place[rows.codes]]
+        return by_distinct(numbers, lambda unique: _ends_of_days(unique, zones[0]))
+    place = per_key(rows.series, lambda series: zones.index(series.zone), np.int64)[rows.codes]
+    out = np.zeros(len(numbers), dtype=np.int64)
+    for number, zone in enumerate(zones):
+        mine = place == number
+        out[mine] = by_distinct(numbers[mine], partial(_ends_of_days, zone=zone))
     return out
 
 
-def distinct(numbers: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Distinct integers, ascending, and the place of each number among them: as `np.unique` with its inverse.
+def _ends_of_days(numbers: NDArray[np.int32], zone: str) -> NDArray[np.int64]:
+    days = pl.Series(numbers).cast(pl.Date).to_list()
+    return np.array([micros(end_of_day(day, zone)) for day in days], dtype=np.int64)
 
-    >>> distinct(np.array([7, 5, 7]))
-    (array([5, 7]), array([1, 0, 1]))
+
+def by_distinct(numbers: NDArray[Any], told: Callable[[NDArray[Any]], NDArray[T]]) -> NDArray[T]:
+    """What is told of each integer, where the distinct ones, ascending, are asked once each.
+
+    >>> by_distinct(np.array([7, 5, 7]), lambda unique: unique * 10)
+    array([70, 50, 70])
     """
     low, high = (int(numbers.min()), int(numbers.max())) if len(numbers) else (0, -1)
     if not 0 <= high - low < max(DENSE, len(numbers)):
-        return np.unique(numbers, return_inverse=True)
+        unique, inverse = np.unique(numbers, return_inverse=True)
+        each: NDArray[T] = told(unique)[inverse]
+        return each
     # days and periods lie close together: a table of all of them takes no sorting
     there = np.zeros(high - low + 1, dtype=bool)
     offsets = numbers - numbers.dtype.type(low)
     there[offsets] = True
-    places = np.cumsum(there) - 1
-    return (np.flatnonzero(there) + low).astype(numbers.dtype), places[offsets]
+    unique = (np.flatnonzero(there) + low).astype(numbers.dtype)
+    answers = told(unique)
+    table = np.zeros(len(there), dtype=answers.dtype)
+    table[there] = answers
+    found: NDArray[T] = table[offsets]
+    return found
 
 
 def ordinals(column: pl.Series, rows: Coded) -> NDArray[np.int32]:
@@ -241,24 +256,34 @@ def ordinals(column: pl.Series, rows: Coded) -> NDArray[np.int32]:
     out = np.zeros(len(numbers), dtype=np.int32)
     for series, picked in rows.alike(lambda series: series.parsed):
         whole = bool(picked.all())
-        unique, inverse = distinct(numbers if whole else numbers[picked])
-        ends = unique.astype("datetime64[D]")
-        _inside_table(series, ends)
-        found = period_ordinals(series.parsed, ends)
-        expected = period_ends(series.parsed, found)
-        if (expected != ends).any():
-            wrong = np.flatnonzero((expected != ends)[inverse])
-            name = rows.series[int(rows.codes[picked][wrong[0]])].id
-            raise DataError(
-                "a period is named by its last day",
-                value=f"{ends[inverse[wrong[0]]]} ({name}, {series.frequency}), {len(wrong)} row(s) in all",
-                rule=f"the last day of that period is {expected[inverse[wrong[0]]]}",
-                fix='write the last day, or declare stamp = "first" or "month" in the dataset',
-            )
+        mine = numbers if whole else numbers[picked]
+        found = by_distinct(mine, partial(_ordinals, series=series))
+        wrong = found == NO_PERIOD
+        if wrong.any():
+            first = int(wrong.argmax())
+            raise _no_end(mine[first], rows.series[int(rows.codes[picked][first])], int(wrong.sum()))
         if whole:
-            return found.astype(np.int32)[inverse]
-        out[picked] = found.astype(np.int32)[inverse]
+            return found
+        out[picked] = found
     return out
+
+
+def _no_end(number: np.int32, series: Series, count: int) -> DataError:
+    days = np.array([number]).astype("datetime64[D]")
+    return DataError(
+        "a period is named by its last day",
+        value=f"{days[0]} ({series.id}, {series.frequency}), {count} row(s) in all",
+        rule=f"the last day of that period is {period_ends(series.parsed, period_ordinals(series.parsed, days))[0]}",
+        fix='write the last day, or declare stamp = "first" or "month" in the dataset',
+    )
+
+
+def _ordinals(numbers: NDArray[np.int32], series: Series) -> NDArray[np.int32]:
+    """Ordinals of the periods that end on some days; `NO_PERIOD` where none does."""
+    ends = numbers.astype("datetime64[D]")
+    _inside_table(series, ends)
+    found = period_ordinals(series.parsed, ends)
+    return np.where(period_ends(series.parsed, found) == ends, found, NO_PERIOD).astype(np.int32)
 
 
 def _inside_table(series: Series, ends: NDArray[np.datetime64]) -> None:

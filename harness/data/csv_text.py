@@ -7,7 +7,7 @@ import csv
 import gzip
 import zlib
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -49,7 +49,7 @@ def csv_parts(path: Path, text: TextForm, rows: int, columns: Collection[str] | 
     Raises:
         DataError: as `csv_table`; or a quotation mark is not closed for long.
     """
-    head, empty = "", True
+    head, empty, skipped = "", True, 0
     for whole in _records(path, text, min(MOST, max(LEAST, rows * PER_ROW))):
         piece = whole if head else whole.lstrip("\r\n")
         if not head and not piece.strip():
@@ -58,18 +58,22 @@ def csv_parts(path: Path, text: TextForm, rows: int, columns: Collection[str] | 
         head, body = head or piece[:place], piece[place:]
         if not body and not empty:
             continue
-        table = _table(path.name, head + body, text, columns)
+        table = _table(path.name, head + body, text, columns, skipped)
+        skipped += body.count("\n")
         empty = False
         yield from table.iter_slices(rows) if table.height else [table]
     if empty:
         raise DataError("data file is empty", value=path.name)
 
 
-def _table(label: str, decoded: str, text: TextForm, columns: Collection[str] | None = None) -> pl.DataFrame:
+def _table(
+    label: str, decoded: str, text: TextForm, columns: Collection[str] | None = None, skipped: int = 0
+) -> pl.DataFrame:
+    """Some columns of the table in a text; between its first line and the next, so many lines of it are left out."""
     try:
         frame = pl.read_csv(decoded.encode(), infer_schema=False, separator=text.delimiter)
     except pl.exceptions.PolarsError as error:
-        raise DataError("not a readable CSV file", value=label, rule=str(error).splitlines()[0]) from error
+        raise _unreadable(label, decoded, text.delimiter, error, skipped) from error
     header = [name.strip() for name in next(csv.reader(_lines(decoded), delimiter=text.delimiter), [])]
     twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
@@ -83,6 +87,22 @@ def _table(label: str, decoded: str, text: TextForm, columns: Collection[str] | 
     nulls = ["", *text.null_values]
     trimmed = [pl.col(name).str.strip_chars() for name in named.columns if columns is None or name in columns]
     return named.select(trimmed).with_columns(pl.when(pl.all().is_in(nulls)).then(None).otherwise(pl.all()).name.keep())
+
+
+def _unreadable(label: str, decoded: str, delimiter: str, error: Exception, skipped: int) -> DataError:
+    """What is said of a CSV file that cannot be read: the first record with more fields than the header, if one has."""
+    with suppress(csv.Error):
+        records = csv.reader(_lines(decoded), delimiter=delimiter)
+        width = len(next(records, []))
+        for record in records:
+            if len(record) > width:
+                return DataError(
+                    f"{label}, line {records.line_num + skipped}: more fields than the first line has names",
+                    value=f"{len(record)}, not {width}",
+                    rule=f"fields are parted by {delimiter!r}",
+                    fix="put quotes around a field that holds one, or declare another: delimiter on the [[source]]",
+                )
+    return DataError("not a readable CSV file", value=label, rule=str(error).splitlines()[0])
 
 
 def _lines(text: str) -> Iterator[str]:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import polars as pl
 
-from harness.core.errors import UserError
+from harness.core.errors import UnknownNameError, UserError
 from harness.core.reading import Table
 from harness.core.series import check_id
 from harness.data.csv_text import csv_parts
 from harness.data.declared import Source, TextForm
-from harness.data.tables import beyond_memory, ending, read_file
+from harness.data.tables import CORRECT, beyond_memory, ending, read_file
 
 ANY = "*"
 WHERE = f'series."{ANY}"'
@@ -78,9 +78,10 @@ def _inside(source: Source, folder: Path, top: Table) -> tuple[str, ...]:
         status = path.stat()
         return _names(path, (status.st_size, status.st_mtime_ns, status.st_ino), source.text, column, used)
     except OSError as error:
-        top.problems.add(WHERE, f"{source.label} cannot be read ({error.strerror})")
+        top.problems.add(WHERE, f"{source.label} cannot be read ({error.strerror})", hint=CORRECT)
     except UserError as error:
-        top.problems.add(WHERE, f"{error.what} {error.value or ''}".strip(), hint=error.fix)
+        told = [f"{error.what} {error.value}".strip(), error.rule]
+        top.problems.add(WHERE, "; ".join(filter(None, told)), hint=error.fix)
     return ()
 
 
@@ -89,12 +90,13 @@ def _names(path: Path, _status: tuple[int, ...], text: TextForm, column: str, us
     """Ids in a column (or columns that are ids, where none holds them), ascending; `_status` tells changed files."""
     if path.suffix == ".parquet":
         columns = pl.scan_parquet(path).collect_schema().names()
+        if not column:
+            return tuple(sorted(set(columns) - set(used)))
         if column in columns:
             told = pl.scan_parquet(path).select(pl.col(column).cast(pl.String).drop_nulls().unique())
             return tuple(sorted(told.collect(engine="streaming").to_series().to_list()))
-    if column and beyond_memory(path) and ending(path.name).startswith(".csv"):
-        parts = csv_parts(path, text, ROWS, (column,))
-        return tuple(sorted({name for part in parts if column in part for name in _distinct(part[column])}))
+    if ending(path.name).startswith(".csv") and beyond_memory(path):
+        return _names_in_parts(path, text, column, used)
     table = read_file(path, text)
     if not column:
         return tuple(sorted(set(table.frame.columns) - set(used)))
@@ -105,8 +107,18 @@ def _distinct(column: pl.Series) -> list[str]:
     return column.cast(pl.String).drop_nulls().unique().to_list()
 
 
+def _names_in_parts(path: Path, text: TextForm, column: str, used: tuple[str, ...]) -> tuple[str, ...]:
+    """The same of a CSV file that is too large to be held."""
+    columns = next(csv_parts(path, text, 1)).columns
+    if not column:
+        return tuple(sorted(set(columns) - set(used)))
+    if column not in columns:
+        raise UnknownNameError(f"column of {path.name}", column, columns)
+    return tuple(sorted({name for part in csv_parts(path, text, ROWS, (column,)) for name in _distinct(part[column])}))
+
+
 def _note_unfit(names: Collection[str], source: Source, top: Table) -> None:
-    unfit = [name for name in names if not _fits(name)]
+    unfit = [name for name in names if not fits(name)]
     if unfit:
         top.problems.add(
             WHERE,
@@ -115,7 +127,8 @@ def _note_unfit(names: Collection[str], source: Source, top: Table) -> None:
         )
 
 
-def _fits(name: str) -> bool:
+def fits(name: str) -> bool:
+    """Whether a name in a file can be an id as it stands."""
     try:
         check_id(name)
     except UserError:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from harness.core.errors import DataError
-from harness.core.series import AVAILABILITIES
-from harness.data.columns import Coded, distinct, instants, numbers, ordinals
+from harness.core.series import AVAILABILITIES, Series
+from harness.data.columns import Coded, by_distinct, instants, numbers, ordinals
 from harness.data.declaration import shaped
 from harness.data.derive import OBSERVED, RULE, STATEMENT
 from harness.data.lags import release_micros
@@ -72,6 +74,8 @@ def _vintage(
     columns: pl.DataFrame, rows: Coded, published: NDArray[np.int64], availability: NDArray[np.int8]
 ) -> pl.Series:
     """The instant of the vintage each number comes from: its publication for observed rows, else as declared."""
+    if "value_known_at" not in columns.columns and not availability.any():
+        return pl.Series(published)
     observed = pl.Series(availability == OBSERVED)
     own = pl.Series(published).zip_with(observed, pl.Series([None], dtype=pl.Int64).new_from_index(0, len(published)))
     if "value_known_at" not in columns.columns:
@@ -103,6 +107,9 @@ def _ruled(rows: Coded, periods: NDArray[np.int32]) -> NDArray[np.int64]:
         )
     out = np.zeros(len(periods), dtype=np.int64)
     for series, mine in rows.alike(lambda series: (series.lag, series.zone, series.parsed)):
-        unique, inverse = distinct(periods[mine])
-        out[mine] = release_micros(series, unique.astype(np.int64))[inverse]
+        out[mine] = by_distinct(periods[mine], partial(_released, series=series))
     return out
+
+
+def _released(periods: NDArray[np.int32], series: Series) -> NDArray[np.int64]:
+    return release_micros(series, periods.astype(np.int64))

@@ -198,6 +198,9 @@ class Declarations(Mapping[Key, Series]):
         keys = list(self._places)
         places = np.fromiter(self._places.values(), dtype=np.int64, count=len(keys))
         numbers = self._number[places]
+        if keys and (numbers == numbers[0]).all():
+            yield self[keys[0]], keys
+            return
         order = np.argsort(numbers, kind="stable")
         for group in np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1):
             if len(group):

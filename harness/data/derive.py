@@ -38,6 +38,7 @@ PUBLICATION = pl.Schema(
         "batch": pl.Int32(),
     }
 )
+STATEMENT_KEYS = {"code": pl.Int32(), "published": pl.Int64()}
 ORDER = ("code", "period", "published")
 CELL = ("code", "period")
 OBSERVED, RULE, ASSUMED = 0, 1, 2
@@ -79,6 +80,21 @@ def with_decimals(statements: pl.DataFrame, decimals: NDArray[np.int8]) -> pl.Da
     return statements.with_columns(per_row).with_columns(rounded=rounded(pl.col("value"), digits)).drop("decimals")
 
 
+def kinds(statements: pl.DataFrame, decimals: NDArray[np.int8]) -> pl.Series:
+    """What each statement is, as `classify` tells it; where no cell is stated twice, nothing is rounded.
+
+    Args:
+        statements: sorted by `ORDER`, with the column `implied`.
+        decimals: [code] places; -1 = exact.
+    """
+    code, period = statements["code"].to_numpy(), statements["period"].to_numpy()
+    if ((code[1:] == code[:-1]) & (period[1:] == period[:-1])).any():
+        return classify(with_decimals(statements, decimals))
+    if not statements["value"].null_count():
+        return pl.Series("kind", [CHANGE], dtype=pl.Int8).new_from_index(0, statements.height)
+    return classify(statements.with_columns(rounded=pl.col("value")))
+
+
 def classify(statements: pl.DataFrame) -> pl.Series:
     """What each statement is: 1 a change at `decimals`, 2 a restatement, 0 nothing new.
 
@@ -118,15 +134,28 @@ def runs(statements: pl.DataFrame, positions: pl.Series, *, countable: bool) -> 
     follows = pl.col("position") == pl.col("position").shift(1) + 1
     for name in same:
         follows = follows & pl.col(name).eq_missing(pl.col(name).shift(1))
-    starts = ordered.select((~follows).fill_null(value=True).alias("start"))["start"].to_numpy().copy()
-    first = np.flatnonzero(starts)
-    last = np.append(first[1:], len(starts)) - 1
-    if len(first) == ordered.height:
+    begins = ordered.select((~follows).fill_null(value=True).alias("start"))["start"]
+    if begins.all():
         return _publications(ordered.select(*same, first="period", last="period"), complete=False, countable=countable)
+    first = np.flatnonzero(begins.to_numpy())
+    last = np.append(first[1:], ordered.height) - 1
     out = ordered[first].select(*same, first="period")
     return _publications(
         out.with_columns(ordered["period"].gather(last).alias("last")), complete=False, countable=countable
     )
+
+
+def earliest(statements: pl.DataFrame) -> pl.DataFrame:
+    """The earliest instant of each series: columns code, published.
+
+    Args:
+        statements: sorted by `ORDER`.
+    """
+    code, published = statements["code"].to_numpy(), statements["published"].to_numpy()
+    first = np.flatnonzero(code[1:] != code[:-1]) + 1
+    starts = np.concatenate((first[:0] if not len(code) else [0], first)).astype(np.int64)
+    soonest = np.minimum.reduceat(published, starts) if len(starts) else published
+    return pl.DataFrame({"code": code[starts], "published": soonest}, schema=STATEMENT_KEYS)
 
 
 def in_order(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:

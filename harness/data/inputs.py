@@ -16,7 +16,7 @@ from harness.data.cleaning.notes import Notes
 from harness.data.cleaning.steps import Deidentify
 from harness.data.cleaning.words import named
 from harness.data.declared import Announcements, Dataset, Source
-from harness.data.tables import RawTable, read_file, read_packaged, sha256_of
+from harness.data.tables import RawTable, read_file, read_packaged, sha256_of, unparsed
 from harness.data.tags import tag_of, told_by
 from harness.record.files import whole_file, write_file
 
@@ -78,14 +78,24 @@ class Alteration(Protocol):
         ...
 
 
-def read_input(dataset: Dataset, source: Source, alter: Alteration | None = None) -> Input:
+def read_input(dataset: Dataset, source: Source, alter: Alteration | None = None, *, rows: bool = True) -> Input:
     """Read the tables of a source and take its steps on names.
+
+    Args:
+        dataset: its declarations.
+        source: one of its sources.
+        alter: what changes the tables; None = nothing.
+        rows: whether any is needed; False = only what the batch is called: where names stay as they are, the bytes of a
+            file tell that, however large it is.
 
     Raises:
         DataError: a file that cannot be read, or whose names cannot be hashed in place.
         UserError: the key of a keyed hash is not set.
     """
-    table = readable_in_parts(dataset, source) if alter is None else None
+    plain = not rows and alter is None and not source.reader and not source.treatment.stage("names")
+    table = unparsed(dataset.folder / source.file) if plain else None
+    if table is None and alter is None:
+        table = readable_in_parts(dataset, source)
     if table is None:
         table = read_packaged(source.reader) if source.reader else read_file(dataset.folder / source.file, source.text)
     listed = read_file(dataset.folder / source.publications, source.text) if source.publications else None

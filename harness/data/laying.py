@@ -74,13 +74,14 @@ class Laid:
         starts, bounds = self._stretches()
         free, orderly = starts[:-1].copy(), np.ones(len(bounds), dtype=bool)
         newest = [np.full(len(bounds), np.iinfo(self.types[name]).min, self.types[name]) for name in self.order]
+        kept = dict[str, NDArray[Any]]()
         for part in self.parts():
             stretch, rows = self._sorted(part, bounds)
             counts = np.bincount(stretch, minlength=len(bounds))
             met = np.flatnonzero(counts)
             last = counts[met].cumsum()
             first = last - counts[met]
-            ordered = {name: part[name] if rows is None else part[name][rows] for name in self.types}
+            ordered = {name: _taken(part[name], rows, kept, name) for name in self.types}
             keys = [ordered[name] for name in self.order]
             orderly[met] &= _not_before([key[first] for key in keys], [old[met] for old in newest])
             for old, key in zip(newest, keys, strict=True):
@@ -143,6 +144,15 @@ class Laid:
             if again.any():
                 return True
         return False
+
+
+def _taken(column: NDArray[Any], rows: NDArray[Any] | None, kept: dict[str, NDArray[Any]], name: str) -> NDArray[Any]:
+    """Some rows of a column, in an array that is kept under its name for the next ones; None = the column."""
+    if rows is None:
+        return column
+    if name not in kept or len(kept[name]) < len(rows):
+        kept[name] = np.empty(len(rows), dtype=column.dtype)
+    return np.take(column, rows, out=kept[name][: len(rows)], mode="clip")  # as they are in range, only faster
 
 
 def _not_before(keys: Sequence[NDArray[Any]], others: Sequence[NDArray[Any]]) -> NDArray[np.bool_]:

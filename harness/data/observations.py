@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -188,6 +188,9 @@ def _tall(dataset: Dataset, source: Source, table: RawTable) -> tuple[pl.DataFra
     mark = source.text.decimal_mark
     index = pl.int_range(table.frame.height, dtype=pl.Int64, eager=True).alias(ROW)
     if source.layout == "wide":
+        for one in names:
+            if one not in table.frame.columns:
+                raise not_inside(f"column of {table.label}", one, table.frame.columns)
         columns = {name: numbers(table, name, mark) for name in names}
         tall = pl.DataFrame({ROW: index, **columns}).unpivot(index=ROW, variable_name="name", value_name="value")
         empty_means_absent = True
@@ -206,7 +209,21 @@ def _require_all(names: list[str], found: pl.Series, source: Source, column: str
     present = set(found.drop_nulls().unique().to_list())
     for name in names:
         if name not in present:
-            raise UnknownNameError(f"series in column {column!r} of {source.label}", name, present)
+            raise not_inside(f"series in column {column!r} of {source.label}", name, present)
+
+
+def not_inside(kind: str, name: str, present: Iterable[str]) -> UnknownNameError:
+    """What is said of a declared series that a file does not have.
+
+    Args:
+        kind: what was looked for, and where.
+        name: its name in the file.
+        present: those that are there.
+    """
+    error = UnknownNameError(kind, name, present)
+    if "*" in name or "?" in name:
+        error.fix = 'a name is taken as it stands; [series."*"] alone stands for others: for every id in the file'
+    return error
 
 
 def _with_periods(named: pl.DataFrame, series: Mapping[str, Series], source: Source, table: RawTable) -> pl.DataFrame:

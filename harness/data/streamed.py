@@ -76,7 +76,7 @@ def frame_or_parts(frame: Any) -> Any:
         raise DataError("not a Parquet file", value=path.name, rule="a frame, or the path of a .parquet file")
     if beyond_memory(path):
         return Parts(path.name, partial(_parts, path))
-    return read_content(path.name, content_of(path)).frame
+    return read_content(path.name, content_of(path, fix="give the path of a file that is there")).frame
 
 
 def whole_frame(frame: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import io
+import math
 import mmap
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,7 +21,7 @@ from harness.core.errors import DataError, UnknownNameError, UserError
 from harness.data.csv_text import csv_parts, csv_table
 from harness.data.declared import TextForm
 from harness.record.files import sha256_of as sha256_of_file
-from harness.record.memory import LIMIT, available_memory
+from harness.record.memory import FREE, GIVEN, LIMIT, available_memory, limit_source
 
 READERS: Mapping[str, str] = MappingProxyType(
     {
@@ -36,6 +37,7 @@ CELL = 8
 """Bytes of text that a field of a Parquet file is counted as."""
 TEXTS = {".csv": ".csv", ".csv.gz": ".csv.gz", ".tsv": ".csv", ".txt": ".csv"}
 """Endings of text files, and of their kept copies."""
+CORRECT = "correct `file`, or bring it back: of one that was ingested, raw/ in the home folder has a copy"
 GZIP_TAIL = 4
 """Bytes at the end of a gzip file that tell its size without compression."""
 
@@ -119,13 +121,18 @@ def _file_hash(path: Path, _status: tuple[int, ...]) -> str:
     return sha256_of_file(path)
 
 
-def read_file(path: Path, text: TextForm | None = None) -> RawTable:
+def read_file(path: Path, text: TextForm | None = None, *, fix: str = CORRECT) -> RawTable:
     """Read a CSV (also gzipped) or Parquet file.
 
+    Args:
+        path: the file.
+        text: how a CSV file is written.
+        fix: what to do where there is none.
+
     Raises:
-        DataError: missing, empty, damaged, or written in another encoding than declared.
+        DataError: missing, empty, damaged, too large for the memory, or written in another encoding than declared.
     """
-    return read_content(path.name, content_of(path, refusing=True), text)
+    return read_content(path.name, content_of(path, refusing=True, fix=fix), text)
 
 
 def unread(path: Path, text: TextForm | None = None) -> RawTable:
@@ -134,15 +141,29 @@ def unread(path: Path, text: TextForm | None = None) -> RawTable:
     Raises:
         DataError: it cannot be read.
     """
+    table, parquet = unparsed(path), path.suffix == ".parquet"
+    try:
+        frame = pl.scan_parquet(path).head(0).collect() if parquet else next(csv_parts(path, text or TextForm(), 1))
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise DataError("data file cannot be read", value=path.name, rule=str(error), fix=CORRECT) from error
+    return replace(table, frame=frame.head(0), offset=1 if parquet else 2)
+
+
+def unparsed(path: Path) -> RawTable:
+    """A file of which nothing but its bytes is looked at, where they lie: without columns and rows.
+
+    Raises:
+        DataError: there is none, or it is empty.
+    """
     try:
         with path.open("rb") as stream:
             content = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-        parquet = path.suffix == ".parquet"
-        frame = pl.scan_parquet(path).head(0).collect() if parquet else next(csv_parts(path, text or TextForm(), 1))
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-        raise DataError("data file cannot be read", value=path.name, rule=str(error), fix="correct `file`") from error
+    except ValueError as error:
+        raise DataError("data file is empty", value=path.name) from error
+    except OSError as error:
+        raise DataError("data file cannot be read", value=path.name, rule=str(error.strerror), fix=CORRECT) from error
     mapped = cast("bytes", content)  # it is copied as bytes are
-    return RawTable(path.name, frame.head(0), 1 if parquet else 2, mapped, ending(path.name), unread=path)
+    return RawTable(path.name, pl.DataFrame(), 1, mapped, ending(path.name), unread=path)
 
 
 def ending(name: str) -> str:
@@ -156,12 +177,13 @@ def ending(name: str) -> str:
     return next((kept for end, kept in TEXTS.items() if name.endswith(end)), "")
 
 
-def content_of(path: Path, *, refusing: bool = False) -> bytes:
+def content_of(path: Path, *, refusing: bool = False, fix: str = CORRECT) -> bytes:
     """The bytes of a file.
 
     Args:
         path: the file.
         refusing: whether one that would be read into more memory than there is is refused before.
+        fix: what to do where there is none.
 
     Raises:
         DataError: there is none, or it needs too much.
@@ -171,9 +193,7 @@ def content_of(path: Path, *, refusing: bool = False) -> bytes:
             refuse_beyond_memory(path)
         return path.read_bytes()
     except OSError as error:
-        raise DataError(
-            "data file cannot be read", value=path.name, rule=str(error.strerror), fix="correct `file`"
-        ) from error
+        raise DataError("data file cannot be read", value=path.name, rule=str(error.strerror), fix=fix) from error
 
 
 def beyond_memory(path: Path) -> bool:
@@ -197,12 +217,19 @@ def refuse_beyond_memory(path: Path, why: str = "") -> None:
         return
     needed = _needed(path)
     if needed > limit:
+        source, split = (
+            limit_source(),
+            "split it into several files, each with a [[source]] of its own (as Parquet they ",
+        )
+        gigabytes = math.ceil(needed / 1e9)
+        enough = f"{gigabytes} GB" if source == GIVEN else f"{LIMIT}={gigabytes}"
         raise DataError(
             "this file is too large for the memory",
             value=f"{path.name}: {size / 1e9:.3g} GB, and taking it in needs about {needed / 1e9:.3g} GB",
-            rule=f"{limit / 1e9:.3g} GB may be used{f', and it cannot be read part by part: {why}' if why else ''}",
-            fix="split it into several files, each with a [[source]] of its own (as Parquet they also need less); "
-            f"where more memory may be used than is free now, say how many GB: {LIMIT}=16",
+            rule=f"{limit / 1e9:.3g} GB may be used: {source}{f'; it cannot be read part by part: {why}' * bool(why)}",
+            fix=f"{split}also need less); where more memory may be used than is free now, say how many GB: {enough}"
+            if source == FREE
+            else f"allow more, for example {enough}; or {split}also need less)",
         )
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from harness.core.errors import UnknownNameError
+from harness.core.errors import UnknownNameError, listed
 from harness.core.series import Series
 from harness.data.declaration import kinds_of, shaped
 from harness.data.declared import Dataset
@@ -97,7 +97,9 @@ def matching(pattern: str, stored: Iterable[str]) -> tuple[str, ...]:
     fits = re.compile(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."), re.DOTALL).fullmatch
     found = sorted(name for name in names if fits(name) or fits(bare(name)))
     if not found:
-        raise UnknownNameError("series", pattern, names)
+        error = UnknownNameError("series", pattern, names)
+        error.fix = f"`*` is any text, `?` any one character; known: {listed(sorted(names), FEW) or 'none'}"
+        raise error
     return tuple(found)
 
 

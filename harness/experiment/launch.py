@@ -28,7 +28,7 @@ from harness.experiment.models import completed
 from harness.experiment.usercode import code_of
 from harness.record.home import Home
 from harness.record.ledger import refusals
-from harness.record.memory import passed_text
+from harness.record.memory import passed_text, within
 from harness.record.platform import wait_briefly
 from harness.record.runs import find_run, read_manifest
 from harness.record.seals import refuse_unfinished, seals_of
@@ -191,7 +191,7 @@ def launch(
     Raises:
         UserError: as `prepare` and `execute`.
     """
-    with working(home):
+    with working(home), within(where.memory):
         ready = prepare(experiment, home, archive)
         ready.tell(warned)
         run_id = execute(

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+LAYOUTS = ("force_row_wise", "force_col_wise")
+"""How the histograms of a split are summed."""
 NATIVE = frozenset(
     {
+        *LAYOUTS,
         "alpha",
         "bagging_fraction",
         "bagging_freq",
@@ -49,7 +52,7 @@ NATIVE = frozenset(
         "zero_as_missing",
     }
 )
-"""Left out on purpose: aliases (one name per meaning), seeds (derived), threading and histogram layout (fixed)."""
+"""Left out on purpose: aliases (one name per meaning), seeds (derived), and what is fixed for equal bits."""
 OWN = frozenset({"bins", "float32", "series_feature"})
 """What a model table may set besides: of ours, and only where it is given, so that other models keep their identity."""
 OBJECTIVES = MappingProxyType(

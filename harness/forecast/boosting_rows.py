@@ -7,6 +7,7 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.core.transform import Floats
 from harness.forecast.direct import Design
@@ -56,7 +57,8 @@ class Blocks(lgb.Sequence):
             coded: whether the series' code is the last column.
             short: whether numbers are float32.
         """
-        self._design, self.coded = design, coded
+        self._rows, self._features, self.coded = len(design.place), design.features, coded
+        self._codes = design.codes if coded else None  # nothing else of the design is held
         self._number = np.float32 if short else np.float64
         self._held: tuple[int, Floats] = (
             -1,
@@ -64,7 +66,12 @@ class Blocks(lgb.Sequence):
         )  # number and rows of the block single rows are read from
 
     def __len__(self) -> int:
-        return len(self._design.place)
+        return self._rows
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return len(self), int(self._block(slice(0, 1)).shape[1])
 
     def __getitem__(self, index: int | slice | list[int]) -> Floats:
         """A block of rows, or one row (float64: bins are drawn from such)."""
@@ -81,13 +88,39 @@ class Blocks(lgb.Sequence):
         return row
 
     def _block(self, part: slice) -> Floats:
-        cells = self._design.features(part)
-        if not self.coded:
+        cells = self._features(part)
+        if self._codes is None:
             return np.ascontiguousarray(cells, dtype=self._number)
         out = np.empty((cells.shape[0], cells.shape[1] + 1), dtype=self._number)
         out[:, :-1] = cells
-        out[:, -1] = self._design.codes(part)
+        out[:, -1] = self._codes(part)
         return out
+
+
+Matrix = Floats | Blocks
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Taught:
+    """What one horizon is taught, and nothing else of its design: of a large panel that would take as much again.
+
+    Attributes:
+        horizon: the horizon.
+        matrix: [row, feature].
+        y: [row] label, in the single precision that LightGBM learns in.
+        labels_differ: whether not all labels are the same.
+    """
+
+    horizon: int
+    matrix: Matrix
+    y: NDArray[np.float32]
+    labels_differ: bool
+
+    @staticmethod
+    def by(design: Design, matrix: Matrix) -> Taught:
+        """What a design with labels teaches."""
+        assert design.y is not None  # noqa: S101 - fit has refused rows without labels
+        return Taught(design.horizon, matrix, design.y.astype(np.float32), bool(np.ptp(design.y) > 0.0))
 
 
 def matrix_of(design: Design, *, coded: bool, short: bool) -> Floats | Blocks:

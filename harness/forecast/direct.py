@@ -57,11 +57,14 @@ def designs(rows: Rows, snapshot: Snapshot, columns: list[str] | None = None) ->
     Raises:
         UserError: there are no features.
     """
-    if isinstance(rows, CutRows) and snapshot.target is not None and not snapshot.target.universe:
-        yield from _cut(rows, snapshot.target.series, columns)
-        return
-    if not rows.X.width:
+    if not column_names(rows):
         raise _without_features()
+    if isinstance(rows, CutRows) and snapshot.target is not None and not snapshot.target.universe:
+        return _cut(rows, snapshot.target.series, columns)
+    return _sorted(rows, snapshot, columns)
+
+
+def _sorted(rows: Rows, snapshot: Snapshot, columns: list[str] | None) -> Iterator[Design]:
     ids = sorted(snapshot.target.series) if snapshot.target is not None else []
     if snapshot.target is not None and snapshot.target.universe:
         ids = list(snapshot.target.series)
@@ -79,19 +82,27 @@ def designs(rows: Rows, snapshot: Snapshot, columns: list[str] | None = None) ->
 
 
 def _cut(rows: CutRows, series: tuple[str, ...], columns: list[str] | None) -> Iterator[Design]:
-    """The same of rows that are arrays in this very order already: nothing is sorted, and no frame is made."""
-    if not rows.columns:
-        raise _without_features()
+    """The same of rows that are arrays in this very order already: nothing is sorted, and no frame is made.
+
+    What is handed out lets go of the rest, so that the rows given need not outlive the last horizon.
+    """
     code = {series_id: place for place, series_id in enumerate(sorted(series))}
     codes = np.array([code.get(name, -1) for name in rows.row_keys.series_ids], dtype=np.int64)
-    cells = rows.cells
+    cells, order, of_series = rows.cells, rows.order, rows.row_keys.series
     if columns is not None and columns != list(rows.columns):
         cells = replace(cells, columns=cells.columns[:, [rows.columns.index(name) for name in columns]])
-    for step, horizon, part in rows.parts():
-        place = rows.order[part]
-        y = None if rows.y is None else np.asarray(rows.y, dtype=np.float64)[place]
-        held = replace(cells, cell=cells.cell[part])
-        yield Design(horizon, place, partial(held.read, step), partial(_codes, codes, rows.row_keys.series, place), y)
+    y = None if rows.y is None else np.asarray(rows.y, dtype=np.float64)[order]
+    parts = list(rows.parts())
+    del rows
+    for step, horizon, part in parts:
+        place, held = order[part], replace(cells, cell=cells.cell[part])
+        labels = None if y is None else y[part]
+        coded = partial(_codes, codes, of_series, place)
+        if horizon == parts[-1][1]:
+            del cells, order, of_series, y
+        design = [Design(horizon, place, partial(held.read, step), coded, labels)]
+        del place, held, labels, coded
+        yield design.pop()
 
 
 def _codes(codes: Integers, series: Integers, place: Integers, part: slice) -> Integers:

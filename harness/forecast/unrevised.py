@@ -31,6 +31,10 @@ Column = Callable[[Floats], Floats]
 T = TypeVar("T")
 
 
+def nothing() -> None:
+    """Do nothing."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Origins:
     """The origins asked for, ascending.
@@ -118,7 +122,14 @@ def settled(
     return found if all(_spread(found.in_order, chunks, threads)) else None
 
 
-def fill(out: Sequence[Floats], block: FeatureBlock, found: Settled, threads: int = 1) -> None:
+def fill(
+    out: Sequence[Floats],
+    block: FeatureBlock,
+    found: Settled,
+    threads: int = 1,
+    *,
+    then: Callable[[], object] = nothing,
+) -> None:
     """Write the columns of a block that its input makes.
 
     Args:
@@ -127,12 +138,18 @@ def fill(out: Sequence[Floats], block: FeatureBlock, found: Settled, threads: in
         block: the block.
         found: its input.
         threads: threads to compute with; every number is computed by one of them.
+        then: is called each time the columns of some series are written.
     """
     origins, series = out[0].shape[:2]
     chunks = _chunks(series, found.width * 3 + origins * sum(column.shape[2] for column in out))
     if len(found.source.rows) < series:  # one input for all series
         chunks = [slice(0, series)]
-    _spread(lambda rows: _fill([column[:, rows] for column in out], block, found, rows), chunks, threads)
+
+    def write(rows: slice) -> None:
+        _fill([column[:, rows] for column in out], block, found, rows)
+        then()
+
+    _spread(write, chunks, threads)
 
 
 def by_horizon(block: FeatureBlock) -> list[bool]:

@@ -170,8 +170,13 @@ def read_json(path: Path, *, fix: str = RERUN) -> dict[str, object]:
     Raises:
         DamagedError: the file is missing or is not a JSON object.
     """
+    return parsed_json(read_record(path, fix=fix), path.name, fix=fix)
+
+
+def read_record(path: Path, *, fix: str = RERUN) -> bytes:
+    """The bytes of a file the harness wrote; the rest as `read_json`."""
     try:
-        return parsed_json(path.read_bytes(), path.name, fix=fix)
+        return path.read_bytes()
     except OSError as error:
         raise DamagedError("unreadable record", value=path.name, rule="a JSON object", fix=fix) from error
 
@@ -213,9 +218,27 @@ def _object(texts: Mapping[str, str]) -> str:
     return f"{{\n {items}\n}}\n" if texts else "{}\n"
 
 
-def seal_holds(record: Mapping[str, object]) -> bool | None:
-    """Whether a record is what was sealed; None = it carries no seal."""
-    return None if SEAL not in record else sealed(record)[SEAL] == record[SEAL]
+def seal_holds(record: Mapping[str, object], content: bytes = b"") -> bool | None:
+    """Whether a record is what was sealed; None = it carries no seal.
+
+    Args:
+        record: the record.
+        content: the bytes it was read from, where they are at hand: as they were written they need no spelling anew.
+    """
+    if SEAL not in record:
+        return None
+    return bare_digest(content, record[SEAL]) == record[SEAL] or sealed(record)[SEAL] == record[SEAL]
+
+
+def bare_digest(content: bytes, seal: object) -> str:
+    """SHA-256 of the bytes of a sealed record without its seal, a line of its own; "" where there is no such line."""
+    line = f"\n {json.dumps(SEAL)}: {json.dumps(seal)}".encode()
+    before, found, after = content.partition(line)
+    if not found or not after.startswith((b",\n", b"\n}")):
+        return ""
+    last = after.startswith(b"\n")
+    bare = before.removesuffix(b",") + after if last else before + after.removeprefix(b",")
+    return hashlib.sha256(bare).hexdigest()
 
 
 def json_bytes(value: object) -> bytes:

@@ -6,7 +6,9 @@ import ctypes
 import mmap
 import os
 import resource
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, Self
@@ -21,11 +23,34 @@ PASSED = "memory_passed"
 LOOK_EVERY = 0.05
 """Seconds between two looks at what is in use."""
 MEMINFO = Path("/proc/meminfo")
+FREE, GIVEN = "what is free now", "the memory that was given"
 MAPS, STATUS = Path("/proc/self/maps"), Path("/proc/self/status")
+_given: ContextVar[float | None] = ContextVar("GB that were given for a command", default=None)
+
+
+@contextmanager
+def within(given: float | None) -> Iterator[None]:
+    """Bound whatever asks within the block.
+
+    Args:
+        given: GB, in place of `HARNESS_MEMORY`; None = as outside the block.
+    """
+    before = _given.set(_given.get() if given is None else given)
+    try:
+        yield
+    finally:
+        _given.reset(before)
+
+
+def limit_source() -> str:
+    """What the limit comes from, in words: a setting's name, what was given, or what is free."""
+    if _given.get() is not None:
+        return GIVEN
+    return LIMIT if os.environ.get(LIMIT) else FREE
 
 
 def available_memory() -> int | None:
-    """Bytes that may be used: `HARNESS_MEMORY` (in GB) where it is set, else what is free now; None = unknown.
+    """Bytes that may be used: as given to `within`, else by `HARNESS_MEMORY` (GB), else what is free; None = unknown.
 
     Raises:
         UserError: the setting is no positive number.
@@ -35,11 +60,12 @@ def available_memory() -> int | None:
 
 
 def memory_limit(told: float | None = None) -> int | None:
-    """Bytes of memory there may be in use: what is told (in GB), else `HARNESS_MEMORY`; None = neither.
+    """Bytes of memory there may be in use: what is told or was given (in GB), else `HARNESS_MEMORY`; None = neither.
 
     Raises:
         UserError: it is no positive number.
     """
+    told = _given.get() if told is None else told
     named, text = ("memory", str(told)) if told is not None else (LIMIT, os.environ.get(LIMIT, ""))
     if not text:
         return None
@@ -48,7 +74,9 @@ def memory_limit(told: float | None = None) -> int | None:
     except ValueError:
         limit = 0.0
     if not 0 < limit < float("inf"):
-        raise UserError(f"{named} is not a number of GB", value=repr(text), rule="above 0", fix=f"{named}=8")
+        raise UserError(
+            f"{named} is not a number of GB", value=repr(text), rule="above 0", fix=f"for example {named}=8"
+        )
     return int(limit * 1e9)
 
 

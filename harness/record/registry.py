@@ -84,15 +84,16 @@ class Counts:
     series: tuple[str, ...] = ()
 
 
-def note(home: Home, effort: Effort, source: str) -> None:
+def note(home: Home, effort: Effort, source: str, *, all_of_run: bool = False) -> None:
     """Add what a run or an audit did; the same again adds nothing.
 
     Args:
         home: the home folder.
         effort: what was done.
         source: run id.
+        all_of_run: whether it is what the record of the run tells, which then need not be read for it.
     """
-    with _opened(home) as registry:
+    with _opened(home, besides=source if all_of_run else "") as registry:
         _insert(registry, [(effort, source)])
 
 
@@ -205,8 +206,13 @@ def effort_from(record: Mapping[str, object]) -> Effort | None:
 
 
 @contextmanager
-def _opened(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The registry for one short transaction; one process at a time, made again when it is missing or damaged."""
+def _opened(home: Home, besides: str = "") -> Iterator[duckdb.DuckDBPyConnection]:
+    """The registry for one short transaction; one process at a time, made again when it is missing or damaged.
+
+    Args:
+        home: the home folder.
+        besides: a run whose effort is noted in any case: its record is not read for it.
+    """
     import duckdb  # noqa: PLC0415 - heavy, and only effort needs it
 
     home.root.mkdir(parents=True, exist_ok=True)
@@ -221,7 +227,7 @@ def _opened(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
         try:
             registry.execute("begin")
             if fresh:
-                _insert(registry, _recorded(home))
+                _insert(registry, _recorded(home, besides))
             yield registry
             registry.execute("commit")
         finally:
@@ -237,7 +243,7 @@ def _connected(home: Home) -> duckdb.DuckDBPyConnection:
     return registry
 
 
-def _recorded(home: Home) -> Iterator[tuple[Effort, str]]:
+def _recorded(home: Home, besides: str = "") -> Iterator[tuple[Effort, str]]:
     """What runs and audits of this home say they did, those that went into a vault included."""
     with suppress(DamagedError):
         for seal in seals_of(home):
@@ -247,6 +253,8 @@ def _recorded(home: Home) -> Iterator[tuple[Effort, str]]:
                     yield effort, str(told.get("source"))
     for folder, name in ((home.runs, MANIFEST), (home.audits, RECORD)):
         for path in sorted(folder.glob(f"*/{name}")) if folder.is_dir() else ():
+            if folder == home.runs and path.parent.name == besides:
+                continue
             with suppress(DamagedError):
                 effort = effort_from(read_json(path))
                 if effort is not None:

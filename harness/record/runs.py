@@ -15,7 +15,7 @@ import polars as pl
 from harness.core.errors import DamagedError, MissingTableError, SealedError, UnknownNameError, UserError
 from harness.core.identity import canonical, digest
 from harness.core.recipe import Experiment
-from harness.record.files import read_json, seal_holds, sealed_bytes, sha256_of, write_file
+from harness.record.files import parsed_json, read_json, read_record, seal_holds, sealed_bytes, sha256_of, write_file
 from harness.record.home import Home
 from harness.record.seals import seals_of
 
@@ -192,8 +192,9 @@ def read_manifest(files: RunFiles) -> dict[str, object]:
     Raises:
         DamagedError: it cannot be read, or is not what was written.
     """
-    manifest = read_json(files.folder / MANIFEST, fix=RESTORE)
-    if seal_holds(manifest) is False:
+    content = read_record(files.folder / MANIFEST, fix=RESTORE)
+    manifest = parsed_json(content, MANIFEST, fix=RESTORE)
+    if seal_holds(manifest, content) is False:
         raise DamagedError(
             "the manifest of the run is damaged",
             value=f"{files.run_id}/{MANIFEST}",

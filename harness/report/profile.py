@@ -24,19 +24,25 @@ def profile_text(manifest: Mapping[str, object]) -> str:
         manifest: of the finished run.
 
     Raises:
-        UserError: the run was recorded before profiles were.
+        UserError: the run is not finished, or was recorded before profiles were.
     """
     rows = profile_rows(manifest)
     wall, slots = _wall(manifest), _slots(manifest)
     shown = [
         [stage, model, f"{seconds:.2f}", share(seconds / wall if wall else 0.0), "" if own is None else f"{own:.2f}"]
-        for stage, model, seconds, own in (*rows, ("wall time", "", wall, None))
+        for stage, model, seconds, own in (*map(_plain, rows), ("wall time", "", wall, None))
     ]
     at_once = "one task at a time" if slots == 1 else f"{slots} tasks at a time, so seconds = in workers / {slots}"
     return (
         f"Where the time went ({at_once})\n{table([*HEAD, ''], [[*row, ''] for row in shown], left=2, indent='  ')}\n"
         f"  {OTHER}: starting workers, waiting for the last one, what no stage counts"
     )
+
+
+def _plain(row: Row) -> Row:
+    """A row whose seconds are not shown as a zero with a sign: what is left over may lie a rounding below it."""
+    stage, model, seconds, own = row
+    return stage, model, 0.0 if round(seconds, 2) == 0.0 > seconds else seconds, own
 
 
 def profile_rows(manifest: Mapping[str, object]) -> list[Row]:
@@ -46,9 +52,16 @@ def profile_rows(manifest: Mapping[str, object]) -> list[Row]:
         manifest: of the finished run.
 
     Raises:
-        UserError: the run was recorded before profiles were.
+        UserError: the run is not finished, or was recorded before profiles were.
     """
     measured = _mapping(manifest.get("measured"))
+    if manifest.get("status", "complete") != "complete":
+        raise UserError(
+            "the run is not finished",
+            value=manifest.get("run_id", ""),
+            rule="a profile is written with the results",
+            fix=f"resume it: harness backtest {manifest.get('name') or 'EXPERIMENT'} --profile",
+        )
     if "wall_seconds" not in measured:
         raise UserError(
             "the run has no profile",
@@ -66,6 +79,11 @@ def profile_rows(manifest: Mapping[str, object]) -> list[Row]:
         *((name, "", stages[name], None) for name in (*odd, *AFTER) if name in stages),
     ]
     return [*rows, (OTHER, "", _wall(manifest) - sum(row[2] for row in rows), None)]
+
+
+def computed(manifest: Mapping[str, object]) -> bool:
+    """Whether a finished run computed cells when it was last recorded; false where it found all of them stored."""
+    return CELLS in _mapping(_mapping(manifest.get("measured")).get("seconds"))
 
 
 def _work(measured: Mapping[str, object], slots: float) -> Iterator[Row]:

@@ -92,7 +92,7 @@ class Run:
 
     def _tidy(self, name: str, series: str | Iterable[str] | None) -> pl.DataFrame:
         if self.stores(name):
-            table = read_table(self._files, name)
+            table = read_table(self._files, name, self.manifest)
             if series is None:
                 return table
             from harness.studies.derived import known_series  # noqa: PLC0415 - of large runs mostly
@@ -134,7 +134,7 @@ class Run:
         return self._scores("common_sample", by_series=by_series)
 
     def _scores(self, name: str, *, by_series: bool) -> pl.DataFrame:
-        table = read_table(self._files, name)
+        table = read_table(self._files, name, self.manifest)
         if not by_series or table["series_id"].count():
             return table
         return self.derived.scores()[("scores", "common_sample").index(name)]
@@ -142,7 +142,7 @@ class Run:
     def statuses(self) -> pl.DataFrame:
         """How often every model gave which kind of answer, and why, by horizon; warm-up apart."""
         if self.stores("statuses"):
-            return read_table(self._files, "statuses")
+            return read_table(self._files, "statuses", self.manifest)
         from harness.backtest.statuses import counts_of  # noqa: PLC0415 - runs of earlier versions count their rows
 
         return counts_of(self.forecasts())

@@ -339,7 +339,7 @@ def test_a_pooled_model_that_does_not_fit_is_refused_before_anything_is_walked(
     with pytest.raises(UserError, match="does not fit into memory") as caught:
         runner.execute(pooled, changes, home)
     assert "ridge: 8.4e-06 GB" in str(caught.value)
-    assert not home.cells.exists()
+    assert not home.root.exists()  # no cell, and no run that is listed as under way
     monkeypatch.setattr(runner, "spare_memory", lambda _: 10**9)
     assert run(pooled, changes, home.root).keys["ridge"]
 

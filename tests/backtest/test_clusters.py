@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -131,10 +132,17 @@ def test_no_cluster_at_an_address_is_said_in_one_message(
     engine: str, place: Path, changes: Path, tmp_path: Path
 ) -> None:
     address = "127.0.0.1:1" if engine == "ray" else "tcp://127.0.0.1:1"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("harness.backtest.engines.on_dask.PATIENCE", "1s")
+    with pytest.raises(UserError, match=r"no (Ray cluster|Dask scheduler) there"):
+        run_on(Where(engine, address=address), mixed(place), changes, tmp_path / "home")
+
+
+def test_somebody_else_at_an_address_is_said_soon(engine: str, place: Path, changes: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as line:  # it takes calls and says nothing
+        where = Where(engine, address=f"127.0.0.1:{line.getsockname()[1]}")
+        began = time.monotonic()
         with pytest.raises(UserError, match=r"no (Ray cluster|Dask scheduler) there"):
-            run_on(Where(engine, address=address), mixed(place), changes, tmp_path / "home")
+            run_on(where, mixed(place), changes, tmp_path / "home")
+    assert time.monotonic() - began < 30
 
 
 @pytest.fixture

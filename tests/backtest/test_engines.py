@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 
 from harness.backtest.engine import InProcess, Workers
 from harness.backtest.engines import Where, engine_for, goods, worker
+from harness.backtest.engines.address import refuse_deserted
 from harness.backtest.engines.goods import goods_of, orders_of, put_back, this_maker
 from harness.backtest.engines.store import Store
 from harness.backtest.engines.worker import perform
@@ -58,21 +61,68 @@ def _as_worker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None
 # ---- what is refused
 
 
-def test_an_engine_nobody_knows_is_refused(asked: Experiment) -> None:
+def test_an_engine_nobody_knows_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'ray'"):
-        engine_for(asked, None, Where("rya"))
+        Where("rya")
 
 
-@pytest.mark.parametrize(("where", "workers", "said"), [
-    (Where("local", address="10.0.0.1:6379"), None, "neither an address nor a store"),
-    (Where("local", store="s3://mine"), None, "neither an address nor a store"),
-    (Where("ray", address="10.0.0.1:6379"), 2, "has its own workers"),
-    (Where("dask"), 0, "at least 1"),
-    (Where("dask"), 999, "workers x threads may not exceed the cores"),
+@pytest.mark.parametrize(("told", "workers", "said"), [
+    ({"engine": "local", "address": "10.0.0.1:6379"}, None, "neither an address nor a store"),
+    ({"engine": "local", "store": "s3://mine"}, None, "neither an address nor a store"),
+    ({"engine": "ray", "address": "10.0.0.1:6379"}, 2, "has its own workers"),
+    ({"engine": "dask"}, 0, "at least 1"),
+    ({"engine": "dask"}, 999, "workers x threads may not exceed the cores"),
 ])  # fmt: skip
-def test_what_does_not_go_together_is_refused(asked: Experiment, where: Where, workers: int | None, said: str) -> None:
+def test_what_does_not_go_together_is_refused(
+    asked: Experiment, told: dict[str, str], workers: int | None, said: str
+) -> None:
     with pytest.raises(UserError, match=said):
-        engine_for(asked, workers, where)
+        engine_for(asked, workers, Where(**told))
+
+
+@pytest.mark.parametrize(
+    "address", ["foo", "foo:", "foo:x", ":1", "foo:0", "foo:70000", "http://a:1", "a b:1", "tcp://a", "::1"]
+)
+@pytest.mark.parametrize("engine", ["ray", "dask"])
+def test_an_address_that_cannot_be_one_is_refused_at_once(engine: str, address: str) -> None:
+    with pytest.raises(UserError, match="not an address of a") as caught:
+        Where(engine, address)
+    assert repr(address) in str(caught.value)
+    assert "HOST:PORT" in caught.value.rule
+
+
+@pytest.mark.parametrize(("engine", "address"), [
+    ("ray", "10.0.0.1:6379"), ("ray", "ray://head:10001"), ("ray", "[::1]:6379"), ("ray", "auto"),
+    ("dask", "10.0.0.1:8786"), ("dask", "tcp://10.0.0.1:8786"), ("dask", "tls://[fe80::1]:1"),
+])  # fmt: skip
+def test_an_address_that_an_engine_takes_is_taken(engine: str, address: str) -> None:
+    assert Where(engine, address).address == address
+
+
+@pytest.mark.parametrize("engine", ["ray", "dask"])
+def test_an_address_where_nobody_listens_is_refused_before_anything_is_planned(asked: Experiment, engine: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as line:
+        port = line.getsockname()[1]
+    with pytest.raises(UserError, match=r"no (Ray cluster|Dask scheduler) there.*Connection refused"):
+        engine_for(asked, None, Where(engine, f"127.0.0.1:{port}"))
+
+
+@pytest.mark.parametrize(("says", "ray"), [(b"\0\0\0\4\0\0\0\0\0", True), (b"HTTP/1.1 400", False), (b"", False)])
+def test_who_listens_must_answer_as_ray_does(*, says: bytes, ray: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as line, ThreadPoolExecutor(1) as pool:
+
+        def answer() -> None:
+            with line.accept()[0] as call:
+                call.recv(99)
+                call.sendall(says)
+
+        pool.submit(answer)
+        address = f"127.0.0.1:{line.getsockname()[1]}"
+        if ray:
+            refuse_deserted("ray", address)
+        else:
+            with pytest.raises(UserError, match="does not answer as Ray does"):
+                refuse_deserted("ray", address)
 
 
 @pytest.mark.parametrize(("engine", "module"), [("ray", "ray"), ("dask", "distributed")])

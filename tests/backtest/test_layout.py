@@ -1,7 +1,9 @@
 """Features kept once give the rows of the plain design, to the bit; only origins that no row can use are left out."""
 
+import resource
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -11,6 +13,7 @@ from harness.backtest.design import RowBuilder, build_design, build_rows
 from harness.backtest.layout import compact, number_type, usable
 from harness.backtest.runner import with_rivals
 from harness.backtest.splits import Plan, build_plan, training_set
+from harness.backtest.table_file import let_go, new_table
 from harness.core.recipe import Experiment, FeatureBlock, Origins, Recipe, Schedule, Target, Training
 from harness.core.series import Series
 from harness.data.archive import Archive
@@ -84,7 +87,7 @@ def test_a_feature_that_all_horizons_share_is_stored_once_and_other_phases_not_a
     assert layout.width == 5 + 2 * 4
     assert (layout.columns[0, :5] == layout.columns[1, :5]).all()
     stored = usable(plan)
-    assert len(build_rows(plan, changes)) == stored.sum() < len(plan.instants) / 2
+    assert build_rows(plan, changes).shape[1] == stored.sum() < len(plan.instants) / 2
     assert set(plan.phase[stored]) == set(plan.phase[plan.first_issued :]) < set(plan.phase)
 
 
@@ -103,3 +106,25 @@ def test_single_precision_is_stored_only_where_every_reader_asks_for_it(planned:
     short = build_rows(replace(plan, experiment=alone), changes)
     assert short.dtype == np.float32
     np.testing.assert_array_equal(short, build_rows(plan, changes).astype(np.float32))
+
+
+def test_a_table_in_a_file_holds_the_numbers_of_one_in_memory(planned: tuple[Plan, ChangeFile], tmp_path: Path) -> None:
+    plan, changes = planned
+    file = tmp_path / "design.npy"
+    filled, expected = build_rows(plan, changes, file), build_rows(plan, changes)
+    let_go(filled)
+    for found in (filled, np.load(file), np.load(file, mmap_mode="r")):
+        let_go(found)
+        np.testing.assert_array_equal(found, expected)
+    none = replace(plan, experiment=replace(plan.experiment, features=()))
+    assert build_rows(none, changes, file).shape == np.load(file).shape
+
+
+def test_a_table_that_the_disk_has_no_room_for_is_an_error_at_once(tmp_path: Path) -> None:
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, most[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            new_table(tmp_path / "design.npy", (1 << 10, 1 << 10), np.float64)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, most)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import harness as hs
+from harness.backtest.engine import InProcess
 from harness.cli import main
 from harness.data.archive import Archive
 from harness.record.home import Home
@@ -54,6 +55,31 @@ def test_a_backtest_ends_with_leaderboards_and_is_found_again(small: Path, capsy
     assert main(["report", run_id, "--out", "page.html"]) == 0
     assert Path(capsys.readouterr().out.strip()) == Path("page.html").absolute()
     assert Path("page.html").read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.slow
+def test_a_finished_run_says_that_an_engine_had_nothing_to_do(
+    small: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.backtest.runner.engine_for", lambda *_: InProcess())  # neither Ray nor Dask is needed
+    told = "every cell was stored already: --engine ray had nothing to compute"
+    small.write_text(small.read_text().replace("warm_up = 1", "warm_up = 0"))
+    assert main(["backtest", "small", "--engine", "ray"]) == 0
+    assert told not in capsys.readouterr().out
+    assert main(["backtest", "small", "--engine", "ray", "--engine-address", "10.0.0.1:6379"]) == 0
+    assert told in capsys.readouterr().out
+    assert main(["backtest", "small"]) == 0
+    assert told not in capsys.readouterr().out
+
+
+def test_what_cannot_be_meant_is_refused_before_data_are_read_in(small: Path, tmp_path: Path, capsys: Capture) -> None:
+    for given, said in (
+        (["--engine", "dask", "--engine-address", "foo"], "not an address of a Dask cluster: 'foo'"),
+        (["--engine", "rya"], "did you mean 'ray'?"),
+        (["--workers", "0"], "no worker at all"),
+    ):
+        assert said in refused(["backtest", str(small), "--home", str(tmp_path / "new"), *given], capsys)
+        assert not (tmp_path / "new" / "archive.duckdb").exists()
 
 
 def test_the_leaderboard_printed_is_the_leaderboard_stored(small: Path, uk_home: Home, capsys: Capture) -> None:

@@ -17,7 +17,7 @@ from harness.data.dataset import KEYS, find_dataset, load_dataset, parse_dataset
 from harness.data.declared import Dataset
 from harness.data.ingest import ingest, lacks
 from harness.data.tables import read_file
-from harness.record.memory import LIMIT
+from harness.record.memory import LIMIT, within
 
 REPOSITORY = Path(__file__).parents[2]
 SHIPPED = {"uk_macro": 4, "brazil_gdp": 10, "us_markets": 8}
@@ -216,13 +216,32 @@ def test_a_file_that_needs_more_memory_than_there_is_is_refused_before_it_is_rea
         text = frame.write_csv().encode()
         path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
     monkeypatch.setenv(LIMIT, "0.001")
-    with pytest.raises(DataError, match=f"too large.*{name}.*0.001 GB may be used.*split it.*{LIMIT}"):
+    with pytest.raises(DataError, match=f"too large.*{name}.*0.001 GB may be used: {LIMIT}.*{LIMIT}=1; or split it"):
         read_file(path)
+    with within(0.0005), pytest.raises(DataError, match=r"0.0005 GB may be used: .*given.*for example 1 GB"):
+        read_file(path)
+    with within(0.01):
+        assert read_file(path).frame.height == 9000
     monkeypatch.setenv(LIMIT, "0.01")
     assert read_file(path).frame.height == 9000
     monkeypatch.setenv(LIMIT, "much")
     with pytest.raises(UserError, match="not a number of GB"):
         read_file(path)
+
+
+def test_a_line_with_too_many_fields_is_named(tmp_path: Path) -> None:
+    (tmp_path / "values.csv").write_text('period,value\n"2020-01\n-31",1\n2020-02-29,2,5\n')
+    with pytest.raises(DataError, match=r"values\.csv, line 4: more fields.*: 3, not 2; .*quotes around"):
+        read_file(tmp_path / "values.csv")
+
+
+def test_what_is_free_is_no_limit_of_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(LIMIT, raising=False)
+    (tmp_path / "meminfo").write_text("MemAvailable: 1 kB\n")
+    monkeypatch.setattr("harness.record.memory.MEMINFO", tmp_path / "meminfo")
+    (tmp_path / "values.csv").write_text("period,value\n" + "2020-01-31,1\n" * 99)
+    with pytest.raises(DataError, match=f"what is free now.*split it.*more memory may be used than is free.*{LIMIT}=1"):
+        read_file(tmp_path / "values.csv")
 
 
 def test_the_names_of_a_header_are_those_of_its_first_record(tmp_path: Path) -> None:
@@ -297,11 +316,59 @@ def test_one_declaration_holds_for_every_column_of_a_wide_file_and_every_entry_o
     assert set(load_dataset(folder).by_id) == {"panel/odd", "panel/a", "panel/b"}
 
 
+@pytest.mark.parametrize("layout", ["long", "wide"])
+def test_what_was_ingested_is_used_however_little_memory_there_is(
+    tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = PANEL.replace('columns = { series = "shop" }', 'layout = "wide"\nnull_values = ["-"]')
+    values = (
+        LONG + "-,2020-01-31,1\n ,2020-01-31,1\n"
+        if layout == "long"
+        else "period, s2,s1,the odd one\n2020-01-31,1,2,3\n"
+    )
+    long = PANEL.replace('"shop" }', '"shop" }\nnull_values = ["-"]')
+    folder = panel(tmp_path, wide if layout == "wide" else long, values)
+    archive, dataset = Archive.open(tmp_path / "archive.duckdb"), load_dataset(folder)
+    ingest(folder, archive, raw_dir=tmp_path / "raw")
+    (folder / "values.csv").touch()  # what was read of it is forgotten
+    monkeypatch.setenv(LIMIT, "0.0000001")
+    assert load_dataset(folder) == dataset
+    assert not lacks(archive, dataset)
+    with (folder / "values.csv").open("a") as stream:
+        stream.write("s9,2020-01-31,3\n" if layout == "long" else "2020-02-29,4,5,6\n")
+    assert lacks(archive, load_dataset(folder))
+    if layout == "long":  # read part by part
+        ingest(folder, archive, raw_dir=tmp_path / "raw")
+        assert not lacks(archive, load_dataset(folder))
+        return
+    with pytest.raises(DataError, match=f"too large.*1e-07 GB may be used: {LIMIT}.*{LIMIT}=1"):
+        ingest(folder, archive, raw_dir=tmp_path / "raw")
+
+
+@pytest.mark.parametrize("layout", ["long", "wide"])
+def test_a_name_with_a_star_is_taken_as_it_stands_and_that_is_said(tmp_path: Path, layout: str) -> None:
+    toml = PANEL.replace('[series."*"]', '[series."s*"]')
+    values = LONG
+    if layout == "wide":
+        toml = toml.replace('columns = { series = "shop" }', 'layout = "wide"')
+        values = "period,s1,s2,the odd one\n2020-01-31,1,2,3\n"
+    folder = panel(tmp_path, toml, values)
+    with pytest.raises(UnknownNameError, match=r"'s\*'; fix: .*as it stands.*\[series.\"\*\"\] alone") as caught:
+        ingest(folder, Archive.open(tmp_path / "archive.duckdb"), raw_dir=tmp_path / "raw")
+    assert "did you mean" not in str(caught.value)
+    panel(tmp_path, toml, values.replace("s2", "s*"))  # an id may have one
+    assert ingest(folder, Archive.open(tmp_path / "archive.duckdb"), raw_dir=tmp_path / "raw").kept == 2
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
         ('unit = "EUR"', 'in_file = "x"', "no one name"),
-        ("values.csv", "gone.csv", "gone.csv cannot be read"),
+        (
+            "values.csv",
+            "gone.csv",
+            "gone.csv cannot be read (No such file or directory); correct `file`, or bring it back",
+        ),
         ('columns = { series = "shop" }', 'columns = { series = "shpo" }', "shpo"),
         ('columns = { series = "shop" }', 'columns = { series = "shop" }\nseries = ["odd"]', "no [[source]] has it"),
         (

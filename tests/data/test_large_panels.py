@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from numpy.typing import NDArray
 
 from harness.backtest.effort import FIRST, fingerprints_of, spelled
 from harness.core.errors import UserError
@@ -21,9 +22,9 @@ from harness.core.series import LagRule, Series
 from harness.core.time import NEVER
 from harness.data import laying
 from harness.data.changes import ChangeFile
-from harness.data.columns import distinct
+from harness.data.columns import by_distinct
 from harness.data.declaration import Declarations, series_to_text, shaped
-from harness.data.derive import is_sorted
+from harness.data.derive import ORDER, STATEMENT, classify, earliest, is_sorted, kinds, with_decimals
 from harness.data.laying import Laid, Memory
 from harness.data.past import beginnings, past_of
 from harness.data.saving import _write
@@ -78,9 +79,15 @@ def test_sizes_at_which_an_exponent_appears_are_spelled_as_json_spells_them() ->
 
 
 @given(some.lists(some.integers(-(1 << 40), 1 << 40) | some.integers(0, 9), min_size=1))
-def test_distinct_numbers_are_those_of_numpy(numbers: list[int]) -> None:
-    plain = np.unique(np.array(numbers), return_inverse=True)
-    assert [part.tolist() for part in distinct(np.array(numbers))] == [part.tolist() for part in plain]
+def test_distinct_numbers_are_asked_once_each(numbers: list[int]) -> None:
+    asked = []
+
+    def told(unique: NDArray[np.int64]) -> NDArray[np.int64]:
+        asked.append(unique.tolist())
+        return -unique
+
+    assert by_distinct(np.array(numbers), told).tolist() == [-number for number in numbers]
+    assert asked == [sorted(set(numbers))]
 
 
 @given(Small)
@@ -304,3 +311,25 @@ def test_what_was_known_of_many_series_is_identified_as_of_each_origin_alone(cha
     for ids in (["p/b"], ["p/d", "p/a"], list(changes.ids)):
         assert changes.prefix_digests(ids, (), instants) == [plain_prefix(changes, ids, at) for at in instants]
     assert changes.prefix_digests(["p/b"], (), instants) != changes.prefix_digests(["p/a"], (), instants)
+
+
+Stated = some.tuples(*map(some.integers, (0, 0, 0), (3, 3, 4)), some.none() | some.integers(0, 9))
+
+
+@given(some.lists(Stated, max_size=9), some.booleans())
+def test_statements_are_told_apart_as_comparing_all_of_them_does(
+    cells: list[tuple[int, int, int, int | None]], implied: bool
+) -> None:
+    told = {cell[:3]: cell[3] for cell in sorted(cells, key=lambda cell: cell[:3])}
+    frame = pl.DataFrame(
+        {
+            **{name: [cell[place] for cell in told] for place, name in enumerate(ORDER)},
+            "value": [None if value is None else value / 4 for value in told.values()],
+            "implied": [implied] * len(told),
+        },
+        schema={**{name: STATEMENT[name] for name in ORDER}, "value": pl.Float64(), "implied": pl.Boolean()},
+    )
+    decimals = np.array([-1, 0, 1, 2], dtype=np.int8)
+    assert kinds(frame, decimals).to_list() == classify(with_decimals(frame, decimals)).to_list()
+    plain = frame.group_by("code").agg(pl.col("published").min()).sort("code")
+    assert earliest(frame).equals(plain)

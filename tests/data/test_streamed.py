@@ -298,3 +298,5 @@ def test_a_file_that_fits_is_read_at_once(tmp_path: Path, monkeypatch: pytest.Mo
     assert not read
     with pytest.raises(DataError, match=r"\.parquet"):
         whole.append(tmp_path / "file.csv", source="p: file")
+    with pytest.raises(DataError, match=r"gone\.parquet.*No such file.*fix: give the path of a file that is there"):
+        whole.append(str(tmp_path / "gone.parquet"), source="p: file")

@@ -176,7 +176,9 @@ def test_a_target_may_name_its_series_by_a_pattern(load: Callable[..., Experimen
 
 
 def test_a_pattern_that_fits_no_series_is_refused(refused: Callable[..., list[str]]) -> None:
-    assert any("no series fits 'bond*'" in line for line in refused(target=target("bond*")))
+    said = next(line for line in refused(target=target("stocks*")) if "no series fits 'stocks*'" in line)
+    assert "`*` is any text, `?` any one character; known: toy/" in said
+    assert "did you mean" not in said
 
 
 def test_series_of_a_pattern_must_share_a_timeline(refused: Callable[..., list[str]]) -> None:

@@ -17,8 +17,8 @@ from harness.core.recipe import Recipe
 from harness.core.snapshot import Snapshot
 from harness.core.transform import Transform
 from harness.forecast import boosting_rows
-from harness.forecast.boosting import FIXED, LightGBM, says_one_thing
-from harness.forecast.boosting_params import NATIVE
+from harness.forecast.boosting import FIXED, NARROW, LightGBM, says_one_thing
+from harness.forecast.boosting_params import LAYOUTS, NATIVE
 from harness.forecast.boosting_rows import Bins
 from harness.forecast.catalog import CATALOG, build, resolve_params
 from tests.forecast.made_snapshots import asked, made, points, training, wave
@@ -182,7 +182,7 @@ def test_native_parameters_are_lightgbms_own_and_typing_errors_are_named() -> No
     assert own | {"n_estimators", "quantiles"} >= set(CATALOG["lightgbm"].defaults)
     with pytest.raises(UnknownNameError, match="did you mean 'lambda_l1'"):
         resolve_params("lightgbm", {"lamda_l1": 1.0})
-    for forbidden in ("seed", "bagging_seed", "deterministic", "force_col_wise", "nthread", "num_iterations"):
+    for forbidden in ("seed", "bagging_seed", "deterministic", "nthread", "num_iterations"):
         with pytest.raises(UnknownNameError):
             resolve_params("lightgbm", {forbidden: 1})
 
@@ -307,17 +307,45 @@ def bare(text: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rows", [2_000, 60_000])
-def test_the_fixed_row_wise_layout_gives_the_trees_of_the_automatic_choice(rows: int) -> None:
+def test_on_one_thread_either_layout_gives_the_trees_of_the_automatic_choice(rows: int) -> None:
     noise = np.random.default_rng(5)
     matrix = noise.normal(size=(rows, 6))
     labels = matrix[:, 0] * matrix[:, 1] + noise.normal(size=rows)
     given = []
     for extra in ({"force_row_wise": True}, {}, {"force_col_wise": True}):
-        settings = {name: value for name, value in FIXED.items() if name != "force_row_wise"}
-        params: dict[str, object] = {**settings, **extra, "num_threads": 1, "seed": 1}
+        params: dict[str, object] = {**FIXED, **extra, "num_threads": 1, "seed": 1}
         booster = lgb.train(params, lgb.Dataset(matrix, labels), num_boost_round=30)
         given.append(bare(booster.model_to_string()))
     assert given[0] == given[1] == given[2]
+
+
+@pytest.mark.parametrize(
+    ("columns", "params", "layout"),
+    [
+        (NARROW, {}, "force_row_wise"),
+        (NARROW + 1, {}, "force_col_wise"),
+        (NARROW, {"force_col_wise": True}, "force_col_wise"),
+        (NARROW + 1, {"force_row_wise": True, "force_col_wise": False}, "force_row_wise"),
+    ],
+)
+def test_histograms_are_summed_by_rows_where_columns_are_few_unless_told(
+    columns: int, params: dict[str, bool], layout: str
+) -> None:
+    snapshot = one_series()
+    learned = training(snapshot, (1,), count=60)
+    wide = learned.X.select(pl.col(learned.X.columns[place % 3]).alias(f"x{place}") for place in range(columns))
+    texts = []
+    for forced in (params, {"force_row_wise": True}):
+        forecaster = model(**forced)
+        forecaster.fit(Rows(wide, learned.keys, learned.y), snapshot, seed=1)
+        texts.append(json.loads(forecaster.dump())["models"]["1/point"])
+    assert [name for name in LAYOUTS if f"[{name}: 1]" in texts[0]] == [layout]
+    assert bare(texts[0]) == bare(texts[1])
+
+
+def test_histograms_cannot_be_summed_both_ways() -> None:
+    with pytest.raises(UserError, match="by rows or by columns"):
+        model(force_row_wise=True, force_col_wise=True)
 
 
 def test_bins_of_the_first_window_are_those_of_its_own_fit_and_stay() -> None:

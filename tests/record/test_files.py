@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from harness.core.errors import DamagedError, FullDiskError
 from harness.record.files import (
+    SEAL,
+    bare_digest,
     json_bytes,
     read_json,
     seal_holds,
@@ -119,6 +121,28 @@ def test_records_are_written_as_the_plain_encoder_writes_them(value: object) -> 
 @given(st.dictionaries(st.text(max_size=3), TREES, max_size=4))
 def test_a_sealed_record_is_written_as_its_parts_say(record: dict[str, object]) -> None:
     assert sealed_bytes(record) == json_bytes(sealed(record))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.dictionaries(st.text(max_size=3), TREES, min_size=1, max_size=4), TREES)
+def test_the_bytes_as_written_tell_the_seal_and_no_others_do(record: dict[str, object], other: object) -> None:
+    content = sealed_bytes(record)
+    seal = json.loads(content)[SEAL]
+    bare = {name: value for name, value in record.items() if name != SEAL}
+    assert bare_digest(content, seal) == (seal if bare else "")
+    assert seal_holds(json.loads(content), content)
+    for changed in (content.replace(b" ", b"  ", 1), content.replace(b"}", b",}", 1), content + b" "):
+        assert bare_digest(changed, seal) != seal
+    altered = {**json.loads(content), "other": other}
+    assert seal_holds(altered, json_bytes(altered)) is seal_holds(altered)
+
+
+def test_a_record_sealed_twice_is_not_what_was_sealed() -> None:
+    content = sealed_bytes({"a": 1, "e": 2})
+    seal = json.loads(content)[SEAL]
+    twice = content.replace(b' "e"', f' "{SEAL}": "{seal}",\n "e"'.encode())
+    assert json.loads(twice)[SEAL] == seal
+    assert bare_digest(twice, seal) != seal
 
 
 def test_the_seal_of_what_was_written_holds_until_it_is_changed() -> None:

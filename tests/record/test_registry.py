@@ -53,3 +53,14 @@ def test_a_lost_or_damaged_registry_is_made_again_from_runs_and_audits(home: Hom
 
 def recorded_again(home: Home) -> Effort | None:
     return effort_from(json.loads((home.runs / "run1" / "manifest.json").read_text()))
+
+
+def test_what_other_records_tell_is_there_when_a_run_makes_the_registry(home: Home) -> None:
+    recorded(home)
+    note(home, Effort(MARK, [("l1", "ar", "run")]), "run1", all_of_run=True)  # its record is not read: no search
+    assert counts(home, ["f1"]).looks == {"run": 1, "stress 30": 1}
+    assert counts(home, ["f1"]).searched == 0
+    home.registry.unlink()
+    note(home, Effort(MARK, [("l3", "ar", "stress 9")]), "run1")  # an audit's: the record of the run tells more
+    assert counts(home, ["f1"]).looks == {"run": 1, "stress 30": 1, "stress 9": 1}
+    assert counts(home, ["f1"]).searched == 40

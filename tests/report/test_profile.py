@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from harness.backtest.spent import Spent
 from harness.core.errors import UserError
 from harness.record.home import Home
 from harness.record.runs import find_run, read_manifest
-from harness.report.profile import profile_rows, profile_text
+from harness.report.profile import computed, profile_rows, profile_text
 from tests.backtest.made_runs import AR, MINE, exported, releases, run, small
 
 MADE = {
@@ -59,6 +60,27 @@ def test_parts_of_a_fit_are_rows_of_their_own_and_the_rest_stays_with_it() -> No
 def test_a_run_without_a_profile_says_so() -> None:
     with pytest.raises(UserError, match="the run has no profile"):
         profile_text({"run_id": "abc", "measured": {"seconds": {"plan": 1.0}}})
+
+
+def test_a_run_that_found_its_cells_stored_is_told_from_one_that_computed() -> None:
+    assert computed(MADE)
+    assert not computed({"measured": {"seconds": {"plan": 1.0, "look up cells": 0.1, "score": 0.2}}})
+
+
+def test_a_run_that_is_not_finished_says_so_and_no_more() -> None:
+    begun = {"run_id": "abc", "name": "mine", "status": "running"}
+    with pytest.raises(UserError, match="the run is not finished: abc") as caught:
+        profile_text(begun)
+    assert "earlier version" not in str(caught.value)
+    assert caught.value.fix == "resume it: harness backtest mine --profile"
+
+
+def test_what_is_left_over_is_no_zero_below_zero() -> None:
+    measured = {"wall_seconds": 1.0, "slots": 1, "seconds": {"plan": 0.501, "score": 0.5}, "models": {}}
+    assert profile_rows({"measured": measured})[-1][2] < 0.0
+    shown = profile_text({"measured": measured})
+    assert "-0" not in shown
+    assert re.search(r"other +0\.00 +0 %", shown)
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 
 from harness.backtest.engine import Engine, InProcess, Workers
+from harness.backtest.engines.address import refuse_deserted, refuse_malformed
 from harness.backtest.engines.on_dask import OnDask
 from harness.backtest.engines.on_ray import OnRay
 from harness.core.errors import UnknownNameError, UserError
@@ -29,7 +30,8 @@ class Where:
         memory: GB there may be in use; None = `HARNESS_MEMORY`, else what is free. No bit depends on it.
 
     Raises:
-        UserError: that is no positive number.
+        UserError: that is no positive number, an engine nobody knows, one without clusters that is given the address of
+            one, or an address that cannot be one.
     """
 
     engine: str = "local"
@@ -39,6 +41,18 @@ class Where:
 
     def __post_init__(self) -> None:
         memory_limit(self.memory)
+        if self.engine not in ENGINES:
+            raise UnknownNameError("engine", self.engine, ENGINES)
+        if self.engine != "local":
+            if self.address:
+                refuse_malformed(self.engine, self.address)
+        elif self.address or self.store:
+            raise UserError(
+                "the local engine has neither an address nor a store",
+                value=self.address or self.store,
+                rule="workers of this machine see the home folder",
+                fix="add --engine ray or --engine dask",
+            )
 
 
 HERE = Where()
@@ -53,12 +67,15 @@ def engine_for(experiment: Experiment, workers: int | None, where: Where = HERE)
         where: the engine asked for.
 
     Raises:
-        UserError: an engine nobody knows or has installed, no worker at all, workers x threads exceed the cores, or
-            what does not go together.
+        UserError: an engine that is not installed, nobody at its address, no worker at all, more threads than cores, or
+            workers beside an existing cluster's own.
     """
-    if where.engine not in ENGINES:
-        raise UnknownNameError("engine", where.engine, ENGINES)
-    _refuse_what_does_not_fit(where, workers)
+    if where.address and workers is not None:
+        raise UserError(
+            "an existing cluster has its own workers",
+            value=f"--workers {workers} --engine-address {where.address}",
+            fix="leave out --workers, or --engine-address to start workers on this machine",
+        )
     threads = max([int(str(dict(recipe.params).get("num_threads", 1))) for recipe in experiment.models] or [1])
     count = 0 if where.address else _workers(workers, threads)
     if os.environ.get("HARNESS_WORKER"):
@@ -67,24 +84,10 @@ def engine_for(experiment: Experiment, workers: int | None, where: Where = HERE)
         if len(experiment.target.series) >= LARGE and all(recipe.rival for recipe in experiment.models):
             return InProcess(count)  # matrices in threads: processes would each walk all that is known
         return InProcess() if count == 1 else Workers(count)
+    if where.address:
+        refuse_deserted(where.engine, where.address)
     kind = OnRay if where.engine == "ray" else OnDask
     return kind(count, threads, where.address, where.store)
-
-
-def _refuse_what_does_not_fit(where: Where, workers: int | None) -> None:
-    if where.engine == "local" and (where.address or where.store):
-        raise UserError(
-            "the local engine has neither an address nor a store",
-            value=where.address or where.store,
-            rule="workers of this machine see the home folder",
-            fix="add --engine ray or --engine dask",
-        )
-    if where.address and workers is not None:
-        raise UserError(
-            "an existing cluster has its own workers",
-            value=f"--workers {workers} --engine-address {where.address}",
-            fix="leave out --workers, or --engine-address to start workers on this machine",
-        )
 
 
 def _workers(workers: int | None, threads: int) -> int:

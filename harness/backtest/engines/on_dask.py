@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from harness.backtest.engine import IN_WORKER, RETRIES, worker_killed
+from harness.backtest.engines.address import PATIENCE, nobody_there
 from harness.backtest.engines.goods import goods_of, orders_of, put_back
 from harness.backtest.engines.optional import optional
 from harness.backtest.engines.worker import perform, room
@@ -17,8 +19,6 @@ from harness.backtest.spent import Spent
 from harness.backtest.task import Context, Task
 from harness.core.errors import UserError
 from harness.record.home import Home
-
-PATIENCE = "30s"
 
 
 class OnDask:
@@ -69,18 +69,25 @@ class OnDask:
         settings = {"distributed.scheduler.allowed-failures": RETRIES}
         with optional("dask", "dask", "--engine dask").config.set(settings), self._scheduler() as address:
             try:
-                client = self.dask.Client(address, set_as_default=False, timeout=PATIENCE)
+                if self.address:
+                    asyncio.run(self._greeted())
+                client = self.dask.Client(address, set_as_default=False)
             except (OSError, ValueError) as error:
-                raise UserError(
-                    "no Dask scheduler there",
-                    value=self.address,
-                    rule=" ".join(str(error).split())[:200],
-                    fix="give the address of its scheduler, for example tcp://10.0.0.1:8786, or leave it out",
-                ) from error
+                raise nobody_there("dask", self.address, error) from error
             with client:
                 if self.address:
                     self._checked(client)
                 yield client
+
+    async def _greeted(self) -> None:
+        """See whether a scheduler answers: a client that finds none leaves a thread that tries for minutes.
+
+        Raises:
+            OSError: none does.
+        """
+        how = self.dask.Security().get_connection_args("client")
+        async with asyncio.timeout(PATIENCE):
+            await (await self.dask.comm.connect(self.address, timeout=PATIENCE, **how)).close()
 
     @contextmanager
     def _scheduler(self) -> Iterator[Any]:

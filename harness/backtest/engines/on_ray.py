@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 
 from harness.backtest.engine import IN_WORKER, RETRIES, worker_killed
+from harness.backtest.engines.address import nobody_there
 from harness.backtest.engines.goods import goods_of, orders_of, put_back
 from harness.backtest.engines.optional import optional
 from harness.backtest.engines.worker import perform
@@ -23,8 +23,6 @@ SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what its next version will do is no news for a user
     "RAY_worker_niceness": "0",  # as the workers of the other engines
 }
-PATIENCE = 10.0
-"""Seconds for a head node to answer."""
 MEMORY = 256_000_000
 """Bytes of Ray's object store on this machine: contexts and cells do not lie there."""
 
@@ -89,7 +87,6 @@ class OnRay:
         quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
         try:
             if self.address:
-                _knock(self.address)
                 self.ray.init(address=self.address, **quiet)
             else:
                 self.ray.init(
@@ -97,12 +94,9 @@ class OnRay:
                     object_store_memory=MEMORY, **quiet,
                 )  # fmt: skip
         except (OSError, RuntimeError, ValueError) as error:
-            raise UserError(
-                "no Ray cluster there" if self.address else "Ray cannot be started",
-                value=self.address,
-                rule=" ".join(str(error).split())[:200],
-                fix="give the address of its head, for example 10.0.0.1:6379, or leave it out",
-            ) from error
+            if self.address:
+                raise nobody_there("ray", self.address, error) from error
+            raise UserError("Ray cannot be started", rule=" ".join(str(error).split())[:200]) from error
         try:
             self._sized()
             yield
@@ -123,14 +117,3 @@ class OnRay:
                 fix="a smaller num_threads, or a larger machine",
             )
         self.slots = max(1, int(self.ray.cluster_resources().get("CPU", 1)) // self.threads)
-
-
-def _knock(address: str) -> None:
-    """See whether somebody is there, as Ray itself tries for minutes.
-
-    Raises:
-        OSError: nobody is.
-    """
-    host, _, port = address.rpartition("://")[2].rpartition(":")
-    if host and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()

@@ -20,12 +20,14 @@ from harness.data.declaration import Catalogue
 from harness.data.derive import (
     CELL,
     CHANGE,
+    DROPPED,
     ORDER,
     RESTATEMENT,
     STATEMENT,
     assumed,
-    classify,
     covered,
+    earliest,
+    kinds,
     restored,
     standing,
     with_decimals,
@@ -126,8 +128,7 @@ def enter(connection: duckdb.DuckDBPyConnection, batch: Batch, catalogue: Catalo
 
 def _late_series(connection: duckdb.DuckDBPyConnection, statements: pl.DataFrame) -> list[int]:
     """Series with a statement not later than their newest publication."""
-    earliest = statements.group_by("code").agg(pl.col("published").min())
-    with offered(connection, "earliest", earliest):
+    with offered(connection, "earliest", earliest(statements)):
         found = connection.execute(
             "SELECT e.code FROM earliest e JOIN publications p ON p.code = e.code"
             " GROUP BY e.code, e.published HAVING max(p.published) >= e.published"
@@ -161,7 +162,7 @@ def _enter_newest(connection: duckdb.DuckDBPyConnection, statements: pl.DataFram
     """Statements later than everything known of their series: compare with what stands, and append."""
     if not statements.height:
         return 0
-    with offered(connection, "stated", statements.select("code").unique()):
+    with offered(connection, "stated", earliest(statements).select("code")):
         known = query(connection, "SELECT DISTINCT code FROM known SEMI JOIN stated USING (code)")
     again = statements.filter(pl.col("code").is_in(known["code"].implode())) if known.height else known
     marked = statements.with_columns(old=pl.lit(value=False))
@@ -226,11 +227,14 @@ def _store(
     connection: duckdb.DuckDBPyConnection, statements: pl.DataFrame, fresh: pl.Series | None, catalogue: Catalogue
 ) -> pl.Series:
     """Classify statements and append those (of `fresh`) that say something; returns the batch of each change."""
-    kinds = classify(with_decimals(statements, catalogue.decimals()))
-    wanted = pl.lit(value=True) if fresh is None else fresh
-    changes = statements.filter((kinds == CHANGE) & wanted).select(STATEMENT.names())
+    kind, stated = kinds(statements, catalogue.decimals()), statements.select(STATEMENT.names())
+    if fresh is not None:
+        kind = kind.zip_with(fresh, pl.Series([DROPPED], dtype=pl.Int8))
+    is_change = kind == CHANGE
+    changes = stated if is_change.all() else stated.filter(is_change)
     insert(connection, "changes", changes)
-    insert(connection, "restatements", statements.filter((kinds == RESTATEMENT) & wanted).select(STATEMENT.names()))
+    if changes.height < stated.height:
+        insert(connection, "restatements", stated.filter(kind == RESTATEMENT))
     return changes["batch"]
 
 
@@ -240,10 +244,9 @@ def _enter_assumed(connection: duckdb.DuckDBPyConnection, statements: pl.DataFra
     if not ruled.any():
         return
     dated = statements.filter(pl.Series(ruled[statements["code"].to_numpy()]))
-    earliest = dated.group_by("code").agg(pl.col("published").min())
-    if not earliest.height:
+    if not dated.height:
         return
-    with offered(connection, "earliest", earliest):
+    with offered(connection, "earliest", earliest(dated)):
         opening = query(connection, OPENING).select(STATEMENT.names())
     if not opening.height:
         return

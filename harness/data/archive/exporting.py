@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from harness.core.ahead import ahead
 from harness.core.time import NEVER
 from harness.data.archive import questions
 from harness.data.archive.announcing import event_rows, final_values, member_rows
@@ -133,13 +135,15 @@ def _laid(
     counts = query(connection, count), further.group_by(order[0]).agg(pl.len().cast(pl.Int64).alias("rows"))
     counted = pl.concat(counts).group_by(order[0]).agg(pl.col("rows").sum()).sort(order[0])
 
+    rows = int(counted["rows"].sum())
+
     def parts() -> Iterator[dict[str, NDArray[Any]]]:
-        for frame in _parts(connection, text, further):
-            columns = {name: frame[name].to_numpy() for name in blank.columns}
+        found = _parts(connection, text, further)
+        for columns in ahead(found) if rows > PART else found:
             yield columns | {"code": rank[columns["code"]]}
 
     return Laid(
-        int(counted["rows"].sum()),
+        rows,
         {name: blank[name].to_numpy().dtype for name in blank.columns},
         order,
         counted[order[0]].to_numpy(),
@@ -148,24 +152,32 @@ def _laid(
     )
 
 
-def _parts(connection: duckdb.DuckDBPyConnection, text: str, more: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """The rows of a question in the order they lie in the archive, and some more."""
-    found = list[pa.RecordBatch]()
+def _parts(connection: duckdb.DuckDBPyConnection, text: str, more: pl.DataFrame) -> Iterator[dict[str, NDArray[Any]]]:
+    """The rows of a question in the order they lie in the archive, and some more.
+
+    The columns of a part are made anew two parts later, in the same place.
+    """
+    found, kept = list[pa.RecordBatch](), cycle([dict[str, NDArray[Any]](), {}])
     for batch in connection.sql(text).to_arrow_reader(PART):
         found.append(batch)
         if sum(one.num_rows for one in found) >= PART:
-            yield _frame(found)
+            yield _columns(found, next(kept))
             found.clear()
     if found:
-        yield _frame(found)
+        yield _columns(found, next(kept))
     if more.height:
-        yield more
+        yield {name: more[name].to_numpy() for name in more.columns}
 
 
-def _frame(batches: list[pa.RecordBatch]) -> pl.DataFrame:
-    frame = pl.from_arrow(pa.Table.from_batches(batches))
-    assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table never becomes a series
-    return frame
+def _columns(batches: list[pa.RecordBatch], kept: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The columns of some batches, in arrays that are kept for the next ones."""
+    rows = sum(one.num_rows for one in batches)
+    for place, name in enumerate(batches[0].schema.names):
+        pieces = [one.column(place).to_numpy() for one in batches]
+        if name not in kept or len(kept[name]) < rows:
+            kept[name] = np.empty(rows, dtype=pieces[0].dtype)
+        np.concatenate(pieces, out=kept[name][:rows])
+    return {name: column[:rows] for name, column in kept.items()}
 
 
 def _series(

@@ -38,8 +38,10 @@ def restamped(
         catalogue: the declared series.
     """
     dataset, colon, _ = source.partition(": ")
+    if not colon:
+        return 0
     given = statements.filter(~pl.col("implied") & pl.col("value").is_not_null()).select(*ORDER, "value")
-    if not colon or not given.height:
+    if not given.height:
         return 0
     with offered(connection, "wanted", given.select("code").unique()):
         old = query(connection, STATED, f"{dataset}: ").drop_nulls("value")

@@ -338,7 +338,7 @@ def _lacks(archive: Archive, dataset: Dataset, gate: Gate | None) -> bool:
     if any(tag.startswith(f"{dataset.name}: ") for tag in recorded):  # else its values were appended by other means
         keyed = _keyed(dataset, gate)
         sources = [one for one in dataset.sources if not unchanged_without_key(archive, dataset, one, keyed)]
-        inputs = [_called(read_input(dataset, source), dataset, gate) for source in sources]
+        inputs = [_called(read_input(dataset, source, rows=False), dataset, gate) for source in sources]
         refuse_reread(inputs, recorded, keyed)
         waiting = archive.waiting()
         if any(one.tag not in recorded or one.tag in waiting for one in inputs):

@@ -14,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 import polars as pl
 
+from harness.core.ahead import ahead
 from harness.core.errors import DataError
 from harness.score.dense.duels import Found, compare_all, over_the_run, seen_in
 from harness.score.dense.frames import (
@@ -50,7 +51,8 @@ def tables(stage: Stage, blocks: Blocks, *, by_series: bool = True, threads: int
         blocks: gives the blocks, in ascending order of series; called twice, and both times the same must come.
         by_series: with the rows of each series in `scores` and `common_sample`; without, pooled ones only. There are
             four rows per series, horizon and model, of about 250 bytes each.
-        threads: horizons that are worked on at the same time; the bits do not depend on it.
+        threads: horizons that are worked on at the same time, beside the making of the next block; the bits do not
+            depend on it.
 
     Returns:
         `ScoreTables`: the same columns, rows, order and bits as `score_tables` gives of these cells as rows.
@@ -151,7 +153,7 @@ def _walk(stage: Stage, blocks: Blocks, threads: int, visit: Callable[[Block, in
             yield [visit(block, place) for place in horizons]
         return
     with ThreadPoolExecutor(threads) as pool:
-        for block in blocks():
+        for block in ahead(blocks()):
             yield list(pool.map(visit, [block] * len(horizons), horizons))
 
 
