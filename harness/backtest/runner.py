@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -32,7 +33,7 @@ from harness.data.mapped import let_go
 from harness.forecast.catalog import always_on, entry_for
 from harness.record.cells import Cell, read_cell
 from harness.record.home import Home
-from harness.record.memory import PASSED, memory_limit, peak_memory, spare_memory, trim_heap
+from harness.record.memory import PASSED, Watch, memory_limit, peak_memory, spare_memory, trim_heap
 from harness.record.platform import (
     code_diff,
     code_hash,
@@ -91,31 +92,42 @@ class Stages:
         models: per model and stage, added up over the workers.
         slots: tasks that ran at once.
         peak_worker: bytes of the largest worker.
-        limit: bytes there may be in use; None = nobody said.
-        held: bytes in use at most so far, also before the run.
-        passed: bytes in use at most by the end of each stage that took more than any before, and than the limit.
+        watch: looks at the memory this process holds; None = nobody said how much it may be.
+        limit: bytes it may be.
+        held_by_workers: bytes that worker processes held at most, all together.
+        passed: stages that took more than the limit, with the bytes.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
     models: dict[str, dict[str, float]] = field(default_factory=dict)
     slots: int = 1
     peak_worker: int = 0
-    limit: int | None = None
-    held: int = 0
-    passed: dict[str, int] = field(default_factory=dict)
+    watch: Watch | None = None
+    limit: int = 0
+    held_by_workers: int = 0
+    passed: list[tuple[str, int]] = field(default_factory=list)
     _since: float = field(default_factory=time.perf_counter)
     _began: float = field(default_factory=time.perf_counter)
+
+    @contextmanager
+    def watched(self, limit: int | None) -> Iterator[None]:
+        """Look, for the length of the block, at how much memory is held; None = it may be any."""
+        if limit is None:
+            yield
+            return
+        with Watch() as self.watch:
+            self.limit = limit
+            yield
 
     def done(self, stage: str) -> None:
         """Book the time since the last stage."""
         now = time.perf_counter()
         self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._since
         self._since = now
-        workers = self.slots * self.peak_worker if self.slots > 1 and stage == CELLS else 0
-        peak = peak_memory() + workers
-        if self.limit is not None and peak > max(self.limit, self.held):
-            self.passed[stage] = peak
-        self.held = max(self.held, peak)
+        if self.watch is not None:
+            most = self.watch.most() + (self.held_by_workers if stage == CELLS else 0)
+            if most > self.limit:
+                self.passed.append((stage, most))
 
     def add(self, spent: Spent) -> None:
         """Book what a task cost."""
@@ -123,6 +135,8 @@ class Stages:
             mine = self.models.setdefault(model or "all models", {})
             mine[stage] = mine.get(stage, 0.0) + seconds
         self.peak_worker = max(self.peak_worker, spent.peak)
+        if self.slots > 1:
+            self.held_by_workers = max(self.held_by_workers, self.slots * spent.held)
 
     def record(self) -> dict[str, object]:
         """JSON form: seconds per stage and per model, in all, peak memory in bytes of this process and of a worker.
@@ -130,7 +144,7 @@ class Stages:
         Asked last: the time since the last stage was spent on writing.
         """
         self.done("write")
-        allowed = {} if self.limit is None else {"memory_limit_bytes": self.limit, PASSED: self.passed}
+        allowed = {} if self.watch is None else {"memory_limit_bytes": self.limit, PASSED: self.passed}
         return {
             **allowed,
             "wall_seconds": round(self._since - self._began, 3),
@@ -170,41 +184,42 @@ def execute(
         UserError: the plan is impossible, workers x threads exceed the cores, a model's training rows do not fit into
             memory, or workers were killed.
     """
-    stages = Stages(limit=memory_limit(where.memory), held=peak_memory())
     memory_limit()  # a wrong one is refused before anything is done
-    changes = ChangeFile.open(change_folder)
-    experiment = with_rivals(experiment)
-    engine = engine_for(experiment, workers, where)
-    plan = build_plan(experiment, changes)
-    experiment = plan.experiment
-    _settle(changes)
-    stages.done("plan")
-    name = run_id(experiment, changes)
-    files = RunFiles(name, home.runs / name)
-    board = board_of(experiment)
-    place = Place(change_folder, home, files.work, memory=where.memory)
-    begin = partial(start_run, home, name, experiment)
-    keys, cells = cells_of(plan, board, place, engine, stages=stages, progress=progress, begin=begin)
-    searches = study_keys(plan, changes, board)
-    with ThreadPoolExecutor(1) as beside:
-        counted = beside.submit(effort_of, plan, changes, board, home, searches)
-        results = assemble(plan, changes, cells, files.run_id)
-        effort = counted.result()
-    _settle(changes)
-    stages.done("score")
-    files.drop_work()
-    manifest = {**run_manifest(plan, changes, board, results), "cells": keys, "cell_checksums": checksums(cells)}
-    manifest["batches"] = _of_use(batches, plan)
-    manifest["studies"] = {
-        name: {plan.instants[origin].isoformat(): key for origin, key in mine.items()}
-        for name, mine in searches.items()
-    }
-    manifest[VOUCHED] = vouched(searches, home)
-    manifest["effort"] = effort.record()
-    manifest["narrowed"] = list(map(list, narrowed_spaces(experiment, effort, files.run_id, home)))
-    write_run(files, manifest, results.frames, stages.record, code_diff=code_diff())
-    note(home, effort, files.run_id, all_of_run=True)
-    return files.run_id
+    stages = Stages()
+    with stages.watched(memory_limit(where.memory)):
+        changes = ChangeFile.open(change_folder)
+        experiment = with_rivals(experiment)
+        engine = engine_for(experiment, workers, where)
+        plan = build_plan(experiment, changes)
+        experiment = plan.experiment
+        _settle(changes)
+        stages.done("plan")
+        name = run_id(experiment, changes)
+        files = RunFiles(name, home.runs / name)
+        board = board_of(experiment)
+        place = Place(change_folder, home, files.work, memory=where.memory)
+        begin = partial(start_run, home, name, experiment)
+        keys, cells = cells_of(plan, board, place, engine, stages=stages, progress=progress, begin=begin)
+        searches = study_keys(plan, changes, board)
+        with ThreadPoolExecutor(1) as beside:
+            counted = beside.submit(effort_of, plan, changes, board, home, searches)
+            results = assemble(plan, changes, cells, files.run_id)
+            effort = counted.result()
+        _settle(changes)
+        stages.done("score")
+        files.drop_work()
+        manifest = {**run_manifest(plan, changes, board, results), "cells": keys, "cell_checksums": checksums(cells)}
+        manifest["batches"] = _of_use(batches, plan)
+        manifest["studies"] = {
+            name: {plan.instants[origin].isoformat(): key for origin, key in mine.items()}
+            for name, mine in searches.items()
+        }
+        manifest[VOUCHED] = vouched(searches, home)
+        manifest["effort"] = effort.record()
+        manifest["narrowed"] = list(map(list, narrowed_spaces(experiment, effort, files.run_id, home)))
+        write_run(files, manifest, results.frames, stages.record, code_diff=code_diff())
+        note(home, effort, files.run_id, all_of_run=True)
+        return files.run_id
 
 
 def cells_of(
@@ -258,7 +273,7 @@ def cells_of(
         stages.done("features")
         block = block_width(plan, changes, spare_memory(place.memory), engine.slots)
         shared = (plan, place.changes, design, place.shelves, place.liberty, place.labels, place.clocks, place.work)
-        context = Context(*shared, block=block)
+        context = Context(*shared, block=block, watched=stages.watch is not None)
         _run(engine, context, tasks, stages, progress)
         stages.done(CELLS)
     with ThreadPoolExecutor(1) as beside:

@@ -15,12 +15,14 @@ class Spent:
     Attributes:
         cells: cells written.
         seconds: seconds per (model, stage).
-        peak: peak memory of the process in bytes.
+        peak: peak memory of the process in bytes, mapped files included.
+        held: bytes that the process alone held at most; 0 = nobody looked.
     """
 
     cells: int = 0
     seconds: dict[tuple[str, str], float] = field(default_factory=dict)
     peak: int = 0
+    held: int = 0
 
     def add(self, model: str, stage: str, since: float) -> float:
         """Book the time since `since` and return now."""

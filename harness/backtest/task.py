@@ -23,7 +23,7 @@ from harness.core.errors import UserError
 from harness.core.recipe import Recipe
 from harness.data.changes import ChangeFile, open_changes
 from harness.record.cells import write_cell
-from harness.record.memory import peak_memory
+from harness.record.memory import Watch, peak_memory
 from harness.record.shelves import Shelves
 
 
@@ -39,6 +39,7 @@ class Context:
         liberty, labels, clocks: as in `World`; a run has none.
         work: folder for scratch files of the run; None = there is none.
         block: series that are held at a time, where a panel can be answered in blocks; 0 = all.
+        watched: whether the memory that is held is looked at.
     """
 
     plan: Plan
@@ -50,6 +51,7 @@ class Context:
     clocks: Mapping[str, int] = field(default_factory=dict)
     work: Path | None = None
     block: int = 0
+    watched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,15 @@ def run_task(context: Context, task: Task, pool: Executor | None = None) -> Spen
     Raises:
         UserError: the process ran out of memory; the cells done so far are stored.
     """
+    if not context.watched:
+        return _run(context, task, pool)
+    with Watch() as watch:
+        spent = _run(context, task, pool)
+        spent.held = watch.most()
+    return spent
+
+
+def _run(context: Context, task: Task, pool: Executor | None) -> Spent:
     spent, start = Spent(), time.perf_counter()
     design = np.load(context.design, mmap_mode="r") if isinstance(context.design, Path) else context.design
     changes = open_changes(context.changes, verify=False)

@@ -58,17 +58,18 @@ def csv_parts(path: Path, text: TextForm, rows: int, columns: Collection[str] | 
         head, body = head or piece[:place], piece[place:]
         if not body and not empty:
             continue
-        table = _table(path.name, head + body, text, skipped)
+        table = _table(path.name, head + body, text, columns, skipped)
         skipped += body.count("\n")
-        chosen = table.select([name for name in table.columns if columns is None or name in columns])
         empty = False
-        yield from chosen.iter_slices(rows) if chosen.height else [chosen]
+        yield from table.iter_slices(rows) if table.height else [table]
     if empty:
         raise DataError("data file is empty", value=path.name)
 
 
-def _table(label: str, decoded: str, text: TextForm, skipped: int = 0) -> pl.DataFrame:
-    """The table in a text; between its first line and the next, so many lines of the file are left out."""
+def _table(
+    label: str, decoded: str, text: TextForm, columns: Collection[str] | None = None, skipped: int = 0
+) -> pl.DataFrame:
+    """Some columns of the table in a text; between its first line and the next, so many lines of it are left out."""
     try:
         frame = pl.read_csv(decoded.encode(), infer_schema=False, separator=text.delimiter)
     except pl.exceptions.PolarsError as error:
@@ -84,7 +85,7 @@ def _table(label: str, decoded: str, text: TextForm, skipped: int = 0) -> pl.Dat
         )
     named = frame.rename({name: name.strip() or name for name in frame.columns})
     nulls = ["", *text.null_values]
-    trimmed = [pl.col(name).str.strip_chars() for name in named.columns]
+    trimmed = [pl.col(name).str.strip_chars() for name in named.columns if columns is None or name in columns]
     return named.select(trimmed).with_columns(pl.when(pl.all().is_in(nulls)).then(None).otherwise(pl.all()).name.keep())
 
 

@@ -340,6 +340,8 @@ def _matched(dated: pl.DataFrame, publications: pl.DataFrame, table: RawTable, l
 def _refuse_contradictions(rows: pl.DataFrame, series: Mapping[str, Series], table: RawTable) -> None:
     """Two different values (at the series' decimals) for one series, period and publication are refused."""
     key = [name for name in ("series_id", "period", "published_at") if name in rows.columns]
+    if not rows.select(key).is_duplicated().any():
+        return
     places = pl.col("series_id").replace_strict(
         {one.id: one.decimals for one in series.values()}, return_dtype=pl.Int32
     )

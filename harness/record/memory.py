@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from threading import Event, Thread
+from typing import Any, Self
 
 from numpy.typing import NDArray
 
@@ -18,7 +19,9 @@ from harness.core.errors import UserError
 
 LIMIT = "HARNESS_MEMORY"
 PASSED = "memory_passed"
-"""In what was measured of a run: stage -> bytes that were in use at its end, more than were allowed."""
+"""In what was measured of a run: stages that took more private memory than was allowed, each with the bytes."""
+LOOK_EVERY = 0.05
+"""Seconds between two looks at what is in use."""
 MEMINFO = Path("/proc/meminfo")
 FREE, GIVEN = "what is free now", "the memory that was given"
 MAPS, STATUS = Path("/proc/self/maps"), Path("/proc/self/status")
@@ -89,7 +92,7 @@ def spare_memory(told: float | None = None) -> int | None:
     limit = memory_limit(told)
     if limit is None:
         return _told_by(MEMINFO, "MemAvailable:")
-    return max(0, limit - (_told_by(STATUS, "RssAnon:") or 0))
+    return max(0, limit - private_memory())
 
 
 def peak_memory() -> int:
@@ -97,21 +100,56 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def private_memory() -> int:
+    """Bytes that this process alone holds, without mapped files, which the system takes back when it needs room."""
+    return _told_by(STATUS, "RssAnon:") or 0
+
+
+class Watch:
+    """The most private memory of this process, looked at many times a second for the length of a block."""
+
+    def __init__(self) -> None:
+        """Look at it once."""
+        self._most = private_memory()
+        self._over = Event()
+        self._thread = Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
+        self._over.set()
+        self._thread.join()
+
+    def most(self) -> int:
+        """Bytes at most since this was asked last."""
+        found, self._most = max(self._most, private_memory()), 0
+        return found
+
+    def _look(self) -> None:
+        while not self._over.wait(LOOK_EVERY):
+            self._most = max(self._most, private_memory())
+
+
 def passed_text(measured: Mapping[str, object]) -> str:
     """What is said of a run that took more memory than it was allowed; "" = it did not.
 
-    >>> passed_text({"memory_limit_bytes": 2 * 10**9, PASSED: {"plan": 2.5e9, "score": 3.25e9}})
+    >>> passed_text({"memory_limit_bytes": 2 * 10**9, PASSED: [["plan", 2.5e9], ["score", 3.25e9]]})
     'up to 3.25 GB of memory were in use and 2 GB are allowed, which was passed in: plan, score'
 
     Args:
         measured: what was measured of the run.
     """
     passed, limit = measured.get(PASSED), measured.get("memory_limit_bytes")
-    if not isinstance(passed, Mapping) or not passed or not isinstance(limit, int):
+    if not isinstance(passed, list) or not passed or not isinstance(limit, int):
         return ""
-    stages = sorted(passed, key=lambda stage: float(passed[stage]))  # none took less than those before
-    used = f"up to {float(passed[stages[-1]]) / 1e9:.3g} GB of memory were in use and {limit / 1e9:.3g} GB are allowed"
-    return f"{used}, which was passed in: {', '.join(stages)}"
+    used, stages = max(size for _, size in passed) / 1e9, ", ".join(stage for stage, _ in passed)
+    return (
+        f"up to {used:.3g} GB of memory were in use and {limit / 1e9:.3g} GB are allowed, which was passed in: {stages}"
+    )
 
 
 def _told_by(file: Path, name: str) -> int | None:
