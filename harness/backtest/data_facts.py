@@ -113,7 +113,8 @@ def _earliest_shares(changes: ChangeFile, names: tuple[str, ...]) -> pl.DataFram
         np.maximum.at(last, code, period)
         np.add.at(count, code, 1)
         seen |= {(int(one) // 2, bool(one % 2)) for one in np.flatnonzero(np.bincount(kind)).tolist()}
-    table = {"code": used, "periods": (last - first + 1)[used], "changes": count[used]}
+    spanned = np.where(count > 0, np.maximum(last, first - 1) - first + 1, 0)
+    table = {"code": used, "periods": spanned[used], "changes": count[used]}
     named = dict(enumerate(AVAILABILITIES))
     if len(seen) <= 1:  # all alike, whichever of them come first
         only, pseudo = next(iter(seen), (0, False))
@@ -121,7 +122,8 @@ def _earliest_shares(changes: ChangeFile, names: tuple[str, ...]) -> pl.DataFram
         table |= {name: np.where(count[used] > 0, share, np.nan) for name, share in shares.items()}
     else:
         code, told = _earliest(changes, None if len(used) == size else mine)
-        cells = np.bincount(code, minlength=size)[used]
+        cells = np.bincount(code, minlength=size)[used].astype(float)
+        cells[cells == 0] = np.nan
         flags = {name: told // 2 == number for number, name in named.items()} | {"pseudo_real_time": told % 2 == 1}
         table |= {name: np.bincount(code[flag], minlength=size)[used] / cells for name, flag in flags.items()}
     return pl.DataFrame(table).cast({"code": pl.Int64(), "periods": pl.Int64(), "changes": pl.Int64()})

@@ -7,7 +7,7 @@ import csv
 import gzip
 import zlib
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -49,7 +49,7 @@ def csv_parts(path: Path, text: TextForm, rows: int, columns: Collection[str] | 
     Raises:
         DataError: as `csv_table`; or a quotation mark is not closed for long.
     """
-    head, empty = "", True
+    head, empty, skipped = "", True, 0
     for whole in _records(path, text, min(MOST, max(LEAST, rows * PER_ROW))):
         piece = whole if head else whole.lstrip("\r\n")
         if not head and not piece.strip():
@@ -58,7 +58,8 @@ def csv_parts(path: Path, text: TextForm, rows: int, columns: Collection[str] | 
         head, body = head or piece[:place], piece[place:]
         if not body and not empty:
             continue
-        table = _table(path.name, head + body, text)
+        table = _table(path.name, head + body, text, skipped)
+        skipped += body.count("\n")
         chosen = table.select([name for name in table.columns if columns is None or name in columns])
         empty = False
         yield from chosen.iter_slices(rows) if chosen.height else [chosen]
@@ -66,11 +67,12 @@ def csv_parts(path: Path, text: TextForm, rows: int, columns: Collection[str] | 
         raise DataError("data file is empty", value=path.name)
 
 
-def _table(label: str, decoded: str, text: TextForm) -> pl.DataFrame:
+def _table(label: str, decoded: str, text: TextForm, skipped: int = 0) -> pl.DataFrame:
+    """The table in a text; between its first line and the next, so many lines of the file are left out."""
     try:
         frame = pl.read_csv(decoded.encode(), infer_schema=False, separator=text.delimiter)
     except pl.exceptions.PolarsError as error:
-        raise DataError("not a readable CSV file", value=label, rule=str(error).splitlines()[0]) from error
+        raise _unreadable(label, decoded, text.delimiter, error, skipped) from error
     header = [name.strip() for name in next(csv.reader(_lines(decoded), delimiter=text.delimiter), [])]
     twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
@@ -84,6 +86,22 @@ def _table(label: str, decoded: str, text: TextForm) -> pl.DataFrame:
     nulls = ["", *text.null_values]
     trimmed = [pl.col(name).str.strip_chars() for name in named.columns]
     return named.select(trimmed).with_columns(pl.when(pl.all().is_in(nulls)).then(None).otherwise(pl.all()).name.keep())
+
+
+def _unreadable(label: str, decoded: str, delimiter: str, error: Exception, skipped: int) -> DataError:
+    """What is said of a CSV file that cannot be read: the first record with more fields than the header, if one has."""
+    with suppress(csv.Error):
+        records = csv.reader(_lines(decoded), delimiter=delimiter)
+        width = len(next(records, []))
+        for record in records:
+            if len(record) > width:
+                return DataError(
+                    f"{label}, line {records.line_num + skipped}: more fields than the first line has names",
+                    value=f"{len(record)}, not {width}",
+                    rule=f"fields are parted by {delimiter!r}",
+                    fix="put quotes around a field that holds one, or declare another: delimiter on the [[source]]",
+                )
+    return DataError("not a readable CSV file", value=label, rule=str(error).splitlines()[0])
 
 
 def _lines(text: str) -> Iterator[str]:

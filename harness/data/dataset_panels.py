@@ -14,7 +14,7 @@ from harness.core.reading import Table
 from harness.core.series import check_id
 from harness.data.csv_text import csv_parts
 from harness.data.declared import Source, TextForm
-from harness.data.tables import beyond_memory, ending, read_file
+from harness.data.tables import CORRECT, beyond_memory, ending, read_file
 
 ANY = "*"
 WHERE = f'series."{ANY}"'
@@ -78,7 +78,7 @@ def _inside(source: Source, folder: Path, top: Table) -> tuple[str, ...]:
         status = path.stat()
         return _names(path, (status.st_size, status.st_mtime_ns, status.st_ino), source.text, column, used)
     except OSError as error:
-        top.problems.add(WHERE, f"{source.label} cannot be read ({error.strerror})")
+        top.problems.add(WHERE, f"{source.label} cannot be read ({error.strerror})", hint=CORRECT)
     except UserError as error:
         told = [f"{error.what} {error.value}".strip(), error.rule]
         top.problems.add(WHERE, "; ".join(filter(None, told)), hint=error.fix)
@@ -118,7 +118,7 @@ def _names_in_parts(path: Path, text: TextForm, column: str, used: tuple[str, ..
 
 
 def _note_unfit(names: Collection[str], source: Source, top: Table) -> None:
-    unfit = [name for name in names if not _fits(name)]
+    unfit = [name for name in names if not fits(name)]
     if unfit:
         top.problems.add(
             WHERE,
@@ -127,7 +127,8 @@ def _note_unfit(names: Collection[str], source: Source, top: Table) -> None:
         )
 
 
-def _fits(name: str) -> bool:
+def fits(name: str) -> bool:
+    """Whether a name in a file can be an id as it stands."""
     try:
         check_id(name)
     except UserError:

@@ -27,6 +27,7 @@ MOSTLY = 0.5
 """Share of numbers from which on a column is meant as one of numbers."""
 SAMPLE = 5000
 """Rows looked at to tell a column of dates; the frequency is checked on every period."""
+THERE = "give the path of a file that is there"
 TREND = 4 / 3
 DATED = re.compile(r"(?<!\d)(19|20)\d{2}[-_./ ]?([01]\d|Q[1-4]|q[1-4]|[mM]\d{1,2})([-_./ ]?[0-3]\d)?(?!\d)")
 """A date, month or quarter inside a column's name."""
@@ -57,6 +58,7 @@ class Guess:
         text: how a CSV file is written.
         levels: series name -> how its values lie.
         published: first and last publication day; None without such a column.
+        unused: other columns of dates: nobody knows of what.
     """
 
     layout: Layout
@@ -69,6 +71,7 @@ class Guess:
     text: TextForm
     levels: Mapping[str, Levels]
     published: tuple[date, date] | None = None
+    unused: tuple[str, ...] = ()
 
 
 def guess(path: Path) -> Guess:
@@ -78,7 +81,7 @@ def guess(path: Path) -> Guess:
         DataError: it cannot be read, has no column of dates or of numbers, or its dates follow no known frequency.
     """
     text = guess_text_form(path)
-    table = read_file(path, text)
+    table = read_file(path, text, fix=THERE)
     found = {name: date_formats(table.frame[name].head(SAMPLE)) for name in table.frame.columns}
     dates = [name for name, formats in found.items() if formats]
     dated_by = _dated_by(dates)
@@ -91,11 +94,17 @@ def guess(path: Path) -> Guess:
             fix="add such a column, or name one of them period",
         )
     timing = guess_timing(table, period, found[period])
-    others = [name for name in table.frame.columns if name not in (period, dated_by[1])]
+    unused = tuple(name for name in dates if name not in (period, dated_by[1]))
+    others = [name for name in table.frame.columns if name not in (period, dated_by[1], *unused)]
     numeric, nulls = _numeric(table, others, text.decimal_mark)
     if not numeric:
         _refuse_spoilt(table, others, text.decimal_mark)
-        raise DataError("no column of numbers found", value=f"{path.name}: {', '.join(others)}")
+        raise DataError(
+            "no column of numbers found",
+            value=f"{path.name}: {', '.join(others) or 'no column beside that of dates'}",
+            rule="the values of a series are numbers, in one column (long) or a column for each series (wide)",
+            fix="take units and other texts out of them",
+        )
     _refuse_matrix(path, numeric)
     series, value = _long_columns(table, [name for name in others if name not in numeric], numeric)
     inside = table.frame[series].drop_nulls().unique(maintain_order=True).cast(pl.String).to_list() if series else []
@@ -105,7 +114,7 @@ def guess(path: Path) -> Guess:
     levels = _levels(table, names, (series, value), text)
     layout: Layout = "long" if value else "wide"
     published = _span(table.frame[dated_by[1]], form) if dated_by[1] else None
-    return Guess(layout, period, dated_by, series, value, names, timing, text, levels, published)
+    return Guess(layout, period, dated_by, series, value, names, timing, text, levels, published, unused)
 
 
 def _refuse_matrix(path: Path, names: Sequence[str]) -> None:
@@ -127,7 +136,7 @@ def guess_text_form(path: Path) -> TextForm:
     try:
         head = path.read_bytes()[:65536]
     except OSError as error:
-        raise DataError("data file cannot be read", value=path, rule=str(error.strerror)) from error
+        raise DataError("data file cannot be read", value=path, rule=str(error.strerror), fix=THERE) from error
     try:
         lines, encoding = head.decode("utf-8").splitlines(), "utf-8"
     except UnicodeDecodeError as error:
@@ -204,7 +213,7 @@ def _long_columns(table: RawTable, texts: Sequence[str], numeric: Sequence[str])
     """The series and the value column of a long table; ("", "") = it is wide."""
     lowered = {name.lower(): name for name in numeric}
     value = next((lowered[name] for name in VALUE if name in lowered), "")
-    labels = [name for name in texts if 0 < table.frame[name].n_unique() < table.frame.height]
+    labels = [name for name in texts if 0 < table.frame[name].drop_nulls().n_unique() < table.frame.height]
     if not value and labels and len(numeric) == 1:
         value = numeric[0]
     return (_pick(SERIES, labels) if value and labels else ""), value

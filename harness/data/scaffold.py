@@ -11,9 +11,12 @@ from pathlib import Path
 from harness.core.errors import UserError
 from harness.core.time import parse_frequency, period_containing, period_end
 from harness.data.dataset import FILL_IN
+from harness.data.dataset_panels import ANY, fits
 from harness.data.guessing import Guess, guess
 from harness.record.files import write_file
 
+MANY = 40
+"""Series above which a long table is taken for a panel, declared at once."""
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 GENERIC = frozenset({"value", "values", "obs_value", "val", "y"})
@@ -64,6 +67,8 @@ def new_dataset(name: str, data_file: Path, root: Path) -> list[Path]:
 
 def series_ids(guessed: Guess, name: str) -> tuple[str, ...]:
     """Ids for the series of a table: their names in the file, lower case, without blanks, each once."""
+    if is_panel(guessed):
+        return guessed.names
     ids, taken = list[str](), set[str]()
     for in_file in guessed.names:
         plain = name if in_file.lower() in GENERIC else in_file
@@ -71,6 +76,11 @@ def series_ids(guessed: Guess, name: str) -> tuple[str, ...]:
         ids.append(base if base not in taken else f"{base}_{len(ids) + 1}")
         taken.add(ids[-1])
     return tuple(ids)
+
+
+def is_panel(guessed: Guess) -> bool:
+    """Whether one declaration goes for all series: of a long table with many ids that can stay as they are."""
+    return len(guessed.names) > MANY and bool(guessed.series) and all(map(fits, guessed.names))
 
 
 def dataset_text(name: str, file: str, guessed: Guess, ids: Sequence[str]) -> str:
@@ -99,7 +109,9 @@ def dataset_text(name: str, file: str, guessed: Guess, ids: Sequence[str]) -> st
         *_lag_lines(guessed),
         "",
     ]
-    for series_id, in_file in zip(ids, guessed.names, strict=True):
+    if is_panel(guessed):
+        lines += [f'[series."{ANY}"]  # every id in the column {guessed.series!r}: {len(ids)} so far', ""]
+    for series_id, in_file in () if is_panel(guessed) else zip(ids, guessed.names, strict=True):
         lines.append(f"[series.{_key(series_id)}]")
         lines += [f"in_file = {_quoted(in_file)}", ""] if _needs_in_file(guessed, series_id, in_file) else [""]
     return "\n".join([*lines, *_source_lines(file, guessed)]) + "\n"
@@ -110,15 +122,22 @@ def _needs_in_file(guessed: Guess, series_id: str, in_file: str) -> bool:
 
 
 def _lag_lines(guessed: Guess) -> list[str]:
+    unused = [
+        f"# The column {name!r} holds dates too and is not used. If it says when a value was published, name it in\n"
+        f"# [[source]] below: columns.published_at = {_quoted(name)}; or columns.vintage_date, if it names a vintage."
+        for name in guessed.unused
+    ]
     if guessed.dated_by[1]:
         return [
             "",
+            *unused,
             f"# Publication dates come from the column {guessed.dated_by[1]!r}. History before the first is left",
             '# out unless a rule dates it: lag = { kind = "calendar_days", n = 60 }',
         ]
     example = {"B": '{ kind = "calendar_days", n = 0, at = 16:00:00 }', "D": '{ kind = "calendar_days", n = 1 }'}
     return [
         "",
+        *unused,
         "# When is a period's value public? Nothing in the file says so, and everything depends on it. Count from the",
         "# period's last day, late rather than typical (it should hold for 99 % of the periods), for example",
         "#   lag = " + example.get(guessed.timing.frequency, '{ kind = "calendar_days", n = 45 }'),
@@ -175,7 +194,7 @@ def experiment_text(name: str, guessed: Guess, ids: Sequence[str]) -> str:
         *([] if dated else ["pseudo_real_time = true  # final values dated by a rule: every page says so"]),
         "",
         "[target]",
-        f"series = [{_quoted(ids[0])}]",
+        f"series = [{_quoted(ids[0])}]" + ('  # or ["*"]: every series of the dataset' if is_panel(guessed) else ""),
         _transform_line(guessed, 0),
         'outcome = "first"  # the release that is the truth, for labels and scores',
         "",

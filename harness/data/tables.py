@@ -37,7 +37,7 @@ CELL = 8
 """Bytes of text that a field of a Parquet file is counted as."""
 TEXTS = {".csv": ".csv", ".csv.gz": ".csv.gz", ".tsv": ".csv", ".txt": ".csv"}
 """Endings of text files, and of their kept copies."""
-CORRECT = "correct `file`"
+CORRECT = "correct `file`, or bring it back: of one that was ingested, raw/ in the home folder has a copy"
 GZIP_TAIL = 4
 """Bytes at the end of a gzip file that tell its size without compression."""
 

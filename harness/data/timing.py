@@ -45,6 +45,8 @@ class Timing:
 
 def date_formats(column: pl.Series) -> tuple[str, ...]:
     """The forms in which every entry of a column is a date ("" = ISO or a period's name); () = no dates."""
+    if column.null_count() == len(column):
+        return ()
     if column.dtype == pl.Date or isinstance(column.dtype, pl.Datetime):
         return ("",)
     values = column.drop_nulls().unique(maintain_order=True).to_list()

@@ -71,7 +71,9 @@ def memory_limit(told: float | None = None) -> int | None:
     except ValueError:
         limit = 0.0
     if not 0 < limit < float("inf"):
-        raise UserError(f"{named} is not a number of GB", value=repr(text), rule="above 0", fix=f"{named}=8")
+        raise UserError(
+            f"{named} is not a number of GB", value=repr(text), rule="above 0", fix=f"for example {named}=8"
+        )
     return int(limit * 1e9)
 
 

@@ -84,7 +84,18 @@ def audit_text(record: AuditRecord, home: Home | None = None) -> str:
 
 def _holdout(record: AuditRecord, home: Home | None) -> str:
     effort = effort_from(record.facts)
-    return "" if effort is None or home is None else holdout_line(home, effort.fingerprints)
+    if effort is None or home is None:
+        return ""
+    return holdout_line(home, effort.fingerprints, inputs=_given(record.facts.get("experiment")))
+
+
+def _given(experiment: object) -> Iterator[str]:
+    """Series that the models of an experiment are given beside the target's own."""
+    blocks = experiment.get("features") if isinstance(experiment, Mapping) else None
+    for block in blocks if isinstance(blocks, list) else []:
+        transform = block.get("transform")
+        named = transform if isinstance(transform, Mapping) else {}
+        yield from (str(block.get("series", "")), *(str(named.get(key, "")) for key in ("other", "high", "low")))
 
 
 def audit_section(record: AuditRecord | None, name: str, opens: str = "") -> Iterator[str]:

@@ -46,12 +46,12 @@ def number(value: object, digits: int = 4) -> str:
 
 
 def share(value: object) -> str:
-    """A share as whole per cent; never 0 or 100 unless it is exactly that.
+    """A share as whole per cent; never 0 or 100 unless it is exactly that. One of nothing is none.
 
-    >>> share(0.5), share(0.0001), share(0.9999), share(None)
-    ('50 %', '<1 %', '>99 %', '-')
+    >>> share(0.5), share(0.0001), share(0.9999), share(None), share(float("nan"))
+    ('50 %', '<1 %', '>99 %', '-', '-')
     """
-    if not isinstance(value, (int, float)):
+    if not isinstance(value, (int, float)) or math.isnan(value):
         return "-"
     if 0.0 < value < 0.005:
         return "<1 %"

@@ -159,10 +159,8 @@ def exported(frame: pl.DataFrame, folder: Path, *, known_through: datetime = END
     return archive.export(folder / "changes")
 
 
-def small(
-    models: tuple[Recipe, ...], folder: Path, *, target: tuple[str, ...] = ("cpi",), **more: object
-) -> Experiment:
-    """Quarterly growth, from the third year on; user classes lie in `folder`."""
+def small(models: tuple[Recipe, ...], folder: Path, **more: object) -> Experiment:
+    """Quarterly growth, from the third year on; user classes lie in `folder`, and `more` replaces parts of it."""
     (folder / "own_models.py").write_text(USER_CLASS)
     asked = Experiment(
         "made",

@@ -34,3 +34,5 @@ def test_counted_by_kind_or_one_by_one(
             patched.setattr(room, "fates_alike", lambda _: False)
             assert counted.equals(origin_facts(plan, changes))
         assert counted["purged"].sum() > 0
+        assert counted["members"].unique().to_list() == [2]
+        assert (counted["purged"] % 2 == 1).any()  # what is counted by kind differs between the series

@@ -68,9 +68,10 @@ def test_parts_of_a_text_are_what_all_of_it_is(
         ("a.csv", b"a\n" + b"1\n" * 60 + b"\xe9\n", "byte 0xe9 in line 62"),
         ("a.csv.gz", gzip.compress(b"a\n" + b"1\n" * 9000, mtime=0)[:-20], "not a readable gzip file"),
         ("a.csv", b'a\n1\n"never closed\n' + b"1\n" * 200, "is not closed"),
+        ("a.csv", b"a,b\n" + b"1,2\n" * 60 + b"1,2,3\n", "line 62: more fields"),
         ("a.csv", b" \n", "empty"),
     ],
-    ids=["encoding", "zip", "quotation", "empty"],
+    ids=["encoding", "zip", "quotation", "ragged", "empty"],
 )
 def test_what_is_wrong_with_the_bytes_is_told(
     name: str, raw: bytes, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

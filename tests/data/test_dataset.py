@@ -229,6 +229,12 @@ def test_a_file_that_needs_more_memory_than_there_is_is_refused_before_it_is_rea
         read_file(path)
 
 
+def test_a_line_with_too_many_fields_is_named(tmp_path: Path) -> None:
+    (tmp_path / "values.csv").write_text('period,value\n"2020-01\n-31",1\n2020-02-29,2,5\n')
+    with pytest.raises(DataError, match=r"values\.csv, line 4: more fields.*: 3, not 2; .*quotes around"):
+        read_file(tmp_path / "values.csv")
+
+
 def test_what_is_free_is_no_limit_of_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(LIMIT, raising=False)
     (tmp_path / "meminfo").write_text("MemAvailable: 1 kB\n")
@@ -358,7 +364,11 @@ def test_a_name_with_a_star_is_taken_as_it_stands_and_that_is_said(tmp_path: Pat
     ("old", "new", "told"),
     [
         ('unit = "EUR"', 'in_file = "x"', "no one name"),
-        ("values.csv", "gone.csv", "gone.csv cannot be read"),
+        (
+            "values.csv",
+            "gone.csv",
+            "gone.csv cannot be read (No such file or directory); correct `file`, or bring it back",
+        ),
         ('columns = { series = "shop" }', 'columns = { series = "shpo" }', "shpo"),
         ('columns = { series = "shop" }', 'columns = { series = "shop" }\nseries = ["odd"]', "no [[source]] has it"),
         (

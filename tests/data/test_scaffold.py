@@ -167,6 +167,7 @@ def test_a_single_value_column_takes_the_name_of_the_dataset(tmp_path: Path) -> 
     [
         (pl.DataFrame({"a": ["x", "y"], "b": [1.0, 2.0]}), "no column of dates"),
         (pl.DataFrame({"date": MONTHS, "b": ["x"] * 120}), "no column of numbers"),
+        (pl.DataFrame({"date": MONTHS}), "no column of numbers found: odd.csv: no column beside that of dates"),
         (pl.DataFrame({"date": [MONTHS[0], MONTHS[7], MONTHS[9], MONTHS[50]], "b": [1.0] * 4}), "no known frequency"),
     ],
 )
@@ -177,6 +178,63 @@ def test_files_that_cannot_be_understood_are_refused_and_nothing_is_written(
         new_dataset("odd", written(tmp_path, "odd.csv", frame), tmp_path)
     assert not (tmp_path / "datasets").exists()
     assert not (tmp_path / "experiments").exists()
+
+
+def test_a_column_of_dates_that_is_not_used_is_named(tmp_path: Path) -> None:
+    stamped = wide().with_columns(pl.col("DATE").str.to_date().dt.offset_by("50d").alias("seen"), year=pl.lit(2000))
+    paths = new_dataset("shop", written(tmp_path, "shop.csv", stamped), tmp_path)
+    text = paths[1].read_text()
+    assert "# The column 'seen' holds dates too and is not used." in text
+    assert 'columns.published_at = "seen"' in text
+    assert "[series.seen]" not in text
+    fill_in(paths[1])
+    assert {one.id for one in load_dataset(paths[0].parent).series} == {"shop/price_eur", "shop/rate"}
+    assert "is not used" not in new_dataset("plain", written(tmp_path, "p.csv", wide()), tmp_path)[1].read_text()
+
+
+def test_dates_are_no_names_of_series(tmp_path: Path) -> None:
+    vintages = [pl.DataFrame({"period": QUARTERS, "seen": date(2011, month, 1), "x": levels(80)}) for month in (1, 2)]
+    found = guess(written(tmp_path, "x.parquet", pl.concat(vintages)))
+    assert (found.series, found.names, found.unused) == ("", ("x",), ("seen",))
+
+
+def test_columns_that_are_empty_are_neither_names_nor_dates(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"date": MONTHS, "shop": pl.Series([None] * 120, dtype=pl.String), "value": levels(120)})
+    assert guess(written(tmp_path, "x.parquet", frame)).series == ""
+    gone = frame.with_columns(date=pl.lit(None, dtype=pl.Date))
+    with pytest.raises(DataError, match="no column of dates found"):
+        guess(written(tmp_path, "gone.parquet", gone))
+
+
+@pytest.mark.parametrize("name", ["gone.csv", "gone.parquet"])
+def test_a_file_that_is_not_there_is_the_users_not_a_declarations(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match=r"No such file.*fix: give the path of a file that is there"):
+        new_dataset("shop", tmp_path / name, tmp_path)
+
+
+def test_a_long_panel_is_declared_at_once(tmp_path: Path) -> None:
+    stores = [pl.DataFrame({"date": MONTHS, "store": f"No{number}", "sold": levels(120)}) for number in range(41)]
+    paths = new_dataset("shops", written(tmp_path, "shops.parquet", pl.concat(stores)), tmp_path)
+    text = paths[1].read_text()
+    assert text.count("[series.") == 1
+    assert "[series.\"*\"]  # every id in the column 'store': 41 so far" in text
+    fill_in(paths[1])
+    dataset = load_dataset(paths[0].parent)
+    assert len(dataset.series) == 41
+    archive = Archive.open(tmp_path / "archive.duckdb")
+    assert ingest(paths[0].parent, archive, raw_dir=tmp_path / "raw").kept == 41 * 120
+    assert load_experiment(paths[2]).target.series == ("shops/No0",)
+    paths[2].write_text(paths[2].read_text().replace('series = ["No0"]', 'series = ["*"]'))
+    assert len(load_experiment(paths[2]).target.series) == 41
+
+
+@pytest.mark.parametrize("odd", ["No 1", "a/b", "*"])
+def test_a_long_panel_whose_ids_cannot_stay_is_declared_one_by_one(tmp_path: Path, odd: str) -> None:
+    names = [odd, *(f"no{number}" for number in range(41))]
+    stores = [pl.DataFrame({"date": MONTHS, "store": name, "sold": levels(120)}) for name in names]
+    paths = new_dataset("shops", written(tmp_path, "shops.parquet", pl.concat(stores)), tmp_path)
+    fill_in(paths[1])
+    assert paths[1].read_text().count("[series.") == len(load_dataset(paths[0].parent).series) == 42
 
 
 def test_bad_and_taken_names_are_refused(tmp_path: Path) -> None:

@@ -11,11 +11,13 @@ import pytest
 
 import harness as hs
 from harness.cli import main
+from harness.core.identity import canonical
+from harness.core.recipe import FeatureBlock
 from harness.record.audits import AuditRecord
 from harness.record.files import json_bytes, sealed, write_file
 from harness.record.home import Home
 from harness.record.ledger import enter, entries, head, openings, verify_ledger
-from harness.record.registry import effort_from
+from harness.record.registry import Effort, effort_from
 from harness.record.seals import CUSTODIAN, Seal
 from harness.report.audit import audit_text
 from harness.report.card import model_card
@@ -51,6 +53,18 @@ def test_a_sealed_target_says_from_when_in_which_grade_and_how_often_it_was_open
         f", opened 3 times (1 confirming, 2 exploratory); ledger head {head(home)}"
     )
     assert holdout_line(home, {"another/target": "0" * 32}) == ""
+
+
+def test_an_audit_names_inputs_that_were_not_compared(home: Home) -> None:
+    sealed_home(home)
+    for name in ("mine/short", "mine/unused"):
+        enter(home, "uncompared", {"name": name, "values": 5})
+    blocks = (FeatureBlock("a", series="mine/short", latest=(1,)), FeatureBlock("own", latest=(1,)))
+    facts = {"name": "toy", "verdict": "pass", "checks": {}, "effort": Effort(MINE).record()}
+    said = audit_text(AuditRecord({**facts, "experiment": {"features": canonical(blocks)}}, {}), home)
+    assert "mine/short not compared with sealed series: 5 values in common" in said
+    assert "mine/unused" not in said
+    assert "mine/short" not in audit_text(AuditRecord(facts, {}), home)
 
 
 def test_openings_count_for_every_target_that_the_seal_covers(home: Home) -> None:
