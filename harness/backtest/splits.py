@@ -44,6 +44,8 @@ from harness.data.outcomes import MATURED, Outcomes, Windows, outcomes, read_out
 from harness.data.past import beginnings
 from harness.forecast.features import declared_inputs
 
+WIDE = 1000
+"""Series from which on origins are looked through one by one, so that no index has eight bytes."""
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
@@ -140,8 +142,18 @@ def training_set(plan: Plan, origin: int, horizon: int, snapshot: Snapshot) -> T
     if rolling is not None and len(distinct) > rolling:
         usable[plan.ends[: len(usable), horizon] < distinct[-rolling]] = False
         distinct = distinct[-rolling:]
-    rows, series = (narrow(places) for places in np.nonzero(usable))
+    rows, series = _places(usable)
     return TrainingSet(rows, series, narrow(plan.request[:, horizon])[rows], len(distinct))
+
+
+def _places(usable: Flags) -> tuple[Integers, Integers]:
+    """[row] index of the origin and of the series of what is set, origin by origin."""
+    if usable.shape[1] < WIDE:
+        rows, series = (narrow(places) for places in np.nonzero(usable))
+        return rows, series
+    counts = usable.sum(axis=1)
+    each = [narrow(np.flatnonzero(one)) for one in usable]
+    return np.repeat(narrow(np.arange(len(usable))), counts), np.concatenate([*each, narrow(np.empty(0, np.int64))])
 
 
 def narrow(places: Integers) -> Integers:

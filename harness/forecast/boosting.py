@@ -203,7 +203,9 @@ class LightGBM:
                 if model is not None:
                     # fitted before a second series was announced: without its code
                     seen = matrix[:, : model.num_feature()]
-                    values[design.place, column] = np.asarray(model.predict(seen))
+                    values[design.place, column] = np.asarray(
+                        model.predict(seen, num_threads=self._params["num_threads"])
+                    )
         values[:, 1:] = np.sort(values[:, 1:], axis=1)
         parts = [answers(rows.keys, values[:, 0])]
         parts += [answers(rows.keys, values[:, 1 + place], quantile=q) for place, q in enumerate(self.quantiles)]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,13 @@ class Binned(lgb.Dataset):
         found = dict[str, object](super().get_params())
         return found | {name: given[name] for name in ("verbosity", "num_threads") if name in given}
 
+    @staticmethod
+    def _yield_row_from_seqlist(seqs: list[lgb.Sequence], indices: Iterable[int]) -> Iterator[Floats]:
+        """The rows that bins are drawn from, read together instead of one by one."""
+        (blocks,) = seqs
+        assert isinstance(blocks, Blocks)  # noqa: S101 - nothing else is handed over in parts
+        yield from blocks.drawn(np.fromiter(indices, dtype=np.int64))
+
 
 class Blocks(lgb.Sequence):
     """[row, feature] of the rows of one horizon, read when they are asked for."""
@@ -60,10 +68,6 @@ class Blocks(lgb.Sequence):
         self._rows, self._features, self.coded = len(design.place), design.features, coded
         self._codes = design.codes if coded else None  # nothing else of the design is held
         self._number = np.float32 if short else np.float64
-        self._held: tuple[int, Floats] = (
-            -1,
-            np.empty((0, 0)),
-        )  # number and rows of the block single rows are read from
 
     def __len__(self) -> int:
         return self._rows
@@ -74,18 +78,21 @@ class Blocks(lgb.Sequence):
         return len(self), int(self._block(slice(0, 1)).shape[1])
 
     def __getitem__(self, index: int | slice | list[int]) -> Floats:
-        """A block of rows, or one row (float64: bins are drawn from such)."""
-        if isinstance(index, slice):
-            return self._block(slice(*index.indices(len(self))[:2]))
-        if isinstance(index, list):
-            raise TypeError("rows are read by number or by slice")
-        number, place = divmod(int(index), BLOCK)
-        if self._held[0] != number:  # rows are drawn in ascending order, many of each block
-            start = number * BLOCK
-            block = self._block(slice(start, min(start + BLOCK, len(self))))
-            self._held = number, block.astype(np.float64, copy=False)
-        row: Floats = self._held[1][place]  # LightGBM copies it, else it would keep its block
-        return row
+        """A block of rows."""
+        if not isinstance(index, slice):
+            raise TypeError("rows are read by slice")
+        return self._block(slice(*index.indices(len(self))[:2]))
+
+    def drawn(self, rows: NDArray[np.int64]) -> Floats:
+        """Some rows, ascending: float64, as LightGBM draws bins from such."""
+        out = np.empty((len(rows), self.shape[1]))
+        edges = np.searchsorted(rows, np.arange(0, len(self) + BLOCK, BLOCK))
+        for number, (first, last) in enumerate(pairwise(edges.tolist())):
+            if first < last:
+                start = number * BLOCK
+                block = self._block(slice(start, min(start + BLOCK, len(self))))
+                out[first:last] = block[rows[first:last] - start]
+        return out
 
     def _block(self, part: slice) -> Floats:
         cells = self._features(part)
