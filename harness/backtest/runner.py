@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -168,7 +169,7 @@ def execute(
     files = RunFiles(name, home.runs / name)
     board = board_of(experiment)
     place = Place(change_folder, home, files.work, memory=where.memory)
-    begin = partial(start_run, home, name, experiment)
+    begin = partial(_begin, home, files, experiment)
     keys, cells = cells_of(plan, board, place, engine, stages=stages, progress=progress, begin=begin)
     results = assemble(plan, changes, cells, files.run_id)
     _settle(changes)
@@ -188,6 +189,16 @@ def execute(
     write_run(files, manifest, results.frames, stages.record, code_diff=code_diff())
     note(home, effort, files.run_id)
     return files.run_id
+
+
+def _begin(home: Home, files: RunFiles, experiment: Experiment) -> None:
+    """Record that a run is under way, or leave no trace of it."""
+    try:
+        start_run(home, files.run_id, experiment)
+    except BaseException:
+        with suppress(OSError):  # it holds something: another run's record, or that of an earlier time
+            files.folder.rmdir()
+        raise
 
 
 def cells_of(
