@@ -72,6 +72,11 @@ def test_a_finished_run_says_that_an_engine_had_nothing_to_do(
     assert told not in capsys.readouterr().out
 
 
+def test_an_option_that_names_a_file_needs_a_name(capsys: Capture) -> None:
+    for given in (["new", "x", "--data", ""], ["report", "a", "--out", ""], ["export", "a", "--to", ""]):
+        assert "the name is empty" in refused(given, capsys)
+
+
 def test_an_empty_name_is_no_home(small: Path, capsys: Capture) -> None:
     before = sorted(Path().iterdir())
     assert "no home folder is named: ''" in refused(["backtest", str(small), "--home", ""], capsys)
