@@ -7,7 +7,6 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from harness.cli_data import add_data_verbs
@@ -21,6 +20,7 @@ from harness.cli_shared import (
     Verb,
     experiment_file,
     home_of,
+    path_named,
     print_ingest,
     print_sealed,
 )
@@ -141,7 +141,9 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--profile", action="store_true", help="print where its time went instead")
     report = add("report", _report, "write a run as one self-contained HTML page")
     report.add_argument("run", metavar="RUN", help=RUN_HELP)
-    report.add_argument("--out", metavar="FILE", type=Path, help="the page (default: report.html in the run's folder)")
+    report.add_argument(
+        "--out", metavar="FILE", type=path_named, help="the page (default: report.html in the run's folder)"
+    )
     add_record_verbs(add)
     add_holdout_verbs(add)
     _add_searches(add)

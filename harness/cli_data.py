@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli_shared import Add, archive_of, home_of, print_ingest, print_sealed
+from harness.cli_shared import Add, archive_of, home_of, path_named, print_ingest, print_sealed
 from harness.core.errors import UnknownNameError, UserError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def add_data_verbs(add: Add) -> None:
     """
     new = add("new", _new, "describe your own data: writes datasets/NAME/ and experiments/NAME.toml")
     new.add_argument("name", metavar="NAME", help="name of the new dataset and experiment")
-    new.add_argument("--data", metavar="FILE", required=True, type=Path, help="CSV or Parquet file, long or wide")
+    new.add_argument("--data", metavar="FILE", required=True, type=path_named, help="CSV or Parquet file, long or wide")
     add("datasets", _datasets, "list the datasets")
     ingest = add("ingest", _ingest, "read a dataset into the archive; again changes nothing")
     ingest.add_argument("dataset", metavar="DATASET", help=DATASET_HELP)

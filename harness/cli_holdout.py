@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli_shared import FAILED, Add, Verb, home_of
+from harness.cli_shared import FAILED, Add, Verb, home_of, path_named
 from harness.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,7 +43,9 @@ def _seal_options(parser: argparse.ArgumentParser) -> None:
         "--from", dest="day", metavar="DATE", default="", help="first sealed day (2019-01-01), in the target's zone"
     )
     who = parser.add_mutually_exclusive_group()
-    who.add_argument("--custodian", metavar="FILE", type=Path, help="public part of the keys of who keeps the seal")
+    who.add_argument(
+        "--custodian", metavar="FILE", type=path_named, help="public part of the keys of who keeps the seal"
+    )
     phrase = "a passphrase of at least 12 characters opens it (HARNESS_PASSPHRASE, or asked for)"
     who.add_argument("--passphrase", action="store_true", help=phrase)
     parser.add_argument(
@@ -127,13 +129,15 @@ def _status(args: argparse.Namespace) -> int | None:
 
 
 def _keys_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", metavar="FILE", required=True, type=Path, help="the public part, for who seals")
+    parser.add_argument("--out", metavar="FILE", required=True, type=path_named, help="the public part, for who seals")
     _add_keys(parser)
 
 
 def _keys(args: argparse.Namespace) -> None:
+    from harness.record.named import to_write
     from harness.studies.holdout.custodian import custodian_here, write_public_part
 
+    to_write(args.out)
     reused, said = custodian_here(home_of(args), keys=args.keys), _written(args.out)
     place = write_public_part(home_of(args), args.out, keys=args.keys)
     print(f"{said} {args.out}: give it to whoever seals (harness holdout seal ... --custodian {args.out})")
@@ -145,13 +149,15 @@ def _keys(args: argparse.Namespace) -> None:
 
 def _request_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plan", metavar="ID", required=True, help="the plan, or the beginning of its id")
-    parser.add_argument("--out", metavar="FILE", required=True, type=Path, help="the request, for the custodian")
+    parser.add_argument("--out", metavar="FILE", required=True, type=path_named, help="the request, for the custodian")
     _add_keys(parser)
 
 
 def _request(args: argparse.Namespace) -> None:
+    from harness.record.named import to_write
     from harness.studies.holdout.custodian import requests_of, write_request
 
+    to_write(args.out)
     earlier, said = requests_of(home_of(args), args.plan), _written(args.out)
     head = write_request(home_of(args), args.plan, args.out, keys=args.keys)
     if earlier:
@@ -163,8 +169,8 @@ def _request(args: argparse.Namespace) -> None:
 
 
 def _grant_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("request", metavar="REQUEST", type=Path, help="what `harness holdout request` wrote")
-    parser.add_argument("--out", metavar="FILE", required=True, type=Path, help="the grant, for who asked")
+    parser.add_argument("request", metavar="REQUEST", type=path_named, help="what `harness holdout request` wrote")
+    parser.add_argument("--out", metavar="FILE", required=True, type=path_named, help="the grant, for who asked")
     parser.add_argument("--head", metavar="HASH", default="", help="a ledger head noted earlier that must be in it")
     parser.add_argument(
         "--again", action="store_true", help="although the seal was opened, or this or another plan was granted, before"
@@ -173,8 +179,10 @@ def _grant_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _grant(args: argparse.Namespace) -> None:
+    from harness.record.named import to_write
     from harness.studies.holdout.granting import write_grant
 
+    to_write(args.out)
     done = write_grant(home_of(args), args.request, args.out, head=args.head, again=args.again, keys=args.keys)
     print(f"plan {done.plan}: {done.claim}")
     print(f"ledger: {done.checked}")
@@ -202,7 +210,9 @@ def _plan(args: argparse.Namespace) -> None:
 def _open_options(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "A seal with a passphrase opens with that of HARNESS_PASSPHRASE, else it is asked for."
     parser.add_argument("--plan", metavar="ID", required=True, help="the plan, or the beginning of its id")
-    parser.add_argument("--grant", metavar="FILE", type=Path, help="what the custodian sent, where the seal has one")
+    parser.add_argument(
+        "--grant", metavar="FILE", type=path_named, help="what the custodian sent, where the seal has one"
+    )
     parser.add_argument("--again", action="store_true", help="although it was opened before: counted, exploratory")
     parser.add_argument("--reason", metavar="TEXT", default="", help="why it is opened again, or given up")
     parser.add_argument(
@@ -269,7 +279,9 @@ def _give_up(args: argparse.Namespace) -> None:
 def _roll_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", metavar="DATE", required=True, help="newer data stay sealed from this day on")
     parser.add_argument("--seal", metavar="ID", default="", help="the seal, where the home has several")
-    parser.add_argument("--grant", metavar="FILE", type=Path, help="what the custodian sent, where the seal has one")
+    parser.add_argument(
+        "--grant", metavar="FILE", type=path_named, help="what the custodian sent, where the seal has one"
+    )
     _add_keys(parser)
 
 
@@ -299,7 +311,7 @@ def _verify(args: argparse.Namespace) -> int | None:
 
 def _add_keys(parser: argparse.ArgumentParser) -> None:
     where = "folder of keys, outside the home (default: HARNESS_KEYS, else ~/.config/harness/keys)"
-    parser.add_argument("--keys", metavar="DIR", type=Path, help=where)
+    parser.add_argument("--keys", metavar="DIR", type=path_named, help=where)
 
 
 def _written(out: Path) -> str:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli_shared import FAILED, RUN_HELP, Add, home_of
+from harness.cli_shared import FAILED, RUN_HELP, Add, home_of, path_named
 from harness.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ def add_record_verbs(add: Add) -> None:
     )
     export = add("export", _export, "write every forecast, error and score by series of a run as Parquet files")
     export.add_argument("run", metavar="RUN", help=RUN_HELP)
-    export.add_argument("--to", metavar="FOLDER", required=True, type=Path, help="where to; older files are replaced")
+    export.add_argument(
+        "--to", metavar="FOLDER", required=True, type=path_named, help="where to; older files are replaced"
+    )
     add("verify", _verify, "check every recorded file against its hash")
 
 
@@ -98,7 +100,7 @@ def _shown(value: object) -> str:
 
 def _add_archive(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=["export", "import"], help="write the file, or read it into the home folder")
-    parser.add_argument("file", metavar="FILE", type=Path, help="the file")
+    parser.add_argument("file", metavar="FILE", type=path_named, help="the file")
     parser.add_argument(
         "--runs", action="store_true", help="export also all finished runs, with cells, fits, searches and audits"
     )
@@ -106,9 +108,10 @@ def _add_archive(parser: argparse.ArgumentParser) -> None:
 
 def _archive(args: argparse.Namespace) -> None:
     from harness.data.archive.transfer import export_archive, import_archive
+    from harness.record.named import to_write
 
     if args.what == "export":
-        done, said = export_archive(home_of(args), args.file, runs=args.runs), f"wrote {args.file}"
+        done, said = export_archive(home_of(args), to_write(args.file), runs=args.runs), f"wrote {args.file}"
     else:
         done = import_archive(home_of(args), args.file)
         said = "this very archive was there already" if done.already else f"imported {args.file}"

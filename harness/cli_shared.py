@@ -26,6 +26,14 @@ def home_of(args: argparse.Namespace) -> Home:
     return open_home(args.home)
 
 
+def path_named(text: str) -> Path:
+    """A path as an option gives it; an empty name would be the working folder."""
+    if not text:
+        message = "the name is empty"
+        raise argparse.ArgumentTypeError(message)
+    return Path(text)
+
+
 def archive_of(args: argparse.Namespace) -> Archive:
     """The archive of the home folder."""
     from harness.data.archive import Archive

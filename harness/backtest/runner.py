@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -198,7 +198,7 @@ def execute(
         files = RunFiles(name, home.runs / name)
         board = board_of(experiment)
         place = Place(change_folder, home, files.work, memory=where.memory)
-        begin = partial(start_run, home, name, experiment)
+        begin = partial(_begin, home, files, experiment)
         keys, cells = cells_of(plan, board, place, engine, stages=stages, progress=progress, begin=begin)
         searches = study_keys(plan, changes, board)
         with ThreadPoolExecutor(1) as beside:
@@ -220,6 +220,16 @@ def execute(
         write_run(files, manifest, results.frames, stages.record, code_diff=code_diff())
         note(home, effort, files.run_id, all_of_run=True)
         return files.run_id
+
+
+def _begin(home: Home, files: RunFiles, experiment: Experiment) -> None:
+    """Record that a run is under way, or leave no trace of it."""
+    try:
+        start_run(home, files.run_id, experiment)
+    except BaseException:
+        with suppress(OSError):  # it holds something: another run's record, or that of an earlier time
+            files.folder.rmdir()
+        raise
 
 
 def cells_of(

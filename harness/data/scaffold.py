@@ -24,6 +24,8 @@ SHARE_BEFORE_SCORES = 0.6
 """Share of the history that lies before the first scored origin."""
 OTHER_INPUTS = 3
 EVERY = {"D": "friday", "B": "5 sessions", "M": "month end", "Q": "quarter end", "A": "quarter end"}
+APART = {"D": 7, "B": 5}
+"""Periods from one origin to the next, of which each has a training row: one, where nothing is said."""
 STEPS = {"D": (1, 7), "B": (1, 5), "W": (1, 2, 4), "M": (1, 3, 6), "Q": (1, 2, 4), "A": (1, 2)}
 LATEST = {"D": (1, 2, 7), "B": (1, 2, 5), "W": (1, 2, 4), "M": (1, 2, 3, 12), "Q": (1, 2, 3, 4), "A": (1, 2)}
 ROLLING = {"D": (7, 28), "B": (5, 22), "W": (4, 13), "M": (3, 12), "Q": (4,), "A": (3,)}
@@ -180,7 +182,7 @@ def experiment_text(name: str, guessed: Guess, ids: Sequence[str]) -> str:
     """The text of a commented experiment file that forecasts the table's first series."""
     kind = guessed.timing.frequency[0]
     every, first = first_origin(guessed)
-    periods_before = sum(day <= first for day in guessed.timing.periods)
+    periods_before = sum(day <= first for day in guessed.timing.periods) // APART.get(kind, 1)
     minimum = max(8, min(24 if kind in "MQAW" else 100, periods_before // 2))
     dated = bool(guessed.dated_by[1])
     lines = [

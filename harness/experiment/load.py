@@ -89,7 +89,7 @@ def _parsed(file: Path) -> dict[str, object]:
         hint = meant(file.stem, siblings) or f"there are: {', '.join(sorted(siblings)) or 'none'}"
         raise UserError("no such experiment file", value=file, fix=hint) from error
     except OSError as error:
-        raise UserError("experiment file cannot be read", value=file, fix=str(error.strerror)) from error
+        raise UserError("experiment file cannot be read", value=file, rule=str(error.strerror)) from error
     except UnicodeDecodeError as error:
         raise ExperimentError(str(file), ["not UTF-8 text; save it as UTF-8"]) from error
     except tomllib.TOMLDecodeError as error:

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.core.errors import UserError
+
 
 @dataclass(frozen=True, slots=True)
 class Home:
@@ -75,6 +77,17 @@ class Home:
 
 
 def open_home(root: Path | str | None = None) -> Home:
-    """The home folder named by `root`, else by `HARNESS_HOME`, else `.harness` in the working folder."""
+    """The home folder named by `root`, else by `HARNESS_HOME`, else `.harness` in the working folder.
+
+    Raises:
+        UserError: `root` is an empty name, which would be the working folder itself.
+    """
+    if root == "":
+        raise UserError(
+            "no home folder is named",
+            value=repr(root),
+            rule="an empty name would be the working folder itself",
+            fix="name a folder, or leave it out for HARNESS_HOME, else .harness (the working folder: .)",
+        )
     chosen = Path(root) if root is not None else Path(os.environ.get("HARNESS_HOME") or ".harness")
     return Home(chosen.absolute())

@@ -292,10 +292,14 @@ class Run:
 
         Returns:
             The file written.
+
+        Raises:
+            UserError: the run is not finished, or something else than a file stands under that name.
         """
         from harness.record.files import write_file  # noqa: PLC0415 - a run that is only read needs no page
+        from harness.record.named import to_write  # noqa: PLC0415
         from harness.report.page import render  # noqa: PLC0415
 
-        target = Path(path) if path is not None else self._files.folder / "report.html"
+        target = to_write(path if path is not None else self._files.folder / "report.html")
         write_file(target, render(self).encode())
         return target.absolute()

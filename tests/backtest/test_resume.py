@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
+from harness.core.errors import FullDiskError
 from harness.core.recipe import Experiment
-from harness.record import cells, files
+from harness.record import cells, files, runs
 from harness.record.home import Home
 from harness.record.runs import list_runs
 from tests.backtest.made_runs import AR, MINE, RIDGE, TREES, Ran, exported, quarter, releases, run, small
@@ -137,6 +138,19 @@ def test_a_run_stopped_at_any_moment_of_its_life_resumes_to_the_same_bits(
         assert_same(resumed, whole)
         left_behind += len(litter(home))
     assert left_behind  # the stop was hard: half-written folders did lie about, and were never used
+
+
+def test_a_run_whose_record_finds_no_room_is_not_listed(
+    asked: Experiment, changes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(path: Path, _: bytes) -> None:
+        path.parent.mkdir(parents=True)
+        raise FullDiskError(path)
+
+    monkeypatch.setattr(runs, "write_file", no_room)
+    with pytest.raises(FullDiskError):
+        run(asked, changes, tmp_path)
+    assert list_runs(Home(tmp_path)) == []
 
 
 def test_stopping_again_and_again_still_ends_with_the_same_bits(

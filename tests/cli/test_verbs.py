@@ -72,6 +72,17 @@ def test_a_finished_run_says_that_an_engine_had_nothing_to_do(
     assert told not in capsys.readouterr().out
 
 
+def test_an_option_that_names_a_file_needs_a_name(capsys: Capture) -> None:
+    for given in (["new", "x", "--data", ""], ["report", "a", "--out", ""], ["export", "a", "--to", ""]):
+        assert "the name is empty" in refused(given, capsys)
+
+
+def test_an_empty_name_is_no_home(small: Path, capsys: Capture) -> None:
+    before = sorted(Path().iterdir())
+    assert "no home folder is named: ''" in refused(["backtest", str(small), "--home", ""], capsys)
+    assert sorted(Path().iterdir()) == before
+
+
 def test_what_cannot_be_meant_is_refused_before_data_are_read_in(small: Path, tmp_path: Path, capsys: Capture) -> None:
     for given, said in (
         (["--engine", "dask", "--engine-address", "foo"], "not an address of a Dask cluster: 'foo'"),

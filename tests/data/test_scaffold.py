@@ -198,6 +198,17 @@ def test_dates_are_no_names_of_series(tmp_path: Path) -> None:
     assert (found.series, found.names, found.unused) == ("", ("x",), ("seen",))
 
 
+def test_the_first_origin_of_days_has_the_training_rows_it_asks_for(tmp_path: Path) -> None:
+    days = pl.date_range(date(2015, 1, 1), date(2017, 12, 31), "1d", eager=True)
+    frame = pl.DataFrame({"day": days, "value": levels(len(days))})
+    paths = new_dataset("days", written(tmp_path, "days.csv", frame), tmp_path)
+    fill_in(paths[1])
+    experiment = load_experiment(paths[2])
+    first = experiment.origins.first
+    assert isinstance(first, date)
+    assert experiment.training.minimum < (first - days[0]).days / 7 - 2
+
+
 def test_columns_that_are_empty_are_neither_names_nor_dates(tmp_path: Path) -> None:
     frame = pl.DataFrame({"date": MONTHS, "shop": pl.Series([None] * 120, dtype=pl.String), "value": levels(120)})
     assert guess(written(tmp_path, "x.parquet", frame)).series == ""

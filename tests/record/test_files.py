@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.core.errors import DamagedError, FullDiskError
+from harness.core.errors import DamagedError, FullDiskError, UserError
 from harness.record.files import (
     SEAL,
     bare_digest,
@@ -25,6 +25,7 @@ from harness.record.files import (
     write_file,
     write_folder,
 )
+from harness.record.named import to_write
 
 
 class SimulatedKill(BaseException):
@@ -149,3 +150,13 @@ def test_the_seal_of_what_was_written_holds_until_it_is_changed() -> None:
     record = json.loads(sealed_bytes({"name": "é", "cells": ["a", "b"], "of": {"x": 1.5, "y": None}}))
     assert seal_holds(record)
     assert not seal_holds({**record, "cells": ["a"]})
+
+
+def test_a_name_that_is_a_device_or_a_folder_is_not_written_over(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/null")
+    for name in ("pipe", "link", ".", "/dev/null"):
+        with pytest.raises(UserError, match="not the name of a file that can be written"):
+            to_write(tmp_path / name)
+    (tmp_path / "old").write_bytes(b"old")
+    assert [to_write(tmp_path / name).name for name in ("old", "new")] == ["old", "new"]

@@ -39,7 +39,7 @@ def refuse_malformed(engine: str, address: str) -> None:
     """
     if address in WORDS[engine]:
         return
-    told, schemes = ADDRESS.fullmatch(address), SCHEMES[engine]
+    told, schemes = ADDRESS.fullmatch(str(address)), SCHEMES[engine]
     if told is None or not 0 < int(told["port"]) < PORTS or (told["scheme"] or schemes[0]) not in schemes:
         also = "".join(f", or {word}" for word in WORDS[engine])
         raise UserError(
