@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,11 @@ from harness.data.series_blocks import SeriesBlocks
 from harness.forecast.catalog import build
 from harness.forecast.protocol import Apart
 from harness.record.cells import read_fit, write_fit
+
+PARTS = ".tmp-fit-"
+"""Begins the keys under which fits of blocks stand."""
+FORGOTTEN = 86_400.0
+"""Seconds after which nobody is at work on one any more."""
 
 
 class TogetherError(Exception):
@@ -69,7 +76,7 @@ class Refit:
 
     def part(self, block: slice) -> str:
         """Key of the fit of a block."""
-        return f".tmp-fit-{self.key}-{block.start}-{block.stop}"
+        return f"{PARTS}{self.key}-{block.start}-{block.stop}"
 
     def part_stored(self, shelf: Path, blocks: Blocks) -> None:
         """Store the fit of each block where that of all series is stored already.
@@ -103,16 +110,23 @@ class Refit:
             return facts
         facts["seed"] = cell_seed(self.identity, plan.experiment, plan.instants[self.origin].isoformat(), "fit")
         stored = read_fit(shelf, self.key)
-        record: dict[str, Any] = self._joined(shelf, blocks) if stored is None else json.loads(stored)
         if stored is None:
-            write_fit(shelf, self.key, json.dumps(record, sort_keys=True))
+            try:
+                stored = json.dumps(self._joined(shelf, blocks), sort_keys=True)
+            except TogetherError:
+                stored = read_fit(shelf, self.key)  # who was done with the same fit meanwhile took its parts away
+                if stored is None:
+                    raise
+            else:
+                write_fit(shelf, self.key, stored)
+        record: dict[str, Any] = json.loads(stored)
         noted = [*self._forecaster(blocks).told(str(record["fit"])), *record["warnings"]]
         self.drop(shelf)
         return {**facts, "warnings": noted} if noted else facts
 
     def drop(self, shelf: Path) -> None:
         """Remove the fits of blocks, of whatever size they were."""
-        for folder in shelf.glob(f".tmp-fit-{self.key}-*"):
+        for folder in shelf.glob(f"{PARTS}{self.key}-*"):
             shutil.rmtree(folder, ignore_errors=True)
 
     def _joined(self, shelf: Path, blocks: Blocks) -> dict[str, Any]:
@@ -179,3 +193,16 @@ def _matured(plan: Plan, origin: int, horizon: int, known: Snapshot | None) -> d
     counts = np.zeros(len(periods), dtype=np.int64)
     np.add.at(counts, place, usable)
     return dict(zip(periods[counts > 0].tolist(), counts[counts > 0].tolist(), strict=True))
+
+
+def sweep(shelf: Path) -> None:
+    """Remove fits of blocks that a stopped run left, once the fit of all series is stored.
+
+    Args:
+        shelf: where fits stand.
+    """
+    for folder in shelf.glob(f"{PARTS}*"):
+        whole = shelf / folder.name.removeprefix(PARTS).partition("-")[0]
+        with suppress(OSError):  # whoever else takes it away
+            if whole.is_dir() and time.time() - folder.stat().st_mtime > FORGOTTEN:
+                shutil.rmtree(folder, ignore_errors=True)

@@ -178,17 +178,34 @@ class RowBuilder:
 
     def _cells(self, origins: Integers, series: Integers, order: Integers) -> Integers:
         """[place] cells of rows in an order."""
-        stored = self.stored.astype(np.min_scalar_type(-max(1, len(self.table))))[origins]
-        if len(stored) and stored.min() < 0:
-            raise IndexError("a row was asked for whose origin is not stored")
-        stored *= stored.dtype.type(self.apart[0])
-        stored += series.astype(stored.dtype, copy=False) * stored.dtype.type(self.apart[1])
-        cell: Integers = stored[order]
+        cell: Integers = places(self.stored, self.apart, len(self.table), origins, series)[order]
         return cell
 
     def _rows(self, values: Floats, origins: Integers, series: Integers, horizons: Integers) -> Rows:
         features = pl.DataFrame({name: values[:, place] for place, name in enumerate(self.names)})
         return Rows(features, row_keys(self.plan, origins, series, horizons).frame())
+
+
+def places(stored: Integers, apart: tuple[int, int], count: int, origins: Integers, series: Integers) -> Integers:
+    """[row] cells of rows, in as few bytes as hold every cell.
+
+    Args:
+        stored: [origin] its place in the table, -1 = none.
+        apart: cells from one origin to the next, and from one series to the next.
+        count: cells of the table.
+        origins: [row] indices.
+        series: [row] indices.
+
+    Raises:
+        IndexError: a row's origin is not stored.
+    """
+    small = np.min_scalar_type(-(count + 1))  # holds the count itself, by which series may lie apart
+    cell: Integers = stored.astype(small)[origins]
+    if len(cell) and cell.min() < 0:
+        raise IndexError("a row was asked for whose origin is not stored")
+    cell *= small.type(apart[0])
+    cell += series.astype(small, copy=False) * small.type(apart[1])
+    return cell
 
 
 def _joined(sets: dict[int, TrainingSet]) -> tuple[Integers, Integers, Integers]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.backtest.assemble import Results, assemble
+from harness.backtest.block_fits import sweep
 from harness.backtest.bounds import block_width, refuse_too_large
 from harness.backtest.data_facts import dataset_facts
 from harness.backtest.design import Floats, build_design, build_rows
@@ -208,6 +209,7 @@ def execute(
         _settle(changes)
         stages.done("score")
         files.drop_work()
+        sweep(home.fits)
         manifest = {**run_manifest(plan, changes, board, results), "cells": keys, "cell_checksums": checksums(cells)}
         manifest["batches"] = _of_use(batches, plan)
         manifest["studies"] = {

@@ -14,7 +14,7 @@ from harness.data.declared import Dataset, Source
 from harness.data.observations import not_inside, observe
 from harness.data.stamps import Forms
 from harness.data.streamed import Parts, parquet_parts, whole_needed
-from harness.data.tables import RawTable, beyond_memory, ending, refuse_beyond_memory, unread
+from harness.data.tables import RawTable, beyond_memory, ending, is_parquet, refuse_beyond_memory, unread
 
 
 @dataclass(slots=True)
@@ -93,11 +93,7 @@ class InParts:
 def _parts(path: Path, source: Source, rows: int) -> Iterator[pl.DataFrame]:
     """The columns of a file that a source speaks of, so many rows at a time."""
     columns = [name for _, name in source.columns]
-    return parquet_parts(path, columns, rows) if _is_parquet(path) else csv_parts(path, source.text, rows, columns)
-
-
-def _is_parquet(path: Path) -> bool:
-    return ending(path.name) == ".parquet"
+    return parquet_parts(path, columns, rows) if is_parquet(path) else csv_parts(path, source.text, rows, columns)
 
 
 def readable_in_parts(dataset: Dataset, source: Source) -> RawTable | None:
@@ -138,6 +134,13 @@ def _together(dataset: Dataset, source: Source) -> str:
 
 
 def _dated_by_themselves(table: RawTable, source: Source) -> bool:
+    """Whether the types of the columns tell what their dates are.
+
+    Raises:
+        UnknownNameError: it has no such columns.
+    """
+    for name in filter(None, (source.column("period"), source.dated_by)):
+        table.column(name)
     types, told = table.frame.schema, (pl.Date(), pl.String())
     period, stamp = types.get(source.column("period")), types.get(source.dated_by) if source.dated_by else pl.Date()
     instant = isinstance(stamp, pl.Datetime) and stamp.time_zone is not None

@@ -34,7 +34,8 @@ def csv_table(label: str, content: bytes, text: TextForm) -> pl.DataFrame:
     decoded = decoded.removeprefix(MARK)
     if not decoded.strip():
         raise DataError("data file is empty", value=label)
-    return _table(label, decoded, text)
+    end = decoded.rfind("\n") + 1
+    return _table(label, decoded if decoded[end:].strip() else decoded[:end], text)  # blanks at the end are no row
 
 
 def csv_parts(path: Path, text: TextForm, rows: int, columns: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
@@ -52,6 +53,7 @@ def csv_parts(path: Path, text: TextForm, rows: int, columns: Collection[str] | 
     head, empty, skipped = "", True, 0
     for whole in _records(path, text, min(MOST, max(LEAST, rows * PER_ROW))):
         piece = whole if head else whole.lstrip("\r\n")
+        skipped += 0 if head else (whole if not piece.strip() else whole[: len(whole) - len(piece)]).count("\n")
         if not head and not piece.strip():
             continue
         place = 0 if head else _first_end(piece)
@@ -74,7 +76,7 @@ def _table(
         frame = pl.read_csv(decoded.encode(), infer_schema=False, separator=text.delimiter)
     except pl.exceptions.PolarsError as error:
         raise _unreadable(label, decoded, text.delimiter, error, skipped) from error
-    header = [name.strip() for name in next(csv.reader(_lines(decoded), delimiter=text.delimiter), [])]
+    header = [name.strip() for name in next(filter(None, csv.reader(_lines(decoded), delimiter=text.delimiter)), [])]
     twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
         raise DataError(
@@ -93,7 +95,7 @@ def _unreadable(label: str, decoded: str, delimiter: str, error: Exception, skip
     """What is said of a CSV file that cannot be read: the first record with more fields than the header, if one has."""
     with suppress(csv.Error):
         records = csv.reader(_lines(decoded), delimiter=delimiter)
-        width = len(next(records, []))
+        width = len(next(filter(None, records), []))  # lines without anything may come before
         for record in records:
             if len(record) > width:
                 return DataError(

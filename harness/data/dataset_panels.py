@@ -14,7 +14,7 @@ from harness.core.reading import Table
 from harness.core.series import check_id
 from harness.data.csv_text import csv_parts
 from harness.data.declared import Source, TextForm
-from harness.data.tables import CORRECT, beyond_memory, ending, read_file
+from harness.data.tables import CORRECT, beyond_memory, ending, is_parquet, read_file
 
 ANY = "*"
 WHERE = f'series."{ANY}"'
@@ -88,7 +88,7 @@ def _inside(source: Source, folder: Path, top: Table) -> tuple[str, ...]:
 @lru_cache(maxsize=16)
 def _names(path: Path, _status: tuple[int, ...], text: TextForm, column: str, used: tuple[str, ...]) -> tuple[str, ...]:
     """Ids in a column (or columns that are ids, where none holds them), ascending; `_status` tells changed files."""
-    if path.suffix == ".parquet":
+    if is_parquet(path):
         columns = pl.scan_parquet(path).collect_schema().names()
         if not column:
             return tuple(sorted(set(columns) - set(used)))

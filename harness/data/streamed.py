@@ -33,7 +33,7 @@ from harness.data.in_file import read_at, write_at
 from harness.data.laying import Laid
 from harness.data.tables import beyond_memory, content_of, read_content
 from harness.record.files import room_for
-from harness.record.memory import LIMIT, available_memory, limit_source
+from harness.record.memory import GIVEN, LIMIT, available_memory, limit_source
 
 ROW = 2_000
 """Bytes that reading and entering a row takes, generously."""
@@ -329,9 +329,10 @@ def parquet_parts(path: Path, columns: Collection[str], rows: int) -> Iterator[p
 def whole_needed(label: str, why: str) -> DataError:
     """What is larger than memory, and has to be read as a whole."""
     allowed = f"{(available_memory() or 0) / 1e9:.3g} GB may be used: {limit_source()}"
+    more = "allow more GB" if limit_source() == GIVEN else f"say how many GB may be used: {LIMIT}=16"
     return DataError(
         "this file is too large for the memory",
         value=label,
         rule=f"{allowed}; it needs to be read as a whole: {why}",
-        fix=f"split it into several, or say how many GB may be used: {LIMIT}=16",
+        fix=f"split it into several, or {more}",
     )

@@ -141,7 +141,7 @@ def unread(path: Path, text: TextForm | None = None) -> RawTable:
     Raises:
         DataError: it cannot be read.
     """
-    table, parquet = unparsed(path), path.suffix == ".parquet"
+    table, parquet = unparsed(path), is_parquet(path)
     try:
         frame = pl.scan_parquet(path).head(0).collect() if parquet else next(csv_parts(path, text or TextForm(), 1))
     except (OSError, pl.exceptions.PolarsError) as error:
@@ -164,6 +164,11 @@ def unparsed(path: Path) -> RawTable:
         raise DataError("data file cannot be read", value=path.name, rule=str(error.strerror), fix=CORRECT) from error
     mapped = cast("bytes", content)  # it is copied as bytes are
     return RawTable(path.name, pl.DataFrame(), 1, mapped, ending(path.name), unread=path)
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether a file's name is that of a Parquet file."""
+    return ending(path.name) == ".parquet"
 
 
 def ending(name: str) -> str:
@@ -236,7 +241,7 @@ def refuse_beyond_memory(path: Path, why: str = "") -> None:
 def _needed(path: Path) -> int:
     """Bytes of memory that taking in a file needs, generously."""
     needed = TIMES * _plain_size(path, path.stat().st_size)
-    if path.suffix == ".parquet":
+    if is_parquet(path):
         with suppress(pl.exceptions.PolarsError):  # one that cannot be read is refused when it is
             table = pl.scan_parquet(path)
             needed = TIMES * CELL * len(table.collect_schema()) * int(table.select(pl.len()).collect().item())

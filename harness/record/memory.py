@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import Any, Self
 
 from numpy.typing import NDArray
@@ -96,8 +96,8 @@ def spare_memory(told: float | None = None) -> int | None:
 
 
 def peak_memory() -> int:
-    """Bytes that this process had in use at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Bytes that this process had in use at most; what its parent had when it was begun does not count."""
+    return _told_by(STATUS, "VmHWM:") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def private_memory() -> int:
@@ -110,7 +110,7 @@ class Watch:
 
     def __init__(self) -> None:
         """Look at it once."""
-        self._most = private_memory()
+        self._most, self._turn = private_memory(), Lock()
         self._over = Event()
         self._thread = Thread(target=self._look, daemon=True)
 
@@ -126,12 +126,15 @@ class Watch:
 
     def most(self) -> int:
         """Bytes at most since this was asked last."""
-        found, self._most = max(self._most, private_memory()), 0
+        now = private_memory()
+        with self._turn:
+            found, self._most = max(self._most, now), 0
         return found
 
     def _look(self) -> None:
         while not self._over.wait(LOOK_EVERY):
-            self._most = max(self._most, private_memory())
+            with self._turn:  # else what was held before it was asked would count for what comes after
+                self._most = max(self._most, private_memory())
 
 
 def passed_text(measured: Mapping[str, object]) -> str:

@@ -18,6 +18,7 @@ import pytest
 
 import harness.backtest.task as room
 from harness.backtest import blocks, bounds, runner
+from harness.backtest.block_fits import FORGOTTEN, PARTS, sweep
 from harness.backtest.blocks import spans
 from harness.backtest.engines import Where
 from harness.core.frames import Rows
@@ -293,3 +294,13 @@ def test_a_run_killed_between_the_fits_of_two_blocks_resumes_with_those_it_has(c
     assert resumed.keys == whole.keys
     assert files(home) == files(tmp_path / "whole")
     assert not list((home / "fits").glob(".*"))
+
+
+def test_parts_of_a_fit_that_nobody_is_at_work_on_are_removed_once_it_is_stored(tmp_path: Path) -> None:
+    (tmp_path / "aa").mkdir()
+    for name, age in (("aa-0-2", 2 * FORGOTTEN), ("aa-2-4", 0.0), ("bb-0-2", 2 * FORGOTTEN)):
+        folder = tmp_path / f"{PARTS}{name}"
+        folder.mkdir()
+        os.utime(folder, (folder.stat().st_mtime - age,) * 2)
+    sweep(tmp_path)
+    assert sorted(one.name for one in tmp_path.iterdir()) == [f"{PARTS}aa-2-4", f"{PARTS}bb-0-2", "aa"]

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from harness.backtest.design import RowBuilder, build_design, build_rows
+from harness.backtest.design import RowBuilder, build_design, build_rows, places
 from harness.backtest.layout import compact, number_type, usable
 from harness.backtest.runner import with_rivals
 from harness.backtest.splits import Plan, build_plan, training_set
@@ -128,3 +128,14 @@ def test_a_table_that_the_disk_has_no_room_for_is_an_error_at_once(tmp_path: Pat
             new_table(tmp_path / "design.npy", (1 << 10, 1 << 10), np.float64)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, most)
+
+
+@pytest.mark.parametrize(("series", "origins"), [(1, 127), (1, 128), (1, 129), (2, 128), (3, 85), (1, 32_768)])
+@pytest.mark.parametrize("by_origin", [True, False])
+def test_cells_of_rows_are_those_of_wide_numbers(series: int, origins: int, by_origin: bool) -> None:
+    at, of = np.repeat(np.arange(origins), series), np.tile(np.arange(series), origins)
+    apart = (series, 1) if by_origin else (1, origins)
+    found = places(np.arange(origins), apart, series * origins, at, of)
+    assert found.astype(np.int64).tolist() == (at * apart[0] + of * apart[1]).tolist()
+    with pytest.raises(IndexError, match="not stored"):
+        places(np.full(origins, -1), apart, series * origins, at, of)

@@ -17,6 +17,7 @@ from harness.data.csv_text import csv_parts, csv_table
 from harness.data.dataset import load_dataset
 from harness.data.declared import TextForm
 from harness.data.ingest import lacks
+from harness.data.tables import beyond_memory, unread
 from harness.record.memory import LIMIT
 from tests.data.test_streamed import DATASET, EACH, EVERY, LAG, STAMPED, content, counted, ingested, mixed, panel
 
@@ -68,10 +69,12 @@ def test_parts_of_a_text_are_what_all_of_it_is(
         ("a.csv", b"a\n" + b"1\n" * 60 + b"\xe9\n", "byte 0xe9 in line 62"),
         ("a.csv.gz", gzip.compress(b"a\n" + b"1\n" * 9000, mtime=0)[:-20], "not a readable gzip file"),
         ("a.csv", b'a\n1\n"never closed\n' + b"1\n" * 200, "is not closed"),
-        ("a.csv", b"a,b\n" + b"1,2\n" * 60 + b"1,2,3\n", "line 62: more fields"),
+        ("a.csv", b"a,b\n" + b"1,2\n" * 60 + b"1,2,3\n", "line 62: more fields.*: 3, not 2"),
+        ("a.csv", b"\n\na,b\n" + b"1,2\n" * 60 + b"1,2,3\n", "line 64: more fields.*: 3, not 2"),
+        ("a.csv", b"\n\na,a\n" + b"1,2\n" * 60, "occurs twice: 'a'"),
         ("a.csv", b" \n", "empty"),
     ],
-    ids=["encoding", "zip", "quotation", "ragged", "empty"],
+    ids=["encoding", "zip", "quotation", "ragged", "ragged after blanks", "twice after blanks", "empty"],
 )
 def test_what_is_wrong_with_the_bytes_is_told(
     name: str, raw: bytes, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -82,6 +85,24 @@ def test_what_is_wrong_with_the_bytes_is_told(
     (tmp_path / name).write_bytes(raw)
     with pytest.raises(DataError, match=said):
         list(csv_parts(tmp_path / name, TextForm(), 16))
+    if "closed" not in said:  # which only the parts tell: the whole has a row less
+        with pytest.raises(DataError, match=said):
+            csv_table(name, raw, TextForm())
+
+
+def test_blanks_at_the_end_are_no_row(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"a\n1\n  ")
+    whole = csv_table("a.csv", b"a\n1\n  ", TextForm())
+    assert whole.rows() == [("1",)]
+    assert pl.concat(csv_parts(tmp_path / "a.csv", TextForm(), 16)).equals(whole)
+
+
+@pytest.mark.parametrize("name", ["values.pq", "values.parquet"])
+def test_a_parquet_file_is_known_by_either_ending(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pl.DataFrame({"a": range(1000)}).write_parquet(tmp_path / name)
+    monkeypatch.setenv(LIMIT, "0.000001")
+    assert beyond_memory(tmp_path / name)
+    assert unread(tmp_path / name).frame.schema == {"a": pl.Int64()}
 
 
 # ---- datasets

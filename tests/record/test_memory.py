@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from mmap import ACCESS_COPY, ACCESS_READ, mmap
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from harness.record.memory import give_back
+from harness.record import memory
+from harness.record.memory import Watch, give_back, peak_memory
 
 SIZE = 1 << 20
 
@@ -43,3 +47,31 @@ def test_what_is_mapped_for_reading_is_given_back_and_all_else_is_kept(tmp_path:
         assert resident(tmp_path / "written") > 0
         assert (read[:3], written[:3], held.sum()) == (b"aaa", b"bcd", SIZE)
         del mapped, copied
+
+
+def test_what_was_held_before_a_watch_was_asked_does_not_count_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = [2_000_000_000]
+
+    def slow() -> int:
+        now = held[0]
+        time.sleep(0.001)
+        return now
+
+    monkeypatch.setattr(memory, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(memory, "private_memory", slow)
+    with Watch() as watch:
+        for _ in range(40):
+            held[0] = 2_000_000_000
+            time.sleep(0.003)
+            held[0] = 100
+            time.sleep(0.003)  # a look that was under way has ended
+            assert watch.most() == 2_000_000_000
+            assert watch.most() == 100
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells a process's own peak")
+def test_the_peak_of_a_process_is_not_that_of_its_parent() -> None:
+    held = np.ones(20_000_000)
+    asked = "from harness.record.memory import peak_memory; print(peak_memory())"
+    told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout
+    assert 1_000_000 < int(told) < held.nbytes < peak_memory()
