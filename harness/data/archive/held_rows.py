@@ -18,7 +18,6 @@ import pyarrow as pa
 from harness.data.archive.store import insert
 from harness.record.files import room_for
 
-
 LARGE = 1 << 26
 """Bytes of a table's rows from which on they wait on the disk."""
 
