@@ -21,7 +21,7 @@ from tests.data.archive_samples import FEB, JAN, at, opened, rows, values
 # a process that dies, without any clean-up, right after it has written to the named table
 KILLED = """
 import os, sys
-from harness.data.archive import Archive, appending, books
+from harness.data.archive import Archive, appending, books, held_rows
 from tests.data.archive_samples import FEB, JAN, at, rows
 
 path, deadly = sys.argv[1:]
@@ -32,7 +32,7 @@ def insert(connection, table, frame):
     if table == deadly:
         os._exit(9)
 
-appending.insert = books.insert = insert
+appending.insert = books.insert = held_rows.insert = insert
 late = rows((JAN, at(3, 1), 7.0), (FEB, at(4, 20), 2.0))
 Archive.open(path).append(late, source="killed")
 """

@@ -13,6 +13,7 @@ import pytest
 from harness.core.errors import DataError
 from harness.core.series import LagRule, Series
 from harness.data import streamed
+from harness.data.archive import held_rows
 from harness.data.archive.store import query
 from harness.data.dataset import load_dataset
 from harness.data.ingest import ingest, lacks
@@ -300,3 +301,23 @@ def test_a_file_that_fits_is_read_at_once(tmp_path: Path, monkeypatch: pytest.Mo
         whole.append(tmp_path / "file.csv", source="p: file")
     with pytest.raises(DataError, match=r"gone\.parquet.*No such file.*fix: give the path of a file that is there"):
         whole.append(str(tmp_path / "gone.parquet"), source="p: file")
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("least", [3000, *(pytest.param(one, marks=pytest.mark.slow) for one in (0, 1 << 30))])
+def test_rows_that_wait_on_the_disk_enter_as_those_that_do_not(
+    tmp_path: Path, least: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements, real = list[str](), held_rows.insert
+
+    def noted(connection: object, table: str, rows: object) -> None:
+        statements.append(table)
+        real(connection, table, rows)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(held_rows, "LARGE", least)
+    monkeypatch.setattr(held_rows, "insert", noted)
+    frame, late = panel(3), pl.int_range(pl.len()) % 3 == 1
+    whole, parts = both(tmp_path, [frame.filter(~late), mixed(frame.filter(late))], {})
+    assert content(parts) == content(whole)
+    assert parts.state() == whole.state()
+    assert max(map(statements.count, statements)) <= 4  # once per table and batch, however many blocks there are

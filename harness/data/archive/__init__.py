@@ -42,6 +42,7 @@ from harness.data.archive.books import (
 )
 from harness.data.archive.cut import cuts_of, refuse_told_ahead
 from harness.data.archive.exporting import export_changes, hold_changes_of
+from harness.data.archive.held_rows import HeldRows
 from harness.data.archive.refusals import Refusal, note_refusal, refusals
 from harness.data.archive.refused import refuse_sealed_instant
 from harness.data.archive.store import Store, insert, later_table, query
@@ -204,7 +205,10 @@ class Archive:
             connection = files.enter_context(self._writing())
             cuts = cuts_of(connection, self.path, catalogue)
             number = next_batch(connection)
-            entered, again = enter_blocks(connection, batch.blocks(), cuts, catalogue, source=source, number=number)
+            held = HeldRows(self.path.parent, files)
+            entered, again = enter_blocks(
+                connection, batch.blocks(), cuts, catalogue, source=source, number=number, held=held
+            )
             known = cuts.capped(known_by(batch.newest, known_through, catalogue, batch.codes, now))
             known |= sealed.known if sealed else {}
             advanced = advance_known(connection, known)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from harness.core.time import period_ends
 from harness.data.archive.cut import Cuts
+from harness.data.archive.held_rows import HeldRows
 from harness.data.archive.restamped import restamped
 from harness.data.archive.store import insert, offered, query
 from harness.data.batch import Batch, contradiction
@@ -89,24 +90,32 @@ def enter_blocks(
     *,
     source: str,
     number: int,
+    held: HeldRows,
 ) -> tuple[Entered, int]:
     """Add a batch, given in parts of whole series; what it added, and its restamped rows.
 
     Raises:
         DataError: a statement contradicts one of the same cell and instant.
         SealedError: a row is sealed.
+        FullDiskError: there is no room for its rows.
     """
-    entered, again = Entered(0, 0, 0, 0), 0
+    entered, again, dated = Entered(0, 0, 0, 0), 0, list[pl.DataFrame]()
     for block in blocks:
         cuts.refuse(block.statements, "published")
         cuts.refuse(block.publications.select("code", "published"), "published")
         again += restamped(connection, block.statements, source, catalogue)
-        entered += enter(connection, block, catalogue, number)
+        entered += enter(connection, block, catalogue, number, held)
+        dated.append(_dated_by_rule(block.statements, catalogue))
+    held.pour(connection)
+    for one in dated:
+        _enter_assumed(connection, one, catalogue)
     return entered, again
 
 
-def enter(connection: duckdb.DuckDBPyConnection, batch: Batch, catalogue: Catalogue, number: int) -> Entered:
-    """Add a batch's statements and publications; the caller holds the transaction.
+def enter(
+    connection: duckdb.DuckDBPyConnection, batch: Batch, catalogue: Catalogue, number: int, held: HeldRows
+) -> Entered:
+    """Make a batch's statements and publications ready in `held`; the caller holds the transaction.
 
     Raises:
         DataError: a statement contradicts one of the same cell and instant.
@@ -117,12 +126,11 @@ def enter(connection: duckdb.DuckDBPyConnection, batch: Batch, catalogue: Catalo
     new_publications = _unseen_publications(connection, publications, late)
     given = int((~statements["implied"]).sum())
     is_late = pl.col("code").is_in(late)
-    fresh, changes = (0, 0) if not late else _enter_late(connection, statements.filter(is_late), catalogue)
+    fresh, changes = (0, 0) if not late else _enter_late(connection, statements.filter(is_late), catalogue, held)
     newest = statements.filter(~is_late) if late else statements
-    changes += _enter_newest(connection, newest, catalogue)
+    changes += _enter_newest(connection, newest, catalogue, held)
     fresh += int((~newest["implied"]).sum())
-    insert(connection, "publications", new_publications)
-    _enter_assumed(connection, statements, catalogue)
+    held.add("publications", new_publications)
     return Entered(fresh, new_publications.height, changes, given - fresh)
 
 
@@ -158,7 +166,9 @@ def _earlier_statements(connection: duckdb.DuckDBPyConnection, cells: pl.DataFra
     return found.select(STATEMENT.names()).sort(ORDER)
 
 
-def _enter_newest(connection: duckdb.DuckDBPyConnection, statements: pl.DataFrame, catalogue: Catalogue) -> int:
+def _enter_newest(
+    connection: duckdb.DuckDBPyConnection, statements: pl.DataFrame, catalogue: Catalogue, held: HeldRows
+) -> int:
     """Statements later than everything known of their series: compare with what stands, and append."""
     if not statements.height:
         return 0
@@ -170,11 +180,11 @@ def _enter_newest(connection: duckdb.DuckDBPyConnection, statements: pl.DataFram
         prior = _earlier_statements(connection, again.select(CELL).unique(), newest=True)
         prior = prior.with_columns(implied=pl.lit(value=False), old=pl.lit(value=True))
         marked = pl.concat([prior.select(marked.columns), marked]).sort(ORDER)
-    return len(_store(connection, marked.drop("old"), ~marked["old"], catalogue))
+    return len(_store(held, marked.drop("old"), ~marked["old"], catalogue))
 
 
 def _enter_late(
-    connection: duckdb.DuckDBPyConnection, statements: pl.DataFrame, catalogue: Catalogue
+    connection: duckdb.DuckDBPyConnection, statements: pl.DataFrame, catalogue: Catalogue, held: HeldRows
 ) -> tuple[int, int]:
     """Statements not later than what is known: derive their cells again. Returns new statements and their changes."""
     publications = _rows(connection, "publications", statements["code"].unique().to_list())
@@ -192,7 +202,7 @@ def _enter_late(
                 f"DELETE FROM {table} t USING cells c"  # noqa: S608 - a table of ours
                 " WHERE t.code = c.code AND t.period = c.period AND t.availability <> 2"
             )
-    changes = _store(connection, pl.concat([*parts, new]).sort(ORDER), None, catalogue)
+    changes = _store(held, pl.concat([*parts, new]).sort(ORDER), None, catalogue)
     return int((~new["implied"]).sum()), int((changes == new["batch"][0]).sum())
 
 
@@ -223,30 +233,32 @@ def _not_stated_yet(
     return rest.join(implicit, on=key, how="anti").sort(ORDER)
 
 
-def _store(
-    connection: duckdb.DuckDBPyConnection, statements: pl.DataFrame, fresh: pl.Series | None, catalogue: Catalogue
-) -> pl.Series:
-    """Classify statements and append those (of `fresh`) that say something; returns the batch of each change."""
+def _store(held: HeldRows, statements: pl.DataFrame, fresh: pl.Series | None, catalogue: Catalogue) -> pl.Series:
+    """Classify statements and hold those (of `fresh`) that say something; returns the batch of each change."""
     kind, stated = kinds(statements, catalogue.decimals()), statements.select(STATEMENT.names())
     if fresh is not None:
         kind = kind.zip_with(fresh, pl.Series([DROPPED], dtype=pl.Int8))
     is_change = kind == CHANGE
     changes = stated if is_change.all() else stated.filter(is_change)
-    insert(connection, "changes", changes)
+    held.add("changes", changes)
     if changes.height < stated.height:
-        insert(connection, "restatements", stated.filter(kind == RESTATEMENT))
+        held.add("restatements", stated.filter(kind == RESTATEMENT))
     return changes["batch"]
 
 
-def _enter_assumed(connection: duckdb.DuckDBPyConnection, statements: pl.DataFrame, catalogue: Catalogue) -> None:
-    """Date the history before the first vintage anew, for series whose first vintage is in this batch or later."""
+def _dated_by_rule(statements: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
+    """The earliest statement of each series with a lag rule."""
     ruled = catalogue.ruled()
     if not ruled.any():
-        return
-    dated = statements.filter(pl.Series(ruled[statements["code"].to_numpy()]))
+        return earliest(statements.clear())
+    return earliest(statements.filter(pl.Series(ruled[statements["code"].to_numpy()])))
+
+
+def _enter_assumed(connection: duckdb.DuckDBPyConnection, dated: pl.DataFrame, catalogue: Catalogue) -> None:
+    """Date the history before the first vintage anew, for series whose first vintage is in this batch or later."""
     if not dated.height:
         return
-    with offered(connection, "earliest", earliest(dated)):
+    with offered(connection, "earliest", dated):
         opening = query(connection, OPENING).select(STATEMENT.names())
     if not opening.height:
         return

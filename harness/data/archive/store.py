@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 import polars as pl
+import pyarrow as pa
 
 from harness.core.errors import ArchiveBusyError, DamagedError, FullDiskError, UserError
 from harness.data.archive.engine import connected
@@ -293,9 +294,11 @@ def query(connection: duckdb.DuckDBPyConnection, text: str, *parameters: object)
 
 
 @contextmanager
-def offered(connection: duckdb.DuckDBPyConnection, name: str, frame: pl.DataFrame) -> Iterator[str]:
-    """A frame under a name that queries can use, for the length of the block."""
-    connection.register(name, frame.to_arrow())
+def offered(
+    connection: duckdb.DuckDBPyConnection, name: str, frame: pl.DataFrame | pa.RecordBatchReader
+) -> Iterator[str]:
+    """A frame (or rows to be read once) under a name that queries can use, for the length of the block."""
+    connection.register(name, frame.to_arrow() if isinstance(frame, pl.DataFrame) else frame)
     try:
         yield name
     finally:
@@ -304,9 +307,9 @@ def offered(connection: duckdb.DuckDBPyConnection, name: str, frame: pl.DataFram
             connection.unregister(name)
 
 
-def insert(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame) -> None:
-    """Append a frame's rows to a table, matched by column name."""
-    if frame.height:
+def insert(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame | pa.RecordBatchReader) -> None:
+    """Append a frame's rows (or those that are read) to a table, matched by column name."""
+    if not isinstance(frame, pl.DataFrame) or frame.height:
         with offered(connection, "incoming", frame):
             connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")  # noqa: S608 - a table of ours
 
