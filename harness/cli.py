@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NoReturn, Self
@@ -66,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = _parser().parse_args(argv)
     except SystemExit as end:  # argparse has said what is wrong
         return int(end.code or DONE)
+    if argv is None:  # this process is the command: whoever ends it (a batch system, say) gets what Ctrl-C does
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     verb: Verb = args.verb
     try:
         if args.command not in UNHINDERED:
