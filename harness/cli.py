@@ -67,8 +67,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = _parser().parse_args(argv)
     except SystemExit as end:  # argparse has said what is wrong
         return int(end.code or DONE)
-    if argv is None:  # this process is the command: whoever ends it (a batch system, say) gets what Ctrl-C does
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
     verb: Verb = args.verb
     try:
         if args.command not in UNHINDERED:
@@ -415,5 +413,11 @@ class _Bar:
         self._bar.update(done - self._bar.n)
 
 
+def command() -> int:
+    """`main` as a process of its own: whoever ends it (a batch system, say) does what Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return main()
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command())

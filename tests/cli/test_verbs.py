@@ -226,14 +226,16 @@ def test_a_backtest_that_is_told_to_end_ends_as_an_interrupted_one(small: Path) 
         "import os\nimport signal\n\n"
         "class Ended:\n"
         "    def fit(self, rows, snapshot, *, seed):\n"
-        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n\n"
+        "    def predict(self, rows, snapshot):\n"
+        "        return None\n"
     )
     small.write_text(small.read_text() + '\n[models.ended]\nkind = "ended_model:Ended"\n')
     done = subprocess.run(
         [sys.executable, "-m", "harness.cli", "backtest", str(small), "--workers", "1"],
         capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
-    assert (done.returncode, done.stdout) == (130, "")
+    assert (done.returncode, done.stdout) == (130, ""), done.stderr
     assert done.stderr == "harness: interrupted; run the same command again to resume\n"
 
 
