@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -26,6 +28,8 @@ IN_WORKER = {**ONE_THREAD, "HARNESS_WORKER": "1"}
 """Environment of a worker: libraries have one thread, and no worker starts workers of its own."""
 RETRIES = 3
 """Dead workers, of one task (a cluster) or of a run (this machine), after which it is given up."""
+BEAT = 1.0
+"""Seconds after which a worker looks again whether the run is still there."""
 _context: Context | None = None
 
 
@@ -87,7 +91,10 @@ class Workers:
 
     def _once(self, context: Context, tasks: Mapping[int, Task]) -> Iterator[tuple[int, Spent]]:
         executor = loky.ProcessPoolExecutor(
-            max_workers=min(self.count, len(tasks)), initializer=_start_worker, initargs=(context,), env=IN_WORKER
+            max_workers=min(self.count, len(tasks)),
+            initializer=_start_worker,
+            initargs=(context, os.getpid()),
+            env=IN_WORKER,
         )
         try:
             numbers = {executor.submit(_run_in_worker, task): number for number, task in tasks.items()}
@@ -113,10 +120,18 @@ def worker_killed(error: BaseException, advice: str) -> UserError:
     )
 
 
-def _start_worker(context: Context) -> None:
+def _start_worker(context: Context, driver: int) -> None:
+    threading.Thread(target=_end_with, args=(driver,), daemon=True).start()
     global _context  # noqa: PLW0603 - the one piece of state of a worker process: what its run shares
     _context = context
     os.environ.update(ONE_THREAD)
+
+
+def _end_with(driver: int) -> None:
+    """End this worker once the process that started it is no more: nobody else would, and it holds memory."""
+    while os.getppid() == driver:
+        time.sleep(BEAT)
+    os._exit(1)
 
 
 def _run_in_worker(task: Task) -> Spent:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -319,3 +320,33 @@ def test_a_process_killed_at_five_points_of_its_life_leaves_a_run_that_resumes(
         killed([str(place), str(changes), str(home), str(workers)], home, wanted)
         assert "complete" not in {made.get("status") for made in list_runs(Home(home))}
     assert_same(run(killable(place), changes, home), uninterrupted)
+
+
+def session(number: int) -> list[int]:
+    """Processes of a session that still run."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _, _, mine = stat.read_text().rpartition(")")[2].split()[:4]
+            found += [int(stat.parent.name)] if int(mine) == number and state != "Z" else []
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core has no workers")
+def test_workers_end_with_the_run_that_started_them(place: Path, changes: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(place), str(changes), str(home), "2"],
+        start_new_session=True, cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not cells_of(home) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(session(child.pid)) > 2  # itself and its workers
+    child.kill()
+    child.wait()
+    deadline = time.monotonic() + 30
+    while session(child.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert session(child.pid) == []
