@@ -262,9 +262,7 @@ def restored(new: pl.DataFrame, old: pl.DataFrame, publications: pl.DataFrame) -
         .unique(subset=list(ORDER))
         .join(old, on=list(ORDER), how="anti")
     )
-    # a publication that left a cell "unchanged" says nothing about it as long as nobody knows what stood then
-    said = standing(following, old).filter(pl.col("stated").is_not_null() | pl.col("complete"))
-    return said.select(STATEMENT.names())
+    return said(following, old, publications).select(STATEMENT.names())
 
 
 def covered(new: pl.DataFrame, publications: pl.DataFrame) -> pl.DataFrame:
@@ -276,6 +274,37 @@ def covered(new: pl.DataFrame, publications: pl.DataFrame) -> pl.DataFrame:
     cells = expand(near, near["low"].to_numpy(), near["high"].to_numpy())
     wanted = new.select(CELL).unique()
     return cells.join(wanted, on=list(CELL), how="semi")
+
+
+def said(covering: pl.DataFrame, old: pl.DataFrame, publications: pl.DataFrame) -> pl.DataFrame:
+    """What publications say of cells that they cover without stating them: `standing`, of those that say anything.
+
+    One that left a cell "unchanged" says nothing about it as long as nobody knows what stood then. That a cell has no
+    value is known, too, from a complete publication that left it out, although no statement is kept of a cell that has
+    not begun.
+
+    Args:
+        covering: code, period, published, `complete`, and whatever else of each covered cell.
+        old: all earlier statements of the cells, sorted by `ORDER`.
+        publications: all earlier publications of the series.
+    """
+    found = standing(covering, old)
+    silent = found.filter(pl.col("stated").is_null() & ~pl.col("complete"))
+    if not silent.height:
+        return found
+    left_out = (
+        silent.select(ORDER)
+        .join(publications.filter("captured", "complete").select("code", "first", "last", at="published"), on="code")
+        .filter(pl.col("period").is_between(pl.col("first"), pl.col("last")) & (pl.col("at") <= pl.col("published")))
+        .select(ORDER)
+        .unique()
+    )
+    return found.join(
+        silent.select(ORDER).join(left_out, on=list(ORDER), how="anti"),
+        on=list(ORDER),
+        how="anti",
+        maintain_order="left",
+    )
 
 
 def standing(asked: pl.DataFrame, old: pl.DataFrame) -> pl.DataFrame:

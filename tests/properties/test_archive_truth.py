@@ -176,6 +176,16 @@ EXAMPLES = {
         {"coverage": "rows", "rows": rows(0, (1, 0, 1.06))},
         {"coverage": "rows", "rows": rows(0, (1, 3, 1.0))},
     ],
+    "left out, then unchanged, then late between": [
+        {"coverage": "complete", "rows": rows(1, (0, 1, 1.0), (2, 1, 1.0))},
+        {"coverage": "listed", "rows": rows(1, (0, 4, 2.0)), "spans": []},
+        {"coverage": "rows", "rows": rows(1, (1, 3, 1.04))},
+    ],
+    "unchanged, then left out before, then late between": [
+        {"coverage": "listed", "rows": rows(1, (0, 4, 2.0)), "spans": []},
+        {"coverage": "complete", "rows": rows(1, (0, 1, 1.0), (2, 1, 1.0))},
+        {"coverage": "rows", "rows": rows(1, (1, 3, 1.04))},
+    ],
     "history before the first vintage": [{"coverage": "rows", "rows": rows(0, (0, 3, 1.0), (1, 3, 2.0))}],
 }
 FLAWS = {
@@ -202,7 +212,7 @@ def test_the_comparison_catches_a_derivation_without_one_of_its_steps(
     step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     example, flawed = FLAWS[step]
-    for module in (appending, batch):
+    for module in (appending, batch, derive):
         monkeypatch.setattr(module, step, flawed, raising=False)
     with pytest.raises(AssertionError):
         check(EXAMPLES[example])

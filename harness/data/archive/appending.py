@@ -30,7 +30,7 @@ from harness.data.derive import (
     earliest,
     kinds,
     restored,
-    standing,
+    said,
     with_decimals,
 )
 from harness.data.lags import release_micros
@@ -219,10 +219,8 @@ def _not_stated_yet(
     exact = statements.join(on_record, on=key)
     rest = statements.join(on_record, on=key, how="anti")
     cells = covered(rest, publications).group_by(key).agg(pl.col("complete").any())
-    said = standing(cells.join(rest, on=key, how="semi"), old).filter(
-        pl.col("stated").is_not_null() | pl.col("complete")
-    )
-    implicit = rest.join(said.select(*ORDER, had="value"), on=key)
+    told = said(cells.join(rest, on=key, how="semi"), old, publications)
+    implicit = rest.join(told.select(*ORDER, had="value"), on=key)
     both = pl.concat([exact, implicit]).filter(~pl.col("implied"))
     asked = with_decimals(both, catalogue.decimals())["rounded"]
     had = with_decimals(both.with_columns(value="had"), catalogue.decimals())["rounded"]
