@@ -198,6 +198,10 @@ FLAWS = {
         "noise, then a late revision between",
         lambda told, _: told.with_columns(rounded=pl.col("value")),
     ),
+    "said": (
+        "left out, then unchanged, then late between",
+        lambda cells, old, _: derive.standing(cells, old).filter(pl.col("stated").is_not_null() | pl.col("complete")),
+    ),
     "assumed": ("history before the first vintage", lambda changes, _: changes.head(0)),
 }
 
