@@ -40,6 +40,7 @@ def with_forecasts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return archive.export(folder / "changes")
 
 
+@pytest.mark.slow
 def test_a_declared_span_narrows_a_run_and_leaves_its_cells_good_for_a_wider_one(
     with_forecasts: Path, tmp_path: Path
 ) -> None:

@@ -127,6 +127,7 @@ def test_a_stored_fit_is_used_again_in_blocks_of_another_size(
     assert files(home) == kept
 
 
+@pytest.mark.slow
 def test_what_is_lost_of_a_fit_is_fitted_again(changes: Path, tmp_path: Path, many: list[str]) -> None:
     experiment = asked(tmp_path, AR)
     in_blocks(experiment, changes, tmp_path / "cut")

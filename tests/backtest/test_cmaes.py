@@ -101,6 +101,7 @@ def test_a_search_stopped_at_any_write_goes_on_with_the_same_sequence(
         assert_same_search(run(asked, changes, home), whole)
 
 
+@pytest.mark.slow
 def test_a_search_that_is_made_again_is_its_record(
     whole: Ran, asked: Experiment, changes: Path, tmp_path: Path
 ) -> None:

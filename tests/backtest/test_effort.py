@@ -134,6 +134,7 @@ def test_coarser_steps_and_ranges_made_choices_are_narrower(before: Domain, afte
     assert narrower(before, after) is less
 
 
+@pytest.mark.slow
 def test_a_parameter_or_a_search_that_is_gone_is_told(place: Path, changes: Path, tmp_path: Path) -> None:
     run(few((TUNED,), place), changes, tmp_path)
     dropped = replace(TUNED, search=replace(SEARCH, space=SEARCH.space[:1]))

@@ -235,6 +235,7 @@ def frozen(asked: Experiment, changes: Path, place: Path) -> Ran:
     return run(replace(asked, vintage="frozen"), changes, place / "latest")  # one home: nothing is taken for the other
 
 
+@pytest.mark.slow
 def test_revisions_move_what_learns_from_rows_and_nothing_else(latest: Ran, frozen: Ran) -> None:
     assert latest.of(*RIVALS, "ar").equals(frozen.of(*RIVALS, "ar"))
     for model in ("ridge", "gbm"):
@@ -305,6 +306,7 @@ def test_two_workers_and_a_resumed_run_end_with_the_same_bits(
     assert_same(resumed, whole)
 
 
+@pytest.mark.slow
 def test_the_mark_stands_in_every_face_of_such_a_run_and_of_no_other(
     latest: Ran, frozen: Ran, asked: Experiment, changes: Path
 ) -> None:

@@ -182,6 +182,7 @@ def test_too_few_inner_origins_leave_the_defaults_and_say_so(place: Path, change
     assert set(ran.of("tuned")["status"]) == {"ok"}
 
 
+@pytest.mark.slow
 def test_patience_ends_a_search_at_the_end_of_a_batch(place: Path, changes: Path, tmp_path: Path) -> None:
     model = replace(TUNED, search=replace(SEARCH, trials=200, patience=6))
     for record in searches(run(few((model,), place), changes, tmp_path)).values():

@@ -99,6 +99,7 @@ def test_a_lost_change_file_comes_back_from_the_archive_unless_that_has_moved_on
     assert "harness archive import" in message
 
 
+@pytest.mark.slow
 def test_on_another_platform_numbers_are_compared_within_tolerances_and_it_says_so(kept: Kept, capsys: Capture) -> None:
     home, run_id = kept
     path = home.runs / run_id / "forecasts.parquet"
@@ -119,6 +120,7 @@ def test_on_another_platform_numbers_are_compared_within_tolerances_and_it_says_
     assert main(asked) == 1
 
 
+@pytest.mark.slow
 def test_a_users_class_is_run_from_its_folder_and_refused_once_it_has_changed(tmp_path: Path) -> None:
     changes = exported(releases(), tmp_path / "made")
     home = tmp_path / "home"

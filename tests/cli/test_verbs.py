@@ -299,6 +299,7 @@ def test_a_home_that_cannot_be_made_is_one_message(tmp_path: Path, capsys: Captu
     assert blocked.read_text() == "in the way"
 
 
+@pytest.mark.slow
 def test_a_reader_that_stops_reading_is_no_error(uk_home: Home) -> None:
     command = f"{sys.executable} -m harness lags uk_macro --home {uk_home.root} | true"
     done = subprocess.run(

@@ -111,6 +111,7 @@ def test_revisions_and_declared_rebasings_are_not(tmp_path: Path) -> None:
     assert told(tmp_path / "rebased", daily(scale="rebased"), first, rescaled) == ""
 
 
+@pytest.mark.slow
 def test_the_shipped_datasets_are_not_accused(tmp_path: Path) -> None:
     from harness.data.ingest import ingest
 

@@ -79,6 +79,7 @@ def test_every_snapshot_on_a_publication_day_equals_brute_force_over_the_raw_fil
         assert known_at_the_end_of(archive, day) == brute_force(day), day
 
 
+@pytest.mark.slow
 def test_the_day_before_differs_exactly_by_that_days_changes(archive: Archive) -> None:
     first, *later = captured_days()
     for day in later:

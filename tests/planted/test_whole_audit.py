@@ -98,6 +98,7 @@ def leaky(self, target=None, *, copy=True):
 '''
 
 
+@pytest.mark.slow
 def test_a_cache_that_forgets_the_origin_is_found_in_a_process_that_has_seen_no_other(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,6 +37,7 @@ def tuned(place: Path, changes: Path) -> Run:
     return Run(run(few((AR, TUNED, ORDERS), place), changes, place / "home").files.run_id, Home(place / "home"))
 
 
+@pytest.mark.slow
 def test_every_trial_is_a_row(tuned: Run) -> None:
     trials = tuned.trials()
     assert trials.schema == TRIALS

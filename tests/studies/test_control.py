@@ -37,6 +37,7 @@ def test_a_leak_planted_on_purpose_is_caught_in_every_way_of_scrambling(world: W
     assert (caught["expected"] != caught["found"]).all()
 
 
+@pytest.mark.slow
 def test_an_audit_that_finds_nothing_fails_by_its_control(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "first_differences", lambda *_: iter(()))
     ground = world.ground(monthly(), "last_value")
@@ -45,6 +46,7 @@ def test_an_audit_that_finds_nothing_fails_by_its_control(world: World, monkeypa
     assert {finding.found for finding in check.findings} == {"the same bits"}
 
 
+@pytest.mark.slow
 def test_worlds_that_alter_nothing_fail_by_the_control(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = controls.other_world
 

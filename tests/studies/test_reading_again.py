@@ -62,6 +62,7 @@ def test_altered_input_is_the_same_up_to_the_cut_and_another_after_it(world: Wor
         assert not values & {round(value, 6) for value in altered.value[later[1]].tolist()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drop", [False, True])
 def test_appended_series_are_altered_after_the_cut_only(tmp_path: Path, drop: bool) -> None:
     changes = history(Random("altered"), "M", "Europe/London", 3).changes(tmp_path / "first")

@@ -76,6 +76,7 @@ def told(home: Home, run_id: str, made: Home) -> dict[tuple[str, str], tuple[str
     return {(", ".join(one.row.split(", ")[2:]), one.column): (one.recorded, one.found) for one in found}
 
 
+@pytest.mark.slow
 def test_a_run_reproduces_without_its_searches_being_read(kept: tuple[Home, str], capsys: Capture) -> None:
     home, run_id = kept
     before = {path: path.read_bytes() for path in home.studies.rglob("*") if path.is_file()}

@@ -46,6 +46,7 @@ def kinds(one: Marked) -> list[str]:
     return [entry.kind for entry in entries(one.home)]
 
 
+@pytest.mark.slow
 def test_another_day_can_be_chosen_after_a_sealing_was_interrupted(
     bare: Marked, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,7 @@ def test_series_that_are_no_copies_are_in_nobody_s_way(bare: Marked) -> None:
     assert bare.seal(dry_run=True).copies == ()
 
 
+@pytest.mark.slow
 def test_a_series_with_too_little_to_be_compared_is_named_before_it_is_sealed_and_noted_then(bare: Marked) -> None:
     archive = Archive.open(bare.home.archive)
     level = archive.series()[0]

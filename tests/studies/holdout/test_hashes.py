@@ -42,6 +42,7 @@ def plain_hashes(path: Path) -> set[str]:
     return {one for one in texts if len(one) == 64 and set(one) <= set("0123456789abcdef")}
 
 
+@pytest.mark.slow
 def test_a_sealed_value_is_not_found_by_hashing_guesses(bare: Marked, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_KEYS", str(bare.keys))
     secret = 123.45

@@ -155,6 +155,7 @@ def test_what_the_experiment_does_not_have_cannot_be_claimed(claim: Claim, told:
         planned(made, experiment(claim=claim))
 
 
+@pytest.mark.slow
 def test_inputs_that_are_not_sealed_cannot_be_planned(made: Made) -> None:
     half = sealed(made.home.root.parent / "half", series=("gdp",))
     half.run()

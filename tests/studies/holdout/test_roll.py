@@ -98,6 +98,7 @@ def assert_rolled(made: Made, done: Rolled, folder: Path) -> None:
     assert not check.broken, check.reasons
 
 
+@pytest.mark.slow
 def test_a_spent_stretch_is_released_and_the_next_opening_confirms(spent: Made, tmp_path: Path) -> None:
     done = rolled(TO, spent.home)
     assert done.rows > MORE
