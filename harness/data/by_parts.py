@@ -50,6 +50,8 @@ class InParts:
         assert self.table.unread is not None  # noqa: S101 - else it was read at once
         columns = [name for _, name in self.source.columns]
         bare = {name: one for one, name in self.dataset.in_file}
+        for name in columns:
+            self.table.column(name)
         wanted, met, start = set(self.source.series), set[str](), 0
         for part in parquet_parts(self.table.unread, columns, rows):
             table = replace(self.table, frame=part, lines=self.table.line_numbers_from(start, part.height))
