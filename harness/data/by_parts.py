@@ -52,6 +52,8 @@ class InParts:
         """
         assert self.table.unread is not None  # noqa: S101 - else it was read at once
         bare = {name: one for one, name in self.dataset.in_file}
+        for _, name in self.source.columns:
+            self.table.column(name)
         wanted, met, start, forms = set(self.source.series), set[str](), 0, Forms()
         for part in _parts(self.table.unread, self.source, rows):
             table = replace(self.table, frame=part, lines=self.table.line_numbers_from(start, part.height))

@@ -76,12 +76,19 @@ def _inside(source: Source, folder: Path, top: Table) -> tuple[str, ...]:
     path, used = folder / source.file, tuple(name for _, name in source.columns)
     try:
         status = path.stat()
-        return _names(path, (status.st_size, status.st_mtime_ns, status.st_ino), source.text, column, used)
+        names = _names(path, (status.st_size, status.st_mtime_ns, status.st_ino), source.text, column, used)
+    except pl.exceptions.PolarsError as error:
+        top.problems.add(WHERE, f"{source.label} is not a readable file ({str(error).splitlines()[0]})")
     except OSError as error:
         top.problems.add(WHERE, f"{source.label} cannot be read ({error.strerror})", hint=CORRECT)
     except UserError as error:
         told = [f"{error.what} {error.value}".strip(), error.rule]
         top.problems.add(WHERE, "; ".join(filter(None, told)), hint=error.fix)
+    else:
+        if not names:
+            where = f"in column {column!r}" if column else "among the columns"
+            top.problems.add(WHERE, f"no id {where} of {source.label}")
+        return names
     return ()
 
 

@@ -8,7 +8,7 @@ from functools import partial
 
 import polars as pl
 
-from harness.core.errors import DataError, UnknownNameError
+from harness.core.errors import FEW, DataError, UnknownNameError, listed
 from harness.core.series import AVAILABILITIES, Series
 from harness.core.time import Frequency, period_ordinals
 from harness.data.assertions.asking import ask_lines, ask_names, ask_values, enforce
@@ -351,10 +351,10 @@ def _refuse_contradictions(rows: pl.DataFrame, series: Mapping[str, Series], tab
         first = twice.row(0, named=True)
         pair = twice.filter(pl.all_horizontal(pl.col(name) == first[name] for name in key))
         numbered = table.line_numbers()
-        lines = ", ".join("(added)" if row is None else str(numbered[row]) for row in pair[ROW].to_list())
+        lines = listed(("(added)" if row is None else str(numbered[row]) for row in pair[ROW].to_list()), FEW)
         raise DataError(
             f"{table.label}: different values for one series, period and publication",
-            value=f"{first['series_id']}, period {first['period']}: {pair['value'].to_list()} in lines {lines}",
+            value=f"{first['series_id']}, period {first['period']}: [{listed(pair['value'], FEW)}] in lines {lines}",
             rule="a publication states one value per period",
             fix="keep the right row, or give each row its own publication date",
         )

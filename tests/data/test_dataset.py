@@ -345,6 +345,26 @@ def test_what_was_ingested_is_used_however_little_memory_there_is(
         ingest(folder, archive, raw_dir=tmp_path / "raw")
 
 
+def test_a_panel_without_ids_or_in_a_damaged_file_is_told(tmp_path: Path) -> None:
+    folder = panel(tmp_path, PANEL.replace("values.csv", "values.parquet"))
+    frame = pl.DataFrame({"shop": pl.Series([None], dtype=pl.String), "period": [date(2020, 1, 31)], "value": [1.0]})
+    frame.write_parquet(folder / "values.parquet")
+    with pytest.raises(ExperimentError, match=r"no id in column 'shop' of values\.parquet"):
+        load_dataset(folder)
+    (folder / "values.parquet").write_bytes((folder / "values.parquet").read_bytes()[:-9])
+    with pytest.raises(ExperimentError, match=r"values\.parquet is not a readable file"):
+        load_dataset(folder)
+    panel(tmp_path, PANEL.replace('columns = { series = "shop" }', 'layout = "wide"'), "period\n2020-01-31\n")
+    with pytest.raises(ExperimentError, match=r"no id among the columns of values\.csv"):
+        load_dataset(folder)
+
+
+def test_many_values_of_one_cell_are_not_all_listed(tmp_path: Path) -> None:
+    folder = panel(tmp_path, values=LONG + "".join(f"s2,2020-01-31,{number}\n" for number in range(50)))
+    with pytest.raises(DataError, match=r"\[0.0, 0.0, 1.0, .* and 43 more\] in lines 2, 5, .* and 43 more"):
+        ingest(folder, Archive.open(tmp_path / "archive.duckdb"), raw_dir=tmp_path / "raw")
+
+
 @pytest.mark.parametrize("layout", ["long", "wide"])
 def test_a_name_with_a_star_is_taken_as_it_stands_and_that_is_said(tmp_path: Path, layout: str) -> None:
     toml = PANEL.replace('[series."*"]', '[series."s*"]')

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from harness.core.errors import DataError
+from harness.core.errors import DataError, UnknownNameError
 from harness.core.series import LagRule, Series
 from harness.data import streamed
 from harness.data.archive import held_rows
@@ -289,6 +289,15 @@ def test_a_dataset_whose_rows_do_not_stand_by_themselves_is_refused_with_the_lim
         assert LIMIT in str(said)
         assert "too large" in str(said)
         assert not archive.batches().height
+
+
+def test_a_missing_column_is_told_with_all_that_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = DATASET.format(series=EACH.format(lag=""), stamp=STAMPED).replace('value = "number"', 'value = "numbre"')
+    folder = dataset(tmp_path / "datasets", text, panel())
+    monkeypatch.setattr(streamed, "FEWEST", 10)
+    monkeypatch.setenv(LIMIT, "0.000004")
+    with pytest.raises(UnknownNameError, match="'numbre'; fix: did you mean 'number'"):
+        ingest(folder, Archive.open(tmp_path / "archive.duckdb"), raw_dir=tmp_path / "raw")
 
 
 def test_a_file_that_fits_is_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,7 @@ def nobody_there(engine: str, address: str, why: object) -> UserError:
         value=address,
         rule=" ".join(str(why).split())[:200] or "nobody answers",
         fix=f"give the address of its {'head' if engine == 'ray' else 'scheduler'}, for example {EXAMPLES[engine]}, "
-        "or leave it out",
+        f"or leave it out{'; a head that asks for a token needs the same one here' if engine == 'ray' else ''}",
     )
 
 
