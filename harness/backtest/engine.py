@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol
 
 import loky
+import threadpoolctl
 from loky.process_executor import TerminatedWorkerError
 
+from harness.backtest.heard import heard
 from harness.backtest.spent import Spent
 from harness.backtest.task import Context, Task, run_task
 from harness.core.errors import UserError
+from harness.forecast.catalog import learns_from_rows_alone
+from harness.record.memory import trim_heap
 
 ONE_THREAD = dict.fromkeys(
     (
@@ -30,6 +35,8 @@ RETRIES = 3
 """Dead workers, of one task (a cluster) or of a run (this machine), after which it is given up."""
 BEAT = 1.0
 """Seconds after which a worker looks again whether the run is still there."""
+PATIENCE = 0.5
+"""Seconds that are waited for threads at a time."""
 _context: Context | None = None
 
 
@@ -47,7 +54,11 @@ class Engine(Protocol):
 
 
 class InProcess:
-    """One task after the other in this process; naive rivals of a large panel share its threads."""
+    """Tasks of this process: one after the other, or of a large panel by its threads.
+
+    Naive rivals share the threads. Models that learn from rows alone are fitted side by side, one in each: a worker
+    process of its own would hold libraries, plan and panel once more, and nothing else.
+    """
 
     slots = 1
 
@@ -61,9 +72,45 @@ class InProcess:
             for task in tasks:
                 yield run_task(context, task)
             return
+        side_by_side = [task for task in tasks if _by_itself(task) and context.liberty is None]
         with ThreadPoolExecutor(self.threads) as pool:
             for task in tasks:
-                yield run_task(context, task, pool)
+                if task not in side_by_side:
+                    yield run_task(context, task, pool)
+            yield from _side_by_side(context, side_by_side, pool)
+
+
+def _side_by_side(context: Context, tasks: Sequence[Task], pool: ThreadPoolExecutor) -> Iterator[Spent]:
+    """Run each task in a thread of its own."""
+    busy: set[int] = set()
+
+    def run(task: Task) -> Spent:
+        busy.add(threading.get_ident())
+        try:
+            return run_task(context, task)
+        finally:
+            busy.discard(threading.get_ident())
+            trim_heap()  # what a fit has freed stays with its thread otherwise
+
+    # both are one for all threads: they last while any of them works
+    with threadpoolctl.threadpool_limits(1), heard():
+        running = [pool.submit(run, task) for task in tasks]
+        try:
+            left = set(running)
+            while left:  # back in Python now and then: an interrupt may have been told to a thread that is not
+                done, left = wait(left, timeout=PATIENCE, return_when=FIRST_COMPLETED)
+                for one in done:
+                    yield one.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for thread in busy:  # they end when they are back in Python: between two trees of a fit
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt))
+            wait([one for one in running if not one.cancelled()])
+            raise
+
+
+def _by_itself(task: Task) -> bool:
+    return all(learns_from_rows_alone(recipe) for recipe, _ in task.recipes)
 
 
 class Workers:

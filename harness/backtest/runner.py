@@ -18,13 +18,14 @@ from harness.backtest.bounds import block_width, refuse_too_large
 from harness.backtest.data_facts import dataset_facts
 from harness.backtest.design import Floats, build_design, build_rows
 from harness.backtest.effort import effort_of, narrowed_spaces
-from harness.backtest.engine import Engine
+from harness.backtest.engine import Engine, InProcess, Workers
 from harness.backtest.engines import HERE, LARGE, Where, engine_for
 from harness.backtest.keys import Known, RecipeIdentity, cell_keys, recipe_identity, run_id
 from harness.backtest.liberty import Liberty
 from harness.backtest.searched import on_record, study_keys, vouched
 from harness.backtest.spent import Spent
 from harness.backtest.splits import Plan, build_plan
+from harness.backtest.table_file import written_out
 from harness.backtest.task import Context, Task
 from harness.core.errors import UserError
 from harness.core.identity import canonical
@@ -281,6 +282,8 @@ def cells_of(
         begin()
     if tasks:
         design = _design(plan, changes, place, tasks)
+        if isinstance(design, Path) and not isinstance(engine, InProcess | Workers):
+            written_out(design)
         _settle(changes)
         stages.done("features")
         block = block_width(plan, changes, spare_memory(place.memory), engine.slots)

@@ -28,6 +28,12 @@ def new_table(file: Path, shape: tuple[int, ...], number: type[np.floating]) -> 
     return table
 
 
+def written_out(file: Path) -> None:
+    """Have what was filled through a mapping be on the disk: other machines read it there."""
+    with file.open("r+b") as held:
+        os.fsync(held.fileno())
+
+
 def let_go(table: NDArray[Any]) -> None:
     """Give back the memory that a mapped table takes up: what is looked at again is read again.
 

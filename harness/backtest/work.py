@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from harness.backtest.answers import Asked, blank_cell, checked_answers, failed, filled
 from harness.backtest.design import RowBuilder
 from harness.backtest.first_window import first_rows, hand_on
+from harness.backtest.heard import heard
 from harness.backtest.history import History
 from harness.backtest.keys import RecipeIdentity, blocks_of, cell_seed
 from harness.backtest.liberty import every_row
@@ -33,7 +33,7 @@ from harness.core.recipe import Recipe
 from harness.core.snapshot import Snapshot, newest_periods, target_panel
 from harness.data.mapped import let_go
 from harness.forecast.baselines import Naive
-from harness.forecast.catalog import build, entry_for
+from harness.forecast.catalog import build, entry_for, learns_from_rows_alone
 from harness.forecast.paths import ask_grid
 from harness.forecast.protocol import Forecaster, Storable, Timed
 from harness.record.cells import Cell, read_fit, write_fit
@@ -91,7 +91,7 @@ def walk(
     pool = pool if witness is None and all(recipe.rival for recipe, _ in recipes) else None
     first = recipes[0][1]
     # the naive rivals look at what is known and keep nothing of it: they are shown the matrices themselves
-    views = witness is None and all(recipe.rival or _reads_no_series(recipe) for recipe, _ in recipes)
+    views = witness is None and all(recipe.rival or learns_from_rows_alone(recipe) for recipe, _ in recipes)
     history = History(world.changes, world.plan, first, spent, copy=not views, rows=world.rows)
     labels = history if world.labels is None else History(world.labels, world.plan, first, spent)
     walks = [_Walk(world, recipe, identity, spent, witness) for recipe, identity in recipes]
@@ -110,11 +110,6 @@ def walk(
         target_panel(snapshot)  # once for all of them
         for index, cell in enumerate(pool.map(lambda one, at=origin, known=snapshot: one.answer(at, known), walks)):
             yield index, origin, cell
-
-
-def _reads_no_series(recipe: Recipe) -> bool:
-    """Whether a model reads nothing but its rows, and what the target is: the fitted ones of ours that are pooled."""
-    return recipe.kind == "lightgbm" and recipe.search is None and not recipe.steps
 
 
 class _Walk:
@@ -255,8 +250,7 @@ class _Walk:
         rolling = self.plan.experiment.training.rolling
         newest = None if self.told is None else self.told[origin].newest
         known = snapshot if rolling is None else newest_periods(snapshot, rolling, newest)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        with heard() as caught:
             seed = int(str(self.facts["seed"]))
             self._hand_on_bins(forecaster, origin, known)
             if isinstance(forecaster, Timed):
@@ -306,8 +300,7 @@ class _Walk:
             rows = self.rows.asked(origin, asked.rows[series], horizons)
             if self.witness is not None:
                 self.witness.asked_rows(self.recipe.name, origin, rows)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with heard():
                 answers = self.forecaster.predict(rows, snapshot)
         except (KeyboardInterrupt, MemoryError):
             raise

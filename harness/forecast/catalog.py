@@ -248,6 +248,15 @@ def learns_from_rows(kind: str) -> bool:
     return is_user_class(kind) or entry_for(kind).needs_rows
 
 
+def learns_from_rows_alone(recipe: Recipe) -> bool:
+    """Whether a model reads nothing but its rows and what the target is, and frees Python's threads while it learns.
+
+    >>> learns_from_rows_alone(Recipe("gbm", "lightgbm")), learns_from_rows_alone(Recipe("drift", "drift"))
+    (True, False)
+    """
+    return recipe.kind == "lightgbm" and recipe.search is None and not recipe.steps
+
+
 def answers_alone(recipe: Recipe) -> bool:
     """Whether a model may be fitted and asked for some series of a panel and then for others: it joins nothing.
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -18,18 +20,20 @@ from harness.backtest.engines.address import refuse_deserted
 from harness.backtest.engines.goods import goods_of, orders_of, put_back, this_maker
 from harness.backtest.engines.store import Store
 from harness.backtest.engines.worker import perform
+from harness.backtest.heard import heard
 from harness.backtest.runner import Place, board_of, cells_of, checksums, with_rivals
 from harness.backtest.spent import Spent
 from harness.backtest.splits import build_plan
 from harness.backtest.task import Context, Task
 from harness.core.errors import DamagedError, UnknownNameError, UserError
-from harness.core.recipe import Experiment
+from harness.core.recipe import Experiment, Recipe
 from harness.data.changes import ChangeFile
+from harness.forecast.catalog import resolve_params
 from harness.record.files import write_folder
 from harness.record.home import Home
 from harness.record.runs import read_manifest
 from tests.backtest.made_clusters import deadly, looking, mixed, run_on
-from tests.backtest.made_runs import Ran, exported, releases
+from tests.backtest.made_runs import Ran, exported, releases, small
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +146,73 @@ def test_no_worker_starts_workers(asked: Experiment, engine: str, monkeypatch: p
         assert isinstance(engine_for(asked, 2), Workers)  # the specimen
     monkeypatch.setenv("HARNESS_WORKER", "1")
     assert isinstance(engine_for(asked, 2, Where(engine)), InProcess)
+
+
+# ---- fits side by side in one process
+
+GBM = Recipe("gbm", "lightgbm", resolve_params("lightgbm", {"n_estimators": 5}), ("own", "gdp"))
+
+
+@pytest.mark.parametrize(
+    ("models", "engine", "threads"),
+    [
+        ((GBM,), InProcess, 2),
+        ((replace(GBM, params=resolve_params("lightgbm", {"num_threads": 2})),), InProcess, 1),
+        ((GBM, Recipe("ar", "autoregression")), Workers, 2),
+    ],
+    ids=["pooled", "with threads of their own", "others besides"],
+)
+def test_pooled_models_of_a_large_panel_are_fitted_in_threads_of_this_process(
+    models: tuple[Recipe, ...], engine: type, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.backtest.engines.LARGE", 1)
+    monkeypatch.setattr("harness.backtest.engines.available_cores", lambda: 2)
+    found = engine_for(with_rivals(small(models, tmp_path)), None)
+    assert isinstance(found, engine)
+    assert getattr(found, "threads", found.slots) == threads
+
+
+def test_fits_side_by_side_have_the_bits_of_fits_in_turn(changes: Path, tmp_path: Path) -> None:
+    plan = build_plan(with_rivals(small((GBM, replace(GBM, name="again")), tmp_path)), ChangeFile.open(changes))
+    homes = [Home(tmp_path / name) for name in ("in turn", "side by side")]
+    found = [
+        checksums(cells_of(plan, board_of(plan.experiment), Place(changes, home, None), InProcess(threads))[1])
+        for threads, home in enumerate(homes, 1)
+    ]
+    assert found[0] == found[1]
+    assert len(found[0]["again"]) == len(plan.issued) > 1
+
+
+def test_fits_side_by_side_are_given_up_together(changes: Path, tmp_path: Path) -> None:
+    plan = build_plan(with_rivals(small((GBM,), tmp_path)), ChangeFile.open(changes))
+    home, rivals = Home(tmp_path / "home"), len(plan.issued) * (len(plan.experiment.models) - 1)
+
+    def stopped(done: int, _: int) -> None:
+        if done > rivals:
+            raise KeyboardInterrupt
+
+    board = board_of(plan.experiment)
+    with pytest.raises(KeyboardInterrupt):
+        cells_of(plan, board, Place(changes, home, None), InProcess(2), progress=stopped)
+    done = len(list(home.cells.rglob("*.*")))
+    assert cells_of(plan, board, Place(changes, home, None), InProcess(2))[1]["gbm"]
+    assert done < len(list(home.cells.rglob("*.*")))
+
+
+def test_each_thread_hears_its_own_warnings() -> None:
+    both = Barrier(2)
+
+    def warn(name: str) -> list[str]:
+        with heard() as said:
+            both.wait()
+            warnings.warn(name, UserWarning, stacklevel=1)
+            both.wait()
+        return [str(one.message) for one in said]
+
+    shown = warnings.showwarning
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(warn, ["a", "b"])) == [["a"], ["b"]]
+    assert warnings.showwarning is shown
 
 
 # ---- the store

@@ -11,6 +11,7 @@ from harness.backtest.engines.on_dask import OnDask
 from harness.backtest.engines.on_ray import OnRay
 from harness.core.errors import UnknownNameError, UserError
 from harness.core.recipe import Experiment
+from harness.forecast.catalog import learns_from_rows_alone
 from harness.record.memory import memory_limit
 from harness.record.platform import available_cores
 
@@ -81,8 +82,9 @@ def engine_for(experiment: Experiment, workers: int | None, where: Where = HERE)
     if os.environ.get("HARNESS_WORKER"):
         return InProcess()
     if where.engine == "local":
-        if len(experiment.target.series) >= LARGE and all(recipe.rival for recipe in experiment.models):
-            return InProcess(count)  # matrices in threads: processes would each walk all that is known
+        light = all(recipe.rival or (threads == 1 and learns_from_rows_alone(recipe)) for recipe in experiment.models)
+        if len(experiment.target.series) >= LARGE and light:
+            return InProcess(count)  # matrices in threads: processes would each hold and walk all that is known
         return InProcess() if count == 1 else Workers(count)
     if where.address:
         refuse_deserted(where.engine, where.address)
