@@ -84,16 +84,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe has seen enough
         _drop_output()
         return DONE
-    except OSError as error:
-        if error.errno not in SURROUNDINGS:
+    except (OSError, MemoryError) as error:
+        if isinstance(error, OSError) and error.errno not in SURROUNDINGS:
             raise
-        print(f"harness: cannot write or read {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
-        try:
-            sys.stdout.flush()
-        except OSError:
-            _drop_output()
-        return REFUSED
+        return _refused_by_machine(error)
     return code or DONE
+
+
+def _refused_by_machine(error: OSError | MemoryError) -> int:
+    """Say what the machine did not give."""
+    if isinstance(error, OSError):
+        said = f"cannot write or read {error.filename or 'a file'}: {error.strerror}"
+    else:
+        said = (
+            "out of memory; what was finished is stored, and the same command goes on from there; fix: end other work, "
+        )
+        said += "use --workers 1, or have fewer series"
+    print(f"harness: {said}", file=sys.stderr)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_output()
+    return REFUSED
 
 
 def _drop_output() -> None:

@@ -72,6 +72,14 @@ def test_a_finished_run_says_that_an_engine_had_nothing_to_do(
     assert told not in capsys.readouterr().out
 
 
+def test_a_command_that_runs_out_of_memory_says_so(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("harness.record.runs.list_runs", none_left)
+    assert "out of memory; what was finished is stored" in refused(["runs"], capsys)
+
+
 def test_an_option_that_names_a_file_needs_a_name(capsys: Capture) -> None:
     for given in (["new", "x", "--data", ""], ["report", "a", "--out", ""], ["export", "a", "--to", ""]):
         assert "the name is empty" in refused(given, capsys)
