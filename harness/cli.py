@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import errno
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NoReturn, Self
@@ -425,11 +424,5 @@ class _Bar:
         self._bar.update(done - self._bar.n)
 
 
-def command() -> int:
-    """`main` as a process of its own: whoever ends it (a batch system, say) does what Ctrl-C does."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    return main()
-
-
 if __name__ == "__main__":
-    sys.exit(command())
+    sys.exit(main())

@@ -228,25 +228,6 @@ def test_an_interrupted_backtest_says_how_to_go_on_and_then_does(small: Path, uk
     assert re.search(r"^ +\d+ +slow ", capsys.readouterr().out, flags=re.MULTILINE)
 
 
-@pytest.mark.slow
-def test_a_backtest_that_is_told_to_end_ends_as_an_interrupted_one(small: Path) -> None:
-    (small.parent / "ended_model.py").write_text(
-        "import os\nimport signal\n\n"
-        "class Ended:\n"
-        "    def fit(self, rows, snapshot, *, seed):\n"
-        "        os.kill(os.getpid(), signal.SIGTERM)\n\n"
-        "    def predict(self, rows, snapshot):\n"
-        "        return None\n"
-    )
-    small.write_text(small.read_text() + '\n[models.ended]\nkind = "ended_model:Ended"\n')
-    done = subprocess.run(
-        [sys.executable, "-m", "harness.cli", "backtest", str(small), "--workers", "1"],
-        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert (done.returncode, done.stdout) == (130, ""), done.stderr
-    assert done.stderr == "harness: interrupted; run the same command again to resume\n"
-
-
 def test_a_progress_bar_counts_cells_and_quiet_has_none(small: Path, capsys: Capture) -> None:
     small.write_text(small.read_text().replace('name = "small"', 'name = "small"\nseed = 77'))
     assert main(["backtest", "small", "--workers", "1", "--progress"]) == 0
