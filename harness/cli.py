@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import errno
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NoReturn, Self
@@ -84,16 +83,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe has seen enough
         _drop_output()
         return DONE
-    except OSError as error:
-        if error.errno not in SURROUNDINGS:
+    except (OSError, MemoryError) as error:
+        if isinstance(error, OSError) and error.errno not in SURROUNDINGS:
             raise
-        print(f"harness: cannot write or read {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
-        try:
-            sys.stdout.flush()
-        except OSError:
-            _drop_output()
-        return REFUSED
+        return _refused_by_machine(error)
     return code or DONE
+
+
+def _refused_by_machine(error: OSError | MemoryError) -> int:
+    """Say what the machine did not give."""
+    if isinstance(error, OSError):
+        said = f"cannot write or read {error.filename or 'a file'}: {error.strerror}"
+    else:
+        said = (
+            "out of memory; what was finished is stored, and the same command goes on from there; fix: end other work, "
+        )
+        said += "use --workers 1, or have fewer series"
+    print(f"harness: {said}", file=sys.stderr)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_output()
+    return REFUSED
 
 
 def _drop_output() -> None:
@@ -414,11 +425,5 @@ class _Bar:
         self._bar.update(done - self._bar.n)
 
 
-def command() -> int:
-    """`main` as a process of its own: whoever ends it (a batch system, say) does what Ctrl-C does."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    return main()
-
-
 if __name__ == "__main__":
-    sys.exit(command())
+    sys.exit(main())

@@ -72,6 +72,14 @@ def test_a_finished_run_says_that_an_engine_had_nothing_to_do(
     assert told not in capsys.readouterr().out
 
 
+def test_a_command_that_runs_out_of_memory_says_so(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("harness.record.runs.list_runs", none_left)
+    assert "out of memory; what was finished is stored" in refused(["runs"], capsys)
+
+
 def test_an_option_that_names_a_file_needs_a_name(capsys: Capture) -> None:
     for given in (["new", "x", "--data", ""], ["report", "a", "--out", ""], ["export", "a", "--to", ""]):
         assert "the name is empty" in refused(given, capsys)
@@ -218,25 +226,6 @@ def test_an_interrupted_backtest_says_how_to_go_on_and_then_does(small: Path, uk
     stop.unlink()
     assert main(["backtest", "small", "--workers", "1"]) == 0
     assert re.search(r"^ +\d+ +slow ", capsys.readouterr().out, flags=re.MULTILINE)
-
-
-@pytest.mark.slow
-def test_a_backtest_that_is_told_to_end_ends_as_an_interrupted_one(small: Path) -> None:
-    (small.parent / "ended_model.py").write_text(
-        "import os\nimport signal\n\n"
-        "class Ended:\n"
-        "    def fit(self, rows, snapshot, *, seed):\n"
-        "        os.kill(os.getpid(), signal.SIGTERM)\n\n"
-        "    def predict(self, rows, snapshot):\n"
-        "        return None\n"
-    )
-    small.write_text(small.read_text() + '\n[models.ended]\nkind = "ended_model:Ended"\n')
-    done = subprocess.run(
-        [sys.executable, "-m", "harness.cli", "backtest", str(small), "--workers", "1"],
-        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert (done.returncode, done.stdout) == (130, ""), done.stderr
-    assert done.stderr == "harness: interrupted; run the same command again to resume\n"
 
 
 def test_a_progress_bar_counts_cells_and_quiet_has_none(small: Path, capsys: Capture) -> None:
