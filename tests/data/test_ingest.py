@@ -137,7 +137,11 @@ BAD = {
         WIDE_ROWS.replace("a,B", "ä,B").encode("cp1252"),
         "not written in utf-8.*0xe4 in line 1.*encoding",
     ),
-    "ragged": (WIDE, WIDE_ROWS + "2020-04-30,1,2,3,4\n", "line 5: more fields.*5, not 3"),
+    "ragged": (
+        WIDE,
+        WIDE_ROWS + "2020-04-30,1,2,3,4\n",
+        r"values.csv, line 5: more fields than the first line has names: 5, not 3",
+    ),
 }
 
 
