@@ -34,6 +34,7 @@ from harness.record.home import Home
 from harness.record.runs import find_run
 from tests.backtest.made_runs import Ran, exported, run
 from tests.backtest.test_blocks import NAMES, asked_of, panel_of_steps, ragged, target_for
+from tests.paced import paced
 
 AR = Recipe("ar", "autoregression", (("max_lags", 2),))
 ETS = Recipe("ets", "ets")
@@ -84,7 +85,7 @@ TRAININGS: dict[str, dict[str, object]] = {
 }
 
 
-@pytest.mark.parametrize("how", TRAININGS)
+@pytest.mark.parametrize("how", paced(TRAININGS))
 def test_a_model_fitted_in_blocks_has_the_same_cells_and_fits(
     how: str, changes: Path, tmp_path: Path, many: list[str]
 ) -> None:
@@ -159,7 +160,7 @@ class Moody:
         return np.full(steps, float(str(fitted["mean"])))
 
 
-@pytest.mark.parametrize(("fails", "together"), [("holes", False), ("all", True), ("later", True)])
+@pytest.mark.parametrize(("fails", "together"), paced([("later", True), ("holes", False), ("all", True)]))
 def test_series_that_fail_are_named_as_in_one_walk(
     fails: str, together: bool, changes: Path, tmp_path: Path, many: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,7 @@ def effort(ran: object, home: Path) -> tuple[int, int]:
     return found.searched, found.looked
 
 
+@pytest.mark.slow
 def test_looks_and_trials_add_up_over_runs_and_a_replay_is_none(place: Path, changes: Path, tmp_path: Path) -> None:
     first = few((AR, TUNED), place)
     ran = run(first, changes, tmp_path)

@@ -42,6 +42,7 @@ from tests.backtest.test_laws import RIVALS, origins_of, scrambled
 from tests.backtest.test_resume import assert_same, stopped_and_resumed
 from tests.forecast.feature_snapshots import panel
 from tests.forecast.plain_features import plain_feature_rows
+from tests.paced import paced
 
 ROOT = Path(__file__).parents[2]
 LEARNERS = ("ridge", "gbm", "mine")
@@ -133,7 +134,7 @@ def compared(plan: Plan, changes: ChangeFile, frame: pl.DataFrame, *, flaw: str 
     return equal, total
 
 
-@pytest.mark.parametrize(("seed", "latency"), [(1, 0), (2, 0), (3, 30)])
+@pytest.mark.parametrize(("seed", "latency"), paced([(3, 30), (1, 0), (2, 0)]))
 def test_rows_are_those_of_the_definition_bit_for_bit(seed: int, latency: int, tmp_path: Path) -> None:
     frame = history(seed)
     changes = archived(frame, tmp_path / "archive")

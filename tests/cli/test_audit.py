@@ -144,7 +144,7 @@ def test_an_audit_in_python_gives_verdicts_evidence_and_figures_and_keeps_what_i
 @pytest.mark.parametrize(
     "damage",
     [
-        "a table",
+        pytest.param("a table", marks=pytest.mark.slow),
         pytest.param("a lost table", marks=pytest.mark.slow),
         pytest.param("the record", marks=pytest.mark.slow),
         "another record",

@@ -86,6 +86,7 @@ def test_other_code_or_packages_are_refused_by_name(
     assert "git checkout" in message
 
 
+@pytest.mark.slow
 def test_a_lost_change_file_comes_back_from_the_archive_unless_that_has_moved_on(kept: Kept, capsys: Capture) -> None:
     home, run_id = kept
     shutil.rmtree(home.changes)

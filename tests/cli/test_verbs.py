@@ -228,6 +228,7 @@ def test_an_interrupted_backtest_says_how_to_go_on_and_then_does(small: Path, uk
     assert re.search(r"^ +\d+ +slow ", capsys.readouterr().out, flags=re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_a_progress_bar_counts_cells_and_quiet_has_none(small: Path, capsys: Capture) -> None:
     small.write_text(small.read_text().replace('name = "small"', 'name = "small"\nseed = 77'))
     assert main(["backtest", "small", "--workers", "1", "--progress"]) == 0

@@ -17,6 +17,7 @@ from harness.core.errors import ArchiveBusyError, DamagedError, UserError
 from harness.core.series import Series
 from harness.data.archive import Archive
 from tests.data.archive_samples import FEB, JAN, at, opened, rows, values
+from tests.paced import paced
 
 # a process that dies, without any clean-up, right after it has written to the named table
 KILLED = """
@@ -88,7 +89,7 @@ def archive(tmp_path):
     return archive
 
 
-@pytest.mark.parametrize("table", ["changes", "publications", "known", "batches"])
+@pytest.mark.parametrize("table", paced(["changes", "publications", "known", "batches"]))
 def test_a_killed_append_leaves_the_archive_as_it_was(archive, table):
     before = (archive.state(), archive.revisions("cpi").rows(), archive.batches().rows(), archive.known_through())
     assert ended(KILLED, archive.path, table) == 9

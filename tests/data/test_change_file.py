@@ -35,6 +35,7 @@ def test_the_same_state_is_written_once(tmp_path):
     assert sorted(path.name for path in (tmp_path / "changes").iterdir()) == sorted([first.name, second.name])
 
 
+@pytest.mark.slow
 def test_the_same_content_has_the_same_hash_in_another_place(tmp_path):
     hashes = {exported(with_forecasts(tmp_path / place)).hash for place in ("one", "two", "three", "four")}
     assert len(hashes) == 1

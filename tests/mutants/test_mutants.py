@@ -93,6 +93,7 @@ def test_what_proves_nothing_is_not_killed(shop: Path, after: str, tests: tuple[
     assert why in found.by
 
 
+@pytest.mark.slow
 def test_a_test_that_is_red_anyway_or_cannot_be_collected_is_told_beforehand(shop: Path) -> None:
     (shop / "tests/test_price.py").write_text(TESTS.replace("== 3", "== 4"))
     assert red(shop, [SPECIMEN], 1) == ["tests/test_price.py::test_what_was_paid_is_not_due"]

@@ -19,6 +19,7 @@ from harness.data.archive import Archive
 from harness.data.archive.store import MemoryStore
 from harness.data.changes import ChangeFile
 from harness.data.outcomes import Windows, outcomes
+from tests.paced import paced
 
 IDS = ("a", "b", "c")
 RULES = [OutcomeRule(), OutcomeRule("release", 2), OutcomeRule("after", 20), OutcomeRule("latest", 0)]
@@ -64,7 +65,7 @@ def changes_of(given_rows: list[tuple[str, int, int, float | None]], frequency: 
     return archive.changes()
 
 
-@pytest.mark.parametrize("rule", RULES, ids=str)
+@pytest.mark.parametrize("rule", paced(RULES), ids=str)
 @settings(max_examples=8, deadline=None)
 @given(
     made=rows,

@@ -48,6 +48,7 @@ def switched(tuned: Run) -> Lineage:
     pytest.fail("no search chose the other kind: take another seed of the releases")
 
 
+@pytest.mark.slow
 def test_a_tuned_forecast_leads_to_the_trial_behind_it(tuned: Run, switched: Lineage) -> None:
     told = switched.facts["search"]
     mine = tuned.trials().filter(model="switching", origin=told["searched_at"])

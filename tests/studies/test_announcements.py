@@ -27,6 +27,7 @@ from harness.studies.raw_world import Later, read_again, told_by
 from harness.studies.worlds import Kind, other_world
 from tests.data.price_samples import day, events, market, members, night
 from tests.data.test_prices import histories
+from tests.paced import paced
 from tests.planted.made_market import DAYS, exported, ground_of, in_files, question, stock_exchange, with_history
 
 CUT = "2020-02-22"
@@ -155,7 +156,7 @@ def both(changes: ChangeFile, cut: int) -> list[pl.DataFrame]:
     return [one.table for one in told_by(changes, changes.ids, cut, by_vintage=True)]
 
 
-@pytest.mark.parametrize("drop", [True, False])
+@pytest.mark.parametrize("drop", paced([True, False]))
 def test_what_came_by_files_and_otherwise_is_announced_again(tmp_path: Path, drop: bool) -> None:
     in_files(tmp_path)
     archive = Archive.open(tmp_path / "archive.duckdb")

@@ -12,6 +12,7 @@ from harness.studies.checks import Work, control_check
 from harness.studies.children import Places
 from harness.studies.scramble import HOW, Ground
 from harness.studies.verdict import Check
+from tests.paced import paced
 from tests.planted.world import World, made, monthly, quarterly
 
 
@@ -25,7 +26,7 @@ def checked(ground: Ground, origin: int) -> Check:
     return check
 
 
-@pytest.mark.parametrize("asked", [monthly, quarterly])
+@pytest.mark.parametrize("asked", paced([quarterly, monthly]))
 def test_a_leak_planted_on_purpose_is_caught_in_every_way_of_scrambling(world: World, asked: object) -> None:
     ground = world.ground(asked(), "last_value", "ridge")  # type: ignore[operator]
     check = checked(ground, ground.plan.first_scored)

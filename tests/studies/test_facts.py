@@ -307,6 +307,7 @@ def shipped(name: str, home: Home) -> tuple[Plan, ChangeFile]:
     return build_plan(ready.experiment, changes), changes
 
 
+@pytest.mark.slow
 def test_the_shipped_national_accounts_pass_and_their_seam_is_found(home: Home) -> None:
     plan, changes = shipped("brazil_gdp", home)
     check = facts(plan, changes, build_design(plan, changes))

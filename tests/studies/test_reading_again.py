@@ -13,6 +13,7 @@ from harness.record.home import Home
 from harness.studies.handover import compare
 from harness.studies.raw_world import Later, datasets_of, read_again, told_by
 from tests.backtest.made_releases import history
+from tests.paced import paced
 from tests.planted.world import World, made
 from tests.planted.world import quarterly as asked
 
@@ -30,7 +31,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return made(tmp_path_factory.mktemp("world"))
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", paced(range(4)))
 def test_appended_series_are_stated_again_as_they_were(tmp_path: Path, number: int) -> None:
     random = Random(f"again {number}")
     frequency = ("Q", "M", "W-WED", "M")[number]

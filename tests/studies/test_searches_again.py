@@ -235,6 +235,7 @@ def test_runs_that_share_a_search_stay_intact_when_it_was_lost_and_made_again(ke
     assert [one for one in [*runs(home), *studies(home)] if one.problem] == []
 
 
+@pytest.mark.slow
 def test_a_space_drawn_by_a_function_is_searched_again_and_refused_once_that_has_changed(tmp_path: Path) -> None:
     home, file = Home(tmp_path / "home"), tmp_path / "own_space.py"
     file.write_text("def draw(trial):\n    return {'num_leaves': trial.suggest_int('num_leaves', 2, 6)}\n")

@@ -33,6 +33,7 @@ def of(table: pl.DataFrame, model: str, horizon: int) -> dict[str, object]:
     return table.filter((pl.col("model") == model) & (pl.col("horizon") == horizon)).row(0, named=True)
 
 
+@pytest.mark.slow
 def test_a_lag_longer_by_a_day_changes_nothing_where_no_release_falls_on_it(place: Path, changes: Path) -> None:
     plan = plan_of(longer((AR, RIDGE), place), changes)
     check = stress(plan, changes, Home(place / "home"), 1, workers=1)

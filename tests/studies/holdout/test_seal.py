@@ -80,6 +80,7 @@ def test_the_ledger_tells_of_the_intent_and_of_the_seal(bare: Marked) -> None:
     assert verify_ledger(bare.home).reasons == ()
 
 
+@pytest.mark.slow
 def test_what_is_sealed_is_not_sealed_again_on_any_day(bare: Marked) -> None:
     bare.seal()
     was = content(bare.home.vault)
@@ -106,6 +107,7 @@ def test_a_day_that_makes_no_sense_is_refused(bare: Marked, day: str, said: str)
     assert not bare.home.vault.exists()
 
 
+@pytest.mark.slow
 def test_a_dry_run_tells_and_does_nothing(bare: Marked) -> None:
     was = content(bare.home.root)
     ahead = bare.seal(dry_run=True)
