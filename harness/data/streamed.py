@@ -31,7 +31,7 @@ from harness.data.declaration import Catalogue
 from harness.data.derive import ORDER, PUBLICATION, STATEMENT, is_sorted
 from harness.data.in_file import read_at, write_at
 from harness.data.laying import Laid
-from harness.data.tables import beyond_memory, content_of, read_content
+from harness.data.tables import beyond_memory, content_of, not_parquet, read_content
 from harness.record.files import room_for
 from harness.record.memory import GIVEN, LIMIT, available_memory, limit_source
 
@@ -322,8 +322,8 @@ def parquet_parts(path: Path, columns: Collection[str], rows: int) -> Iterator[p
                 part = pl.from_arrow(batch)
                 assert isinstance(part, pl.DataFrame)  # noqa: S101 - a batch never becomes a series
                 yield part
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError("not a readable Parquet file", value=path.name, rule=str(error).splitlines()[0]) from error
+    except (pa.ArrowException, OSError, UnicodeError, pl.exceptions.PanicException) as error:
+        raise not_parquet(path.name, error) from error
 
 
 def whole_needed(label: str, why: str) -> DataError:

@@ -16,6 +16,7 @@ from harness.data.archive import Archive
 from harness.data.dataset import KEYS, find_dataset, load_dataset, parse_dataset
 from harness.data.declared import Dataset
 from harness.data.ingest import ingest, lacks
+from harness.data.streamed import parquet_parts
 from harness.data.tables import read_file
 from harness.record.memory import LIMIT, within
 
@@ -352,11 +353,35 @@ def test_a_panel_without_ids_or_in_a_damaged_file_is_told(tmp_path: Path) -> Non
     with pytest.raises(ExperimentError, match=r"no id in column 'shop' of values\.parquet"):
         load_dataset(folder)
     (folder / "values.parquet").write_bytes((folder / "values.parquet").read_bytes()[:-9])
-    with pytest.raises(ExperimentError, match=r"values\.parquet is not a readable file"):
+    with pytest.raises(ExperimentError, match=r"values\.parquet is not a readable Parquet file"):
         load_dataset(folder)
     panel(tmp_path, PANEL.replace('columns = { series = "shop" }', 'layout = "wide"'), "period\n2020-01-31\n")
     with pytest.raises(ExperimentError, match=r"no id among the columns of values\.csv"):
         load_dataset(folder)
+
+
+def test_a_parquet_file_damaged_anywhere_is_refused_or_read(tmp_path: Path) -> None:
+    months = [date(2020, 1, 31)] * 40
+    frame = pl.DataFrame({"shop": [f"s{place}" for place in range(40)], "period": months, "value": 1.0})
+    frame.write_parquet(tmp_path / "whole.parquet")
+    whole, told = (tmp_path / "whole.parquet").read_bytes(), set[str]()
+    spoiled = [whole[: len(whole) // 2], b"", b"shop,period,value\n"] + [
+        whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :] for place in range(4, len(whole), 9)
+    ]
+    folder = panel(tmp_path, PANEL.replace("values.csv", "values.parquet"))
+    for content in spoiled:
+        (folder / "values.parquet").write_bytes(content)
+        for read in (load_dataset, lambda _: read_file(folder / "values.parquet"), lambda _: in_parts(folder)):
+            try:
+                read(folder)
+            except UserError as error:
+                told.add(error.what if isinstance(error, DataError) else str(error))
+    assert any("values.parquet is not a readable Parquet file" in one for one in told)
+    assert "not a readable Parquet file" in told
+
+
+def in_parts(folder: Path) -> list[pl.DataFrame]:
+    return list(parquet_parts(folder / "values.parquet", ("shop", "value"), 10))
 
 
 def test_many_values_of_one_cell_are_not_all_listed(tmp_path: Path) -> None:
