@@ -71,10 +71,24 @@ def test_parts_of_a_text_are_what_all_of_it_is(
         ("a.csv", b'a\n1\n"never closed\n' + b"1\n" * 200, "is not closed"),
         ("a.csv", b"a,b\n" + b"1,2\n" * 60 + b"1,2,3\n", "line 62: more fields.*: 3, not 2"),
         ("a.csv", b"\n\na,b\n" + b"1,2\n" * 60 + b"1,2,3\n", "line 64: more fields.*: 3, not 2"),
+        ("a.csv", b"a,b\n" + b"1,2\n" * 60 + b"3", "line 62: fewer fields.*: 1, not 2"),
+        ("a.csv", b"\r\na,b\r\n" + b"1,\r\n" * 9 + b"\r\n3\r\n" + b"1,\r\n" * 60, "line 13: fewer fields.*: 1, not 2"),
+        ("a.csv", b'a,b,c\n"1\n2,","",3\n' + b'"1,",2\n' * 60, "line 4: fewer fields.*: 2, not 3"),
         ("a.csv", b"\n\na,a\n" + b"1,2\n" * 60, "occurs twice: 'a'"),
         ("a.csv", b" \n", "empty"),
     ],
-    ids=["encoding", "zip", "quotation", "ragged", "ragged after blanks", "twice after blanks", "empty"],
+    ids=[
+        "encoding",
+        "zip",
+        "quotation",
+        "ragged",
+        "ragged after blanks",
+        "cut",
+        "cut after blanks",
+        "cut with quotes",
+        "twice after blanks",
+        "empty",
+    ],
 )
 def test_what_is_wrong_with_the_bytes_is_told(
     name: str, raw: bytes, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -94,6 +108,14 @@ def test_blanks_at_the_end_are_no_row(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"a\n1\n  ")
     whole = csv_table("a.csv", b"a\n1\n  ", TextForm())
     assert whole.rows() == [("1",)]
+    assert pl.concat(csv_parts(tmp_path / "a.csv", TextForm(), 16)).equals(whole)
+
+
+def test_a_line_without_anything_and_a_field_without_a_value_are_not_too_short(tmp_path: Path) -> None:
+    raw = b'a,b\n\n1,\n  \n"2\n3",\n,\n\n'
+    whole = csv_table("a.csv", raw, TextForm())
+    assert [row for row in whole.rows() if any(row)] == [("1", None), ("2\n3", None)]
+    (tmp_path / "a.csv").write_bytes(raw)
     assert pl.concat(csv_parts(tmp_path / "a.csv", TextForm(), 16)).equals(whole)
 
 
