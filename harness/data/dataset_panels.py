@@ -101,7 +101,7 @@ def _names(path: Path, _status: tuple[int, ...], text: TextForm, column: str, us
             return tuple(sorted(set(columns) - set(used)))
         if column in columns:
             told = pl.scan_parquet(path).select(pl.col(column).cast(pl.String).drop_nulls().unique())
-            return tuple(sorted(told.collect(engine="streaming").to_series().to_list()))
+            return tuple(sorted(filter(None, told.collect(engine="streaming").to_series().to_list())))
     if ending(path.name).startswith(".csv") and beyond_memory(path):
         return _names_in_parts(path, text, column, used)
     table = read_file(path, text)

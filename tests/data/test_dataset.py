@@ -323,7 +323,7 @@ def test_what_was_ingested_is_used_however_little_memory_there_is(
 ) -> None:
     wide = PANEL.replace('columns = { series = "shop" }', 'layout = "wide"\nnull_values = ["-"]')
     values = (
-        LONG + "-,2020-01-31,1\n ,2020-01-31,1\n"
+        LONG + "-,2020-01-31,\n ,2020-01-31,-\n"
         if layout == "long"
         else "period, s2,s1,the odd one\n2020-01-31,1,2,3\n"
     )
@@ -378,6 +378,23 @@ def test_a_parquet_file_damaged_anywhere_is_refused_or_read(tmp_path: Path) -> N
                 told.add(error.what if isinstance(error, DataError) else str(error))
     assert any("values.parquet is not a readable Parquet file" in one for one in told)
     assert "not a readable Parquet file" in told
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("limit", ["8", "0.0000001"])
+def test_a_value_without_the_name_of_its_series_is_refused(
+    tmp_path: Path, kind: str, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = panel(tmp_path, PANEL.replace("values.csv", f"values.{kind}"), LONG + ",2020-01-31,\n,2020-02-29,1\n")
+    if kind == "parquet":
+        shops, days = ["s1", "the odd one", "", None, ""], ["2020-01-31"] * 5
+        frame = pl.DataFrame({"shop": shops, "period": days, "value": [1.0, 2.0, None, None, 3.0]})
+        frame.write_parquet(folder / "values.parquet")
+    monkeypatch.setenv(LIMIT, limit)
+    archive, row = Archive.open(tmp_path / "archive.duckdb"), "line 6" if kind == "csv" else "row 5"
+    with pytest.raises(DataError, match=rf"values\.{kind}, {row}, column 'shop': no series.*1 such"):
+        ingest(folder, archive, raw_dir=tmp_path / "raw")
+    assert not archive.batches().height
 
 
 def in_parts(folder: Path) -> list[pl.DataFrame]:
