@@ -78,6 +78,7 @@ def observe(
         if refusing:  # before a value is read: the reader would stop at the first one
             enforce(source.label, [one for one in treatment.assertions if one.kind == "schema"], notes)
         _require_rows(table)
+    source = source.in_table(table.frame.columns)
     tall, empty = _tall(dataset, source, table)
     series = {one.id: one for one in (dataset.declared(bare) for bare in source.series)}
     in_file = dict(dataset.in_file)

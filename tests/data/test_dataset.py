@@ -397,6 +397,21 @@ def test_a_value_without_the_name_of_its_series_is_refused(
     assert not archive.batches().height
 
 
+@pytest.mark.parametrize("limit", ["8", "0.0000001"])
+def test_of_a_file_with_a_column_of_series_only_the_declared_one_is_taken(
+    tmp_path: Path, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = "[series.s1]" + PANEL.partition('[series."*"]')[2].partition("[series.odd]")[0]
+    toml = PANEL.partition("[series")[0] + one + '[[source]]\nfile = "values.csv"\n'
+    folder = panel(tmp_path, toml, "series,period,value\ns1,2020-01-31,1\ns2,2020-02-29,2\n")
+    monkeypatch.setenv(LIMIT, limit)
+    archive = Archive.open(tmp_path / "archive.duckdb")
+    report = ingest(folder, archive, raw_dir=tmp_path / "raw")
+    assert report.kept == 1
+    assert report.sources[0].undeclared == (("s2", 1),)
+    assert not lacks(archive, load_dataset(folder))
+
+
 def in_parts(folder: Path) -> list[pl.DataFrame]:
     return list(parquet_parts(folder / "values.parquet", ("shop", "value"), 10))
 
