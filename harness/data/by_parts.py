@@ -44,7 +44,7 @@ class InParts:
     @property
     def rows(self) -> Parts:
         """The rows, to be read once."""
-        return Parts(self.table.label, self._read, ordered=False)
+        return Parts(self.table.label, self._read, ordered=False, path=self.table.unread)
 
     def _read(self, rows: int) -> Iterator[pl.DataFrame]:
         """Observed rows, part by part.

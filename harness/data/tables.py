@@ -221,25 +221,31 @@ def refuse_beyond_memory(path: Path, why: str = "") -> None:
     Raises:
         DataError: it needs more.
     """
-    size, limit = path.stat().st_size, available_memory()
-    if limit is None:
-        return
-    needed = _needed(path)
-    if needed > limit:
-        source, split = (
-            limit_source(),
-            "split it into several files, each with a [[source]] of its own (as Parquet they ",
-        )
-        gigabytes = math.ceil(needed / 1e9)
-        enough = f"{gigabytes} GB" if source == GIVEN else f"{LIMIT}={gigabytes}"
-        raise DataError(
-            "this file is too large for the memory",
-            value=f"{path.name}: {size / 1e9:.3g} GB, and taking it in needs about {needed / 1e9:.3g} GB",
-            rule=f"{limit / 1e9:.3g} GB may be used: {source}{f'; it cannot be read part by part: {why}' * bool(why)}",
-            fix=f"{split}also need less); where more memory may be used than is free now, say how many GB: {enough}"
-            if source == FREE
-            else f"allow more, for example {enough}; or {split}also need less)",
-        )
+    limit = available_memory()
+    if limit is not None and _needed(path) > limit:
+        raise too_large(path, why)
+
+
+def too_large(path: Path, why: str = "") -> DataError:
+    """What is said of a file that would be read into more memory than there is.
+
+    Args:
+        path: the file.
+        why: why it cannot be read part by part.
+    """
+    needed, limit, source = _needed(path), available_memory() or 0, limit_source()
+    split = "split it into several files, each with a [[source]] of its own (as Parquet they "
+    gigabytes = math.ceil(needed / 1e9)
+    enough = f"{gigabytes} GB" if source == GIVEN else f"{LIMIT}={gigabytes}"
+    size = path.stat().st_size
+    return DataError(
+        "this file is too large for the memory",
+        value=f"{path.name}: {size / 1e9:.3g} GB, and taking it in needs about {needed / 1e9:.3g} GB",
+        rule=f"{limit / 1e9:.3g} GB may be used: {source}{f'; it cannot be read part by part: {why}' * bool(why)}",
+        fix=f"{split}also need less); where more memory may be used than is free now, say how many GB: {enough}"
+        if source == FREE
+        else f"allow more, for example {enough}; or {split}also need less)",
+    )
 
 
 def _needed(path: Path) -> int:

@@ -232,3 +232,23 @@ def test_what_only_the_whole_text_tells_is_refused_with_the_reason(
         assert why in str(said)
         assert LIMIT in str(said)
         assert not archive.batches().height
+
+
+def test_rows_of_the_future_are_counted_where_the_whole_file_is_needed_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = CSV.format(series=EACH.format(lag=""), stamp=STAMPED, file="{file}")
+    early = mixed(panel()).with_columns(pl.col("published_at").dt.strftime("%Y-%m-%d"))
+    place = pl.int_range(pl.len())
+    late = early.with_columns(
+        published_at=pl.when(place.is_in([20, 90])).then(pl.lit("2999-01-31")).otherwise("published_at")
+    )
+    first = late.row(20, named=True)
+    folder = dataset(tmp_path / "datasets", plain, "values.csv", late)
+    monkeypatch.setattr(streamed, "FEWEST", 10)
+    said, archive = ingested(folder, tmp_path / "home", LITTLE, monkeypatch)
+    assert "2 row(s) are published later than now" in str(said)
+    assert f"the first: {first['series_id']}, period {first['period']}, published 2999-" in str(said)
+    assert "values.csv: " in str(said)
+    assert "taking it in needs about" in str(said)
+    assert not archive.batches().height
