@@ -252,3 +252,17 @@ def test_rows_of_the_future_are_counted_where_the_whole_file_is_needed_for_them(
     assert "values.csv: " in str(said)
     assert "taking it in needs about" in str(said)
     assert not archive.batches().height
+
+
+def test_two_values_of_one_cell_in_a_file_read_in_parts_are_told_what_to_do_with_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = panel(1).drop("published_at")
+    twice = pl.concat([once, once.head(1).with_columns(value=pl.lit(9.0))])
+    text = CSV.format(series=EACH.format(lag=LAG), stamp="", file="{file}")
+    folder = dataset(tmp_path / "datasets", text, "values.csv", twice)
+    monkeypatch.setattr(streamed, "FEWEST", 10)
+    said, _ = ingested(folder, tmp_path / "home", LITTLE, monkeypatch)
+    assert "two different values" in str(said)
+    assert "keep the right row, or give each its own publication date" in str(said)
+    assert "home folder" not in str(said)
