@@ -40,6 +40,10 @@ RULED = (
     '(columns.published_at = "..."), or take the revised values in under a new dataset name or into another home '
     "folder (--home DIR, HARNESS_HOME=DIR), or drop one of them"
 )
+TOGETHER = (
+    "keep the right row, or give each its own publication date and name the column of them "
+    '(columns.published_at = "...")'
+)
 MANY = 1 << 20
 """Rows that take longer to hash than a thread to begin."""
 NOT_YET = "published later than now"
@@ -255,15 +259,22 @@ def _without_repeats(
         if differs.any():
             row = int(differs.arg_max() or 0)
             first, second = ordered["value"][row - 1], ordered["value"][row]
-            raise contradiction(ordered.row(row, named=True), first, second, catalogue, int(differs.sum()))
+            found = ordered.row(row, named=True)
+            raise contradiction(found, first, second, catalogue, int(differs.sum()), ruled=TOGETHER)
         ordered = ordered.filter(~repeated)
     return ordered.drop("position"), ordered["position"], int(repeated.sum())
 
 
 def contradiction(
-    row: dict[str, Any], first: float | None, second: float | None, catalogue: Catalogue, count: int
+    row: dict[str, Any],
+    first: float | None,
+    second: float | None,
+    catalogue: Catalogue,
+    count: int,
+    *,
+    ruled: str = RULED,
 ) -> DataError:
-    """Two values stated for one cell at one instant."""
+    """Two values stated for one cell at one instant; `ruled` is the fix where a rule dates it."""
     series = catalogue.series[row["code"]]
     where = f"{series.id}, period {day_of(row['period'], series)}, published {instant(row['published']).isoformat()}"
     later = "give a later published_at to the revision, or drop one of them"
@@ -271,7 +282,7 @@ def contradiction(
         "two different values for one series, period and publication",
         value=f"{where}: {first} and {second}; {count} row(s) in all",
         rule="a publication states one value per period",
-        fix=later if row["availability"] == OBSERVED else RULED,
+        fix=later if row["availability"] == OBSERVED else ruled,
     )
 
 

@@ -33,6 +33,9 @@ class InParts:
     empty: int = 0
     strangers: dict[str, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.source = self.source.in_table(self.table.frame.columns)
+
     @property
     def undeclared(self) -> tuple[tuple[str, int], ...]:
         """The same as `Observations` has it."""
@@ -41,7 +44,7 @@ class InParts:
     @property
     def rows(self) -> Parts:
         """The rows, to be read once."""
-        return Parts(self.table.label, self._read, ordered=False)
+        return Parts(self.table.label, self._read, ordered=False, path=self.table.unread)
 
     def _read(self, rows: int) -> Iterator[pl.DataFrame]:
         """Observed rows, part by part.
@@ -113,6 +116,8 @@ def readable_in_parts(dataset: Dataset, source: Source) -> RawTable | None:
         return None
     why = _together(dataset, source)
     table = None if why else unread(path, source.text)
+    if table is not None and not source.in_table(table.frame.columns).column("series"):
+        refuse_beyond_memory(path, "it has no column of series")
     if table is None or not _dated_by_themselves(table, source):
         refuse_beyond_memory(path, why or "its dates are no dates, or its instants have no zone")
     return table
@@ -126,7 +131,6 @@ def _together(dataset: Dataset, source: Source) -> str:
         "it has steps or assertions": bool(source.treatment),
         "its publications are listed": bool(source.publications),
         "it has a column per series": source.layout != "long",
-        "it has no column of series": not source.column("series"),
         "assertions of this dataset compare rows with those before": compared,
         "a lag rule is held against all its publications": bool(source.dated_by)
         and any(one.lag is not None for one in declared),

@@ -85,6 +85,8 @@ def _table(
             rule="a column is found by its name",
             fix="rename one of them in the file's first line",
         )
+    if frame.width > 1 and frame[:, -1].null_count():  # as the reader fills up a line that is too short
+        _refuse_short(label, decoded, text.delimiter, frame.width, skipped)
     named = frame.rename({name: name.strip() or name for name in frame.columns})
     nulls = ["", *text.null_values]
     trimmed = [pl.col(name).str.strip_chars() for name in named.columns if columns is None or name in columns]
@@ -105,6 +107,28 @@ def _unreadable(label: str, decoded: str, delimiter: str, error: Exception, skip
                     fix="put quotes around a field that holds one, or declare another: delimiter on the [[source]]",
                 )
     return DataError("not a readable CSV file", value=label, rule=str(error).splitlines()[0])
+
+
+def _refuse_short(label: str, decoded: str, delimiter: str, width: int, skipped: int) -> None:
+    """Refuse a line with fewer fields than the header, as one that was cut; one without anything is no row.
+
+    Raises:
+        DataError: there is one.
+    """
+    lines = decoded.count("\n") + (not decoded.endswith("\n"))
+    if '"' not in decoded and decoded.count(delimiter) == lines * (width - 1):  # as none has more, none has fewer
+        return
+    with suppress(csv.Error):
+        records, before = csv.reader(_lines(decoded), delimiter=delimiter), 0
+        for record in records:
+            if len(record) < width and "".join(record).strip():
+                raise DataError(
+                    f"{label}, line {before + 1 + skipped}: fewer fields than the first line has names",
+                    value=f"{len(record)}, not {width}",
+                    rule="a line may be cut; a field without a value still has its delimiter",
+                    fix="complete the line, or take it out",
+                )
+            before = records.line_num
 
 
 def _lines(text: str) -> Iterator[str]:

@@ -14,7 +14,7 @@ from harness.core.reading import Table
 from harness.core.series import check_id
 from harness.data.csv_text import csv_parts
 from harness.data.declared import Source, TextForm
-from harness.data.tables import CORRECT, beyond_memory, ending, is_parquet, read_file
+from harness.data.tables import BROKEN, CORRECT, beyond_memory, damage, ending, is_parquet, read_file
 
 ANY = "*"
 WHERE = f'series."{ANY}"'
@@ -77,8 +77,8 @@ def _inside(source: Source, folder: Path, top: Table) -> tuple[str, ...]:
     try:
         status = path.stat()
         names = _names(path, (status.st_size, status.st_mtime_ns, status.st_ino), source.text, column, used)
-    except pl.exceptions.PolarsError as error:
-        top.problems.add(WHERE, f"{source.label} is not a readable file ({str(error).splitlines()[0]})")
+    except BROKEN as error:
+        top.problems.add(WHERE, f"{source.label} is not a readable Parquet file ({damage(error)})")
     except OSError as error:
         top.problems.add(WHERE, f"{source.label} cannot be read ({error.strerror})", hint=CORRECT)
     except UserError as error:
@@ -101,7 +101,7 @@ def _names(path: Path, _status: tuple[int, ...], text: TextForm, column: str, us
             return tuple(sorted(set(columns) - set(used)))
         if column in columns:
             told = pl.scan_parquet(path).select(pl.col(column).cast(pl.String).drop_nulls().unique())
-            return tuple(sorted(told.collect(engine="streaming").to_series().to_list()))
+            return tuple(sorted(filter(None, told.collect(engine="streaming").to_series().to_list())))
     if ending(path.name).startswith(".csv") and beyond_memory(path):
         return _names_in_parts(path, text, column, used)
     table = read_file(path, text)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -79,6 +79,17 @@ class Source:
     def dated_by(self) -> str:
         """The column that says when a value was published, "" when a lag rule must."""
         return self.column("published_at") or self.column("vintage_date")
+
+    def in_table(self, names: Collection[str]) -> Source:
+        """The same, with the column `series` where it is not declared, but there: other series may be in it, too.
+
+        Args:
+            names: columns of its table.
+        """
+        named = dict(self.columns)
+        if self.layout != "long" or "series" in named or "series" in named.values() or "series" not in names:
+            return self
+        return replace(self, columns=tuple(sorted({**named, "series": "series"}.items())))
 
 
 @dataclass(frozen=True, slots=True)

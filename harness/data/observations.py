@@ -78,6 +78,7 @@ def observe(
         if refusing:  # before a value is read: the reader would stop at the first one
             enforce(source.label, [one for one in treatment.assertions if one.kind == "schema"], notes)
         _require_rows(table)
+    source = source.in_table(table.frame.columns)
     tall, empty = _tall(dataset, source, table)
     series = {one.id: one for one in (dataset.declared(bare) for bare in source.series)}
     in_file = dict(dataset.in_file)
@@ -198,11 +199,29 @@ def _tall(dataset: Dataset, source: Source, table: RawTable) -> tuple[pl.DataFra
         column = source.column("series")
         name = table.column(column).cast(pl.String) if column else pl.repeat(names[0], len(index), eager=True)
         tall = pl.DataFrame({ROW: index, "name": name, "value": numbers(table, source.column("value"), mark)})
+        tall = tall.with_columns(pl.col("name").replace("", None))
+        _refuse_nameless(tall, table, column)
         _require_all(names, tall["name"], source, column)
         empty_means_absent = not source.dated_by
     nothing = pl.col("value").is_null() if empty_means_absent else pl.col("value").is_null() & pl.col("name").is_null()
     kept = tall.filter(~nothing)
     return kept, tall.height - kept.height
+
+
+def _refuse_nameless(tall: pl.DataFrame, table: RawTable, column: str) -> None:
+    """Refuse a value that does not say of which series it is; a row with neither says nothing.
+
+    Raises:
+        DataError: there is one.
+    """
+    nameless = (tall["name"].is_null() & tall["value"].is_not_null()).arg_true()
+    if len(nameless):
+        raise DataError(
+            f"{table.place(int(nameless[0]), column)}: no series",
+            value=f"{len(nameless)} such row(s)",
+            rule="every value needs the name of its series",
+            fix="fill it in, or take the row out",
+        )
 
 
 def _require_all(names: list[str], found: pl.Series, source: Source, column: str) -> None:

@@ -25,13 +25,23 @@ from numpy.typing import NDArray
 
 from harness.core.errors import DataError
 from harness.core.time import NEVER
-from harness.data.batch import SET_ASIDE, Batch, Coverage, block_of, check_coverage, hash_frame, plain, read_part
+from harness.data.batch import (
+    NOT_YET,
+    SET_ASIDE,
+    Batch,
+    Coverage,
+    block_of,
+    check_coverage,
+    hash_frame,
+    plain,
+    read_part,
+)
 from harness.data.columns import polars_frame
 from harness.data.declaration import Catalogue
 from harness.data.derive import ORDER, PUBLICATION, STATEMENT, is_sorted
 from harness.data.in_file import read_at, write_at
 from harness.data.laying import Laid
-from harness.data.tables import beyond_memory, content_of, read_content
+from harness.data.tables import beyond_memory, content_of, not_parquet, read_content, too_large
 from harness.record.files import room_for
 from harness.record.memory import GIVEN, LIMIT, available_memory, limit_source
 
@@ -56,11 +66,13 @@ class Parts:
         label: what messages call them.
         read: reads them, so many at a time, with the columns that `read_batch` takes.
         ordered: whether they come in the order in which rows set aside are kept.
+        path: the file they are read from, where its size counts in messages.
     """
 
     label: str
     read: Callable[[int], Iterator[pl.DataFrame]]
     ordered: bool = True
+    path: Path | None = None
 
 
 def frame_or_parts(frame: Any) -> Any:
@@ -213,13 +225,16 @@ class Streamed:
     def _read(self, parts: Parts, now: int) -> Iterator[pl.DataFrame]:
         """Keep the rows of the file; yields those set aside."""
         last: tuple[int, ...] = ()
+        later, first_later = 0, ""
         for part in parts.read(self._rows):
             read = read_part(part, self._catalogue, now)
             if read is None:
                 raise whole_needed(parts.label, "sessions of a calendar are counted")
             kept, aside = read
-            if aside.height and not parts.ordered:
-                raise whole_needed(parts.label, "rows are set aside, which are kept in the order of series")
+            if aside.height and not parts.ordered:  # read on, to tell how many there are
+                later, first_later = later + aside.height, first_later or _told(aside)
+            if later:
+                continue
             self.rows_in += part.height
             yield aside
             if kept.height:
@@ -229,6 +244,8 @@ class Streamed:
                 first = self._read_rows.rows
                 self._read_rows.add(kept.with_columns(pl.int_range(first, first + kept.height).alias(NUMBER)))
                 self._counts += np.bincount(keys[0], minlength=len(self._counts))
+        if later:
+            raise _aside_needed(parts, later, first_later)
 
     def _in_order(self) -> ColumnFiles:
         """The rows sorted by `ORDER`, those alike in it as they came."""
@@ -322,8 +339,22 @@ def parquet_parts(path: Path, columns: Collection[str], rows: int) -> Iterator[p
                 part = pl.from_arrow(batch)
                 assert isinstance(part, pl.DataFrame)  # noqa: S101 - a batch never becomes a series
                 yield part
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError("not a readable Parquet file", value=path.name, rule=str(error).splitlines()[0]) from error
+    except (pa.ArrowException, OSError, UnicodeError, pl.exceptions.PanicException) as error:
+        raise not_parquet(path.name, error) from error
+
+
+def _told(aside: pl.DataFrame) -> str:
+    """The first row set aside."""
+    first = aside.row(0, named=True)
+    return f"{first['series_id']}, period {first['period']}, published {first['published']}"
+
+
+def _aside_needed(parts: Parts, count: int, first: str) -> DataError:
+    """So many rows are published later than now, which are kept in the order of series."""
+    why = f"{count} row(s) are {NOT_YET} and would be set aside in the order of series, the first: {first}"
+    if parts.path is not None:
+        return too_large(parts.path, f"{why}; without them it can")
+    return whole_needed(parts.label, why)
 
 
 def whole_needed(label: str, why: str) -> DataError:

@@ -40,6 +40,8 @@ TEXTS = {".csv": ".csv", ".csv.gz": ".csv.gz", ".tsv": ".csv", ".txt": ".csv"}
 CORRECT = "correct `file`, or bring it back: of one that was ingested, raw/ in the home folder has a copy"
 GZIP_TAIL = 4
 """Bytes at the end of a gzip file that tell its size without compression."""
+BROKEN = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
+"""What polars raises where a Parquet file is damaged; on some damage it panics."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,7 +146,9 @@ def unread(path: Path, text: TextForm | None = None) -> RawTable:
     table, parquet = unparsed(path), is_parquet(path)
     try:
         frame = pl.scan_parquet(path).head(0).collect() if parquet else next(csv_parts(path, text or TextForm(), 1))
-    except (OSError, pl.exceptions.PolarsError) as error:
+    except BROKEN as error:
+        raise not_parquet(path.name, error) from error
+    except OSError as error:
         raise DataError("data file cannot be read", value=path.name, rule=str(error), fix=CORRECT) from error
     return replace(table, frame=frame.head(0), offset=1 if parquet else 2)
 
@@ -217,32 +221,38 @@ def refuse_beyond_memory(path: Path, why: str = "") -> None:
     Raises:
         DataError: it needs more.
     """
-    size, limit = path.stat().st_size, available_memory()
-    if limit is None:
-        return
-    needed = _needed(path)
-    if needed > limit:
-        source, split = (
-            limit_source(),
-            "split it into several files, each with a [[source]] of its own (as Parquet they ",
-        )
-        gigabytes = math.ceil(needed / 1e9)
-        enough = f"{gigabytes} GB" if source == GIVEN else f"{LIMIT}={gigabytes}"
-        raise DataError(
-            "this file is too large for the memory",
-            value=f"{path.name}: {size / 1e9:.3g} GB, and taking it in needs about {needed / 1e9:.3g} GB",
-            rule=f"{limit / 1e9:.3g} GB may be used: {source}{f'; it cannot be read part by part: {why}' * bool(why)}",
-            fix=f"{split}also need less); where more memory may be used than is free now, say how many GB: {enough}"
-            if source == FREE
-            else f"allow more, for example {enough}; or {split}also need less)",
-        )
+    limit = available_memory()
+    if limit is not None and _needed(path) > limit:
+        raise too_large(path, why)
+
+
+def too_large(path: Path, why: str = "") -> DataError:
+    """What is said of a file that would be read into more memory than there is.
+
+    Args:
+        path: the file.
+        why: why it cannot be read part by part.
+    """
+    needed, limit, source = _needed(path), available_memory() or 0, limit_source()
+    split = "split it into several files, each with a [[source]] of its own (as Parquet they "
+    gigabytes = math.ceil(needed / 1e9)
+    enough = f"{gigabytes} GB" if source == GIVEN else f"{LIMIT}={gigabytes}"
+    size = path.stat().st_size
+    return DataError(
+        "this file is too large for the memory",
+        value=f"{path.name}: {size / 1e9:.3g} GB, and taking it in needs about {needed / 1e9:.3g} GB",
+        rule=f"{limit / 1e9:.3g} GB may be used: {source}{f'; it cannot be read part by part: {why}' * bool(why)}",
+        fix=f"{split}also need less); where more memory may be used than is free now, say how many GB: {enough}"
+        if source == FREE
+        else f"allow more, for example {enough}; or {split}also need less)",
+    )
 
 
 def _needed(path: Path) -> int:
     """Bytes of memory that taking in a file needs, generously."""
     needed = TIMES * _plain_size(path, path.stat().st_size)
     if is_parquet(path):
-        with suppress(pl.exceptions.PolarsError):  # one that cannot be read is refused when it is
+        with suppress(*BROKEN):  # one that cannot be read is refused when it is
             table = pl.scan_parquet(path)
             needed = TIMES * CELL * len(table.collect_schema()) * int(table.select(pl.len()).collect().item())
     return needed
@@ -296,8 +306,19 @@ def read_packaged(reader: str) -> RawTable:
 def _parquet(label: str, content: bytes) -> pl.DataFrame:
     try:
         return pl.read_parquet(io.BytesIO(content))
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError("not a readable Parquet file", value=label, rule=str(error).splitlines()[0]) from error
+    except (*BROKEN, OSError) as error:
+        raise not_parquet(label, error) from error
+
+
+def not_parquet(label: str, error: BaseException) -> DataError:
+    """What is said of a damaged Parquet file, by what reading it raised."""
+    return DataError("not a readable Parquet file", value=label, rule=damage(error))
+
+
+def damage(error: BaseException) -> str:
+    """What is wrong with a Parquet file, in a line."""
+    panic = isinstance(error, pl.exceptions.PanicException)
+    return "its content is damaged" if panic else str(error).splitlines()[0]
 
 
 def numbers(table: RawTable, name: str, decimal_mark: str = ".") -> pl.Series:

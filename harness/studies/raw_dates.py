@@ -63,7 +63,7 @@ def _stamps(
 ) -> Iterator[tuple[int, tuple[str, str]]]:
     """Instants of the archive that no row of the series is stamped with."""
     own = stamped(table.frame[source.dated_by], series.zone, source.zone, source.text.date_format)
-    column = source.column("series")
+    column = source.in_table(table.frame.columns).column("series")
     if column and source.layout == "long":
         name = dict(dataset.in_file)[series.id.partition("/")[2]]
         own = own[(table.frame[column].cast(pl.String) == name).fill_null(value=False).to_numpy()]

@@ -56,7 +56,7 @@ class Later:
                 late = self._late(table, source, dataset.declared(bare))
                 frame = self._altered(frame, names[bare], late, source)
             return replace(table, frame=frame)
-        column = source.column("series")
+        column = source.in_table(table.frame.columns).column("series")
         name = table.frame[column].cast(pl.String) if column else None
         late = np.zeros(table.frame.height, dtype=bool)
         for bare in source.series:

@@ -71,10 +71,24 @@ def test_parts_of_a_text_are_what_all_of_it_is(
         ("a.csv", b'a\n1\n"never closed\n' + b"1\n" * 200, "is not closed"),
         ("a.csv", b"a,b\n" + b"1,2\n" * 60 + b"1,2,3\n", "line 62: more fields.*: 3, not 2"),
         ("a.csv", b"\n\na,b\n" + b"1,2\n" * 60 + b"1,2,3\n", "line 64: more fields.*: 3, not 2"),
+        ("a.csv", b"a,b\n" + b"1,2\n" * 60 + b"3", "line 62: fewer fields.*: 1, not 2"),
+        ("a.csv", b"\r\na,b\r\n" + b"1,\r\n" * 9 + b"\r\n3\r\n" + b"1,\r\n" * 60, "line 13: fewer fields.*: 1, not 2"),
+        ("a.csv", b'a,b,c\n"1\n2,","",3\n' + b'"1,",2\n' * 60, "line 4: fewer fields.*: 2, not 3"),
         ("a.csv", b"\n\na,a\n" + b"1,2\n" * 60, "occurs twice: 'a'"),
         ("a.csv", b" \n", "empty"),
     ],
-    ids=["encoding", "zip", "quotation", "ragged", "ragged after blanks", "twice after blanks", "empty"],
+    ids=[
+        "encoding",
+        "zip",
+        "quotation",
+        "ragged",
+        "ragged after blanks",
+        "cut",
+        "cut after blanks",
+        "cut with quotes",
+        "twice after blanks",
+        "empty",
+    ],
 )
 def test_what_is_wrong_with_the_bytes_is_told(
     name: str, raw: bytes, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -94,6 +108,14 @@ def test_blanks_at_the_end_are_no_row(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"a\n1\n  ")
     whole = csv_table("a.csv", b"a\n1\n  ", TextForm())
     assert whole.rows() == [("1",)]
+    assert pl.concat(csv_parts(tmp_path / "a.csv", TextForm(), 16)).equals(whole)
+
+
+def test_a_line_without_anything_and_a_field_without_a_value_are_not_too_short(tmp_path: Path) -> None:
+    raw = b'a,b\n\n1,\n  \n"2\n3",\n,\n\n'
+    whole = csv_table("a.csv", raw, TextForm())
+    assert [row for row in whole.rows() if any(row)] == [("1", None), ("2\n3", None)]
+    (tmp_path / "a.csv").write_bytes(raw)
     assert pl.concat(csv_parts(tmp_path / "a.csv", TextForm(), 16)).equals(whole)
 
 
@@ -210,3 +232,37 @@ def test_what_only_the_whole_text_tells_is_refused_with_the_reason(
         assert why in str(said)
         assert LIMIT in str(said)
         assert not archive.batches().height
+
+
+def test_rows_of_the_future_are_counted_where_the_whole_file_is_needed_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = CSV.format(series=EACH.format(lag=""), stamp=STAMPED, file="{file}")
+    early = mixed(panel()).with_columns(pl.col("published_at").dt.strftime("%Y-%m-%d"))
+    place = pl.int_range(pl.len())
+    late = early.with_columns(
+        published_at=pl.when(place.is_in([20, 90])).then(pl.lit("2999-01-31")).otherwise("published_at")
+    )
+    first = late.row(20, named=True)
+    folder = dataset(tmp_path / "datasets", plain, "values.csv", late)
+    monkeypatch.setattr(streamed, "FEWEST", 10)
+    said, archive = ingested(folder, tmp_path / "home", LITTLE, monkeypatch)
+    assert "2 row(s) are published later than now" in str(said)
+    assert f"the first: {first['series_id']}, period {first['period']}, published 2999-" in str(said)
+    assert "values.csv: " in str(said)
+    assert "taking it in needs about" in str(said)
+    assert not archive.batches().height
+
+
+def test_two_values_of_one_cell_in_a_file_read_in_parts_are_told_what_to_do_with_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = panel(1).drop("published_at")
+    twice = pl.concat([once, once.head(1).with_columns(value=pl.lit(9.0))])
+    text = CSV.format(series=EACH.format(lag=LAG), stamp="", file="{file}")
+    folder = dataset(tmp_path / "datasets", text, "values.csv", twice)
+    monkeypatch.setattr(streamed, "FEWEST", 10)
+    said, _ = ingested(folder, tmp_path / "home", LITTLE, monkeypatch)
+    assert "two different values" in str(said)
+    assert "keep the right row, or give each its own publication date" in str(said)
+    assert "home folder" not in str(said)

@@ -16,6 +16,7 @@ from harness.data.archive import Archive
 from harness.data.dataset import KEYS, find_dataset, load_dataset, parse_dataset
 from harness.data.declared import Dataset
 from harness.data.ingest import ingest, lacks
+from harness.data.streamed import parquet_parts
 from harness.data.tables import read_file
 from harness.record.memory import LIMIT, within
 
@@ -322,7 +323,7 @@ def test_what_was_ingested_is_used_however_little_memory_there_is(
 ) -> None:
     wide = PANEL.replace('columns = { series = "shop" }', 'layout = "wide"\nnull_values = ["-"]')
     values = (
-        LONG + "-,2020-01-31,1\n ,2020-01-31,1\n"
+        LONG + "-,2020-01-31,\n ,2020-01-31,-\n"
         if layout == "long"
         else "period, s2,s1,the odd one\n2020-01-31,1,2,3\n"
     )
@@ -352,11 +353,67 @@ def test_a_panel_without_ids_or_in_a_damaged_file_is_told(tmp_path: Path) -> Non
     with pytest.raises(ExperimentError, match=r"no id in column 'shop' of values\.parquet"):
         load_dataset(folder)
     (folder / "values.parquet").write_bytes((folder / "values.parquet").read_bytes()[:-9])
-    with pytest.raises(ExperimentError, match=r"values\.parquet is not a readable file"):
+    with pytest.raises(ExperimentError, match=r"values\.parquet is not a readable Parquet file"):
         load_dataset(folder)
     panel(tmp_path, PANEL.replace('columns = { series = "shop" }', 'layout = "wide"'), "period\n2020-01-31\n")
     with pytest.raises(ExperimentError, match=r"no id among the columns of values\.csv"):
         load_dataset(folder)
+
+
+def test_a_parquet_file_damaged_anywhere_is_refused_or_read(tmp_path: Path) -> None:
+    months = [date(2020, 1, 31)] * 40
+    frame = pl.DataFrame({"shop": [f"s{place}" for place in range(40)], "period": months, "value": 1.0})
+    frame.write_parquet(tmp_path / "whole.parquet")
+    whole, told = (tmp_path / "whole.parquet").read_bytes(), set[str]()
+    spoiled = [whole[: len(whole) // 2], b"", b"shop,period,value\n"] + [
+        whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :] for place in range(4, len(whole), 9)
+    ]
+    folder = panel(tmp_path, PANEL.replace("values.csv", "values.parquet"))
+    for content in spoiled:
+        (folder / "values.parquet").write_bytes(content)
+        for read in (load_dataset, lambda _: read_file(folder / "values.parquet"), lambda _: in_parts(folder)):
+            try:
+                read(folder)
+            except UserError as error:
+                told.add(error.what if isinstance(error, DataError) else str(error))
+    assert any("values.parquet is not a readable Parquet file" in one for one in told)
+    assert "not a readable Parquet file" in told
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("limit", ["8", "0.0000001"])
+def test_a_value_without_the_name_of_its_series_is_refused(
+    tmp_path: Path, kind: str, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = panel(tmp_path, PANEL.replace("values.csv", f"values.{kind}"), LONG + ",2020-01-31,\n,2020-02-29,1\n")
+    if kind == "parquet":
+        shops, days = ["s1", "the odd one", "", None, ""], ["2020-01-31"] * 5
+        frame = pl.DataFrame({"shop": shops, "period": days, "value": [1.0, 2.0, None, None, 3.0]})
+        frame.write_parquet(folder / "values.parquet")
+    monkeypatch.setenv(LIMIT, limit)
+    archive, row = Archive.open(tmp_path / "archive.duckdb"), "line 6" if kind == "csv" else "row 5"
+    with pytest.raises(DataError, match=rf"values\.{kind}, {row}, column 'shop': no series.*1 such"):
+        ingest(folder, archive, raw_dir=tmp_path / "raw")
+    assert not archive.batches().height
+
+
+@pytest.mark.parametrize("limit", ["8", "0.0000001"])
+def test_of_a_file_with_a_column_of_series_only_the_declared_one_is_taken(
+    tmp_path: Path, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = "[series.s1]" + PANEL.partition('[series."*"]')[2].partition("[series.odd]")[0]
+    toml = PANEL.partition("[series")[0] + one + '[[source]]\nfile = "values.csv"\n'
+    folder = panel(tmp_path, toml, "series,period,value\ns1,2020-01-31,1\ns2,2020-02-29,2\n")
+    monkeypatch.setenv(LIMIT, limit)
+    archive = Archive.open(tmp_path / "archive.duckdb")
+    report = ingest(folder, archive, raw_dir=tmp_path / "raw")
+    assert report.kept == 1
+    assert report.sources[0].undeclared == (("s2", 1),)
+    assert not lacks(archive, load_dataset(folder))
+
+
+def in_parts(folder: Path) -> list[pl.DataFrame]:
+    return list(parquet_parts(folder / "values.parquet", ("shop", "value"), 10))
 
 
 def test_many_values_of_one_cell_are_not_all_listed(tmp_path: Path) -> None:
