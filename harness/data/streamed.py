@@ -77,7 +77,7 @@ def frame_or_parts(frame: Any) -> Any:
             "not a Parquet file",
             value=path.name,
             rule="a frame, or the path of a .parquet file",
-            fix="`harness ingest DATASET` reads CSV files, too, by a declaration that `harness new NAME --data FILE` drafts",
+            fix="`harness ingest DATASET` reads CSV files, too, as declared: `harness new NAME --data FILE` drafts it",
         )
     if beyond_memory(path):
         return Parts(path.name, partial(_parts, path))
