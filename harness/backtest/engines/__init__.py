@@ -91,11 +91,10 @@ def engine_for(experiment: Experiment, workers: int | None, where: Where = HERE)
         return InProcess() if count == 1 else Workers(count)
     if where.address:
         refuse_deserted(where.engine, where.address)
-    kind = OnRay if where.engine == "ray" else OnDask
-    engine = kind(count, threads, where.address, where.store)
     if where.store:
         Store(where.store).refuse_unwritable()
-    return engine
+    kind = OnRay if where.engine == "ray" else OnDask
+    return kind(count, threads, where.address, where.store)
 
 
 def _workers(workers: int | None, threads: int) -> int:
