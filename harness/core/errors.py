@@ -10,7 +10,9 @@ SHOWN = 40
 FEW = 8
 """Series named at most in a message."""
 NEAR = 3
-"""Names that are near, of more than `SHOWN`."""
+"""Names told at most as near ones, of more than `SHOWN`."""
+APART = 0.05
+"""How much less alike they may be than the nearest one."""
 
 
 def listed(names: Iterable[object], shown: int = SHOWN) -> str:
@@ -64,9 +66,14 @@ class UnknownNameError(UserError):
         names = sorted(known)
         many = len(names) > SHOWN
         close = difflib.get_close_matches(name, names, n=NEAR if many else 1, cutoff=0.5)
+        close = [one for one in close if _likeness(one, name) >= _likeness(close[0], name) - APART]
         few = listed(names, FEW if many else SHOWN) or "none"
         hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"known: {few}"
         super().__init__(f"unknown {kind}", value=repr(name), fix=hint)
+
+
+def _likeness(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other).ratio()
 
 
 class DataError(UserError):

@@ -15,6 +15,7 @@ PANEL = [f"s{number:05}" for number in range(1000)]
         ("zzz", PANEL[:SHOWN], f"known: {', '.join(PANEL[:SHOWN])}"),
         ("zzz", [], "known: none"),
         ("s000123", PANEL, "did you mean 's00123' or 's00023' or 's00013'?"),
+        ("cpi_indx", [*PANEL, "cpi_index", "cpi_x"], "did you mean 'cpi_index'?"),
         ("s00123", PANEL[:SHOWN], "did you mean 's00023'?"),
     ],
 )
