@@ -35,7 +35,7 @@ from harness.data.mapped import let_go
 from harness.forecast.catalog import always_on, entry_for
 from harness.record.cells import Cell, read_cell
 from harness.record.home import Home
-from harness.record.memory import PASSED, Watch, memory_limit, peak_memory, spare_memory, trim_heap
+from harness.record.memory import BEFORE, PASSED, Watch, held_before, memory_limit, peak_memory, spare_memory, trim_heap
 from harness.record.platform import (
     code_diff,
     code_hash,
@@ -96,6 +96,7 @@ class Stages:
         peak_worker: bytes of the largest worker.
         watch: looks at the memory this process holds; None = nobody said how much it may be.
         limit: bytes it may be.
+        before: bytes it was before any data were read.
         held_by_workers: bytes that worker processes held at most, all together.
         passed: stages that took more than the limit, with the bytes.
     """
@@ -106,6 +107,7 @@ class Stages:
     peak_worker: int = 0
     watch: Watch | None = None
     limit: int = 0
+    before: int = 0
     held_by_workers: int = 0
     passed: list[tuple[str, int]] = field(default_factory=list)
     _since: float = field(default_factory=time.perf_counter)
@@ -117,6 +119,7 @@ class Stages:
         if limit is None:
             yield
             return
+        self.before = held_before()
         with Watch() as self.watch:
             self.limit = limit
             yield
@@ -146,7 +149,9 @@ class Stages:
         Asked last: the time since the last stage was spent on writing.
         """
         self.done("write")
-        allowed = {} if self.watch is None else {"memory_limit_bytes": self.limit, PASSED: self.passed}
+        allowed: dict[str, object] = {}
+        if self.watch is not None:
+            allowed = {"memory_limit_bytes": self.limit, PASSED: self.passed, BEFORE: self.before}
         return {
             **allowed,
             "wall_seconds": round(self._since - self._began, 3),

@@ -6,9 +6,13 @@ import difflib
 from collections.abc import Iterable
 
 SHOWN = 40
-"""Names listed at most when none is near, and problems of one file."""
+"""Names listed when none is near, unless there are more, and problems of one file."""
 FEW = 8
 """Series named at most in a message."""
+NEAR = 3
+"""Names told at most as near ones, of more than `SHOWN`."""
+APART = 0.05
+"""How much less alike they may be than the nearest one."""
 
 
 def listed(names: Iterable[object], shown: int = SHOWN) -> str:
@@ -56,13 +60,20 @@ def _rebuild(kind: type[UserError], state: dict[str, object], args: tuple[object
 
 
 class UnknownNameError(UserError):
-    """A name that does not exist, with the nearest one that does."""
+    """A name that does not exist, with the nearest one that does, or of very many the nearest ones."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        hint = f"did you mean {close[0]!r}?" if close else f"known: {listed(names) or 'none'}"
+        many = len(names) > SHOWN
+        close = difflib.get_close_matches(name, names, n=NEAR if many else 1, cutoff=0.5)
+        close = [one for one in close if _likeness(one, name) >= _likeness(close[0], name) - APART]
+        few = listed(names, FEW if many else SHOWN) or "none"
+        hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"known: {few}"
         super().__init__(f"unknown {kind}", value=repr(name), fix=hint)
+
+
+def _likeness(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other).ratio()
 
 
 class DataError(UserError):

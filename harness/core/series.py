@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, time
 from functools import lru_cache
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from harness.core.errors import UserError
+from harness.core.errors import FEW, UserError, listed
 from harness.core.time import Frequency, parse_frequency
 
 LagKind = Literal[
@@ -47,14 +48,33 @@ def check_zone(zone: str) -> None:
         ) from error
 
 
-def check_id(series_id: str) -> None:
+def check_id(series_id: object) -> None:
     """Refuse what cannot be a series id.
 
     Raises:
-        UserError: it is empty or holds blanks.
+        UserError: it is no text, empty, or holds blanks.
     """
+    if not isinstance(series_id, str):
+        raise UserError("a series id is a text", value=repr(series_id), rule=f"not {type(series_id).__name__}")
     if series_id.split() != [series_id]:
         raise UserError("a series id may not be empty or hold blanks", value=repr(series_id))
+
+
+def distinct_ids(ids: Iterable[str]) -> list[str]:
+    """Ids of several series, each named once.
+
+    Raises:
+        UserError: one text instead of several, no series id among them, or one that is named twice.
+    """
+    if isinstance(ids, str) or not isinstance(ids, Iterable):
+        raise UserError("several series ids are needed", value=repr(ids), rule="a list of texts", fix=f"[{ids!r}]")
+    names = list(ids)
+    for name in names:
+        check_id(name)
+    if len(set(names)) < len(names):
+        twice = [name for name, times in Counter(names).items() if times > 1]
+        raise UserError("series ids named more than once", value=listed(twice, FEW), fix="name each id once")
+    return names
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,25 +179,26 @@ def _source_lines(file: str, guessed: Guess) -> list[str]:
 
 
 def experiment_text(name: str, guessed: Guess, ids: Sequence[str]) -> str:
-    """The text of a commented experiment file that forecasts the table's first series."""
+    """The text of a commented experiment file that forecasts the table's first series, or a panel as a whole."""
     kind = guessed.timing.frequency[0]
     every, first = first_origin(guessed)
     periods_before = sum(day <= first for day in guessed.timing.periods) // APART.get(kind, 1)
     minimum = max(8, min(24 if kind in "MQAW" else 100, periods_before // 2))
     dated = bool(guessed.dated_by[1])
+    target, asked = (f"{name}/{ANY}", f"the {len(ids)} series of {name}") if is_panel(guessed) else (ids[0], ids[0])
     lines = [
-        f"# Written by `harness new`: forecasts of {ids[0]}. Every key is explained in experiments/README.md.",
+        f"# Written by `harness new`: forecasts of {asked}. Every key is explained in experiments/README.md.",
         "",
         "schema = 1",
         f"name = {_quoted(name)}",
-        f"question = {_quoted(f'Does anything beat the naive rivals for {ids[0]}?')}",
+        f"question = {_quoted(f'Does anything beat the naive rivals for {asked}?')}",
         f"datasets = [{_quoted(name)}]",
         "seed = 1",
         *([] if dated else ["pseudo_real_time = true  # final values dated by a rule: every page says so"]),
         "",
         "[target]",
-        f"series = [{_quoted(ids[0])}]" + ('  # or ["*"]: every series of the dataset' if is_panel(guessed) else ""),
-        _transform_line(guessed, 0),
+        f"series = [{_quoted(target)}]" + (f"  # all of them; or some, like {_quoted(ids[0])}" * is_panel(guessed)),
+        _transform_line(guessed, guessed.names if is_panel(guessed) else guessed.names[:1]),
         'outcome = "first"  # the release that is the truth, for labels and scores',
         "",
         "[origins]  # when forecasts are issued",
@@ -216,7 +217,7 @@ def experiment_text(name: str, guessed: Guess, ids: Sequence[str]) -> str:
         f"rolling_mean = {list(ROLLING[kind])}",
         "age = true",
         "",
-        *_input_lines(guessed, ids),
+        *([] if is_panel(guessed) else _input_lines(guessed, ids)),
         "[models.ar]",
         'kind = "autoregression"',
         "",
@@ -254,11 +255,12 @@ def first_origin(guessed: Guess) -> tuple[str, date]:
     return every, period_end(calendar_unit, period_containing(calendar_unit, day))
 
 
-def _transform_line(guessed: Guess, place: int) -> str:
-    levels = guessed.levels[guessed.names[place]]
-    if levels.positive and guessed.timing.frequency in ("B", "D"):
+def _transform_line(guessed: Guess, names: Sequence[str]) -> str:
+    levels = [guessed.levels[name] for name in names]
+    positive = all(one.positive for one in levels)
+    if positive and guessed.timing.frequency in ("B", "D"):
         return 'transform = "log_return"  # guessed; in per cent; or "level", { difference = 1 }, ...'
-    if levels.trending:
+    if positive and sum(one.trending for one in levels) > len(levels) // 2:
         return "transform = { log_growth = 1 }  # guessed: it trends; per cent over one period, inside one vintage"
     return 'transform = "level"  # guessed; or { difference = 1 }, { log_growth = 1 }, ...'
 
@@ -271,7 +273,7 @@ def _input_lines(guessed: Guess, ids: Sequence[str]) -> list[str]:
         lines += [
             f"[features.{block}]",
             f"series = {_quoted(series_id)}",
-            _transform_line(guessed, place),
+            _transform_line(guessed, guessed.names[place : place + 1]),
             "latest = [1, 2]",
             "",
         ]

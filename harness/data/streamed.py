@@ -85,7 +85,12 @@ def frame_or_parts(frame: Any) -> Any:
         return frame
     path = Path(frame)
     if path.suffix not in (".parquet", ".pq"):
-        raise DataError("not a Parquet file", value=path.name, rule="a frame, or the path of a .parquet file")
+        raise DataError(
+            "not a Parquet file",
+            value=path.name,
+            rule="a frame, or the path of a .parquet file",
+            fix="`harness ingest DATASET` reads CSV files, too, as declared: `harness new NAME --data FILE` drafts it",
+        )
     if beyond_memory(path):
         return Parts(path.name, partial(_parts, path))
     return read_content(path.name, content_of(path, fix="give the path of a file that is there")).frame

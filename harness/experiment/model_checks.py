@@ -8,6 +8,7 @@ from harness.core.errors import UserError
 from harness.core.reading import Problems, meant, one_of
 from harness.core.recipe import Recipe, Target
 from harness.experiment.parts import Parts
+from harness.forecast.boosting_params import check_together
 from harness.forecast.catalog import CATALOG, always_on, build, estimated
 from harness.forecast.catalog import check_target as check_fits
 from harness.score.spec import PRIMARIES
@@ -86,6 +87,8 @@ def check_built(models: Sequence[Recipe], folder: str, problems: Problems) -> No
             continue
         try:
             build(model, folder=folder)
+            if model.kind == "lightgbm" and model.search is None:
+                check_together(dict(model.params))
         except UserError as error:
             told = f"{error.what}: {error.value}" if error.value else error.what
             problems.add(where, "; ".join(filter(None, (told, error.rule))), hint=error.fix)

@@ -13,7 +13,15 @@ from harness.core.errors import UnknownNameError, UserError
 from harness.core.frames import ANSWER_SCHEMA, Rows
 from harness.core.identity import derive_seed
 from harness.core.snapshot import Snapshot
-from harness.forecast.boosting_params import BINNINGS, BOOSTINGS, EVERY_FIT, FIRST_WINDOW, LAYOUTS, OBJECTIVES
+from harness.forecast.boosting_params import (
+    BINNINGS,
+    BOOSTINGS,
+    EVERY_FIT,
+    FIRST_WINDOW,
+    LAYOUTS,
+    OBJECTIVES,
+    check_values,
+)
 from harness.forecast.boosting_rows import (
     Binned,
     Bins,
@@ -225,6 +233,7 @@ class LightGBM:
 
 def _check_names(objective: str, native: Mapping[str, object]) -> None:
     boosting = native.get("boosting", BOOSTINGS[0])
+    check_values(native)
     if objective not in OBJECTIVES:
         raise UnknownNameError("lightgbm objective", objective, OBJECTIVES)
     if objective == "quantile" and native.get("alpha") != MEDIAN:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
+
+from harness.core.errors import UnknownNameError, UserError
 
 LAYOUTS = ("force_row_wise", "force_col_wise")
 """How the histograms of a split are summed."""
@@ -90,3 +94,143 @@ DEFAULTS: Mapping[str, object] = MappingProxyType(
     }
 )
 """What LightGBM takes for those of its parameters that are tuned most often, where they are not given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """Which numbers a parameter may be.
+
+    Attributes:
+        low: the least.
+        high: the greatest.
+        whole: whether it is an integer.
+        above: whether `low` itself is left out.
+        below: whether `high` itself is left out.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    whole: bool = False
+    above: bool = False
+    below: bool = False
+
+    def holds(self, value: object) -> bool:
+        """Whether a value is one of them."""
+        if isinstance(value, bool) or not isinstance(value, int if self.whole else (int, float)):
+            return False
+        high = value < self.high if self.below else value <= self.high
+        return high and (value > self.low if self.above else value >= self.low)
+
+    def text(self) -> str:
+        """In words.
+
+        >>> Number(1, 2, below=True).text(), Number(0, above=True).text(), Number(2, INT, whole=True).text()
+        ('a number from 1 to below 2', 'a number above 0', 'a whole number from 2')
+        """
+        low = "" if self.low in (-math.inf, -INT) else f" {'above' if self.above else 'from'} {self.low:g}"
+        high = "" if self.high in (math.inf, INT) else f" to {'below ' if self.below else ''}{self.high:g}"
+        return ("a whole number" if self.whole else "a number") + low + high
+
+
+INT = 2**31 - 1
+"""The greatest whole number that LightGBM takes as it is."""
+_SHARE, _PART = Number(0, 1), Number(0, 1, above=True)
+_COUNT, _POSITIVE, _NOT_NEGATIVE = Number(1, INT, whole=True), Number(0, above=True), Number(0)
+_WHOLE = Number(-INT, INT, whole=True)
+NUMBERS: Mapping[str, Number] = MappingProxyType(
+    {
+        **dict.fromkeys(("drop_rate", "other_rate", "skip_drop", "top_rate"), _SHARE),
+        **dict.fromkeys(("bagging_fraction", "feature_fraction", "feature_fraction_bynode"), _PART),
+        **dict.fromkeys(("alpha", "fair_c", "learning_rate", "poisson_max_delta_step"), _POSITIVE),
+        **dict.fromkeys(("cat_l2", "cat_smooth", "lambda_l1", "lambda_l2", "linear_lambda"), _NOT_NEGATIVE),
+        **dict.fromkeys(("min_gain_to_split", "min_sum_hessian_in_leaf", "monotone_penalty"), _NOT_NEGATIVE),
+        **dict.fromkeys(("max_cat_threshold", "max_cat_to_onehot", "min_data_in_bin", "min_data_per_group"), _COUNT),
+        **dict.fromkeys(("bagging_freq", "max_depth", "max_drop"), _WHOLE),
+        "max_bin": Number(2, INT, whole=True),
+        "max_delta_step": Number(),
+        "min_data_in_leaf": Number(0, INT, whole=True),
+        "num_leaves": Number(2, 131_072, whole=True),
+        "path_smooth": _NOT_NEGATIVE,
+        "tweedie_variance_power": Number(1, 2, below=True),
+    }
+)
+"""Which numbers LightGBM takes."""
+FLAGS = frozenset(
+    {
+        *LAYOUTS,
+        "boost_from_average",
+        "extra_trees",
+        "linear_tree",
+        "reg_sqrt",
+        "uniform_drop",
+        "zero_as_missing",
+    }
+)
+"""What is true or false."""
+WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"data_sample_strategy": ("bagging", "goss"), "monotone_constraints_method": ("basic", "intermediate", "advanced")}
+)
+"""What is one of a few words."""
+MEDIANS = ("regression_l1", "l1", "mean_absolute_error", "mae")
+"""Names of the objective that linear trees do not take."""
+FOREST = "for example bagging_freq = 1, bagging_fraction = 0.8"
+
+
+def check_values(native: Mapping[str, object]) -> None:
+    """Refuse values that LightGBM would refuse in training, one parameter at a time.
+
+    Raises:
+        UserError: a parameter has a value that it cannot have.
+        UnknownNameError: one of a few words is another one.
+    """
+    for name, value in native.items():
+        if name in FLAGS and not isinstance(value, bool):
+            raise _refused(name, value, "true or false")
+        if name in NUMBERS and not NUMBERS[name].holds(value):
+            raise _refused(name, value, NUMBERS[name].text())
+        if name in WORDS and value not in WORDS[name]:
+            raise UnknownNameError(f"lightgbm {name}", str(value), WORDS[name])
+
+
+def check_together(params: Mapping[str, object]) -> None:
+    """Refuse settings that LightGBM takes one by one and refuses together.
+
+    A search may set what is missing here, so it is asked of a model without one.
+
+    Args:
+        params: the parameters of a model, each checked by itself.
+
+    Raises:
+        UserError: two of them exclude each other.
+    """
+    told = {"top_rate": 0.2, "other_rate": 0.1, **DEFAULTS, **params}
+    freq, part, top, other = (
+        float(str(told[name])) for name in ("bagging_freq", "bagging_fraction", "top_rate", "other_rate")
+    )
+    bagged, goss = freq > 0 and part < 1, "goss" in (told["boosting"], told.get("data_sample_strategy"))
+    medians = told.get("objective") in (*MEDIANS, "quantile", "mape", "mean_absolute_percentage_error")
+    if goss and bagged:
+        raise _apart("goss", "bagging_fraction below 1", "goss draws its own rows", "leave out bagging_freq")
+    if goss and not (top > 0 and other > 0 and top + other <= 1):
+        rule = "with goss both are above 0, and their sum is 1 at most"
+        raise _apart(f"top_rate = {top:g}", f"other_rate = {other:g}", rule)
+    forest = told["boosting"] in ("rf", "random_forest")
+    if forest and not (goss or bagged or float(str(told["feature_fraction"])) < 1):
+        rule = "every tree of a forest has its own rows or features"
+        raise _apart(f'boosting = "{told["boosting"]}"', "all rows and features", rule, FOREST)
+    if told["linear_tree"] and told.get("zero_as_missing"):
+        raise _apart("linear_tree = true", "zero_as_missing = true", "a linear tree takes zeros as numbers")
+    if told["linear_tree"] and told.get("objective") in MEDIANS:
+        rule = "linear trees do not learn the median"
+        raise _apart("linear_tree = true", f'objective = "{told["objective"]}"', rule)
+    if told.get("monotone_constraints") and (medians or told.get("quantiles")):
+        rule = "no monotone constraint on medians and quantiles"
+        raise _apart("monotone_constraints", f'objective = "{told.get("objective")}", quantiles', rule)
+
+
+def _refused(name: str, value: object, rule: str) -> UserError:
+    return UserError(f"lightgbm: not a value of {name}", value=repr(value), rule=rule)
+
+
+def _apart(one: str, other: str, rule: str, fix: str = "leave out one of them") -> UserError:
+    return UserError("lightgbm: refused together", value=f"{one} and {other}", rule=rule, fix=fix)

@@ -20,12 +20,15 @@ from harness.core.errors import UserError
 LIMIT = "HARNESS_MEMORY"
 PASSED = "memory_passed"
 """In what was measured of a run: stages that took more private memory than was allowed, each with the bytes."""
+BEFORE = "memory_before_bytes"
+"""In what was measured of a run: private memory before any of its data were read."""
 LOOK_EVERY = 0.05
 """Seconds between two looks at what is in use."""
 MEMINFO = Path("/proc/meminfo")
 FREE, GIVEN = "what is free now", "the memory that was given"
 MAPS, STATUS = Path("/proc/self/maps"), Path("/proc/self/status")
 _given: ContextVar[float | None] = ContextVar("GB that were given for a command", default=None)
+_before: ContextVar[int | None] = ContextVar("bytes that were held when a command began", default=None)
 
 
 @contextmanager
@@ -35,11 +38,19 @@ def within(given: float | None) -> Iterator[None]:
     Args:
         given: GB, in place of `HARNESS_MEMORY`; None = as outside the block.
     """
-    before = _given.set(_given.get() if given is None else given)
+    outside = _given.set(_given.get() if given is None else given)
+    held = _before.set(held_before())
     try:
         yield
     finally:
-        _given.reset(before)
+        _before.reset(held)
+        _given.reset(outside)
+
+
+def held_before() -> int:
+    """Bytes of private memory when the outermost block of `within` began; outside of any, those of now."""
+    before = _before.get()
+    return private_memory() if before is None else before
 
 
 def limit_source() -> str:
@@ -142,6 +153,8 @@ def passed_text(measured: Mapping[str, object]) -> str:
 
     >>> passed_text({"memory_limit_bytes": 2 * 10**9, PASSED: [["plan", 2.5e9], ["score", 3.25e9]]})
     'up to 3.25 GB of memory were in use and 2 GB are allowed, which was passed in: plan, score'
+    >>> passed_text({"memory_limit_bytes": 10**8, BEFORE: 3 * 10**8, PASSED: [["plan", 5e8]]}).partition(" which ")[2]
+    'was passed in: plan (0.3 GB before any data were read)'
 
     Args:
         measured: what was measured of the run.
@@ -150,9 +163,12 @@ def passed_text(measured: Mapping[str, object]) -> str:
     if not isinstance(passed, list) or not passed or not isinstance(limit, int):
         return ""
     used, stages = max(size for _, size in passed) / 1e9, ", ".join(stage for stage, _ in passed)
-    return (
-        f"up to {used:.3g} GB of memory were in use and {limit / 1e9:.3g} GB are allowed, which was passed in: {stages}"
+    before = measured.get(BEFORE)
+    at_first = (
+        f" ({before / 1e9:.3g} GB before any data were read)" if isinstance(before, int) and before > limit else ""
     )
+    allowed = f"{limit / 1e9:.3g} GB are allowed, which was passed in: {stages}{at_first}"
+    return f"up to {used:.3g} GB of memory were in use and {allowed}"
 
 
 def _told_by(file: Path, name: str) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -39,8 +40,8 @@ from harness.forecast.catalog import CATALOG, build
 from harness.forecast.paths import Asked, ask_grid
 from harness.record.cell_parts import CellInParts, Scratch
 from harness.record.home import Home
-from harness.record.memory import private_memory
-from harness.record.runs import find_run
+from harness.record.memory import passed_text, private_memory
+from harness.record.runs import find_run, read_manifest
 from harness.report.facts import facts_of
 from harness.report.run import Run
 from harness.report.summary import cost
@@ -265,6 +266,10 @@ def test_a_run_that_keeps_to_little_memory_has_the_same_bits(changes: Path, tmp_
     little = Ran(find_run(home, run_id))
     assert little.keys == free.keys
     assert run_id == free.files.run_id
+    told = passed_text(read_manifest(find_run(home, run_id))["measured"])  # type: ignore[arg-type]
+    assert re.search(
+        r"0.001 GB are allowed, which was passed in: plan, .* \([0-9.e-]+ GB before any data were read\)$", told
+    )
     for name in ("forecasts", "errors", "scores", "leaderboard"):
         files = [one.files.folder / f"{name}.parquet" for one in (free, little)]
         assert files[0].read_bytes() == files[1].read_bytes()
@@ -359,7 +364,7 @@ from harness.backtest import blocks, bounds, runner
 from harness.backtest.engines import Where
 from harness.record import cell_parts
 from harness.record.home import Home
-from harness.record.runs import find_run
+from harness.record.runs import find_run, read_manifest
 from harness.report.facts import facts_of
 from harness.report.run import Run
 from harness.report.summary import cost
@@ -413,6 +418,7 @@ def test_a_run_killed_in_the_middle_of_a_block_resumes_to_the_same_bits(changes:
 
 HUNGRY = """
 import os
+import re
 import numpy as np
 from own_models import Newest
 

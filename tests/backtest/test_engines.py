@@ -103,6 +103,28 @@ def test_an_address_that_an_engine_takes_is_taken(engine: str, address: str) -> 
     assert Where(engine, address).address == address
 
 
+@pytest.mark.parametrize(("store", "rule"), [
+    ("s3x://nope/x", "Protocol not known: s3x"), ("github://nope", "missing 2 required positional arguments"),
+])  # fmt: skip
+def test_a_store_that_nobody_can_open_is_refused_at_once(store: str, rule: str) -> None:
+    with pytest.raises(UserError, match="the object store cannot be used") as caught:
+        Where("dask", store=store)
+    assert store in str(caught.value)
+    assert rule in caught.value.rule
+    assert Where("dask", store="memory://mine").store == "memory://mine"
+
+
+def test_a_store_that_cannot_be_written_is_refused_before_anything_is_planned(
+    asked: Experiment, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="the object store cannot be written"):
+        engine_for(asked, 1, Where("dask", store=f"file://{tmp_path}/file/store"))
+    for _ in range(2):
+        Store(f"file://{tmp_path}/store").refuse_unwritable()
+        assert sum(path.is_file() for path in (tmp_path / "store").rglob("*")) == 1
+
+
 @pytest.mark.parametrize("engine", ["ray", "dask"])
 def test_an_address_where_nobody_listens_is_refused_before_anything_is_planned(asked: Experiment, engine: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as line:

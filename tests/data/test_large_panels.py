@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from datetime import date, time
 from pathlib import Path
@@ -25,6 +26,7 @@ from harness.data.changes import ChangeFile
 from harness.data.columns import by_distinct
 from harness.data.declaration import Declarations, series_to_text, shaped
 from harness.data.derive import ORDER, STATEMENT, classify, earliest, is_sorted, kinds, with_decimals
+from harness.data.ingest.public import Archive
 from harness.data.laying import Laid, Memory
 from harness.data.past import beginnings, past_of
 from harness.data.saving import _write
@@ -198,7 +200,7 @@ def test_many_series_are_declared_at_once(tmp_path: Path) -> None:
     before = archive.state()
     archive.define_many(["p/a"], like=Series("any", "M", decimals=1))
     assert archive.state() == before
-    archive.define_many(["p/b", "p/c", "p/b"], like=Series("any", "M", decimals=1))
+    archive.define_many(["p/b", "p/c"], like=Series("any", "M", decimals=1))
     assert archive.series() == [Series(f"p/{name}", "M", decimals=1) for name in "abc"]
     assert archive.declared()["p/c"].decimals == 1
     with pytest.raises(UserError, match="already declared differently"):
@@ -206,6 +208,26 @@ def test_many_series_are_declared_at_once(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="may not be empty or hold blanks"):
         archive.define_many(["p/d", "p e"], like=Series("any", "M"))
     assert [one.id for one in archive.series()] == ["p/a", "p/b", "p/c"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "said"),
+    [
+        ("abc", "several series ids are needed: 'abc'"),
+        (7, "several series ids are needed: 7"),
+        (["p/1", None], "a series id is a text: None"),
+        ([1], "a series id is a text: 1"),
+        (["p/x", "p/y", "p/x"], "named more than once: p/x; fix: name each id once"),
+    ],
+)
+@pytest.mark.parametrize("lag", [None, LagRule("dates", dates=((date(2020, 1, 31), date(2020, 2, 15)),))])
+def test_ids_that_are_no_list_of_different_texts_are_refused(
+    tmp_path: Path, lag: LagRule | None, ids: list[str], said: str
+) -> None:
+    archive = Archive.open(tmp_path / "archive.duckdb")
+    with pytest.raises(UserError, match=re.escape(said)):
+        archive.define_many(ids, like=Series("any", "M", lag=lag))
+    assert archive.series() == []
 
 
 def test_declaring_one_by_one_and_at_once_is_the_same_state(tmp_path: Path) -> None:

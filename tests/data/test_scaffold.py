@@ -234,9 +234,20 @@ def test_a_long_panel_is_declared_at_once(tmp_path: Path) -> None:
     assert len(dataset.series) == 41
     archive = Archive.open(tmp_path / "archive.duckdb")
     assert ingest(paths[0].parent, archive, raw_dir=tmp_path / "raw").kept == 41 * 120
-    assert load_experiment(paths[2]).target.series == ("shops/No0",)
-    paths[2].write_text(paths[2].read_text().replace('series = ["No0"]', 'series = ["*"]'))
-    assert len(load_experiment(paths[2]).target.series) == 41
+    experiment = load_experiment(paths[2])
+    assert len(experiment.target.series) == 41
+    assert experiment.question == "Does anything beat the naive rivals for the 41 series of shops?"
+    assert [block.name for block in experiment.features] == ["own"]
+    assert experiment.target.transform.kind == "log_growth"
+    assert '  # all of them; or some, like "No0"' in paths[2].read_text()
+
+
+def test_a_panel_is_taken_as_it_is_where_one_of_its_series_has_no_logarithm(tmp_path: Path) -> None:
+    stores = [pl.DataFrame({"date": MONTHS, "store": f"No{number}", "sold": levels(120)}) for number in range(41)]
+    stores[7] = stores[7].with_columns(sold=pl.col("sold") - 120)
+    paths = new_dataset("shops", written(tmp_path, "shops.parquet", pl.concat(stores)), tmp_path)
+    fill_in(paths[1])
+    assert load_experiment(paths[2]).target.transform.kind == "level"
 
 
 @pytest.mark.parametrize("odd", ["No 1", "a/b", "*"])

@@ -43,6 +43,21 @@ def test_the_forecaster_and_not_the_score_says_what_is_forecast(
 
 
 @pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ('force_row_wise = "yes"', "models.gbm: lightgbm: not a value of force_row_wise: 'yes'; true or false"),
+        ('boosting = "rf"', "models.gbm: lightgbm: refused together: boosting"),
+        ("linear_tree = true", 'linear_tree = true and objective = "regression_l1"'),
+    ],
+)
+def test_what_lightgbm_would_refuse_in_training_is_a_problem_of_the_file(
+    refused: Callable[..., list[str]], params: str, said: str
+) -> None:
+    (problem,) = refused(OWN + f'[models.gbm]\nkind = "lightgbm"\nparams = {{ {params} }}\n[score]\nprimary = "mae"\n')
+    assert said in problem
+
+
+@pytest.mark.parametrize(
     ("primary", "message"), [("qlike", "variances only"), ("smape", "levels only"), ("bias", "one of")]
 )
 def test_a_score_that_does_not_suit_the_target_is_refused(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
+import re
 
 import lightgbm as lgb
 import numpy as np
@@ -18,7 +20,7 @@ from harness.core.snapshot import Snapshot
 from harness.core.transform import Transform
 from harness.forecast import boosting_rows
 from harness.forecast.boosting import FIXED, NARROW, LightGBM, says_one_thing
-from harness.forecast.boosting_params import LAYOUTS, NATIVE
+from harness.forecast.boosting_params import FLAGS, INT, LAYOUTS, NATIVE, NUMBERS, WORDS, check_together
 from harness.forecast.boosting_rows import Bins
 from harness.forecast.catalog import CATALOG, build, resolve_params
 from tests.forecast.made_snapshots import asked, made, points, training, wave
@@ -384,3 +386,68 @@ def test_one_row_that_differs_is_found_wherever_it_is(other: int) -> None:
     rows = np.arange(10_000, dtype=np.float64)[:, None]
     assert not says_one_thing(Saying(other), rows)  # type: ignore[arg-type]
     assert says_one_thing(Saying(-1), rows)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"force_row_wise": "yes"}, "not a value of force_row_wise: 'yes'; rule: true or false"),
+        ({"extra_trees": 1}, "not a value of extra_trees: 1; rule: true or false"),
+        ({"max_bin": 63.0}, "not a value of max_bin: 63.0; rule: a whole number from 2"),
+        ({"max_bin": True}, "not a value of max_bin: True; rule: a whole number from 2"),
+        ({"max_depth": "deep"}, "not a value of max_depth: 'deep'; rule: a whole number"),
+        ({"lambda_l1": float("nan")}, "not a value of lambda_l1: nan; rule: a number from 0"),
+        ({"num_leaves": 1}, "not a value of num_leaves: 1; rule: a whole number from 2 to 131072"),
+        ({"feature_fraction": 0}, "not a value of feature_fraction: 0; rule: a number above 0 to 1"),
+        ({"monotone_constraints_method": "basics"}, "did you mean 'basic'?"),
+    ],
+)
+def test_a_value_that_lightgbm_would_refuse_in_training_is_refused_before(params: dict[str, object], said: str) -> None:
+    with pytest.raises(UserError, match=re.escape(said)):
+        model(**params)
+
+
+def taken(**params: object) -> bool:
+    noise = np.random.default_rng(1).normal(size=(40, 3))
+    try:
+        lgb.train({**params, "verbosity": -1, "num_threads": 1}, lgb.Dataset(noise, noise[:, 0] + 9), num_boost_round=1)
+    except lgb.basic.LightGBMError:
+        return False
+    return True
+
+
+def test_numbers_end_where_those_of_lightgbm_end() -> None:
+    assert NUMBERS.keys() | FLAGS | WORDS.keys() >= NATIVE - {
+        "boosting", "feature_contri", "interaction_constraints", "monotone_constraints",
+    }  # fmt: skip
+    for name, number in NUMBERS.items():
+        step = 1 if number.whole else 0.25
+        for end, away, open_end in ((number.low, -step, number.above), (number.high, step, number.below)):
+            if math.isfinite(end) and abs(end) != INT:
+                asked = int(end) if number.whole else end
+                for value in (asked, asked + away, asked - away):
+                    assert number.holds(value) == taken(**{name: value}), (name, value)
+                assert number.holds(asked) != open_end
+
+
+@pytest.mark.parametrize(
+    ("params", "sound"),
+    [
+        ({"boosting": "rf"}, {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.8}),
+        ({"boosting": "rf", "bagging_freq": 1}, {"boosting": "rf", "feature_fraction": 0.5}),
+        ({"boosting": "goss", "bagging_freq": 1, "bagging_fraction": 0.5}, {"boosting": "goss", "bagging_freq": 1}),
+        ({"data_sample_strategy": "goss", "top_rate": 0.95}, {"data_sample_strategy": "goss", "top_rate": 0.5}),
+        ({"boosting": "goss", "other_rate": 0.0}, {"boosting": "gbdt", "other_rate": 0.0}),
+        ({"linear_tree": True, "zero_as_missing": True}, {"linear_tree": True, "zero_as_missing": False}),
+        ({"linear_tree": True, "objective": "l1"}, {"linear_tree": True, "objective": "quantile", "alpha": 0.5}),
+        ({"monotone_constraints": (1, 0, 0), "objective": "mape"}, {"monotone_constraints": (1, 0, 0)}),
+    ],
+)
+def test_settings_that_lightgbm_refuses_together_are_refused_before(
+    params: dict[str, object], sound: dict[str, object]
+) -> None:
+    assert taken(**sound)
+    check_together(sound)
+    assert not taken(**params)
+    with pytest.raises(UserError, match="refused together"):
+        check_together(params)

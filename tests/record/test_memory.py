@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from harness.record import memory
-from harness.record.memory import Watch, give_back, peak_memory
+from harness.record.memory import BEFORE, PASSED, Watch, give_back, held_before, passed_text, peak_memory, within
 
 SIZE = 1 << 20
 
@@ -75,3 +75,20 @@ def test_the_peak_of_a_process_is_not_that_of_its_parent() -> None:
     asked = "from harness.record.memory import peak_memory; print(peak_memory())"
     told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout
     assert 1_000_000 < int(told) < held.nbytes < peak_memory()
+
+
+def test_what_is_held_before_data_is_that_of_the_outermost_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = [1]
+    monkeypatch.setattr(memory, "private_memory", lambda: held[0])
+    with within(None):
+        held[0] = 2
+        with within(3):
+            assert held_before() == 1
+        assert held_before() == 1
+    assert held_before() == 2
+
+
+@pytest.mark.parametrize(("before", "said"), [(2 * 10**9, ""), (2_500_000_000, " (2.5 GB before any data were read)")])
+def test_what_was_held_before_data_is_told_where_it_was_too_much_already(before: int, said: str) -> None:
+    measured = {"memory_limit_bytes": 2 * 10**9, BEFORE: before, PASSED: [["plan", 3e9]]}
+    assert passed_text(measured).partition("passed in: plan")[2] == said

@@ -9,6 +9,7 @@ from harness.backtest.engine import Engine, InProcess, Workers
 from harness.backtest.engines.address import refuse_deserted, refuse_malformed
 from harness.backtest.engines.on_dask import OnDask
 from harness.backtest.engines.on_ray import OnRay
+from harness.backtest.engines.store import Store
 from harness.core.errors import UnknownNameError, UserError
 from harness.core.recipe import Experiment
 from harness.forecast.catalog import learns_from_rows_alone
@@ -32,7 +33,7 @@ class Where:
 
     Raises:
         UserError: that is no positive number, an engine nobody knows, one without clusters that is given the address of
-            one, or an address that cannot be one.
+            one, an address that cannot be one, or a store that nobody here knows how to open.
     """
 
     engine: str = "local"
@@ -47,6 +48,8 @@ class Where:
         if self.engine != "local":
             if self.address:
                 refuse_malformed(self.engine, self.address)
+            if self.store:
+                Store(self.store)
         elif self.address or self.store:
             raise UserError(
                 "the local engine has neither an address nor a store",
@@ -68,8 +71,8 @@ def engine_for(experiment: Experiment, workers: int | None, where: Where = HERE)
         where: the engine asked for.
 
     Raises:
-        UserError: an engine that is not installed, nobody at its address, no worker at all, more threads than cores, or
-            workers beside an existing cluster's own.
+        UserError: an engine that is not installed, nobody at its address, a store that cannot be written, no worker at
+            all, more threads than cores, or workers beside an existing cluster's own.
     """
     if where.address and workers is not None:
         raise UserError(
@@ -88,6 +91,8 @@ def engine_for(experiment: Experiment, workers: int | None, where: Where = HERE)
         return InProcess() if count == 1 else Workers(count)
     if where.address:
         refuse_deserted(where.engine, where.address)
+    if where.store:
+        Store(where.store).refuse_unwritable()
     kind = OnRay if where.engine == "ray" else OnDask
     return kind(count, threads, where.address, where.store)
 

@@ -26,13 +26,14 @@ class Store:
             url: a folder; a path without a protocol is one of this machine.
 
         Raises:
-            UserError: fsspec, or what it needs for the protocol, is not installed, or nobody knows the protocol.
+            UserError: fsspec, or what it needs for the protocol, is not installed, nobody knows the protocol, or the
+                URL does not say all that it needs.
         """
         self.url = url
         fsspec = optional("fsspec", "store", f"--engine-store {url}")
         try:
             files, root = fsspec.core.url_to_fs(url)
-        except (ImportError, ValueError) as error:
+        except (ImportError, ValueError, TypeError, OSError) as error:
             raise UserError(
                 "the object store cannot be used",
                 value=url,
@@ -41,6 +42,19 @@ class Store:
             ) from error
         self._files: Any = files
         self._root = str(root).rstrip("/")
+
+    def refuse_unwritable(self) -> None:
+        """Refuse a store that takes nothing, before anything is asked of it.
+
+        Raises:
+            UserError: not even an empty file can be put there.
+        """
+        try:
+            self.put(b"")
+        except UserError:
+            raise
+        except Exception as error:  # what a protocol's package raises without rights is its own
+            raise _unusable("written", self.url, error) from error
 
     def put(self, content: Path | bytes) -> str:
         """Store a file, or bytes, unless it is there; its SHA-256."""
@@ -159,7 +173,7 @@ def _damaged(what: str) -> DamagedError:
     )
 
 
-def _unusable(done: str, what: str, error: OSError) -> UserError:
+def _unusable(done: str, what: str, error: Exception) -> UserError:
     return UserError(
         f"the object store cannot be {done}",
         value=what,

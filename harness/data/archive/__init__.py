@@ -12,7 +12,7 @@ import duckdb
 import polars as pl
 
 from harness.core.errors import UserError
-from harness.core.series import Series, check_id
+from harness.core.series import Series, distinct_ids
 from harness.core.snapshot import Snapshot
 from harness.core.time import instant, micros
 from harness.data.announced import (
@@ -126,11 +126,10 @@ class Archive:
             like: what they all are; its own id does not count.
 
         Raises:
-            UserError: an id is empty, holds blanks, or exists with another declaration.
+            UserError: ids are one text, an id is no text, is empty, holds blanks, is named twice, or exists with
+                another declaration.
         """
-        names = list(ids)
-        for name in names:
-            check_id(name)
+        names = distinct_ids(ids)
         self._define(
             names,
             texts_alike(like, names),

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from functools import update_wrapper
 from typing import Any
 
-from harness.core.series import Series, alike
+from harness.core.series import Series, alike, distinct_ids
 from harness.data import archive
 from harness.data.archive import BatchReport
 from harness.data.declaration import tells_days
@@ -32,7 +32,7 @@ class Archive(archive.Archive):
     def define_many(self, ids: Iterable[str], like: Series) -> None:
         """As the archive does, through the gate."""
         if tells_days(like):
-            return self.define(*(alike(like, name) for name in ids))
+            return self.define(*(alike(like, name) for name in distinct_ids(ids)))
         return super().define_many(ids, like)
 
     def append(self, frame: Any, **asked: Any) -> BatchReport:
