@@ -82,7 +82,7 @@ def _inside(source: Source, folder: Path, top: Table) -> tuple[str, ...]:
     except OSError as error:
         top.problems.add(WHERE, f"{source.label} cannot be read ({error.strerror})", hint=CORRECT)
     except UserError as error:
-        told = [f"{error.what} {error.value}".strip(), error.rule]
+        told = [": ".join(filter(None, (error.what, error.value))), error.rule]
         top.problems.add(WHERE, "; ".join(filter(None, told)), hint=error.fix)
     else:
         if not names:
