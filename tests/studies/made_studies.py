@@ -34,11 +34,13 @@ def plan_of(asked: Experiment, changes: Path) -> Plan:
 def revealing(column: str) -> Callable[[Plan, ChangeFile], Floats]:
     """A `build_design` in which one column is the outcome of the row's own target period."""
 
-    def build(plan: Plan, changes: ChangeFile) -> Floats:
+    def build(plan: Plan, changes: ChangeFile, file: Path | None = None) -> Floats:
         design = build_design(plan, changes)
         outcome = plan.outcomes.value[:, plan.request].transpose(1, 0, 2)  # [origin, series, horizon]
         place = feature_names(plan.experiment.features).index(column)
         design[..., place] = np.where(np.isnan(outcome), design[..., place], outcome)
+        if file is not None:
+            np.save(file, design)
         return design
 
     return build
