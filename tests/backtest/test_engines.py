@@ -104,13 +104,14 @@ def test_an_address_that_an_engine_takes_is_taken(engine: str, address: str) -> 
 
 
 @pytest.mark.parametrize(("store", "rule"), [
-    ("s3x://nope/x", "Protocol not known: s3x"), ("github://nope", "missing 2 required positional arguments"),
+    ("s3x://nope/x", "Protocol not known: s3x"), ("github://nope", ""),  # what it says depends on what is installed
 ])  # fmt: skip
 def test_a_store_that_nobody_can_open_is_refused_at_once(store: str, rule: str) -> None:
     with pytest.raises(UserError, match="the object store cannot be used") as caught:
         Where("dask", store=store)
     assert store in str(caught.value)
     assert rule in caught.value.rule
+    assert caught.value.rule
     assert Where("dask", store="memory://mine").store == "memory://mine"
 
 

@@ -159,7 +159,7 @@ def test_pruned_and_failed_trials_are_on_record_with_reasons(place: Path, change
     model = replace(TUNED, search=search)
     record = next(iter(searches(run(few((model,), place), changes, tmp_path)).values()))
     by_state = {state: [line for line in record.trials if line["state"] == state] for state in ("pruned", "failed")}
-    assert all("LightGBMError" in line["reason"] and line["value"] is None for line in by_state["failed"])
+    assert all("max_bin" in line["reason"] and line["value"] is None for line in by_state["failed"])
     assert all(line["params"]["max_bin"] == -3 for line in by_state["failed"])
     assert all(len(line["folds"]) < 3 and "worse than the median" in line["reason"] for line in by_state["pruned"])
     assert by_state["failed"]
