@@ -139,6 +139,7 @@ def test_an_external_answers_growth_inside_its_own_path(with_forecasts: Path, tm
     assert ahead.height > 0
 
 
+@pytest.mark.slow
 def test_a_model_that_forecasts_what_the_score_does_not_reward_is_noted(with_forecasts: Path, tmp_path: Path) -> None:
     trees = replace(TREES, name="trees")
     ran = run(small((AR, trees), tmp_path, score_primary="mae"), with_forecasts, tmp_path / "home")

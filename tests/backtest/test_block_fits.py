@@ -101,6 +101,7 @@ def test_a_model_fitted_in_blocks_has_the_same_cells_and_fits(
     assert any("fit_key" in path.read_text() for path in (tmp_path / "cut" / "cells").glob("*/cell.json"))
 
 
+@pytest.mark.slow
 def test_labels_of_the_latest_vintage_are_counted_in_blocks_too(changes: Path, tmp_path: Path, many: list[str]) -> None:
     experiment = asked(tmp_path, AR)
     target = replace(experiment.target, outcome=OutcomeRule("latest", 0))
@@ -111,6 +112,7 @@ def test_labels_of_the_latest_vintage_are_counted_in_blocks_too(changes: Path, t
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_stored_fit_is_used_again_in_blocks_of_another_size(
     changes: Path, tmp_path: Path, many: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

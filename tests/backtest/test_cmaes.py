@@ -50,6 +50,7 @@ def assert_same_search(one: Ran, other: Ran) -> None:
     assert mine == theirs
 
 
+@pytest.mark.slow
 def test_every_trial_is_on_record_under_the_name_of_the_sampler(whole: Ran) -> None:
     found = searches(whole)
     assert len(found) == 2

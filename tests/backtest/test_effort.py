@@ -85,6 +85,7 @@ def narrowed(ran: object, home: Path) -> list[list[str]]:
     return Run(ran.files.run_id, Home(home)).manifest["narrowed"]  # type: ignore[attr-defined, return-value]
 
 
+@pytest.mark.slow
 def test_a_search_by_another_name_still_counts_as_one(place: Path, changes: Path, tmp_path: Path) -> None:
     ran = run(few((TUNED,), place), changes, tmp_path)
     run(few((replace(TUNED, name="renamed"),), place), changes, tmp_path)

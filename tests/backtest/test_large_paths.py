@@ -167,6 +167,7 @@ def test_no_series_that_looks_adjusted_is_passed_over(changes: ChangeFile, monke
     assert {name for name in NAMES if looks_adjusted(changes, name)} <= several
 
 
+@pytest.mark.slow
 def test_mapped_cells_score_as_those_read_whether_they_stay_open_or_not(
     changes: ChangeFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -188,6 +188,7 @@ def split_at(ran: Ran, number: int) -> tuple[pl.DataFrame, dict[str, list[str]]]
     return until, {name: keys[:count] for name, keys in ran.keys.items()}
 
 
+@pytest.mark.slow
 def test_a_later_member_leaves_the_keys_seeds_and_bits_of_earlier_cells_alone(
     place: Path, base: Ran, with_newcomer: Path
 ) -> None:
@@ -212,6 +213,7 @@ def test_without_a_universe_another_series_is_another_experiment(
     assert not shared.equals(one.of("gbm"))
 
 
+@pytest.mark.slow
 def test_a_later_event_leaves_earlier_cells_alone_and_moves_later_ones(place: Path, base: Ran) -> None:
     archive = exchange(place / "split")
     archive.append_events(events(("alpha", "split", 56, 2.0, 57)), source="exchange")

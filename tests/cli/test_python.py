@@ -80,6 +80,7 @@ def test_an_experiment_on_a_dataset_is_held_to_the_rules_of_files(uk_home: Home)
         hs.backtest(wrong, home=uk_home.root, workers=1)
 
 
+@pytest.mark.slow
 def test_a_run_is_found_by_the_beginning_of_its_id_and_unfinished_ones_are_not_read(home: Home, tmp_path: Path) -> None:
     run = hs.backtest(EXPERIMENT, filled(tmp_path / "own.duckdb"), home=home.root, workers=1)
     assert hs.Run(run.id[:5], home.root).id == run.id
@@ -92,6 +93,7 @@ def test_a_run_is_found_by_the_beginning_of_its_id_and_unfinished_ones_are_not_r
         hs.Run("unfinished", home.root).scores()
 
 
+@pytest.mark.slow
 def test_a_blank_zone_and_a_single_name_are_filled_in(home: Home, tmp_path: Path) -> None:
     archive = filled(tmp_path / "own.duckdb")
     plain = replace(EXPERIMENT, target=hs.Target("orders"), origins=replace(EXPERIMENT.origins, zone=""))  # type: ignore[arg-type]

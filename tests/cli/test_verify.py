@@ -275,6 +275,7 @@ def test_what_a_run_says_of_its_searches_cannot_be_taken_out_unnoticed(kept: Kep
     assert any("no number of trials of its searches" in one.note for one in done.found["runs"])
 
 
+@pytest.mark.slow
 def test_the_chain_of_a_search_that_no_run_used_is_checked_and_its_open_end_noted(kept: Kept) -> None:
     home, _ = kept
     made = FILES["trials of a search"](home).parent

@@ -148,6 +148,7 @@ def test_a_prefix_does_not_depend_on_the_other_instants_asked(tmp_path):
     assert [changes.prefix_digests(["cpi"], ["bank"], [one])[0] for one in INSTANTS] == together
 
 
+@pytest.mark.slow
 def test_later_data_and_other_series_leave_earlier_prefixes_alone(tmp_path):
     archive = with_forecasts(tmp_path)
     before = digests(archive)

@@ -17,6 +17,7 @@ THEN = micros(datetime(2015, 6, 1, tzinfo=UTC))
 MORE = {"": "", "asserted": '[[source.assert]]\nkind = "published"\nseverity = "set aside"\n'}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asserts", MORE)
 def test_rows_of_the_future_enter_when_they_are_past(asserts: str, tmp_path: Path) -> None:
     folder = tmp_path / "mine"

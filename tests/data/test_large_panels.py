@@ -277,6 +277,7 @@ def test_fingerprints_of_many_series_are_those_of_each(changes: ChangeFile) -> N
     assert fingerprints_of(changes, names) == {name: plain_fingerprint(changes, name) for name in names}
 
 
+@pytest.mark.slow
 def test_beginnings_of_all_series_are_those_of_each(changes: ChangeFile) -> None:
     found = beginnings(changes)
     for code, name in enumerate(changes.ids):

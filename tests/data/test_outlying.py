@@ -29,6 +29,7 @@ def framed(rows: list[tuple[int, int, float | None]]) -> pl.DataFrame:
     return frame.with_columns(pl.col("period").cast(pl.Date))
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(ROWS, st.floats(0.1, 6.0), st.integers(2, 9), st.integers(2, 5), *BOUNDS, st.booleans())
 def test_bounds_are_those_of_medians_taken_anew(

@@ -173,6 +173,7 @@ def test_what_came_by_files_and_otherwise_is_announced_again(tmp_path: Path, dro
     assert all(not one.equals(two) for one, two in zip(told(changes, end), told(other, end), strict=True))
 
 
+@pytest.mark.slow
 def test_series_of_no_dataset_are_read_again_with_their_final_values_once(changes: ChangeFile, tmp_path: Path) -> None:
     plain = read_again((), changes.ids, changes, Home(tmp_path), None)
     end = micros(night(DAYS))

@@ -63,6 +63,7 @@ def test_a_learner_that_is_shown_the_outcome_fails_both(
     assert "fail" not in verdicts(check, INDEPENDENT, "historic_mean")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_tried_is_not_shown(place: Path, changes: Path, tmp_path: Path) -> None:
     only_others = replace(RIDGE, features=("gdp",))
     plan = plan_of(longer((only_others,), place), changes)

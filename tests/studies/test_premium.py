@@ -140,6 +140,7 @@ def test_the_price_counts_models_fitted_again(place: Path, changes: Path) -> Non
     assert price(plan_of(longer((AR,), place), changes)) == 3.0
 
 
+@pytest.mark.slow
 def test_without_revisions_the_latest_vintage_pretends_nothing(place: Path, tmp_path: Path) -> None:
     once = exported(releases().unique(["series_id", "period"], keep="first", maintain_order=True), tmp_path / "archive")
     plan = plan_of(small((AR,), place), once)

@@ -69,6 +69,7 @@ def test_labels_mature_later_and_keep_their_values(place: Path, changes: Path) -
     assert (late.outcomes.matured_at[~there] == NEVER).all()
 
 
+@pytest.mark.slow
 def test_what_was_public_does_not_become_a_scored_forecast(place: Path, changes: Path, tmp_path: Path) -> None:
     asked = small((RIDGE,), place, horizons=(-1,), training=Training(minimum=3))
     asked = replace(asked, origins=replace(asked.origins, every=Schedule("month_end")))

@@ -120,6 +120,7 @@ def test_what_users_append_passes_the_gate_and_is_found_again(under_seal: Sealed
     assert found.filter(pl.col("published_at") >= CUT).height >= late.height
 
 
+@pytest.mark.slow
 def test_forecasts_events_and_members_are_parted_by_the_instant_they_were_announced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +215,7 @@ def test_an_assertion_that_refuses_sealed_rows_tells_counts_and_the_vault_the_re
     assert list(under_seal.home.raw.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_cleaning_records_of_sealed_rows_lie_in_the_vault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     more = ASSERTED.format(most=110.0, severity="set aside")
     home, never = Home(tmp_path / "home"), Home(tmp_path / "never")

@@ -147,6 +147,7 @@ def test_every_table_of_a_dataset_is_opened_as_if_it_had_never_been_sealed(
     assert (mine.archive.state(), len(mine.vault.files())) == (state, files)
 
 
+@pytest.mark.slow
 def test_the_search_for_marks_finds_them_in_a_home_that_was_never_sealed(story: tuple[Sealed, Home]) -> None:
     found = marks_in_the_clear(story[1])
     assert "archive.duckdb" in found
@@ -286,6 +287,7 @@ def test_refusals_from_before_and_after_a_seal_stay_apart_when_it_is_opened(
     assert found.refused_failures()["refusal"].to_list() == [1] * failed
 
 
+@pytest.mark.slow
 def test_corrected_stamps_before_the_cut_are_a_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = Home(tmp_path / "home")
     taken(dataset(tmp_path, before(VALUES, EARLY)), home)
@@ -302,6 +304,7 @@ def test_corrected_stamps_before_the_cut_are_a_count(tmp_path: Path, monkeypatch
     assert in_the_clear(home, VALUES) == []
 
 
+@pytest.mark.slow
 def test_several_appends_of_a_user_are_one_transaction_with_the_vault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -336,6 +339,7 @@ def record_of(series: str, value: float) -> Treated:
     return notes.done()
 
 
+@pytest.mark.slow
 def test_what_was_set_aside_of_a_sealed_source_is_sealed_whatever_its_series(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,6 +41,7 @@ def test_a_copy_in_the_archive_is_told_and_refused(twin: Marked) -> None:
     assert not twin.home.vault.exists()
 
 
+@pytest.mark.slow
 def test_copies_are_sealed_along_and_leave_nothing(twin: Marked) -> None:
     lock = Lock(keys=twin.keys, along=True)
     done = seal_experiments([twin.experiment], CUT, twin.home, lock=lock)

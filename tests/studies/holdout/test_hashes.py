@@ -62,6 +62,7 @@ def test_a_sealed_value_is_not_found_by_hashing_guesses(bare: Marked, monkeypatc
     assert set(whole.batches()["sha256"]) <= before
 
 
+@pytest.mark.slow
 def test_what_was_there_before_the_seal_is_still_known(bare: Marked, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_KEYS", str(bare.keys))
     hs.Archive.open(bare.home.archive).append(guess(123.45), source="live")

@@ -124,6 +124,7 @@ def test_scaled_errors_keep_the_scale_of_development(made: Made) -> None:
     assert "mase" in plan.told
 
 
+@pytest.mark.slow
 def test_the_run_of_an_opening_is_shown_reported_and_verified(closed: Closed, tmp_path: Path) -> None:
     made, ran = closed
     run = Run(ran.files.run_id, made.home)
@@ -145,6 +146,7 @@ def test_the_run_of_an_opening_is_shown_reported_and_verified(closed: Closed, tm
     assert done.intact, done.problems
 
 
+@pytest.mark.slow
 def test_no_face_of_an_opening_names_a_verb_that_is_refused(
     closed: Closed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -156,6 +156,7 @@ def test_release_days_past_the_cut_are_in_the_vault_alone(tmp_path: Path, monkey
     assert homes.content(one.opened()) == was
 
 
+@pytest.mark.slow
 def test_the_same_dataset_is_known_again_and_another_calendar_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

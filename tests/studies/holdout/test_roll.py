@@ -240,6 +240,7 @@ def test_a_log_beside_the_archive_is_folded_in_before_a_roll_replaces_it(spent: 
         Archive.open(spent.home.archive, read_only=True)
 
 
+@pytest.mark.slow
 def test_a_roll_that_was_interrupted_goes_on_by_the_same_command(
     spent: Made, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -259,6 +260,7 @@ def test_a_roll_that_was_interrupted_goes_on_by_the_same_command(
     assert not unfinished(spent.home)
 
 
+@pytest.mark.slow
 def test_a_folder_left_of_a_vault_that_was_rolled_on_is_no_seal_and_any_other_is_damage(spent: Made) -> None:
     done = rolled(TO, spent.home)
     (spent.home.vault / SEAL_ID / "openings").mkdir(parents=True)

@@ -70,6 +70,7 @@ def test_raw_files_lie_in_the_vault_as_they_were(bare: Marked) -> None:
     assert main(["verify", "--home", str(bare.home.root)]) == 0
 
 
+@pytest.mark.slow
 def test_the_ledger_tells_of_the_intent_and_of_the_seal(bare: Marked) -> None:
     done = bare.seal()
     kinds = [one.kind for one in entries(bare.home)]
@@ -187,6 +188,7 @@ def test_status_finds_a_vault_and_keys_that_are_not_as_they_should_be(bare: Mark
     assert main(arguments) == 1
 
 
+@pytest.mark.slow
 def test_the_command_seals(bare: Marked, capsys: pytest.CaptureFixture[str]) -> None:
     where = ["--home", str(bare.home.root), "--keys", str(bare.keys)]
     assert main(["holdout", "seal", "--from", CUT, str(bare.experiment), *where]) == 0
@@ -203,6 +205,7 @@ def test_the_command_seals(bare: Marked, capsys: pytest.CaptureFixture[str]) -> 
     assert "peel" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_other_series_are_left_alone(bare: Marked) -> None:
     archive = Archive.open(bare.home.archive)
     archive.define(Series("elsewhere/one", "M"))
@@ -215,6 +218,7 @@ def test_other_series_are_left_alone(bare: Marked) -> None:
     assert after.revisions("elsewhere/one")["value"].to_list() == [1.5]
 
 
+@pytest.mark.slow
 def test_runs_that_saw_the_period_leave_and_their_effort_stays(whole: Marked, tmp_path: Path) -> None:
     one = whole.copied(tmp_path / "run")
     (run,) = [path.name for path in one.home.runs.iterdir()]
