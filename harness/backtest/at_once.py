@@ -16,13 +16,11 @@ from harness.core.snapshot import Snapshot
 from harness.data.calendars import closures
 from harness.data.changes import ChangeFile
 from harness.data.mapped import let_go
+from harness.data.newest import chunks
 from harness.data.replay import Replay, chosen_rows
 from harness.forecast.features import declared_inputs, reads_input
 from harness.forecast.unrevised import Origins, calendar_of, fill, settled, without_calendar
 from harness.record.platform import available_cores
-
-CHUNK = 1 << 20
-"""Changes looked at together."""
 
 
 def replayed(plan: Plan, changes: ChangeFile) -> Replay:
@@ -91,9 +89,9 @@ def published_once(plan: Plan, changes: ChangeFile, until: int) -> set[str]:
     end = int(np.searchsorted(changes.published, until, side="right"))
     if rows is not None:
         rows = rows[: int(np.searchsorted(rows, end))]
-    parts: list[slice | Integers] = [slice(first, min(first + CHUNK, end)) for first in range(0, end, CHUNK)]
+    parts: list[slice | Integers] = list(chunks(0, end))
     if rows is not None:
-        parts = [rows[first : first + CHUNK] for first in range(0, len(rows), CHUNK)]
+        parts = [rows[part] for part in chunks(0, len(rows))]
     revised = np.zeros(len(changes.ids), dtype=bool)
     if parts:
         low = min(int(changes.period[part].min()) for part in parts)

@@ -13,6 +13,7 @@ from harness.backtest.task import Task
 from harness.core.errors import UserError
 from harness.core.recipe import Recipe
 from harness.data.changes import ChangeFile
+from harness.data.newest import chunks
 from harness.forecast.catalog import answers_alone, entry_for
 from harness.record.shelves import Shelf
 
@@ -27,8 +28,6 @@ PER_CELL, PER_COPY, PER_CHANGE, PER_FORECAST, PER_SERIES = 24, 8, 16, 24, 400
 they are joined; a forecast with status and reason, of one model; a name and where it stands."""
 PER_FIT, PER_ANSWER = 3000, 200
 """Bytes: the parameters of one series, their text and what it carries on; a forecast that is handed over as rows."""
-CHUNK = 1 << 20
-"""Rows looked at together."""
 
 
 def block_width(plan: Plan, changes: ChangeFile, spare: int | None, slots: int) -> int:
@@ -60,8 +59,7 @@ def _extent(changes: ChangeFile, inputs: Sequence[str]) -> tuple[int, int]:
     mine = np.zeros(len(changes.ids), dtype=bool)
     mine[changes.codes_of(inputs)] = True
     low, high, moved, every = list[int](), list[int](), 0, bool(mine.all())
-    for first in range(0, len(changes.code), CHUNK):
-        rows = slice(first, first + CHUNK)
+    for rows in chunks(0, len(changes.code)):
         period = changes.period[rows] if every else changes.period[rows][mine[changes.code[rows]]]
         moved += len(period)
         if len(period):

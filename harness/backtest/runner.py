@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -23,8 +22,8 @@ from harness.backtest.engines import HERE, LARGE, Where, engine_for
 from harness.backtest.keys import Known, RecipeIdentity, cell_keys, recipe_identity, run_id
 from harness.backtest.liberty import Liberty
 from harness.backtest.searched import on_record, study_keys, vouched
-from harness.backtest.spent import Spent
 from harness.backtest.splits import Plan, build_plan
+from harness.backtest.stages import CELLS, Stages
 from harness.backtest.table_file import written_out
 from harness.backtest.task import Context, Task
 from harness.core.errors import UserError
@@ -35,7 +34,7 @@ from harness.data.mapped import let_go
 from harness.forecast.catalog import always_on, entry_for
 from harness.record.cells import Cell, read_cell
 from harness.record.home import Home
-from harness.record.memory import BEFORE, PASSED, Watch, held_before, memory_limit, peak_memory, spare_memory, trim_heap
+from harness.record.memory import memory_limit, spare_memory, trim_heap
 from harness.record.platform import (
     code_diff,
     code_hash,
@@ -44,7 +43,7 @@ from harness.record.platform import (
     numeric_platform,
     threads_for,
 )
-from harness.record.registry import note
+from harness.record.registry import Effort, note
 from harness.record.runs import RunFiles, start_run, write_run
 from harness.record.shelves import Shelves, sync
 from harness.record.studies import VOUCHED
@@ -54,7 +53,6 @@ Board = Sequence[tuple[Recipe, RecipeIdentity]]
 Batches = Sequence[Mapping[str, object]]
 Amend = Callable[[Plan, ChangeFile, Floats], Floats]
 TASKS_PER_WORKER = 6
-CELLS = "cells"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,84 +81,6 @@ class Place:
     amended: Amend | None = None
     clocks: Mapping[str, int] = field(default_factory=dict)
     memory: float | None = None
-
-
-@dataclass(slots=True)
-class Stages:
-    """Seconds per stage of a run, and its peak memory.
-
-    Attributes:
-        seconds: per stage of this process, one after the other.
-        models: per model and stage, added up over the workers.
-        slots: tasks that ran at once.
-        peak_worker: bytes of the largest worker.
-        watch: looks at the memory this process holds; None = nobody said how much it may be.
-        limit: bytes it may be.
-        before: bytes it was before any data were read.
-        held_by_workers: bytes that worker processes held at most, all together.
-        passed: stages that took more than the limit, with the bytes.
-    """
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    models: dict[str, dict[str, float]] = field(default_factory=dict)
-    slots: int = 1
-    peak_worker: int = 0
-    watch: Watch | None = None
-    limit: int = 0
-    before: int = 0
-    held_by_workers: int = 0
-    passed: list[tuple[str, int]] = field(default_factory=list)
-    _since: float = field(default_factory=time.perf_counter)
-    _began: float = field(default_factory=time.perf_counter)
-
-    @contextmanager
-    def watched(self, limit: int | None) -> Iterator[None]:
-        """Look, for the length of the block, at how much memory is held; None = it may be any."""
-        if limit is None:
-            yield
-            return
-        self.before = held_before()
-        with Watch() as self.watch:
-            self.limit = limit
-            yield
-
-    def done(self, stage: str) -> None:
-        """Book the time since the last stage."""
-        now = time.perf_counter()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._since
-        self._since = now
-        if self.watch is not None:
-            most = self.watch.most() + (self.held_by_workers if stage == CELLS else 0)
-            if most > self.limit:
-                self.passed.append((stage, most))
-
-    def add(self, spent: Spent) -> None:
-        """Book what a task cost."""
-        for (model, stage), seconds in spent.seconds.items():
-            mine = self.models.setdefault(model or "all models", {})
-            mine[stage] = mine.get(stage, 0.0) + seconds
-        self.peak_worker = max(self.peak_worker, spent.peak)
-        if self.slots > 1:
-            self.held_by_workers = max(self.held_by_workers, self.slots * spent.held)
-
-    def record(self) -> dict[str, object]:
-        """JSON form: seconds per stage and per model, in all, peak memory in bytes of this process and of a worker.
-
-        Asked last: the time since the last stage was spent on writing.
-        """
-        self.done("write")
-        allowed: dict[str, object] = {}
-        if self.watch is not None:
-            allowed = {"memory_limit_bytes": self.limit, PASSED: self.passed, BEFORE: self.before}
-        return {
-            **allowed,
-            "wall_seconds": round(self._since - self._began, 3),
-            "slots": self.slots,
-            "seconds": {stage: round(value, 3) for stage, value in self.seconds.items()},
-            "models": {m: {s: round(v, 3) for s, v in stages.items()} for m, stages in sorted(self.models.items())},
-            "peak_memory_bytes": peak_memory(),
-            "peak_worker_bytes": self.peak_worker,
-        }
 
 
 def execute(
@@ -216,18 +136,31 @@ def execute(
         stages.done("score")
         files.drop_work()
         sweep(home.fits)
-        manifest = {**run_manifest(plan, changes, board, results), "cells": keys, "cell_checksums": checksums(cells)}
-        manifest["batches"] = _of_use(batches, plan)
-        manifest["studies"] = {
-            name: {plan.instants[origin].isoformat(): key for origin, key in mine.items()}
-            for name, mine in searches.items()
+        manifest = {
+            **run_manifest(plan, changes, board, results),
+            **_searched(plan, searches, effort, files.run_id, home),
+            "cells": keys,
+            "cell_checksums": checksums(cells),
+            "batches": _of_use(batches, plan),
         }
-        manifest[VOUCHED] = vouched(searches, home)
-        manifest["effort"] = effort.record()
-        manifest["narrowed"] = list(map(list, narrowed_spaces(experiment, effort, files.run_id, home)))
         write_run(files, manifest, results.frames, stages.record, code_diff=code_diff())
         note(home, effort, files.run_id, all_of_run=True)
         return files.run_id
+
+
+def _searched(
+    plan: Plan, searches: Mapping[str, Mapping[int, str]], effort: Effort, run: str, home: Home
+) -> dict[str, object]:
+    """What a manifest tells of searches and effort."""
+    return {
+        "studies": {
+            name: {plan.instants[origin].isoformat(): key for origin, key in mine.items()}
+            for name, mine in searches.items()
+        },
+        VOUCHED: vouched(searches, home),
+        "effort": effort.record(),
+        "narrowed": list(map(list, narrowed_spaces(plan.experiment, effort, run, home))),
+    }
 
 
 def _begin(home: Home, files: RunFiles, experiment: Experiment) -> None:

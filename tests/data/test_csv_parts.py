@@ -19,7 +19,18 @@ from harness.data.declared import TextForm
 from harness.data.ingest import lacks
 from harness.data.tables import beyond_memory, unread
 from harness.record.memory import LIMIT
-from tests.data.test_streamed import DATASET, EACH, EVERY, LAG, STAMPED, content, counted, ingested, mixed, panel
+from tests.data.test_streamed import (
+    DATASET,
+    EACH,
+    EVERY,
+    LAG,
+    LITTLE,
+    STAMPED,
+    as_at_once,
+    ingested,
+    mixed,
+    panel,
+)
 
 FIELDS = ["", " x ", "NA", "1.5", "é", '"a ""q"" b"', '"two\nlines, and more"', "12345678"]
 ROW = some.tuples(*[some.sampled_from(FIELDS)] * 3)
@@ -171,9 +182,6 @@ def dataset(folder: Path, text: str, file: str, frame: pl.DataFrame) -> Path:
     return folder / "p"
 
 
-LITTLE = "0.000004"
-
-
 @pytest.mark.parametrize(
     "case", [pytest.param(one, marks=pytest.mark.slow if one in ("a rule", "mixed zones") else []) for one in INGESTS]
 )
@@ -182,17 +190,8 @@ def test_a_dataset_of_text_is_ingested_part_by_part_as_at_once(
 ) -> None:
     file, stamp, made = INGESTS[case]
     text = CSV.format(series=EACH.format(lag="" if stamp else LAG), stamp=stamp, file="{file}")
-    folder, read = dataset(tmp_path / "datasets", text, file, made()), list[int]()
-    monkeypatch.setattr(streamed, "FEWEST", 10)
-    whole, first = ingested(folder, tmp_path / "whole", "8", monkeypatch)
-    monkeypatch.setattr(streamed, "read_part", counted(read))
-    parts, second = ingested(folder, tmp_path / "parts", LITTLE, monkeypatch)
-    assert len(read) > 1, "the file was read at once"
-    assert max(read) <= 10
-    assert parts == whole
-    assert content(second) == content(first)
-    assert second.state() == first.state()
-    assert second.refusals().drop("refused").equals(first.refusals().drop("refused"))
+    folder = dataset(tmp_path / "datasets", text, file, made())
+    parts, second = as_at_once(folder, tmp_path, monkeypatch)
     if not isinstance(parts, str):
         assert not lacks(second, load_dataset(folder))
         kept = [

@@ -245,6 +245,26 @@ INGESTS = {
 }
 
 
+LITTLE = "0.000004"
+"""GB that no file of these tests fits into."""
+
+
+def as_at_once(folder: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[object, Archive]:
+    """What ingest says of a dataset read in parts of ten rows, and the archive: as reading it at once gives them."""
+    read = list[int]()
+    monkeypatch.setattr(streamed, "FEWEST", 10)
+    whole, first = ingested(folder, home / "whole", "8", monkeypatch)
+    monkeypatch.setattr(streamed, "read_part", counted(read))
+    parts, second = ingested(folder, home / "parts", LITTLE, monkeypatch)
+    assert len(read) > 1, "the file was read at once"
+    assert max(read) <= 10
+    assert parts == whole
+    assert content(second) == content(first)
+    assert second.state() == first.state()
+    assert second.refusals().drop("refused").equals(first.refusals().drop("refused"))
+    return parts, second
+
+
 @pytest.mark.parametrize(
     "case", [pytest.param(one, marks=pytest.mark.slow if one in ("a rule", "stamps") else []) for one in INGESTS]
 )
@@ -252,17 +272,8 @@ def test_a_dataset_is_ingested_part_by_part_as_at_once(
     tmp_path: Path, case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text, made = INGESTS[case]
-    folder, read = dataset(tmp_path / "datasets", text, made()), list[int]()
-    monkeypatch.setattr(streamed, "FEWEST", 10)
-    whole, first = ingested(folder, tmp_path / "whole", "8", monkeypatch)
-    monkeypatch.setattr(streamed, "read_part", counted(read))
-    parts, second = ingested(folder, tmp_path / "parts", "0.000004", monkeypatch)
-    assert len(read) > 1, "the file was read at once"
-    assert max(read) <= 10
-    assert parts == whole
-    assert content(second) == content(first)
-    assert second.state() == first.state()
-    assert second.refusals().drop("refused").equals(first.refusals().drop("refused"))
+    folder = dataset(tmp_path / "datasets", text, made())
+    parts, second = as_at_once(folder, tmp_path, monkeypatch)
     if not isinstance(parts, str):
         assert ingested_again(folder, second)
         kept = [sorted(path.name for path in (tmp_path / one / "raw").iterdir()) for one in ("whole", "parts")]

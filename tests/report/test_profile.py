@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from harness.backtest.runner import Stages
 from harness.backtest.spent import Spent
+from harness.backtest.stages import Stages
 from harness.core.errors import UserError
 from harness.record.home import Home
 from harness.record.runs import find_run, read_manifest

@@ -17,7 +17,6 @@ from harness.backtest.runner import (
     Board,
     Place,
     Progress,
-    Stages,
     board_of,
     cells_of,
     checksums,
@@ -25,6 +24,7 @@ from harness.backtest.runner import (
 )
 from harness.backtest.searched import study_keys
 from harness.backtest.splits import Plan, build_plan
+from harness.backtest.stages import Stages
 from harness.core.claim import Claim
 from harness.core.errors import DamagedError, SealedError, UserError
 from harness.core.recipe import Experiment
