@@ -78,10 +78,12 @@ class Blocks(lgb.Sequence):
         return len(self), int(self._block(slice(0, 1)).shape[1])
 
     def __getitem__(self, index: int | slice | list[int]) -> Floats:
-        """A block of rows."""
-        if not isinstance(index, slice):
-            raise TypeError("rows are read by slice")
-        return self._block(slice(*index.indices(len(self))[:2]))
+        """A block of rows, or one row: a LightGBM that does not draw rows by `Binned` asks for each by itself."""
+        if isinstance(index, list):
+            raise TypeError("rows are read by number or by slice")
+        if isinstance(index, slice):
+            return self._block(slice(*index.indices(len(self))[:2]))
+        return self.drawn(np.array([index], dtype=np.int64))[0]
 
     def drawn(self, rows: NDArray[np.int64]) -> Floats:
         """Some rows, ascending: float64, as LightGBM draws bins from such."""

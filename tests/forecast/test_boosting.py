@@ -262,13 +262,15 @@ def test_rows_handed_over_in_blocks_give_the_bits_of_one_matrix(monkeypatch: pyt
     snapshot = panel()
     learned, rows = as_arrays(training(snapshot, (0, 1), count=60)), asked(snapshot, (0, 1), features=3)
     given = []
-    for large in (boosting_rows.LARGE, 0):
+    for large, together in ((boosting_rows.LARGE, True), (0, True), (0, False)):
         monkeypatch.setattr(boosting_rows, "LARGE", large)
         monkeypatch.setattr(boosting_rows.Blocks, "batch_size", 7)
+        if not together:  # as a LightGBM without that method of its own would ask
+            monkeypatch.delattr(boosting_rows.Binned, "_yield_row_from_seqlist")
         forecaster = model(quantiles=[0.9], bagging_fraction=0.6, bagging_freq=1)
         forecaster.fit(learned, snapshot, seed=1)
         given.append((forecaster.dump(), points(forecaster.predict(rows, snapshot))))
-    assert given[0] == given[1]
+    assert given[0] == given[1] == given[2]
 
 
 @pytest.mark.slow
