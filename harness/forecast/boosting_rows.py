@@ -83,7 +83,8 @@ class Blocks(lgb.Sequence):
             raise TypeError("rows are read by number or by slice")
         if isinstance(index, slice):
             return self._block(slice(*index.indices(len(self))[:2]))
-        return self.drawn(np.array([index], dtype=np.int64))[0]
+        row: Floats = self.drawn(np.array([index], dtype=np.int64))[0]
+        return row
 
     def drawn(self, rows: NDArray[np.int64]) -> Floats:
         """Some rows, ascending: float64, as LightGBM draws bins from such."""
