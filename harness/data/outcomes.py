@@ -91,7 +91,8 @@ def outcomes(changes: ChangeFile, target: Target, windows: Windows, *, until: in
         UserError: `release k > 1` of a source that reports changes only, or `after N days` shorter than the lag rule.
     """
     groups = input_groups(target)
-    inputs = tuple(sorted({name for ids in groups for name in ids}))
+    several = len(groups) > 1  # the ids of one are distinct
+    inputs = tuple(sorted({name for ids in groups for name in ids} if several else groups[0]))
     end = min(changes.known_through[name] for name in inputs) if until is None else until
     stated = [_stated(changes, target, ids, windows.ends) for ids in groups]
     let_go(changes, at_least=MANY)
