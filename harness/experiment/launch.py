@@ -112,7 +112,7 @@ def _prepared(experiment: Experiment | str | Path, home: Home, archive: Archive 
     if isinstance(experiment, Experiment):
         asked = completed(with_timeline(with_stored_ids(asked, archive), archive))
         validate(asked, datasets, series=_of_others(archive.declared(), asked.datasets))
-    changes, batches = _state_of(archive, home)
+    changes, batches = archive.exported(home.changes)
     if seals_of(home):
         opened = ChangeFile.open(changes)
         with refusals(home, f"prepare {asked.name}"):
@@ -155,15 +155,6 @@ def _of_others(declared: Mapping[str, Series], datasets: Sequence[str]) -> Mappi
     if not datasets:
         return declared
     return {name: declared[name] for name in declared if name.partition("/")[0] not in datasets}
-
-
-def _state_of(archive: Archive, home: Home) -> tuple[Path, Batches]:
-    """The change folder and the batches of one and the same state, also while another process appends."""
-    while True:
-        changes = archive.export(home.changes)
-        state, batches = archive.provenance()
-        if ChangeFile.open(changes, verify=False).state == state:
-            return changes, batches
 
 
 def launch(
