@@ -328,7 +328,9 @@ def _require(changes: ChangeFile, inputs: tuple[str, ...]) -> None:
 
 def _require_issues(changes: ChangeFile, experiment: Experiment) -> None:
     """An external that nobody ever issued is a misspelt name, not a model that abstains."""
-    codes = [changes.code_of(name) for name in experiment.target.series]
+    if not any(recipe.source for recipe in experiment.models):
+        return
+    codes = changes.codes_of(experiment.target.series)
     issued = changes.forecasts.filter(pl.col("code").is_in(codes))["source"].unique().to_list()
     for recipe in experiment.models:
         if recipe.source and recipe.source not in issued:

@@ -28,7 +28,7 @@ from harness.experiment.models import completed
 from harness.experiment.usercode import code_of
 from harness.record.home import Home
 from harness.record.ledger import refusals
-from harness.record.memory import passed_text, within
+from harness.record.memory import memory_limit, passed_text, within
 from harness.record.platform import wait_briefly
 from harness.record.runs import find_run, read_manifest
 from harness.record.seals import refuse_unfinished, seals_of
@@ -194,7 +194,8 @@ def launch(
             progress=progress,
             batches=ready.batches,
         )
-        tell_memory(home, run_id, warned)
+        if memory_limit() is not None:
+            tell_memory(home, run_id, warned)
         return run_id
 
 
@@ -333,7 +334,7 @@ def with_stored_ids(experiment: Experiment, archive: Archive) -> Experiment:
         return matching(name, defined) if is_pattern(name) and name not in defined else (stored(name),)
 
     def all_meant(names: tuple[str, ...]) -> tuple[str, ...]:
-        if not experiment.datasets and all(name in defined for name in names):
+        if not experiment.datasets and not set(names).difference(defined):
             return names
         return tuple(one for name in names for one in meant(name))
 
