@@ -32,7 +32,7 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
 
 
 @contextmanager
-def beside(make: Callable[[], T]) -> Iterator[Callable[[], T]]:
+def beside(make: Callable[[], T], *, threads: int = 2) -> Iterator[Callable[[], T]]:
     """Something made in a thread while the block runs, which gets it by calling what is yielded.
 
     The thread sees the settings of the context that asks. What goes wrong in it is raised where it is asked for.
@@ -40,6 +40,13 @@ def beside(make: Callable[[], T]) -> Iterator[Callable[[], T]]:
     >>> with beside(lambda: 2) as made:
     ...     made()
     2
+
+    Args:
+        make: makes it.
+        threads: 1 = in no thread, but when it is asked for.
     """
+    if threads == 1:
+        yield make
+        return
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(copy_context().run, make).result

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.core.ahead import beside
 from harness.core.errors import UserError
 from harness.core.recipe import Target
 from harness.core.series import Series
@@ -247,14 +249,17 @@ class _Stated:
 
 
 def _stated(changes: ChangeFile, target: Target, ids: tuple[str, ...], ends: Integers) -> _Stated:
-    laid, cells, rule = layout(changes, ids), Cells.of(changes, ids, ends), target.outcome
-    opening, assumed = first_values(laid), assumed_rows(laid)
+    cells, rule = Cells.of(changes, ids, ends), target.outcome
     captured: Flags = np.broadcast_to(np.ones(1, dtype=bool), cells.shape)
     due: Integers | None = None
-    if rule.kind == "after":
-        due = _after_all(changes, ids, cells, laid.of(opening, cells.periods), rule.number)
-    elif rule.kind != "latest":
-        due, captured = nth_releases(changes, cells, ids, rule.number)
+    counted = partial(nth_releases, changes, cells, ids, rule.number)
+    with beside(counted, threads=1 if rule.kind in {"after", "latest"} else threads_for(len(changes.code))) as counts:
+        laid = layout(changes, ids)
+        opening, assumed = first_values(laid), assumed_rows(laid)
+        if rule.kind == "after":
+            due = _after_all(changes, ids, cells, laid.of(opening, cells.periods), rule.number)
+        elif rule.kind != "latest":
+            due, captured = counts()
     return _Stated(ids, laid, opening, assumed, cells, due, captured)
 
 

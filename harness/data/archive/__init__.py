@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
@@ -619,7 +619,7 @@ class Archive:
             catalogue = catalogue_of(connection)
             names = {code: name for name, code in catalogue.codes.items()}
             told = partial(provenance.batch_facts, other or connection, names)
-            with nullcontext(told) if other is None else beside(told) as batches:
+            with beside(told, threads=1 if other is None else 2) as batches:
                 return export_changes(connection, catalogue, Path(changes_dir)), batches()
 
     def changes(self) -> ChangeFile:
