@@ -33,6 +33,8 @@ Codes = NDArray[np.uint8]
 Spans = Mapping[str, tuple[int | None, int | None]]
 BLOCK_CELLS = 1 << 19
 """(origin, horizon, series) cells of a block: what is held of every model at a time."""
+HELD = 4
+"""Blocks after which what was read of mapped cells is given back."""
 OPEN = 200
 """Mapped cells up to which all of them stay open; of more each is opened anew, block by block, since files run out."""
 OK, FALLBACK, FAILED, ABSTAINED, NOT_ISSUED, MISSING, ALREADY_PUBLIC = map(
@@ -147,9 +149,9 @@ class _View:
         """The blocks."""
         wide = 1 if self.mapped <= OPEN else 4  # whatever is opened anew is opened seldom
         width = max(1, wide * BLOCK_CELLS // max(1, len(self.scored) * len(self.steps)))
-        for start in range(0, len(self.order), width):
+        for number, start in enumerate(range(0, len(self.order), width), start=1):
             yield self._block(self.order[start : start + width])
-            if self.opened:
+            if self.opened and number % HELD == 0:
                 give_back(*(one.value for one in self.opened.values()))
 
     def _block(self, rows: Integers) -> Block:

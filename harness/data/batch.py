@@ -200,7 +200,7 @@ def no_rows() -> Batch:
 
 def _sorted_out(stated: pl.DataFrame, rows: Coded, now: int) -> tuple[pl.DataFrame, pl.DataFrame, pl.Series]:
     """Rows kept, rows set aside with their reason, and the place of each kept period in its series' order."""
-    positions = stated["period"].cast(pl.Int64).to_numpy().copy()
+    positions = stated["period"].cast(pl.Int64).to_numpy()
     reasons: list[tuple[NDArray[np.bool_], str]] = [((stated["published"] > now).to_numpy(), NOT_YET)]
     for one, mine in rows.alike(lambda series: (series.parsed, series.calendar, series.zone, series.closures)):
         if one.parsed.kind == "B":
@@ -208,6 +208,7 @@ def _sorted_out(stated: pl.DataFrame, rows: Coded, now: int) -> tuple[pl.DataFra
             sessions = sessions_between(one, period_end(one.parsed, days.min()), period_end(one.parsed, days.max()))
             place = np.searchsorted(sessions, days)
             inside = np.append(sessions, -1)[place] == days
+            positions = positions if positions.flags.writeable else positions.copy()
             positions[mine] = place
             closed = mine.copy()
             closed[mine] = ~inside

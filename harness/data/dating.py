@@ -8,12 +8,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from harness.core.ahead import beside
 from harness.core.errors import DataError
 from harness.core.series import AVAILABILITIES, Series
 from harness.data.columns import Coded, by_distinct, instants, numbers, ordinals
 from harness.data.declaration import shaped
 from harness.data.derive import OBSERVED, RULE, STATEMENT
 from harness.data.lags import release_micros
+from harness.record.platform import threads_for
 
 
 def dated(columns: pl.DataFrame, rows: Coded) -> pl.DataFrame:
@@ -27,12 +29,14 @@ def dated(columns: pl.DataFrame, rows: Coded) -> pl.DataFrame:
     Raises:
         DataError: a column breaks a rule.
     """
-    periods = ordinals(columns["period"], rows)
     if "published_at" in columns.columns:
-        published = instants(columns["published_at"], rows)
+        stamps = partial(instants, columns["published_at"], rows)
+        with beside(stamps, threads=threads_for(columns.height)) as told:
+            periods, published = ordinals(columns["period"], rows), told()
         availability = availabilities(columns)
         vintage = _vintage(columns, rows, published, availability)
     else:
+        periods = ordinals(columns["period"], rows)
         published = _ruled(rows, periods)
         availability = np.full(len(periods), RULE, dtype=np.int8)
         vintage = pl.Series([None], dtype=pl.Int64).new_from_index(0, len(periods))

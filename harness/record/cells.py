@@ -111,7 +111,9 @@ def write_large_cell(shelf: Path, key: str, panel: PanelAnswers, facts: Mapping[
         table, path = to_arrow(panel), folder / FORECASTS
         with room_for(shelf / key), pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
-        meta = {"key": key, "sha256": _checksum_of(path, facts), "facts": dict(facts)}
+        content = _hashed(path)
+        _WRITTEN[_seen(path)] = content
+        meta = {"key": key, "sha256": _told(content, facts), "facts": dict(facts)}
         (folder / META).write_bytes(json_bytes(meta))
 
     fill_folder(shelf / key, fill)
@@ -156,7 +158,8 @@ def _mapped(folder: Path, key: str) -> Cell | None:
     """A large cell, its checksum told from the file piece by piece and its matrices left where they are."""
     try:
         meta = parsed_json((folder / META).read_bytes(), META)
-        facts, found = meta.get("facts"), _checksum_of(folder / FORECASTS, meta.get("facts", {}))
+        content = _WRITTEN.pop(_seen(folder / FORECASTS), None) or _hashed(folder / FORECASTS)
+        facts, found = meta.get("facts"), _told(content, meta.get("facts", {}))
         if meta.get("key") != key or meta.get("sha256") != found or not isinstance(facts, dict):
             return None
         panel = _panel_at(folder / FORECASTS)
@@ -224,10 +227,25 @@ def _checksum(content: bytes, facts: object) -> str:
     return hasher.hexdigest()
 
 
-def _checksum_of(path: Path, facts: object) -> str:
-    """The checksum of what stands in a file, read piece by piece."""
+_WRITTEN: dict[tuple[int, ...], hashlib._Hash] = {}
+"""Hashes of large cells that this process has written, and read for them: when next read they need no reading again."""
+
+
+def _seen(path: Path) -> tuple[int, ...]:
+    """What tells a file from one that was written since."""
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _hashed(path: Path) -> hashlib._Hash:
+    """The hash of what stands in a file, read piece by piece."""
     with path.open("rb") as stream:
-        hasher = hashlib.file_digest(stream, "sha256")
+        return hashlib.file_digest(stream, "sha256")
+
+
+def _told(content: hashlib._Hash, facts: object) -> str:
+    """The checksum of a cell whose content has a hash."""
+    hasher = content.copy()
     hasher.update(json_bytes(facts))
     return hasher.hexdigest()
 

@@ -6,6 +6,8 @@ import ctypes
 import mmap
 import os
 import resource
+import sys
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -190,10 +192,11 @@ def give_back(*arrays: NDArray[Any]) -> None:
     library = ctypes.CDLL(None)
     if not hasattr(library, "madvise") or not MAPS.exists():  # Linux has both
         return
-    files = _mapped_files()
+    files = _mapped_files()  # in order of their places, and none lies within another
     for array in arrays:
         start, size = array.__array_interface__["data"][0], array.nbytes
-        if any(first <= start and start + size <= last for first, last in files):
+        before = bisect_right(files, (start, sys.maxsize)) - 1
+        if before >= 0 and start + size <= files[before][1]:
             whole = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
             length = max(0, (start + size - whole) // mmap.PAGESIZE * mmap.PAGESIZE)
             library.madvise(ctypes.c_void_p(whole), ctypes.c_size_t(length), mmap.MADV_DONTNEED)
