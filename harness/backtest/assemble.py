@@ -15,7 +15,7 @@ import polars as pl
 from harness.backtest.data_facts import input_facts, origin_facts, public_shares
 from harness.backtest.panel_scores import Panel, panel_tables
 from harness.backtest.scales import Scales, scales_of
-from harness.backtest.splits import Plan
+from harness.backtest.splits import Plan, run_of
 from harness.backtest.statuses import status_counts
 from harness.backtest.tidy import declared_spans, error_rows, issue_spans, score_rows
 from harness.core.ahead import beside
@@ -159,10 +159,10 @@ def _outcome_facts(plan: Plan) -> dict[str, object]:
     immature = hindsight = 0
     for origin in range(plan.first_scored, len(plan.instants)):
         asked = plan.members.member[origin]
-        request = plan.request[origin]
-        counts += np.bincount(table.status[:, request][asked].ravel(), minlength=len(counts))
-        immature += int(table.immature[:, request][asked].sum())
-        hindsight += int(table.hindsight[:, request][asked].sum())
+        request, rows = run_of(plan.request[origin]), slice(None) if asked.all() else asked
+        counts += np.bincount(table.status[:, request][rows].ravel("K"), minlength=len(counts))
+        immature += int(table.immature[:, request][rows].sum())
+        hindsight += int(table.hindsight[:, request][rows].sum())
     named = sorted((name, int(count)) for name, count in zip(OUTCOME_STATUS, counts, strict=True) if count)
     return {"outcomes": dict(named), "immature": immature, "hindsight_outcomes": hindsight}
 

@@ -105,7 +105,7 @@ class Plan:
         """[series, horizon] pinned outcome (under `latest`: any value) public by this origin: no forecast (S4)."""
         latest = self.experiment.target.outcome.kind == "latest"
         public = self.outcomes.first_public if latest else self.outcomes.matured_at
-        at = public[:, self.request[origin]]
+        at = public[:, run_of(self.request[origin])]
         flags: Flags = (at != NEVER) & (at <= self.known[origin])
         return flags
 
@@ -190,7 +190,7 @@ def row_fates(plan: Plan, origin: int, horizon: int, snapshot: Snapshot | None) 
         horizon: index of the horizon.
         snapshot: what was known at T; labels under `latest` are read in it, else it is not needed.
     """
-    requests = _run_of(plan.request[:origin, horizon])
+    requests = run_of(plan.request[:origin, horizon])
     latest = plan.experiment.target.outcome.kind == "latest"
     table = plan.outcomes
     public = (table.first_public if latest else table.matured_at)[:, requests]
@@ -213,7 +213,7 @@ def row_fates(plan: Plan, origin: int, horizon: int, snapshot: Snapshot | None) 
     return fate
 
 
-def _run_of(places: Integers) -> Integers | slice:
+def run_of(places: Integers) -> Integers | slice:
     """Places as a slice where they follow one another: what is looked up there is then no copy."""
     if len(places) and (np.diff(places) == 1).all():
         return slice(int(places[0]), int(places[-1]) + 1)

@@ -15,7 +15,7 @@ from harness.core.snapshot import NO_POSITION, Micros, Snapshot, TargetPanel, ta
 from harness.core.time import Timeline, period_ordinals
 from harness.core.transform import Floats, Transform, from_steps
 
-ROWS = 4096
+ROWS = 1024
 """Series summed together, so that what is summed stays in the cache."""
 
 
@@ -163,10 +163,14 @@ def known_mean(matrix: Floats) -> Floats:
     if not matrix.shape[1]:
         return out
     for start in range(0, len(matrix), ROWS):
-        part = matrix[start : start + ROWS]
+        part = np.ascontiguousarray(matrix[start : start + ROWS].T)  # [period, series]
         known = ~np.isnan(part)
-        count = known.sum(axis=1)
-        total = np.cumsum(np.where(known, part, 0.0), axis=1)[:, -1] + 0.0  # a sum of nothing but -0.0 is 0.0
+        count = known.sum(axis=0)
+        if not known.all():
+            part = np.where(known, part, 0.0)
+        # numpy adds one by one, but for the last axis: that is the series, unless there is just one
+        total = np.add.reduce(part, axis=0) if part.shape[1] > 1 else np.cumsum(part, axis=0)[-1]
+        total = total + 0.0  # a sum of nothing but -0.0 is 0.0
         out[start : start + ROWS] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
     return out
 
