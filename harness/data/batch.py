@@ -25,13 +25,13 @@ from harness.data.derive import (
     ORDER,
     PUBLICATION,
     STATEMENT,
-    in_order,
     runs,
     spans,
     with_decimals,
     withdrawals,
 )
 from harness.data.listing import check_listed, listed
+from harness.data.ordering import in_order
 
 Coverage = Literal["rows", "complete", "changes"]
 COVERAGES = ("rows", "complete", "changes")
