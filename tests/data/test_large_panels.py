@@ -31,6 +31,7 @@ from harness.data.laying import Laid, Memory
 from harness.data.ordering import in_order, is_sorted, one_key
 from harness.data.past import beginnings, past_of
 from harness.data.saving import _write
+from harness.data.standing import by_cell
 from tests.data.archive_samples import FEB, JAN, MAR, at, exported, opened, rows
 
 Plain = some.recursive(
@@ -97,6 +98,11 @@ def test_distinct_numbers_are_asked_once_each(numbers: list[int]) -> None:
 def test_rows_are_sorted_when_sorting_leaves_them(cells: list[tuple[int, ...]]) -> None:
     columns = [np.array([cell[place] for cell in cells], dtype=np.int32) for place in range(3)]
     assert is_sorted(columns) == (cells == sorted(cells))
+
+
+@given(some.lists(some.integers(0, 3) | some.integers(0, 1 << 40), min_size=1))
+def test_cells_are_sorted_as_they_stood(cells: list[int]) -> None:
+    assert by_cell(np.array(cells)).tolist() == sorted(range(len(cells)), key=cells.__getitem__)
 
 
 Numbers = some.integers(-3, 3) | some.integers(-(1 << 63), (1 << 63) - 1)
