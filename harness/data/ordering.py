@@ -15,7 +15,6 @@ WIDE, SECOND = 1 << 32, 1_000_000
 """Instants that reach farther than this many microseconds are counted in seconds where they are whole ones."""
 MOST = 1 << 62
 """Orders that one number may tell apart."""
-KEY = "key"
 
 
 def in_order(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
@@ -24,9 +23,13 @@ def in_order(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
     if is_sorted(keys):
         return frame
     key = one_key(keys)
-    if key is None or KEY in frame.columns:
+    if key is None:
         return frame.sort(columns, maintain_order=True)
-    return frame.with_columns(pl.Series(KEY, key)).sort(KEY, maintain_order=True).drop(KEY)
+    ranked = pl.DataFrame({"key": key})
+    del keys, key  # before the rows are taken
+    rows = ranked.select(pl.arg_sort_by("key", maintain_order=True)).to_series()
+    del ranked
+    return frame[rows]
 
 
 def is_sorted(columns: Sequence[NDArray[Any]]) -> bool:
