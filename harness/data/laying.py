@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from harness.data.derive import is_sorted
+from harness.data.ordering import is_sorted
 
 STRETCHES = 1 << 14
 """At most so many stretches: where there are more instants, neighbours share one."""
