@@ -26,8 +26,11 @@ from harness.backtest.spent import Spent
 from harness.backtest.splits import build_plan
 from harness.backtest.task import Context, Task
 from harness.core.errors import DamagedError, UnknownNameError, UserError
-from harness.core.recipe import Experiment, Recipe
+from harness.core.frames import Rows
+from harness.core.recipe import Experiment, Recipe, Training
+from harness.core.snapshot import Snapshot
 from harness.data.changes import ChangeFile
+from harness.forecast.boosting import LightGBM
 from harness.forecast.catalog import resolve_params
 from harness.record.files import write_folder
 from harness.record.home import Home
@@ -204,6 +207,25 @@ def test_fits_side_by_side_have_the_bits_of_fits_in_turn(changes: Path, tmp_path
     ]
     assert found[0] == found[1]
     assert len(found[0]["again"]) == len(plan.issued) > 1
+
+
+@pytest.mark.parametrize("rolling", [None, 12], ids=["rows alone", "the newest periods"])
+def test_what_is_known_is_not_made_ready_for_a_fit_that_reads_its_rows_alone(
+    rolling: int | None, changes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = small((GBM,), tmp_path, training=Training(rolling=rolling, minimum=5))
+    plan, shown = build_plan(asked, ChangeFile.open(changes)), list[Snapshot]()
+    fit = LightGBM.fit
+
+    def watched(self: LightGBM, rows: Rows | None, snapshot: Snapshot, *, seed: int) -> None:
+        shown.append(snapshot)
+        fit(self, rows, snapshot, seed=seed)
+
+    monkeypatch.setattr(LightGBM, "fit", watched)
+    cells_of(plan, board_of(asked), Place(changes, Home(tmp_path / "home"), None), InProcess())
+    assert [one.origin for one in shown] == [plan.instants[origin] for origin in plan.issued]
+    assert {one.target for one in shown} == {plan.experiment.target}
+    assert [bool(one.panels) for one in shown] == [rolling is not None] * len(shown)  # the specimen: read in them
 
 
 def test_fits_side_by_side_are_given_up_together(changes: Path, tmp_path: Path) -> None:
