@@ -228,6 +228,7 @@ def cells_of(
         shared = (plan, place.changes, design, place.shelves, place.liberty, place.labels, place.clocks, place.work)
         context = Context(*shared, block=block, watched=stages.watch is not None)
         _run(engine, context, tasks, stages, progress)
+        _settle(changes)
         stages.done(CELLS)
     with ThreadPoolExecutor(1) as beside:
         durable = beside.submit(sync, place.shelves.cells)
