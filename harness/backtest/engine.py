@@ -82,6 +82,7 @@ class InProcess:
             for task in tasks:
                 if task not in fitted:
                     yield run_task(context, task, pool)
+        trim_heap()  # what the rivals' last block has freed would lie beside the fits
         if self.fits == 1:
             for task in fitted:
                 yield run_task(context, task)

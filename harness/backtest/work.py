@@ -39,7 +39,7 @@ from harness.forecast.protocol import Forecaster, Storable, Timed
 from harness.record.cells import Cell, read_fit, write_fit
 from harness.record.panel_cells import ASKED, PanelAnswers
 
-MANY = 1 << 20
+MANY = 1 << 17
 """Changes from which on a mapped file is let go of before a fit."""
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -17,7 +17,7 @@ Integers = NDArray[np.int64]
 UTC_INSTANT = pl.Datetime("us", "UTC")
 LARGE = 1 << 21
 """Bytes of what is read together from which on a table is let go of afterwards."""
-REACH = 1 << 26
+REACH = 1 << 25
 """Bytes of a table that are passed over together at most: of rows far apart whole pages are read, in between too."""
 
 KEY_SCHEMA = pl.Schema(
