@@ -30,7 +30,8 @@ PER_FIT, PER_ANSWER = 3000, 200
 """Bytes: the parameters of one series, their text and what it carries on; a forecast that is handed over as rows."""
 PER_ROW, PER_BIN, PER_STEP = 62, 2, 28
 """Bytes of a fit of LightGBM: a training row of one horizon without its features, its bin of one feature, and what is
-held of it for each further horizon. On 3 and 11 million rows of 7 features it took 71 and 77 bytes a row, and 132 at three horizons."""
+held of it for each further horizon. On 3 and 11 million rows of 7 features it took 71 and 77 bytes a row, and 132 at
+three horizons."""
 MATRIX = 1 << 27
 """Bytes of a matrix above which LightGBM reads it in blocks (`forecast.boosting_rows`)."""
 
