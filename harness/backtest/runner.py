@@ -215,7 +215,8 @@ def cells_of(
     stages.done("look up cells")
     tasks = _tasks(plan, changes, board, keys, cells, searches, walks=_walks(engine, plan))
     if tasks:
-        refuse_too_large(plan, tasks, place.shelves.cells, spare_memory(place.memory))
+        fits, in_file = engine.fits if isinstance(engine, InProcess) else 1, place.work is not None
+        refuse_too_large(plan, tasks, place.shelves.cells, spare_memory(place.memory), fits=fits, in_file=in_file)
     if begin is not None:
         begin()
     if tasks:
@@ -228,6 +229,7 @@ def cells_of(
         shared = (plan, place.changes, design, place.shelves, place.liberty, place.labels, place.clocks, place.work)
         context = Context(*shared, block=block, watched=stages.watch is not None)
         _run(engine, context, tasks, stages, progress)
+        _settle(changes)
         stages.done(CELLS)
     with ThreadPoolExecutor(1) as beside:
         durable = beside.submit(sync, place.shelves.cells)
