@@ -339,6 +339,9 @@ def _runs(args: argparse.Namespace) -> None:
         if rows
         else "no runs yet: harness backtest EXPERIMENT"
     )
+    for run in found:
+        if run.get("told"):
+            print(f"{str(run.get('run_id'))[:12]}: {run['told']}")
     print_sealed(args)
 
 
