@@ -33,6 +33,7 @@ from harness.data.changes import ChangeFile, open_changes
 from harness.data.mapped import let_go
 from harness.forecast.catalog import always_on, entry_for
 from harness.record.cells import Cell, read_cell
+from harness.record.files import refuse_unwritable
 from harness.record.home import Home
 from harness.record.memory import memory_limit, spare_memory, trim_heap
 from harness.record.platform import (
@@ -110,9 +111,10 @@ def execute(
 
     Raises:
         UserError: the plan is impossible, workers x threads exceed the cores, a model's training rows do not fit into
-            memory, or workers were killed.
+            memory, nothing can be written in the home folder, or workers were killed.
     """
     memory_limit()  # a wrong one is refused before anything is done
+    refuse_unwritable(home.root)
     stages = Stages()
     with stages.watched(memory_limit(where.memory)), ExitStack() as held:
         changes = ChangeFile.open(change_folder)
