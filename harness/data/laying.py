@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from harness.data.derive import is_sorted
+from harness.data.ordering import is_sorted
 from harness.record.platform import threads_for
 
 STRETCHES = 1 << 14

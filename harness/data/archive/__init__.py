@@ -195,14 +195,14 @@ class Archive:
         now = self.now()
         with ExitStack() as files:
             catalogue = self._catalogue()
-            given = frame_or_parts(frame)
-            if sealed is not None and not isinstance(given, Parts) and not len(given):
+            read = [frame_or_parts(frame)]
+            if sealed is not None and not isinstance(read[0], Parts) and not len(read[0]):
                 batch: Batch | Streamed = no_rows()
-            elif isinstance(given, Parts):
-                refuse_listed(given, publications)
-                batch = Streamed(given, catalogue, coverage=coverage, now=now, folder=self.path.parent, files=files)
-            else:
-                batch = read_batch(given, catalogue, coverage=coverage, publications=publications, now=now)
+            elif isinstance(read[0], Parts):
+                refuse_listed(read[0], publications)
+                batch = Streamed(read[0], catalogue, coverage=coverage, now=now, folder=self.path.parent, files=files)
+            else:  # handed on, so that it need not be held until the batch is in
+                batch = read_batch(read.pop(), catalogue, coverage=coverage, publications=publications, now=now)
             connection = files.enter_context(self._writing())
             cuts = cuts_of(connection, self.path, catalogue)
             number = next_batch(connection)
