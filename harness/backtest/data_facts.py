@@ -17,7 +17,7 @@ from harness.core.recipe import Experiment
 from harness.core.series import AVAILABILITIES, Series
 from harness.core.snapshot import NO_POSITION, Snapshot, target_panel
 from harness.core.time import NEVER, period_end
-from harness.data.adjusted import looks_adjusted, may_look_adjusted
+from harness.data.adjusted import look_adjusted
 from harness.data.changes import MANY, ChangeFile
 from harness.data.dataset import find_dataset, load_dataset
 from harness.data.declaration import kinds_of
@@ -59,7 +59,6 @@ def input_facts(plan: Plan, changes: ChangeFile) -> pl.DataFrame:
     """
     own = target_inputs(plan.experiment.target)
     counted = _earliest_shares(changes, plan.inputs)
-    suspects = may_look_adjusted(changes, plan.inputs)
     declared, number = _by_kind(changes, plan.inputs)
 
     def told(fact: Callable[[Series], str]) -> pl.Series:
@@ -78,7 +77,7 @@ def input_facts(plan: Plan, changes: ChangeFile) -> pl.DataFrame:
             "known_through": pl.Series([changes.known_through[name] for name in plan.inputs]).cast(UTC_INSTANT),
             "licence": told(lambda one: one.licence),
             "source": told(lambda one: one.source),
-            "looks_adjusted": [looks_adjusted(changes, name) if name in suspects else "" for name in plan.inputs],
+            "looks_adjusted": look_adjusted(changes, plan.inputs),
         }
     )
     let_go(changes, at_least=MANY)

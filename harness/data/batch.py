@@ -25,13 +25,13 @@ from harness.data.derive import (
     ORDER,
     PUBLICATION,
     STATEMENT,
-    in_order,
     runs,
     spans,
     with_decimals,
     withdrawals,
 )
 from harness.data.listing import check_listed, listed
+from harness.data.ordering import in_order
 
 Coverage = Literal["rows", "complete", "changes"]
 COVERAGES = ("rows", "complete", "changes")
@@ -121,9 +121,11 @@ def read_batch(frame: Any, catalogue: Catalogue, *, coverage: Coverage, publicat
     """
     check_coverage(coverage)
     columns = polars_frame(frame, ("series_id", "period", "value"), ("published_at", "availability", "value_known_at"))
-    rows = code_rows(columns["series_id"], catalogue)
+    given, rows = columns.height, code_rows(columns["series_id"], catalogue)
     stated = dated(columns, rows)
+    del frame, columns  # what was read is not held while its statements are sorted
     kept, set_aside, positions = _sorted_out(stated, rows, now)
+    del stated, rows
     kept, positions, duplicates = _without_repeats(kept, positions, catalogue)
     found = spans(kept) if coverage == "complete" else runs(kept, positions, countable=coverage == "rows")
     if publications is not None:
@@ -131,7 +133,7 @@ def read_batch(frame: Any, catalogue: Catalogue, *, coverage: Coverage, publicat
         check_listed(told, kept, coverage, catalogue)
         found = told if coverage == "changes" else pl.concat([found, told])
     hashed = _hashed(coverage, kept, set_aside, found)
-    return Batch(_explicit(kept, found, coverage), found, set_aside, columns.height, duplicates, hashed)
+    return Batch(_explicit(kept, found, coverage), found, set_aside, given, duplicates, hashed)
 
 
 def _hashed(*parts: pl.DataFrame | str) -> str | Future[str]:
@@ -177,7 +179,7 @@ def block_of(rows: pl.DataFrame, catalogue: Catalogue, coverage: Coverage) -> tu
         catalogue: the defined series.
         coverage: what the rows cover.
     """
-    kept, positions, duplicates = _without_repeats(rows, rows["period"].cast(pl.Int64), catalogue)
+    kept, positions, duplicates = _without_repeats(rows, rows["period"], catalogue)
     found = spans(kept) if coverage == "complete" else runs(kept, positions, countable=coverage == "rows")
     nothing = pl.DataFrame(schema=SET_ASIDE)
     return Batch(_explicit(kept, found, coverage), found, nothing, rows.height, duplicates, ""), kept
@@ -200,12 +202,13 @@ def no_rows() -> Batch:
 
 def _sorted_out(stated: pl.DataFrame, rows: Coded, now: int) -> tuple[pl.DataFrame, pl.DataFrame, pl.Series]:
     """Rows kept, rows set aside with their reason, and the place of each kept period in its series' order."""
-    positions = stated["period"].cast(pl.Int64).to_numpy().copy()
+    positions = stated["period"].to_numpy().copy()
     reasons: list[tuple[NDArray[np.bool_], str]] = [((stated["published"] > now).to_numpy(), NOT_YET)]
     for one, mine in rows.alike(lambda series: (series.parsed, series.calendar, series.zone, series.closures)):
         if one.parsed.kind == "B":
             days = positions[mine]
-            sessions = sessions_between(one, period_end(one.parsed, days.min()), period_end(one.parsed, days.max()))
+            low, high = (period_end(one.parsed, int(day)) for day in (days.min(), days.max()))
+            sessions = sessions_between(one, low, high)
             place = np.searchsorted(sessions, days)
             inside = np.append(sessions, -1)[place] == days
             positions[mine] = place

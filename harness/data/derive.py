@@ -6,12 +6,13 @@ with the columns of `STATEMENT`, sorted by `ORDER`. A *publication* covers a spa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+
+from harness.data.ordering import in_order
 
 STATEMENT = pl.Schema(
     {
@@ -43,8 +44,6 @@ ORDER = ("code", "period", "published")
 CELL = ("code", "period")
 OBSERVED, RULE, ASSUMED = 0, 1, 2
 DROPPED, CHANGE, RESTATEMENT = 0, 1, 2
-BLOCK = 1 << 18
-"""Rows compared at a time: they stay in the processor's cache."""
 EXACT_INTEGERS = 2.0**52
 """Above this a float64 has no fraction left to round."""
 
@@ -123,14 +122,15 @@ def runs(statements: pl.DataFrame, positions: pl.Series, *, countable: bool) -> 
     """One publication per series, instant and contiguous run of stated periods.
 
     Args:
-        statements: the rows of one batch.
+        statements: the rows of one batch, sorted by `ORDER`.
         positions: [row] place of the period in its series' order of periods (sessions counted, weekends not).
         countable: whether releases may be counted by these publications.
     """
     same = ("code", "published", "availability", "vintage")
     if not statements.height:
         return pl.DataFrame(schema=PUBLICATION)
-    ordered = in_order(statements.with_columns(positions.alias("position")), ("code", "published", "period"))
+    # of one series and instant the periods ascend already
+    ordered = in_order(statements.select(*same, "period", positions.alias("position")), ("code", "published"))
     follows = pl.col("position") == pl.col("position").shift(1) + 1
     for name in same:
         follows = follows & pl.col(name).eq_missing(pl.col(name).shift(1))
@@ -156,31 +156,6 @@ def earliest(statements: pl.DataFrame) -> pl.DataFrame:
     starts = np.concatenate((first[:0] if not len(code) else [0], first)).astype(np.int64)
     soonest = np.minimum.reduceat(published, starts) if len(starts) else published
     return pl.DataFrame({"code": code[starts], "published": soonest}, schema=STATEMENT_KEYS)
-
-
-def in_order(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
-    """The rows sorted by integer columns, rows alike in them as they stood; at once where they are sorted already."""
-    if is_sorted([frame[name].to_numpy() for name in columns]):
-        return frame
-    return frame.sort(columns, maintain_order=True)
-
-
-def is_sorted(columns: Sequence[NDArray[Any]]) -> bool:
-    """Whether rows ascend by their first column, rows alike in it by the second, and so on.
-
-    Args:
-        columns: [row] integers without gaps.
-    """
-    for start in range(0, max(len(columns[0]) - 1, 0), BLOCK):
-        rows = slice(start, start + BLOCK + 1)
-        tied: NDArray[np.bool_] | None = None
-        for column in columns:
-            before, after = column[rows][:-1], column[rows][1:]
-            falls = before > after
-            if (falls if tied is None else falls & tied).any():
-                return False
-            tied = before == after if tied is None else tied & (before == after)
-    return True
 
 
 def spans(statements: pl.DataFrame) -> pl.DataFrame:

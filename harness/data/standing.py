@@ -90,15 +90,15 @@ class Layout:
         changes: the change file.
         cells: the series and every period from the first to the last.
         first: [period, series] row of the first change; NOWHERE = there is none.
-        revised: flat cells that have later changes, ascending, one entry for each of their changes.
-        rows: the rows of these, in order of time within a cell.
+        starts: [flat cell + 1] where the later changes of each cell begin in `rows`; empty = nothing was ever revised.
+        rows: the rows of all but the first change, cell by cell, in order of time within one.
     """
 
     changes: ChangeFile
     cells: Cells
     first: NDArray[np.int32]
-    revised: Integers
-    rows: Integers
+    starts: Integers
+    rows: NDArray[np.int32]
 
     def columns(self, ordinals: Integers) -> Integers:
         """Place of each asked period; NOWHERE = nobody ever stated it."""
@@ -126,11 +126,10 @@ def layout(changes: ChangeFile, ids: tuple[str, ...]) -> Layout:
     span = np.arange(periods.min(), periods.max() + 1) if len(periods) else np.empty(0, dtype=np.int64)
     cells = Cells.of(changes, ids, span)
     first = _first(changes, cells, None)
-    there = int((first != NOWHERE).sum())
-    revised, rows = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    if len(periods) > there:
-        revised, rows = _revised(changes, cells, first.reshape(-1))
-    return Layout(changes, cells, first, revised, rows)
+    starts, rows = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int32)
+    if len(periods) > int((first != NOWHERE).sum()):
+        starts, rows = _revised(changes, cells, first.reshape(-1))
+    return Layout(changes, cells, first, starts, rows)
 
 
 def _first(changes: ChangeFile, cells: Cells, wanted: Callable[[slice], Flags] | None) -> NDArray[np.int32]:
@@ -148,18 +147,40 @@ def _first(changes: ChangeFile, cells: Cells, wanted: Callable[[slice], Flags] |
     return found
 
 
-def _revised(changes: ChangeFile, cells: Cells, first: NDArray[np.int32]) -> tuple[Integers, Integers]:
-    """Cells with more than one change and the rows of all but the first, by cell and time."""
-    later: list[Integers] = []
-    for part in _backwards(len(changes.code)):
-        rows = np.arange(part.start, part.stop)
-        mine, there = cells.flat(changes.code[part], changes.period[part])
+def _revised(changes: ChangeFile, cells: Cells, first: NDArray[np.int32]) -> tuple[Integers, NDArray[np.int32]]:
+    """Where the rows of all but the first change of each cell begin, and these rows; see `Layout`."""
+    count = np.zeros(len(first) + 1, dtype=np.int64)
+    for _, mine in _later(changes, cells, first):
+        np.add.at(count, mine + 1, 1)
+    starts = count.cumsum()
+    free, rows = starts[:-1].copy(), np.empty(int(starts[-1]), dtype=np.int32)
+    for later, mine in _later(changes, cells, first):
+        order = by_cell(mine)
+        cell = mine[order]
+        begins = np.flatnonzero(np.append(True, cell[1:] != cell[:-1]))
+        lengths = np.diff(np.append(begins, len(cell)))
+        rows[free[cell] + np.arange(len(cell)) - np.repeat(begins, lengths)] = later[order]
+        free[cell[begins]] += lengths
+    return starts, rows
+
+
+def _later(changes: ChangeFile, cells: Cells, first: NDArray[np.int32]) -> Iterator[tuple[NDArray[np.int32], Integers]]:
+    """Rows that are not the first change of their cell, in order of time, and their flat cells; parts with any."""
+    for start in range(0, len(changes.code), CHUNK):
+        rows = np.arange(start, min(start + CHUNK, len(changes.code)), dtype=np.int32)
+        mine, there = cells.flat(changes.code[start : start + CHUNK], changes.period[start : start + CHUNK])
         rows = rows if there is None else rows[there]
-        again = rows != first[mine]
-        later.append(np.stack([mine[again], rows[again]]))
-    cell, row = np.concatenate(later[::-1], axis=1)
-    order = np.argsort(cell, kind="stable")  # rows are in order of time
-    return cell[order], row[order]
+        again = rows != first.take(mine)
+        if again.any():
+            yield rows[again], mine[again]
+
+
+def by_cell(cells: Integers) -> Integers:
+    """Places that sort cells, those alike as they stood: 16 bits at a time are sorted by counting."""
+    order = np.argsort(cells.astype(np.uint16), kind="stable")
+    for shift in range(16, int(cells.max()).bit_length(), 16):
+        order = order[np.argsort((cells >> shift).astype(np.uint16)[order], kind="stable")]
+    return order
 
 
 def first_values(laid: Layout) -> NDArray[np.int32]:
@@ -207,18 +228,19 @@ def rows_as_of(laid: Layout, ordinals: Integers, instants: Integers) -> Integers
     if not len(laid.changes.published):
         return found
     found[laid.changes.published.take(np.maximum(found, 0)) > instants] = NOWHERE
-    if len(laid.revised):
+    if len(laid.rows):
         count = laid.cells.count
         flat = np.broadcast_to((laid.columns(ordinals) * count)[:, None] + np.arange(count), instants.shape)
-        place = np.minimum(np.searchsorted(laid.revised, flat), len(laid.revised) - 1)
-        some = np.nonzero((found >= 0) & (laid.revised[place] == flat))
+        some = np.nonzero(
+            (found >= 0) & (laid.starts.take(flat + 1, mode="clip") > laid.starts.take(flat, mode="clip"))
+        )
         found[some] = _newest(laid, flat[some], instants[some], found[some])
     return found
 
 
 def _newest(laid: Layout, flat: Integers, instants: Integers, first: Integers) -> Integers:
     """The same where a cell has later changes: their dates ascend within it, so halving finds the newest."""
-    low, high = np.searchsorted(laid.revised, flat, side="left"), np.searchsorted(laid.revised, flat, side="right")
+    low, high = laid.starts[flat], laid.starts[flat + 1]
     start = low.copy()
     published, rows = laid.changes.published, laid.rows
     while (low < high).any():

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from harness.core.errors import DamagedError, FullDiskError
+from harness.core.errors import DamagedError, FullDiskError, UserError
 from harness.core.identity import PLAIN
 
 
@@ -51,6 +51,26 @@ def sync_filesystem(folder: Path) -> None:
                 raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(folder))
     finally:
         os.close(handle)
+
+
+def writable(folder: Path) -> bool:
+    """Whether files can be made in a folder: it is there, and neither its mode nor its disk forbids it."""
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Refuse to begin what could not be stored in a home folder that is there.
+
+    Raises:
+        UserError: no file can be made in it.
+    """
+    if folder.is_dir() and not writable(folder):
+        raise UserError(
+            "nothing can be written in this home folder",
+            value=folder,
+            rule="what is computed is stored there; what is recorded there can still be read (show, report --out, sql)",
+            fix="name another one (--home DIR, HARNESS_HOME=DIR), or work on a copy of it",
+        )
 
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -205,9 +225,19 @@ def sealed(record: Mapping[str, object]) -> dict[str, object]:
     return {**bare, SEAL: hashlib.sha256(json_bytes(bare)).hexdigest()}
 
 
-def sealed_bytes(record: Mapping[str, object]) -> bytes:
-    """`json_bytes` of the `sealed` record; what it holds is spelled once for both."""
-    texts = {name: _indented(value, 2) for name, value in record.items() if name != SEAL}
+def spelled(record: Mapping[str, object]) -> dict[str, str]:
+    """The texts of the values of a record, as it is to be sealed."""
+    return {name: _indented(value, 2) for name, value in record.items() if name != SEAL}
+
+
+def sealed_bytes(record: Mapping[str, object], before: Mapping[str, str] | None = None) -> bytes:
+    """`json_bytes` of the `sealed` record; what it holds is spelled once for both.
+
+    Args:
+        record: the record.
+        before: values of it that are `spelled` already; those of `record` stand in place of others of their name.
+    """
+    texts = {**(before or {}), **spelled(record)}
     texts[SEAL] = json.dumps(hashlib.sha256(_object(texts).encode()).hexdigest())
     return _object(texts).encode()
 

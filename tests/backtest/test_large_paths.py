@@ -19,8 +19,8 @@ from harness.core.identity import digest
 from harness.core.recipe import Origins, OutcomeRule, Recipe, Target
 from harness.core.time import NEVER
 from harness.core.transform import Transform
-from harness.data import adjusted, newest, outcomes, past, releases, standing
-from harness.data.adjusted import looks_adjusted, may_look_adjusted
+from harness.data import newest, outcomes, past, releases, rescaled, standing
+from harness.data.adjusted import look_adjusted, looks_adjusted
 from harness.data.changes import ChangeFile
 from harness.data.past import Past, past_of
 from harness.record import cells, platform
@@ -157,14 +157,57 @@ def test_fingerprints_are_those_of_the_plain_definition(
         assert found == {name: plain_fingerprint(past_of(file, name)) for name in names}
 
 
-def test_no_series_that_looks_adjusted_is_passed_over(changes: ChangeFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adjusted, "CHUNK", 5)
-    monkeypatch.setattr(adjusted, "FEWEST_RESTATED", 2)
-    several = {
-        name for name in NAMES if np.unique(past_of(changes, name).published, return_counts=True)[1].max(initial=0) >= 2
-    }
-    assert may_look_adjusted(changes, NAMES) == several
-    assert {name for name in NAMES if looks_adjusted(changes, name)} <= several
+def test_the_signs_of_all_series_are_those_of_each(changes: ChangeFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rescaled, "FEWEST", 3)
+    draw = np.random.default_rng(0)
+    files = [changes, *(published_at_random(changes, draw) for _ in range(10))]
+    signs = [[looks_adjusted(file, name) for name in NAMES] for file in files]
+    assert [look_adjusted(file, NAMES) for file in files] == signs
+    assert any(any(one) for one in signs)
+    assert "" in signs[0]
+
+
+@pytest.mark.parametrize("together", [1, 7, 1000])
+def test_no_rescaled_history_is_passed_over(
+    together: int, changes: ChangeFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rescaled, "CHUNK", together)
+    monkeypatch.setattr(rescaled, "FEWEST", 3)
+    draw, seen, honest = np.random.default_rng(together), set[bool](), 0
+    for _ in range(60):
+        file = published_at_random(changes, draw)
+        codes, found = np.unique(file.code).tolist(), rescaled.maybe_rescaled(file)
+        told = {code for code in codes if rescaled.rescaled_at_once(past_of(file, NAMES[code]))}
+        assert told <= found
+        honest += len(codes) - len(found)
+        seen |= {code in told for code in codes}
+    assert seen == {True, False}
+    assert honest > 60
+
+
+def published_at_random(changes: ChangeFile, draw: np.random.Generator) -> ChangeFile:
+    """Histories restated in part or whole, some of them times a factor, some with noise, gaps and repetitions."""
+    rows = list[tuple[int, int, int, float]]()
+    level = np.exp(draw.normal(3.0, 1.0, (len(NAMES), 40))) * draw.choice([-1.0, 1.0, 1.0], (len(NAMES), 1))
+    for instant in range(draw.integers(2, 16)):
+        for code in np.flatnonzero((draw.random(len(NAMES)) < 0.7) | (instant == 0)).tolist():
+            level[code] *= draw.choice([1.0, 1.0, 1.1, 0.9, 1.0005])
+            first, count = draw.choice([0, 0, 5]), draw.integers(1, 30)
+            noise = draw.normal(0.0, draw.choice([0.0, 0.05]), count)
+            value = level[code, first : first + count] * (1.0 + noise)
+            value[draw.random(count) < draw.choice([0.0, 0.05, 0.4])] = np.nan
+            twice = draw.choice([1, 1, 1, 2])
+            rows += [(instant, code, first + place, one) for place, one in enumerate(value) for _ in range(twice)]
+    instants, codes, periods, values = (np.array(column) for column in zip(*rows, strict=True))
+    return replace(
+        changes,
+        code=codes.astype(np.int32),
+        period=periods.astype(np.int64),
+        published=instants.astype(np.int64),
+        vintage=instants.astype(np.int64),
+        value=values.astype(np.float64),
+        availability=np.zeros(len(codes), dtype=np.int8),
+    )
 
 
 @pytest.mark.slow

@@ -25,11 +25,13 @@ from harness.data import laying
 from harness.data.changes import ChangeFile
 from harness.data.columns import by_distinct
 from harness.data.declaration import Declarations, series_to_text, shaped
-from harness.data.derive import ORDER, STATEMENT, classify, earliest, is_sorted, kinds, with_decimals
+from harness.data.derive import ORDER, STATEMENT, classify, earliest, kinds, with_decimals
 from harness.data.ingest.public import Archive
 from harness.data.laying import Laid, Memory
+from harness.data.ordering import in_order, is_sorted, one_key
 from harness.data.past import beginnings, past_of
 from harness.data.saving import _write
+from harness.data.standing import by_cell
 from tests.data.archive_samples import FEB, JAN, MAR, at, exported, opened, rows
 
 Plain = some.recursive(
@@ -96,6 +98,33 @@ def test_distinct_numbers_are_asked_once_each(numbers: list[int]) -> None:
 def test_rows_are_sorted_when_sorting_leaves_them(cells: list[tuple[int, ...]]) -> None:
     columns = [np.array([cell[place] for cell in cells], dtype=np.int32) for place in range(3)]
     assert is_sorted(columns) == (cells == sorted(cells))
+
+
+@given(some.lists(some.integers(0, 3) | some.integers(0, 1 << 40), min_size=1))
+def test_cells_are_sorted_as_they_stood(cells: list[int]) -> None:
+    assert by_cell(np.array(cells)).tolist() == sorted(range(len(cells)), key=cells.__getitem__)
+
+
+Numbers = some.integers(-3, 3) | some.integers(-(1 << 63), (1 << 63) - 1)
+Instants = some.integers(-3, 3) | some.integers(-(1 << 40), 1 << 40).map(lambda second: second * 1_000_000)
+
+
+@given(some.lists(some.tuples(some.integers(-128, 127), Instants, Numbers), min_size=1))
+def test_rows_are_put_in_order_by_one_number_or_by_many(cells: list[tuple[int, int, int]]) -> None:
+    frame = pl.DataFrame(cells, schema={"a": pl.Int8, "b": pl.Int64, "c": pl.Int64}, orient="row").with_row_index("row")
+    for names in (("a", "b"), ("b", "a"), ("a", "b", "c")):
+        assert in_order(frame, names).equals(frame.sort(names, maintain_order=True))
+        key = one_key([frame[name].to_numpy() for name in names])
+        if key is not None:
+            ranked = frame.select(names).rows()
+            assert [ranked[place] for place in np.argsort(key)] == sorted(ranked)
+
+
+def test_whole_seconds_need_fewer_numbers_than_others() -> None:
+    many, seconds = np.array([0, 1 << 24]), np.array([0, 10**15])
+    assert one_key([many, many, seconds]) is None
+    assert one_key([many, seconds]) is not None
+    assert one_key([many, seconds + np.array([0, 1])]) is None
 
 
 ROW = ("published", "code", "period")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import duckdb
 import polars as pl
 
+from harness.core.ahead import beside
 from harness.core.errors import UserError
 from harness.core.series import Series, distinct_ids
 from harness.core.snapshot import Snapshot
@@ -193,14 +195,14 @@ class Archive:
         now = self.now()
         with ExitStack() as files:
             catalogue = self._catalogue()
-            given = frame_or_parts(frame)
-            if sealed is not None and not isinstance(given, Parts) and not len(given):
+            read = [frame_or_parts(frame)]
+            if sealed is not None and not isinstance(read[0], Parts) and not len(read[0]):
                 batch: Batch | Streamed = no_rows()
-            elif isinstance(given, Parts):
-                refuse_listed(given, publications)
-                batch = Streamed(given, catalogue, coverage=coverage, now=now, folder=self.path.parent, files=files)
-            else:
-                batch = read_batch(given, catalogue, coverage=coverage, publications=publications, now=now)
+            elif isinstance(read[0], Parts):
+                refuse_listed(read[0], publications)
+                batch = Streamed(read[0], catalogue, coverage=coverage, now=now, folder=self.path.parent, files=files)
+            else:  # handed on, so that it need not be held until the batch is in
+                batch = read_batch(read.pop(), catalogue, coverage=coverage, publications=publications, now=now)
             connection = files.enter_context(self._writing())
             cuts = cuts_of(connection, self.path, catalogue)
             number = next_batch(connection)
@@ -606,6 +608,19 @@ class Archive:
         """
         with self._store.reading() as connection:
             return export_changes(connection, catalogue_of(connection), Path(changes_dir))
+
+    def exported(self, changes_dir: str | Path) -> tuple[Path, list[dict[str, object]]]:
+        """The change folder of the present state as `export` gives it, and the batches of it as `provenance` does.
+
+        Args:
+            changes_dir: the folder of change folders.
+        """
+        with self._store.reading() as connection, self._store.another(connection) as other:
+            catalogue = catalogue_of(connection)
+            names = {code: name for name, code in catalogue.codes.items()}
+            told = partial(provenance.batch_facts, other or connection, names)
+            with beside(told, threads=1 if other is None else 2) as batches:
+                return export_changes(connection, catalogue, Path(changes_dir)), batches()
 
     def changes(self) -> ChangeFile:
         """The change file of the present state, held in memory: what `export` would write, and nothing on the disk."""
