@@ -6,10 +6,10 @@ import ctypes
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import loky
 import threadpoolctl
@@ -38,6 +38,7 @@ BEAT = 1.0
 PATIENCE = 0.5
 """Seconds that are waited for threads at a time."""
 _context: Context | None = None
+T = TypeVar("T")
 
 
 class Engine(Protocol):
@@ -114,10 +115,46 @@ def _side_by_side(context: Context, tasks: Sequence[Task], pool: ThreadPoolExecu
                     yield one.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            for thread in busy:  # they end when they are back in Python: between two trees of a fit
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt))
+            _end(busy)
             wait([one for one in running if not one.cancelled()])
             raise
+
+
+def beside(work: Callable[[], T], meanwhile: Callable[[], object]) -> T:
+    """Do two things at once, one of them in a thread of its own; when one is given up, so is the other.
+
+    Args:
+        work: done in another thread.
+        meanwhile: done in this one.
+
+    Returns:
+        What the work came to.
+    """
+    busy: set[int] = set()
+
+    def run() -> T:
+        busy.add(threading.get_ident())
+        try:
+            return work()
+        finally:
+            busy.clear()
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run)
+        try:
+            meanwhile()
+            while not wait([running], timeout=PATIENCE).done:  # back in Python now and then, as above
+                continue
+        except BaseException:
+            _end(busy)
+            raise
+    return running.result()
+
+
+def _end(threads: Iterable[int]) -> None:
+    """Interrupt threads; they end when they are back in Python: between two trees of a fit."""
+    for thread in tuple(threads):
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt))
 
 
 def _by_itself(task: Task) -> bool:

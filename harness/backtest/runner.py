@@ -17,7 +17,7 @@ from harness.backtest.bounds import block_width, refuse_too_large
 from harness.backtest.data_facts import dataset_facts
 from harness.backtest.design import Floats, build_design, build_rows
 from harness.backtest.effort import effort_of, narrowed_spaces
-from harness.backtest.engine import Engine, InProcess, Workers
+from harness.backtest.engine import Engine, InProcess, Workers, beside
 from harness.backtest.engines import HERE, LARGE, Where, engine_for
 from harness.backtest.keys import Known, RecipeIdentity, cell_keys, recipe_identity, run_id
 from harness.backtest.liberty import Liberty
@@ -131,8 +131,8 @@ def execute(
         begin = partial(_begin, home, files, experiment, held)
         keys, cells = cells_of(plan, board, place, engine, stages=stages, progress=progress, begin=begin)
         searches = study_keys(plan, changes, board)
-        with ThreadPoolExecutor(1) as beside:
-            counted = beside.submit(effort_of, plan, changes, board, home, searches)
+        with ThreadPoolExecutor(1) as other:
+            counted = other.submit(effort_of, plan, changes, board, home, searches)
             results = assemble(plan, changes, cells, files.run_id)
             effort = counted.result()
         _settle(changes)
@@ -224,19 +224,9 @@ def cells_of(
     if begin is not None:
         begin()
     if tasks:
-        design = _design(plan, changes, place, tasks)
-        if isinstance(design, Path) and not isinstance(engine, InProcess | Workers):
-            written_out(design)
-        _settle(changes)
-        stages.done("features")
-        block = block_width(plan, changes, spare_memory(place.memory), engine.slots)
-        shared = (plan, place.changes, design, place.shelves, place.liberty, place.labels, place.clocks, place.work)
-        context = Context(*shared, block=block, watched=stages.watch is not None)
-        _run(engine, context, tasks, stages, progress)
-        _settle(changes)
-        stages.done(CELLS)
-    with ThreadPoolExecutor(1) as beside:
-        durable = beside.submit(sync, place.shelves.cells)
+        _compute(plan, changes, place, engine, tasks, stages=stages, progress=progress)
+    with ThreadPoolExecutor(1) as other:
+        durable = other.submit(sync, place.shelves.cells)
         whole = _complete(place.shelves, keys, cells, threads_for(plan.outcomes.value.size))
         durable.result()
     stages.done("read cells")
@@ -335,9 +325,13 @@ def _stretches(
         yield [origin for block in groups[start : start + per] for origin in block]
 
 
+def _needs_features(plan: Plan, task: Task) -> bool:
+    return any(plan.experiment.seen_blocks(recipe) for recipe, _ in task.recipes)
+
+
 def _design(plan: Plan, changes: ChangeFile, place: Place, tasks: Sequence[Task]) -> Path | Floats | None:
     """The file of the frozen feature rows, or the rows themselves where no file may be written; None = none needed."""
-    if not any(plan.experiment.seen_blocks(recipe) for task in tasks for recipe, _ in task.recipes):
+    if not any(_needs_features(plan, task) for task in tasks):
         return None
     path = None if place.work is None else place.work / "design.npy"
     if path is not None:
@@ -354,15 +348,54 @@ def _design(plan: Plan, changes: ChangeFile, place: Place, tasks: Sequence[Task]
     return path
 
 
-def _run(engine: Engine, context: Context, tasks: Sequence[Task], stages: Stages, progress: Progress | None) -> None:
-    total = sum(len(task.recipes) * len(task.origins) for task in tasks)
-    done = 0
-    for spent in engine.run(context, tasks):
-        stages.slots = engine.slots  # known once a cluster has said how large it is
-        done += spent.cells
-        stages.add(spent)
+def _compute(
+    plan: Plan,
+    changes: ChangeFile,
+    place: Place,
+    engine: Engine,
+    tasks: Sequence[Task],
+    *,
+    stages: Stages,
+    progress: Progress | None,
+) -> None:
+    """Build the features and run the tasks; by threads of this process, those that need none while these are built."""
+    block = block_width(plan, changes, spare_memory(place.memory), engine.slots)
+    where = (place.shelves, place.liberty, place.labels, place.clocks, place.work)
+    context = Context(plan, place.changes, None, *where, block=block, watched=stages.watch is not None)
+    by_threads = isinstance(engine, InProcess) and engine.threads > 1
+    early = [task for task in tasks if by_threads and not _needs_features(plan, task)]
+    early = [] if len(early) == len(tasks) else early
+    rest = [task for task in tasks if task not in early]
+    total, done = sum(len(task.recipes) * len(task.origins) for task in tasks), 0
+
+    def told(cells: int) -> None:
+        nonlocal done
+        done += cells
         if progress is not None:
             progress(done, total)
+
+    def build() -> Path | Floats | None:
+        return _design(plan, changes, place, rest)
+
+    def answer_early() -> None:
+        _run(engine, context, early, stages, told)
+        stages.done(CELLS)
+
+    design = beside(build, answer_early) if early else build()
+    if isinstance(design, Path) and not isinstance(engine, InProcess | Workers):
+        written_out(design)
+    _settle(changes)
+    stages.done("features")
+    _run(engine, replace(context, design=design), rest, stages, told)
+    _settle(changes)
+    stages.done(CELLS)
+
+
+def _run(engine: Engine, context: Context, tasks: Sequence[Task], stages: Stages, told: Callable[[int], None]) -> None:
+    for spent in engine.run(context, tasks):
+        stages.slots = engine.slots  # known once a cluster has said how large it is
+        stages.add(spent)
+        told(spent.cells)
 
 
 def _complete(

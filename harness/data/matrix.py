@@ -76,6 +76,8 @@ class Matrices:
         self._withdrawn = any(bool(np.isnan(part).any()) for part in parts)
         self._orders: dict[str, tuple[int, Timeline]] = {}
         self._place_all([self._grid(group) for group in groups])
+        if count > CHUNK:
+            give_back(*self._rows)
 
     def _part(self, first: int, end: int) -> slice | Micros:
         """The next rows, as many as are looked at together."""

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Event
 
 import pytest
 
-from harness.backtest.engine import InProcess, Workers
+from harness.backtest import runner
+from harness.backtest.engine import InProcess, Workers, beside
 from harness.backtest.engines import Where, engine_for, goods, worker
 from harness.backtest.engines.address import refuse_deserted
 from harness.backtest.engines.goods import goods_of, orders_of, put_back, this_maker
@@ -244,6 +245,55 @@ def test_fits_side_by_side_are_given_up_together(changes: Path, tmp_path: Path) 
     done = len(list(home.cells.rglob("*.*")))
     assert cells_of(plan, board, Place(changes, home, None), InProcess(2))[1]["gbm"]
     assert done < len(list(home.cells.rglob("*.*")))
+
+
+def test_what_is_done_beside_something_is_given_up_with_it_and_fails_for_it() -> None:
+    ended, started = Event(), Event()
+
+    def endless() -> None:
+        started.set()
+        try:
+            while not ended.is_set():
+                pass
+        finally:
+            ended.set()
+
+    def given_up() -> None:
+        assert started.wait(10.0)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        beside(endless, given_up)
+    assert ended.is_set()
+
+    def full() -> None:
+        raise OSError("File too large")
+
+    with pytest.raises(OSError, match="too large"):
+        beside(full, list)
+    assert beside(lambda: 5, list) == 5  # the specimen
+
+
+def test_rivals_answer_while_features_are_built_where_threads_share_the_work(
+    changes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = with_rivals(small((GBM,), tmp_path))
+    plan, answered = build_plan(asked, ChangeFile.open(changes)), Event()
+    rivals = len(plan.issued) * (len(asked.models) - 1)
+    built = runner.build_rows
+
+    def waiting(*given: object) -> object:
+        assert answered.wait(20.0)
+        return built(*given)  # type: ignore[arg-type]
+
+    def progress(done: int, total: int) -> None:
+        assert total == rivals + len(plan.issued)
+        if done == rivals:
+            answered.set()
+
+    monkeypatch.setattr(runner, "build_rows", waiting)
+    cells = cells_of(plan, board_of(asked), Place(changes, Home(tmp_path), None), InProcess(2), progress=progress)[1]
+    assert len(cells["gbm"]) == len(plan.issued)
 
 
 def test_each_thread_hears_its_own_warnings() -> None:
