@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -17,6 +18,7 @@ from harness.backtest.scales import Scales, scales_of
 from harness.backtest.splits import Plan
 from harness.backtest.statuses import status_counts
 from harness.backtest.tidy import declared_spans, error_rows, issue_spans, score_rows
+from harness.core.ahead import beside
 from harness.core.recipe import Recipe
 from harness.core.time import micros
 from harness.data.changes import ChangeFile
@@ -61,18 +63,19 @@ def assemble(
         scaled_by: the plan whose first scored origin the scale of MASE and RMSSE ends at; None = `plan`.
     """
     experiment, spec = plan.experiment, score_spec(plan, changes)
-    scales = scales_of(scaled_by or plan, changes)
-    layout.cache_clear()  # nothing more is looked up in it
-    panel = panel_of(plan, changes, cells, scales)
-    tables = panel_tables(panel, spec, by_series=score_cuts(plan) <= SCORE_ROWS, threads=_threads(plan))
+    threads = _threads(plan)
+    with beside(partial(_told, plan, changes, cells), threads=threads) as told:
+        scales = scales_of(scaled_by or plan, changes)
+        layout.cache_clear()  # nothing more is looked up in it
+        panel = panel_of(plan, changes, cells, scales)
+        tables = panel_tables(panel, spec, by_series=score_cuts(plan) <= SCORE_ROWS, threads=threads)
+        of_data = told()
     frames = {
         "scores": tables.scores,
         "common_sample": tables.common_sample,
         "against_rivals": tables.against_rivals,
         "leaderboard": tables.leaderboard,
-        "statuses": status_counts(plan, cells),
-        "inputs": input_facts(plan, changes),
-        "origins": origin_facts(plan, changes),
+        **of_data.frames,
     }
     if forecast_count(plan) <= TIDY_ROWS:
         found = score_rows(plan, changes, cells, run_id, scales=scales)
@@ -81,8 +84,7 @@ def assemble(
     facts = {
         "outcome_rule": str(experiment.target.outcome),
         "scale_notes": _noted(scales.notes),
-        "share_already_public": public_shares(plan, changes),
-        **_outcome_facts(plan),
+        **of_data.facts,
         "pseudo_real_time": experiment.pseudo_real_time,
         "unknown_cutoff": sorted(spec.unknown_cutoff),
         "reference": spec.reference,
@@ -101,6 +103,16 @@ def assemble(
         "warm_up": plan.first_scored - plan.first_issued,
     }
     return Results(frames, facts)
+
+
+def _told(plan: Plan, changes: ChangeFile, cells: Mapping[str, list[Cell]]) -> Results:
+    """What is told of a run besides its scores: of the answers, and of the data behind them."""
+    frames = {
+        "statuses": status_counts(plan, cells),
+        "inputs": input_facts(plan, changes),
+        "origins": origin_facts(plan, changes),
+    }
+    return Results(frames, {"share_already_public": public_shares(plan, changes), **_outcome_facts(plan)})
 
 
 def _threads(plan: Plan) -> int:

@@ -21,7 +21,7 @@ import numpy as np
 from harness.backtest.history import History
 from harness.backtest.keys import RecipeIdentity, cell_seed
 from harness.backtest.spent import Spent
-from harness.backtest.splits import USED, Plan, row_fates, target_inputs, too_short
+from harness.backtest.splits import USED, Plan, in_order, row_fates, target_inputs, too_short
 from harness.backtest.witness import Told, World
 from harness.core.recipe import Recipe
 from harness.core.snapshot import NO_POSITION, Snapshot, target_panel
@@ -183,7 +183,7 @@ def refit_of(
 
 def of_block(identity: RecipeIdentity, plan: Plan) -> RecipeIdentity:
     """The identity, with the inputs of the series of a block alone."""
-    return replace(identity, series=tuple(sorted(target_inputs(plan.experiment.target))))
+    return replace(identity, series=in_order(target_inputs(plan.experiment.target)))
 
 
 def _matured(plan: Plan, origin: int, horizon: int, known: Snapshot | None) -> dict[int, int]:

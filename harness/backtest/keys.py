@@ -10,13 +10,12 @@ from functools import lru_cache
 import numpy as np
 
 from harness.backtest.first_window import asks_for_it, check_first_window
-from harness.backtest.splits import Plan, in_order, target_inputs
+from harness.backtest.splits import Plan, inputs_of
 from harness.core.errors import UserError
 from harness.core.identity import KEY_LENGTH, Encoded, Headed, canonical, digest, encoded
 from harness.core.recipe import Experiment, FeatureBlock, Recipe, Target
 from harness.data.changes import ChangeFile
 from harness.data.declaration import texts_by
-from harness.forecast.features import declared_inputs
 from harness.forecast.user_class import is_user_class
 from harness.record.platform import code_hash, lock_hash
 from harness.record.runs import run_identity
@@ -64,7 +63,7 @@ def recipe_identity(recipe: Recipe, experiment: Experiment) -> RecipeIdentity:
     names = experiment.seen_blocks(recipe)
     reached = tuple(block for block in experiment.features if block.name in names)
     seen = experiment.features if any(map(is_user_class, kinds)) else reached
-    series = in_order(target_inputs(experiment.target) | declared_inputs(seen, experiment.target))
+    series = inputs_of(seen, experiment.target)
     cadence = recipe.refit_every or experiment.training.refit_every
     sources = (recipe.source,) if recipe.source else ()
     parts = (recipe.kind, recipe.params, blocks, recipe.steps, recipe.functional, recipe.code, sources, cadence)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from harness.core.series import Series
 from harness.core.time import NEVER, end_of_day, local_day, micros, period_end
 from harness.data.announced import DELISTING, EVENT_KINDS
 from harness.data.changes import ChangeFile
+from harness.data.outcomes import input_groups
 from harness.data.past import beginnings, past_of
 from harness.data.universe import Universe, universe_of
 
@@ -112,7 +114,7 @@ def data_start(experiment: Experiment, changes: ChangeFile) -> int:
     """Microseconds UTC of the first value of the target (of a universe: of a series announced as a member by then)."""
     target = experiment.target
     first = beginnings(changes).first_published
-    inputs = list(dict.fromkeys(name for series_id in target.series for name in target.transform.inputs(series_id)))
+    inputs = list(dict.fromkeys(chain.from_iterable(input_groups(target))))
     codes = changes.codes_of(inputs)
     if (first[codes] == NEVER).any():
         raise UserError(
@@ -139,6 +141,8 @@ def known_until(changes: ChangeFile, inputs: Sequence[str]) -> int:
         for code, ex, kind in zip(changes.events.code, changes.events.ex, changes.events.kind, strict=True)
         if kind == DELISTED
     }
+    if not ended:
+        return min(map(changes.known_through.__getitem__, inputs))
     ends = {name: changes.known_through[name] for name in inputs}
     open_ended = {name: at for name, at in ends.items() if not (name in ended and at >= ended[name])}
     return min((open_ended or ends).values())

@@ -21,6 +21,8 @@ def check_prices(experiment: Experiment, changes: ChangeFile) -> None:
     events = price_events(changes, changes.ids)
     rows = events.row if target.prices == "total" else events.row[events.kind == IS_SPLIT]
     moving = {changes.ids[row] for row in rows}
+    if not moving:
+        return
     asked = [name for series in target.series for name in based_inputs(series, target.transform, moving)]
     if asked:
         raise UserError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -24,7 +24,7 @@ from harness.backtest.price_checks import check_prices
 from harness.backtest.schedule import local_instant, origin_instants
 from harness.backtest.target_windows import target_windows
 from harness.core.errors import FEW, BeyondKnownError, UnknownNameError, UserError, listed
-from harness.core.recipe import Experiment, Target
+from harness.core.recipe import Experiment, FeatureBlock, Target
 from harness.core.series import Series
 from harness.core.snapshot import Snapshot
 from harness.core.time import (
@@ -245,7 +245,7 @@ def build_plan(experiment: Experiment, changes: ChangeFile) -> Plan:
         UserError: no origins, no matured outcome for a horizon, or pseudo real time without saying so (S6).
     """
     experiment = resolved(experiment, changes)
-    inputs = in_order(target_inputs(experiment.target) | declared_inputs(experiment.features, experiment.target))
+    inputs = inputs_of(experiment.features, experiment.target)
     _require(changes, inputs)
     _require_issues(changes, experiment)
     series = changes.series[_base(experiment)]
@@ -303,6 +303,12 @@ def target_inputs(target: Target) -> frozenset[str]:
     return frozenset(apart if transform.proxy == "parkinson" else apart.union(target.series))
 
 
+def inputs_of(blocks: Sequence[FeatureBlock], target: Target) -> tuple[str, ...]:
+    """Stored ids of every series that a target and some feature blocks are made of, ascending."""
+    own, more = target_inputs(target), declared_inputs(blocks, target)
+    return in_order(own if more <= own else own | more)
+
+
 @lru_cache(maxsize=8)
 def in_order(names: frozenset[str]) -> tuple[str, ...]:
     """Ids, ascending; the models of a run mostly share them."""
@@ -322,7 +328,9 @@ def _require(changes: ChangeFile, inputs: tuple[str, ...]) -> None:
 
 def _require_issues(changes: ChangeFile, experiment: Experiment) -> None:
     """An external that nobody ever issued is a misspelt name, not a model that abstains."""
-    codes = [changes.code_of(name) for name in experiment.target.series]
+    if not any(recipe.source for recipe in experiment.models):
+        return
+    codes = changes.codes_of(experiment.target.series)
     issued = changes.forecasts.filter(pl.col("code").is_in(codes))["source"].unique().to_list()
     for recipe in experiment.models:
         if recipe.source and recipe.source not in issued:

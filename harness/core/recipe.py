@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Literal
@@ -43,6 +44,11 @@ class OutcomeRule:
         return f"after {self.number} days" if self.kind == "after" else self.kind
 
 
+def _are_texts(names: Sequence[object]) -> bool:
+    """Whether all are texts, and none of them empty."""
+    return all(issubclass(kind, str) for kind in set(map(type, names))) and all(names)
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """What is forecast.
@@ -69,7 +75,7 @@ class Target:
     def __post_init__(self) -> None:
         given: object = self.series
         names = (given,) if isinstance(given, str) else given
-        if not isinstance(names, (tuple, list)) or not all(isinstance(name, str) and name for name in names):
+        if not isinstance(names, (tuple, list)) or not _are_texts(names):
             raise UserError(
                 "the target's series are names",
                 value=repr(given),

@@ -238,7 +238,10 @@ class ChangeFile:
         Raises:
             UnknownNameError: no such series.
         """
-        names = list(series_ids)
+        names = tuple(series_ids)
+        first = self.codes.get(names[0], 0) if names else 0
+        if self.ids[first : first + len(names)] == names:  # neighbours, as all together are
+            return np.arange(first, first + len(names), dtype=np.int64)
         try:
             return np.array([self.codes[name] for name in names], dtype=np.int64)
         except KeyError:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii as quoted
 from operator import attrgetter
 from typing import Any, Self, TypeVar
 
@@ -36,13 +37,13 @@ def series_to_text(series: Series) -> str:
     True
     """
     before, after = _around(*_VALUES(series))
-    return f"{before}{json.dumps(series.id)}{after}"
+    return f"{before}{quoted(series.id)}{after}"
 
 
 def texts_alike(like: Series, ids: Sequence[str]) -> list[str]:
     """Canonical JSON of declarations that are alike but for their ids."""
     before, after = _around(*_VALUES(like))
-    return [f"{before}{json.dumps(series_id)}{after}" for series_id in ids]
+    return [f"{before}{quoted(series_id)}{after}" for series_id in ids]
 
 
 _FIELDS = tuple(name for name, one in Series.__dataclass_fields__.items() if one.compare and name != "id")
@@ -187,7 +188,7 @@ class Declarations(Mapping[Key, Series]):
         for key in keys:
             place = self._places[key]
             before, after = around[self._number[place]]
-            out.append(f"{before}{json.dumps(self._ids[place])}{after}")
+            out.append(f"{before}{quoted(self._ids[place])}{after}")
         return out
 
     def _parts(self) -> tuple[Sequence[str], NDArray[np.int32], Sequence[Series]]:
@@ -365,9 +366,7 @@ class Catalogue:
 
     def by_id(self) -> Mapping[str, Series]:
         """Declarations by stored id."""
-        if isinstance(self.series, Declarations):
-            return self.series.by(self.codes)
-        return {name: self.series[code] for name, code in self.codes.items()}
+        return _by_id(self)
 
     def texts(self, codes: Iterable[int]) -> list[str]:
         """Canonical JSON of the declarations of some codes."""
@@ -380,6 +379,13 @@ class Catalogue:
     def ruled(self) -> NDArray[np.bool_]:
         """[code] whether the series has a lag rule."""
         return _ruled(self)
+
+
+@lru_cache(maxsize=4)
+def _by_id(catalogue: Catalogue) -> Mapping[str, Series]:
+    if isinstance(catalogue.series, Declarations):
+        return catalogue.series.by(catalogue.codes)
+    return {name: catalogue.series[code] for name, code in catalogue.codes.items()}
 
 
 @lru_cache(maxsize=4)

@@ -8,7 +8,9 @@ So no more than a part is in memory, unless one stretch is larger.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from harness.data.ordering import is_sorted
+from harness.record.platform import threads_for
 
 STRETCHES = 1 << 14
 """At most so many stretches: where there are more instants, neighbours share one."""
@@ -75,22 +78,21 @@ class Laid:
         free, orderly = starts[:-1].copy(), np.ones(len(bounds), dtype=bool)
         newest = [np.full(len(bounds), np.iinfo(self.types[name]).min, self.types[name]) for name in self.order]
         kept = dict[str, NDArray[Any]]()
-        for part in self.parts():
-            stretch, rows = self._sorted(part, bounds)
-            counts = np.bincount(stretch, minlength=len(bounds))
-            met = np.flatnonzero(counts)
-            last = counts[met].cumsum()
-            first = last - counts[met]
-            ordered = {name: _taken(part[name], rows, kept, name) for name in self.types}
-            keys = [ordered[name] for name in self.order]
-            orderly[met] &= _not_before([key[first] for key in keys], [old[met] for old in newest])
-            for old, key in zip(newest, keys, strict=True):
-                old[met] = key[last - 1]
-            moves = [*zip(free[met].tolist(), first.tolist(), last.tolist(), strict=True)]
-            for name, values in ordered.items():
-                for place, start, stop in moves:
-                    room.put(name, place, values[start:stop])
-            free += counts
+        with ThreadPoolExecutor(threads_for(self.rows)) as pool:
+            for part in self.parts():
+                stretch, rows = self._sorted(part, bounds)
+                counts = np.bincount(stretch, minlength=len(bounds))
+                met = np.flatnonzero(counts)
+                last = counts[met].cumsum()
+                first = last - counts[met]
+                moves = [*zip(free[met].tolist(), first.tolist(), last.tolist(), strict=True)]
+                put = partial(_put, room, part, rows, moves, kept)
+                ordered = dict(zip(self.types, pool.map(put, self.types), strict=True))
+                keys = [ordered[name] for name in self.order]
+                orderly[met] &= _not_before([key[first] for key in keys], [old[met] for old in newest])
+                for old, key in zip(newest, keys, strict=True):
+                    old[met] = key[last - 1]
+                free += counts
         if (free != starts[1:]).any():
             raise RuntimeError("rows were counted that did not come, or others came")
         self._settle(room, starts, orderly)
@@ -144,6 +146,21 @@ class Laid:
             if again.any():
                 return True
         return False
+
+
+def _put(
+    room: Room,
+    part: Columns,
+    rows: NDArray[Any] | None,
+    moves: Sequence[tuple[int, int, int]],
+    kept: dict[str, NDArray[Any]],
+    name: str,
+) -> NDArray[Any]:
+    """A column of a part in order, which was put in its places: where to, and from and up to which row."""
+    values = _taken(part[name], rows, kept, name)
+    for place, start, stop in moves:
+        room.put(name, place, values[start:stop])
+    return values
 
 
 def _taken(column: NDArray[Any], rows: NDArray[Any] | None, kept: dict[str, NDArray[Any]], name: str) -> NDArray[Any]:

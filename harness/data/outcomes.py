@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.core.ahead import beside
 from harness.core.errors import UserError
 from harness.core.recipe import Target
 from harness.core.series import Series
@@ -91,7 +93,8 @@ def outcomes(changes: ChangeFile, target: Target, windows: Windows, *, until: in
         UserError: `release k > 1` of a source that reports changes only, or `after N days` shorter than the lag rule.
     """
     groups = input_groups(target)
-    inputs = tuple(sorted({name for ids in groups for name in ids}))
+    several = len(groups) > 1  # the ids of one are distinct
+    inputs = tuple(sorted({name for ids in groups for name in ids} if several else groups[0]))
     end = min(changes.known_through[name] for name in inputs) if until is None else until
     stated = [_stated(changes, target, ids, windows.ends) for ids in groups]
     let_go(changes, at_least=MANY)
@@ -246,14 +249,17 @@ class _Stated:
 
 
 def _stated(changes: ChangeFile, target: Target, ids: tuple[str, ...], ends: Integers) -> _Stated:
-    laid, cells, rule = layout(changes, ids), Cells.of(changes, ids, ends), target.outcome
-    opening, assumed = first_values(laid), assumed_rows(laid)
+    cells, rule = Cells.of(changes, ids, ends), target.outcome
     captured: Flags = np.broadcast_to(np.ones(1, dtype=bool), cells.shape)
     due: Integers | None = None
-    if rule.kind == "after":
-        due = _after_all(changes, ids, cells, laid.of(opening, cells.periods), rule.number)
-    elif rule.kind != "latest":
-        due, captured = nth_releases(changes, cells, ids, rule.number)
+    counted = partial(nth_releases, changes, cells, ids, rule.number)
+    with beside(counted, threads=1 if rule.kind in {"after", "latest"} else threads_for(len(changes.code))) as counts:
+        laid = layout(changes, ids)
+        opening, assumed = first_values(laid), assumed_rows(laid)
+        if rule.kind == "after":
+            due = _after_all(changes, ids, cells, laid.of(opening, cells.periods), rule.number)
+        elif rule.kind != "latest":
+            due, captured = counts()
     return _Stated(ids, laid, opening, assumed, cells, due, captured)
 
 

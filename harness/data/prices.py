@@ -127,7 +127,7 @@ def price_events(changes: ChangeFile, ids: tuple[str, ...]) -> PriceEvents:
     """
     rows = changes.events
     row_of = np.full(len(changes.ids), -1, dtype=np.int64)
-    row_of[[changes.code_of(name) for name in ids]] = np.arange(len(ids))
+    row_of[changes.codes_of(ids)] = np.arange(len(ids))
     mine = np.flatnonzero(((rows.kind == IS_SPLIT) | (rows.kind == IS_DIVIDEND)) & (row_of[rows.code] >= 0))
     mine = mine[np.lexsort((rows.kind[mine], rows.ex[mine]))]
     return PriceEvents(

@@ -28,7 +28,7 @@ from harness.experiment.models import completed
 from harness.experiment.usercode import code_of
 from harness.record.home import Home
 from harness.record.ledger import refusals
-from harness.record.memory import passed_text, within
+from harness.record.memory import memory_limit, passed_text, within
 from harness.record.platform import wait_briefly
 from harness.record.runs import find_run, read_manifest
 from harness.record.seals import refuse_unfinished, seals_of
@@ -112,7 +112,7 @@ def _prepared(experiment: Experiment | str | Path, home: Home, archive: Archive 
     if isinstance(experiment, Experiment):
         asked = completed(with_timeline(with_stored_ids(asked, archive), archive))
         validate(asked, datasets, series=_of_others(archive.declared(), asked.datasets))
-    changes, batches = _state_of(archive, home)
+    changes, batches = archive.exported(home.changes)
     if seals_of(home):
         opened = ChangeFile.open(changes)
         with refusals(home, f"prepare {asked.name}"):
@@ -157,15 +157,6 @@ def _of_others(declared: Mapping[str, Series], datasets: Sequence[str]) -> Mappi
     return {name: declared[name] for name in declared if name.partition("/")[0] not in datasets}
 
 
-def _state_of(archive: Archive, home: Home) -> tuple[Path, Batches]:
-    """The change folder and the batches of one and the same state, also while another process appends."""
-    while True:
-        changes = archive.export(home.changes)
-        state, batches = archive.provenance()
-        if ChangeFile.open(changes, verify=False).state == state:
-            return changes, batches
-
-
 def launch(
     experiment: Experiment | str | Path,
     home: Home,
@@ -203,7 +194,8 @@ def launch(
             progress=progress,
             batches=ready.batches,
         )
-        tell_memory(home, run_id, warned)
+        if memory_limit() is not None:
+            tell_memory(home, run_id, warned)
         return run_id
 
 
@@ -342,7 +334,7 @@ def with_stored_ids(experiment: Experiment, archive: Archive) -> Experiment:
         return matching(name, defined) if is_pattern(name) and name not in defined else (stored(name),)
 
     def all_meant(names: tuple[str, ...]) -> tuple[str, ...]:
-        if not experiment.datasets and all(name in defined for name in names):
+        if not experiment.datasets and not set(names).difference(defined):
             return names
         return tuple(one for name in names for one in meant(name))
 

@@ -69,7 +69,7 @@ def validate(
     """
     problems = Problems()
     facts = facts_of(datasets, further=series)
-    unknown = sorted(name for name in named_series(experiment) if name not in facts.series)
+    unknown = sorted(named_series(experiment).difference(facts.series))
     for name in unknown:
         problems.add(f'series "{name}"', "nothing declares it", hint=meant(name, facts.series))
     if not unknown:

@@ -52,7 +52,7 @@ def parts_of(experiment: Experiment) -> Parts:
 def named_series(experiment: Experiment) -> set[str]:
     """Stored ids of every series an experiment names."""
     target = experiment.target
-    named = {stored for series in target.series for stored in (series, *target.transform.inputs(series))}
+    named = {*target.series, *filter(None, target.transform.inputs(""))}
     for block in experiment.features:
         for series in [block.series] if block.series else target.series:
             named |= {series, *block.transform.inputs(series)}

@@ -205,9 +205,19 @@ def sealed(record: Mapping[str, object]) -> dict[str, object]:
     return {**bare, SEAL: hashlib.sha256(json_bytes(bare)).hexdigest()}
 
 
-def sealed_bytes(record: Mapping[str, object]) -> bytes:
-    """`json_bytes` of the `sealed` record; what it holds is spelled once for both."""
-    texts = {name: _indented(value, 2) for name, value in record.items() if name != SEAL}
+def spelled(record: Mapping[str, object]) -> dict[str, str]:
+    """The texts of the values of a record, as it is to be sealed."""
+    return {name: _indented(value, 2) for name, value in record.items() if name != SEAL}
+
+
+def sealed_bytes(record: Mapping[str, object], before: Mapping[str, str] | None = None) -> bytes:
+    """`json_bytes` of the `sealed` record; what it holds is spelled once for both.
+
+    Args:
+        record: the record.
+        before: values of it that are `spelled` already; those of `record` stand in place of others of their name.
+    """
+    texts = {**(before or {}), **spelled(record)}
     texts[SEAL] = json.dumps(hashlib.sha256(_object(texts).encode()).hexdigest())
     return _object(texts).encode()
 

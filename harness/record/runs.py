@@ -8,14 +8,25 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 
+from harness.core.ahead import beside
 from harness.core.errors import DamagedError, MissingTableError, SealedError, UnknownNameError, UserError
 from harness.core.identity import canonical, digest
 from harness.core.recipe import Experiment
-from harness.record.files import parsed_json, read_json, read_record, seal_holds, sealed_bytes, sha256_of, write_file
+from harness.record.files import (
+    parsed_json,
+    read_json,
+    read_record,
+    seal_holds,
+    sealed_bytes,
+    sha256_of,
+    spelled,
+    write_file,
+)
 from harness.record.home import Home
 from harness.record.seals import seals_of
 
@@ -119,17 +130,18 @@ def write_run(
     """
     begun = read_json(files.folder / MANIFEST)
     hashes = {}
-    for name, frame in frames.items():
-        buffer = io.BytesIO()
-        frame.write_parquet(buffer)
-        path = files.folder / f"{name}.parquet"
-        write_file(path, buffer.getvalue())
-        hashes[path.name] = sha256_of(path)
+    with beside(partial(spelled, manifest)) as spelling:
+        for name, frame in frames.items():
+            buffer = io.BytesIO()
+            frame.write_parquet(buffer)
+            path = files.folder / f"{name}.parquet"
+            write_file(path, buffer.getvalue())
+            hashes[path.name] = sha256_of(path)
+        texts = spelling()
     if code_diff:
         write_file(files.folder / CODE_DIFF, code_diff.encode())
         hashes[CODE_DIFF] = sha256_of(files.folder / CODE_DIFF)
-    whole = {
-        **manifest,
+    ending = {
         "run_id": files.run_id,
         "name": begun.get("name"),
         "status": "complete",
@@ -138,7 +150,7 @@ def write_run(
         "files": hashes,
         "measured": measured(),
     }
-    write_file(files.folder / MANIFEST, sealed_bytes(whole))
+    write_file(files.folder / MANIFEST, sealed_bytes(ending, texts))
 
 
 def list_runs(home: Home) -> list[dict[str, object]]:

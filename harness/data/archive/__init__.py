@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import duckdb
 import polars as pl
 
+from harness.core.ahead import beside
 from harness.core.errors import UserError
 from harness.core.series import Series, distinct_ids
 from harness.core.snapshot import Snapshot
@@ -606,6 +608,19 @@ class Archive:
         """
         with self._store.reading() as connection:
             return export_changes(connection, catalogue_of(connection), Path(changes_dir))
+
+    def exported(self, changes_dir: str | Path) -> tuple[Path, list[dict[str, object]]]:
+        """The change folder of the present state as `export` gives it, and the batches of it as `provenance` does.
+
+        Args:
+            changes_dir: the folder of change folders.
+        """
+        with self._store.reading() as connection, self._store.another(connection) as other:
+            catalogue = catalogue_of(connection)
+            names = {code: name for name, code in catalogue.codes.items()}
+            told = partial(provenance.batch_facts, other or connection, names)
+            with beside(told, threads=1 if other is None else 2) as batches:
+                return export_changes(connection, catalogue, Path(changes_dir)), batches()
 
     def changes(self) -> ChangeFile:
         """The change file of the present state, held in memory: what `export` would write, and nothing on the disk."""

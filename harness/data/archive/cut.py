@@ -80,6 +80,8 @@ class Cuts:
 
     def capped(self, known: Mapping[int, int]) -> dict[int, int]:
         """How far series are known, by code: those that are sealed until right before their cut."""
+        if not self.series:
+            return dict(known)
         return {code: min(at, self.series.get(code, at + 1) - 1) for code, at in known.items()}
 
 

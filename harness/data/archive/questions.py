@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from json.encoder import encode_basestring_ascii
 
 import duckdb
 import numpy as np
@@ -87,7 +87,8 @@ def _series_text(connection: duckdb.DuckDBPyConnection) -> str:
     text = _TEXTS.get(content)
     if text is None:
         rows = query(connection, "SELECT code, spec FROM series ORDER BY code")
-        text = json.dumps(rows.rows(), separators=(",", ":"))
+        told = zip(rows["code"].to_list(), rows["spec"].to_list(), strict=True)
+        text = f"[{','.join([f'[{code},{encode_basestring_ascii(spec)}]' for code, spec in told])}]"
         _TEXTS.clear()
         _TEXTS[content] = text
     return text

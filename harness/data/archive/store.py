@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 
 from harness.core.errors import ArchiveBusyError, DamagedError, FullDiskError, UserError
-from harness.data.archive.engine import connected
+from harness.data.archive.engine import LARGE, connected
 from harness.data.archive.sums import before_write, fulfil, promise, put_in_place, settle, sums_after, sums_file
 from harness.record.home import Home
 from harness.record.working import holders, working
@@ -105,6 +105,19 @@ class Store:
             return
         with _locked(self.path, self.wait, shared=True), _connected(self.path, read_only=True) as connection:
             yield connection
+
+    @contextmanager
+    def another(self, connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection | None]:
+        """One more connection to what is open for reading, for another thread; None = the file is not worth it.
+
+        None, too, where it is open for writing: nobody else sees what is not committed yet.
+        """
+        if self._mine() is not None or not self.path.exists() or self.path.stat().st_size < LARGE:
+            yield None
+            return
+        with connection.cursor() as other:
+            other.execute("USE opened")
+            yield other
 
     @contextmanager
     def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
