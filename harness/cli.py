@@ -7,6 +7,7 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from harness.cli_data import add_data_verbs
@@ -86,14 +87,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (OSError, MemoryError) as error:
         if isinstance(error, OSError) and error.errno not in SURROUNDINGS:
             raise
-        return _refused_by_machine(error)
+        return _refused_by_machine(error, args)
     return code or DONE
 
 
-def _refused_by_machine(error: OSError | MemoryError) -> int:
+def _refused_by_machine(error: OSError | MemoryError, args: argparse.Namespace) -> int:
     """Say what the machine did not give."""
     if isinstance(error, OSError):
-        said = f"cannot write or read {error.filename or 'a file'}: {error.strerror}"
+        said = f"cannot write or read {error.filename or 'a file'}: {error.strerror}{_elsewhere(error, args)}"
     else:
         said = (
             "out of memory; what was finished is stored, and the same command goes on from there; fix: end other work, "
@@ -105,6 +106,14 @@ def _refused_by_machine(error: OSError | MemoryError) -> int:
     except OSError:
         _drop_output()
     return REFUSED
+
+
+def _elsewhere(error: OSError, args: argparse.Namespace) -> str:
+    """What to do where the home folder may only be read."""
+    told = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and isinstance(error.filename, str)
+    if not told or not Path(error.filename).is_relative_to(home_of(args).root):
+        return ""
+    return "; fix: name a home folder in which you may write (--home DIR, HARNESS_HOME=DIR), or work on a copy of it"
 
 
 def _drop_output() -> None:
@@ -339,6 +348,9 @@ def _runs(args: argparse.Namespace) -> None:
         if rows
         else "no runs yet: harness backtest EXPERIMENT"
     )
+    for run in found:
+        if run.get("told"):
+            print(f"{str(run.get('run_id'))[:12]}: {run['told']}")
     print_sealed(args)
 
 

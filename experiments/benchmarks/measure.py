@@ -19,7 +19,7 @@ from pathlib import Path
 
 from panels import write
 from results import Machine, Row, replaced, section
-from terms import PANELS, SNAPSHOTS, Panel, panel_of
+from terms import OUTSIDE, PANELS, SNAPSHOTS, Panel, panel_of
 from watched import Watched, watch
 
 HERE = Path(__file__).parent
@@ -217,6 +217,7 @@ def row(name: str, job: Job, runs: list[Watched], load: float) -> Row:
         stages={stage: statistics.median(run.seconds[stage] for run in good) for stage in first.seconds},
         check=compared if asked_all else {},
         load=load,
+        outside=[run.check[OUTSIDE] for run in good if OUTSIDE in run.check],
         failure=next((run.failure for run in runs if run.failure), ""),
     )
 

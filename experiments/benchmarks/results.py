@@ -6,7 +6,7 @@ import os
 import platform
 import statistics
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -68,6 +68,7 @@ class Row:
         peak: bytes, of the worst repeat.
         stages: median seconds by stage.
         check: figures to compare.
+        outside: share of the time outside LightGBM's own training, by repeat; nothing where nobody tells.
         load: highest load of the machine seen meanwhile (1-minute average).
         failure: why it did not come to an end.
     """
@@ -81,6 +82,7 @@ class Row:
     check: dict[str, float]
     load: float
     failure: str = ""
+    outside: list[float] = field(default_factory=list)
 
 
 def section(
@@ -116,6 +118,8 @@ def line(row: Row) -> str:
     middle = statistics.median(row.seconds)
     spread = f"{middle:.2f} ({min(row.seconds):.2f}-{max(row.seconds):.2f})"
     stages = ", ".join(f"{name} {value:.2f}" for name, value in row.stages.items())
+    if row.outside:
+        stages += f"; {100 * statistics.median(row.outside):.0f} % outside training"
     process, processor = statistics.median(row.wall), statistics.median(row.processor)
     return f"| {row.name} | {spread} | {stages} | {process:.2f} | {processor:.2f} | {memory} |"
 

@@ -21,6 +21,8 @@ SEASON = {DAILY: 7, MONTHLY: 12}
 LAGS = {DAILY: (1, 2, 3, 7, 14), MONTHLY: (1, 2, 3, 6, 12)}
 MEANS = {DAILY: (7, 28), MONTHLY: (3, 12)}
 """What LightGBM learns from: the newest known values by age, and means over so many of the newest."""
+OUTSIDE = "outside training"
+"""Figure of a report: the share of the seconds in which LightGBM neither binned rows nor grew trees."""
 TREES = 200
 BOOSTING: dict[str, object] = {
     "learning_rate": 0.05,

@@ -56,15 +56,20 @@ class Engine(Protocol):
 class InProcess:
     """Tasks of this process: one after the other, or of a large panel by its threads.
 
-    Naive rivals share the threads. Models that learn from rows alone are fitted side by side, one in each: a worker
-    process of its own would hold libraries, plan and panel once more, and nothing else.
+    Naive rivals share the threads. Models that learn from rows alone are fitted side by side: a worker process of its
+    own would hold libraries, plan and panel once more, and nothing else.
     """
 
     slots = 1
 
-    def __init__(self, threads: int = 1) -> None:
-        """Take a number of threads."""
-        self.threads = threads
+    def __init__(self, threads: int = 1, fits: int | None = None) -> None:
+        """Take threads.
+
+        Args:
+            threads: that may be busy at once.
+            fits: fits side by side, none of which takes more threads than its part; None = one in each thread.
+        """
+        self.threads, self.fits = threads, threads if fits is None else fits
 
     def run(self, context: Context, tasks: Sequence[Task]) -> Iterator[Spent]:
         """Run all tasks here."""
@@ -72,12 +77,18 @@ class InProcess:
             for task in tasks:
                 yield run_task(context, task)
             return
-        side_by_side = [task for task in tasks if _by_itself(task) and context.liberty is None]
+        fitted = [task for task in tasks if _by_itself(task) and context.liberty is None]
         with ThreadPoolExecutor(self.threads) as pool:
             for task in tasks:
-                if task not in side_by_side:
+                if task not in fitted:
                     yield run_task(context, task, pool)
-            yield from _side_by_side(context, side_by_side, pool)
+        trim_heap()  # what the rivals' last block has freed would lie beside the fits
+        if self.fits == 1:
+            for task in fitted:
+                yield run_task(context, task)
+            return
+        with ThreadPoolExecutor(self.fits) as pool:
+            yield from _side_by_side(context, fitted, pool)
 
 
 def _side_by_side(context: Context, tasks: Sequence[Task], pool: ThreadPoolExecutor) -> Iterator[Spent]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ from harness.data.changes import ChangeFile, open_changes
 from harness.data.mapped import let_go
 from harness.forecast.catalog import always_on, entry_for
 from harness.record.cells import Cell, read_cell
+from harness.record.files import refuse_unwritable
 from harness.record.home import Home
 from harness.record.memory import memory_limit, spare_memory, trim_heap
 from harness.record.platform import (
@@ -47,6 +48,7 @@ from harness.record.registry import Effort, note
 from harness.record.runs import RunFiles, start_run, write_run
 from harness.record.shelves import Shelves, sync
 from harness.record.studies import VOUCHED
+from harness.record.under_way import under_way
 
 Progress = Callable[[int, int], None]
 Board = Sequence[tuple[Recipe, RecipeIdentity]]
@@ -109,11 +111,12 @@ def execute(
 
     Raises:
         UserError: the plan is impossible, workers x threads exceed the cores, a model's training rows do not fit into
-            memory, or workers were killed.
+            memory, nothing can be written in the home folder, or workers were killed.
     """
     memory_limit()  # a wrong one is refused before anything is done
+    refuse_unwritable(home.root)
     stages = Stages()
-    with stages.watched(memory_limit(where.memory)):
+    with stages.watched(memory_limit(where.memory)), ExitStack() as held:
         changes = ChangeFile.open(change_folder)
         experiment = with_rivals(experiment)
         engine = engine_for(experiment, workers, where)
@@ -125,7 +128,7 @@ def execute(
         files = RunFiles(name, home.runs / name)
         board = board_of(experiment)
         place = Place(change_folder, home, files.work, memory=where.memory)
-        begin = partial(_begin, home, files, experiment)
+        begin = partial(_begin, home, files, experiment, held)
         keys, cells = cells_of(plan, board, place, engine, stages=stages, progress=progress, begin=begin)
         searches = study_keys(plan, changes, board)
         with ThreadPoolExecutor(1) as beside:
@@ -163,10 +166,11 @@ def _searched(
     }
 
 
-def _begin(home: Home, files: RunFiles, experiment: Experiment) -> None:
-    """Record that a run is under way, or leave no trace of it."""
+def _begin(home: Home, files: RunFiles, experiment: Experiment, held: ExitStack) -> None:
+    """Record that a run is under way, until `held` is closed, or leave no trace of it."""
     try:
-        start_run(home, files.run_id, experiment)
+        locked = held.enter_context(under_way(files.folder))
+        start_run(home, files.run_id, experiment, locked=locked)
     except BaseException:
         with suppress(OSError):  # it holds something: another run's record, or that of an earlier time
             files.folder.rmdir()
@@ -215,7 +219,8 @@ def cells_of(
     stages.done("look up cells")
     tasks = _tasks(plan, changes, board, keys, cells, searches, walks=_walks(engine, plan))
     if tasks:
-        refuse_too_large(plan, tasks, place.shelves.cells, spare_memory(place.memory))
+        fits, in_file = engine.fits if isinstance(engine, InProcess) else 1, place.work is not None
+        refuse_too_large(plan, tasks, place.shelves.cells, spare_memory(place.memory), fits=fits, in_file=in_file)
     if begin is not None:
         begin()
     if tasks:
@@ -228,6 +233,7 @@ def cells_of(
         shared = (plan, place.changes, design, place.shelves, place.liberty, place.labels, place.clocks, place.work)
         context = Context(*shared, block=block, watched=stages.watch is not None)
         _run(engine, context, tasks, stages, progress)
+        _settle(changes)
         stages.done(CELLS)
     with ThreadPoolExecutor(1) as beside:
         durable = beside.submit(sync, place.shelves.cells)

@@ -39,7 +39,7 @@ from harness.forecast.protocol import Forecaster, Storable, Timed
 from harness.record.cells import Cell, read_fit, write_fit
 from harness.record.panel_cells import ASKED, PanelAnswers
 
-MANY = 1 << 20
+MANY = 1 << 17
 """Changes from which on a mapped file is let go of before a fit."""
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -95,13 +95,15 @@ def walk(
     history = History(world.changes, world.plan, first, spent, copy=not views, rows=world.rows)
     labels = history if world.labels is None else History(world.labels, world.plan, first, spent)
     walks = [_Walk(world, recipe, identity, spent, witness) for recipe, identity in recipes]
+    outlined = views and all(_reads_rows_alone(world, recipe) for recipe, _ in recipes)
     for origin in origins:
         for index, one in enumerate(walks):
             refit = one.due(origin)
             if refit is not None:
-                known = history.at(refit)
+                known = history.outline(refit) if outlined else history.at(refit)
                 one.tune(refit, {at: key for (mine, at), key in stored.studies.items() if mine == index})
-                one.refit(refit, known, stored.fits.get((index, refit), ""), labels.at(refit))
+                seen = known if labels is history else labels.at(refit)
+                one.refit(refit, known, stored.fits.get((index, refit), ""), seen)
         if pool is None:
             for index, one in enumerate(walks):
                 yield index, origin, one.answer(origin, history.at(origin))
@@ -110,6 +112,14 @@ def walk(
         target_panel(snapshot)  # once for all of them
         for index, cell in enumerate(pool.map(lambda one, at=origin, known=snapshot: one.answer(at, known), walks)):
             yield index, origin, cell
+
+
+def _reads_rows_alone(world: World, recipe: Recipe) -> bool:
+    """Whether nothing about a fit of a recipe, its labels and its rows included, is read in the snapshot."""
+    experiment = world.plan.experiment
+    of_latest = experiment.target.outcome.kind == "latest" or experiment.vintage == "latest"
+    told = world.liberty is None and world.labels is None and not experiment.target.universe
+    return learns_from_rows_alone(recipe) and told and not of_latest and experiment.training.rolling is None
 
 
 class _Walk:

@@ -17,6 +17,8 @@ Integers = NDArray[np.int64]
 UTC_INSTANT = pl.Datetime("us", "UTC")
 LARGE = 1 << 21
 """Bytes of what is read together from which on a table is let go of afterwards."""
+REACH = 1 << 25
+"""Bytes of a table that are passed over together at most: of rows far apart whole pages are read, in between too."""
 
 KEY_SCHEMA = pl.Schema(
     {
@@ -115,13 +117,18 @@ class Cells:
 
     def read(self, step: int, part: slice) -> Floats:
         """[place, feature] features of the rows at some places, all of one horizon."""
-        found = self._read(step, part)
-        if found.nbytes >= LARGE:
-            self.let_go()
-        return found
+        rows = self.cell[part]
+        reach = (int(rows.max()) - int(rows.min()) + 1) * self.table.strides[0] if len(rows) else 0
+        pieces = max(1, min(len(rows), -(-reach // REACH)))
+        found = list[Floats]()
+        for some in np.array_split(rows, pieces):
+            found.append(self._read(step, some))
+            if pieces > 1 or found[-1].nbytes >= LARGE:
+                self.let_go()
+        return found[0] if pieces == 1 else np.concatenate(found)
 
-    def _read(self, step: int, part: slice) -> Floats:
-        rows, columns = self.cell[part], self.columns[step]
+    def _read(self, step: int, rows: Integers) -> Floats:
+        columns = self.columns[step]
         if len(columns) == self.table.shape[1] and (np.diff(columns) == 1).all():
             return np.take(self.table, rows, axis=0)
         out = np.empty((len(rows), len(columns)), dtype=self.table.dtype)

@@ -57,7 +57,7 @@ CHUNK = 1 << 13
 """Rows hashed at a time, so that they are still in the processor's cache."""
 HELD = 1 << 9
 """Chunks after which what was hashed of a very large file is given back."""
-MANY = 1 << 24
+MANY = 1 << 20
 """Changes from which on a file does not stay in memory whole."""
 _checked: set[tuple[str, tuple[int, ...]]] = set()
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import codecs
 import csv
 import gzip
+import json
+import re
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -23,8 +25,15 @@ PER_ROW = 64
 """Bytes of text that a row is counted as."""
 
 
-def csv_table(label: str, content: bytes, text: TextForm) -> pl.DataFrame:
+def csv_table(label: str, content: bytes, text: TextForm, ragged: dict[int, DataError] | None = None) -> pl.DataFrame:
     """The table in the bytes of a file.
+
+    Args:
+        label: what messages call it.
+        content: the bytes.
+        text: how it is written.
+        ragged: takes in the rows with fewer or more fields than the first line has names (row, from 0 -> what is said
+            of it), which a step may leave out; None = such a row is refused.
 
     Raises:
         DataError: empty, damaged, or written in another encoding than declared.
@@ -35,7 +44,8 @@ def csv_table(label: str, content: bytes, text: TextForm) -> pl.DataFrame:
     if not decoded.strip():
         raise DataError("data file is empty", value=label)
     end = decoded.rfind("\n") + 1
-    return _table(label, decoded if decoded[end:].strip() else decoded[:end], text)  # blanks at the end are no row
+    decoded = decoded if decoded[end:].strip() else decoded[:end]  # blanks at the end are no row
+    return _table(label, decoded, text) if ragged is None else _ragged_table(label, decoded, text, ragged)
 
 
 def csv_parts(path: Path, text: TextForm, rows: int, columns: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
@@ -68,6 +78,56 @@ def csv_parts(path: Path, text: TextForm, rows: int, columns: Collection[str] | 
         raise DataError("data file is empty", value=path.name)
 
 
+def _ragged_table(label: str, decoded: str, text: TextForm, ragged: dict[int, DataError]) -> pl.DataFrame:
+    """The table in a text; rows with too few or too many fields are noted, not refused, and what is too much is cut."""
+    with suppress(csv.Error):
+        records = csv.reader(_lines(decoded), delimiter=text.delimiter)
+        header, before, rows = next(filter(None, records), []), records.line_num, 0
+        for row, record in enumerate(records):
+            if len(record) != len(header) and "".join(record).strip():
+                ragged[row] = _not_as_many(label, before + 1, header, record, text.delimiter)
+            before, rows = records.line_num, row + 1
+        if ragged:
+            source, mark = decoded.encode(), text.delimiter
+            frame = pl.read_csv(source, infer_schema=False, separator=mark, truncate_ragged_lines=True)
+            if frame.height == rows:
+                return _worded(label, decoded, frame, text)
+            ragged.clear()  # the two readers part the text otherwise, so that no row can be named
+    return _table(label, decoded, text)
+
+
+def _not_as_many(label: str, line: int, header: Sequence[str], record: Sequence[str], delimiter: str) -> DataError:
+    """What is said of a line with fewer, or more, fields than the first line has names."""
+    fewer = len(record) < len(header)
+    if fewer:
+        rule, fix = "a line may be cut; a field without a value still has its delimiter", "complete the line"
+        fix += "" if is_note(record) else ", or take it out"
+    else:
+        rule = f"the first line names the columns, and fields are parted by {delimiter!r}"
+        fix = "put quotes around a field that holds one, or declare another: delimiter on the [[source]]"
+        fix = "take out lines above that of the names; or " * (len(header) == 1) + fix
+    if is_note(record):
+        column, entry = (json.dumps(one.strip(), ensure_ascii=False) for one in (header[0], record[0]))
+        step = f'[[source.clean]] kind = "drop", column = {column}, equals = [{entry}], reason = "a note"'
+        fix += f"; or, as a note that is no row, leave it out, and that on record, by a step on the [[source]]: {step}"
+    return DataError(
+        f"{label}, line {line}: {'fewer' if fewer else 'more'} fields than the first line has names",
+        value=f"{len(record)}, not {len(header)}",
+        rule=rule,
+        fix=fix,
+    )
+
+
+def is_note(fields: Sequence[str | None]) -> bool:
+    """Whether a line beside those of a table looks like a note, as a torn one does not.
+
+    >>> [is_note(line) for line in (["Source: ONS"], ["Revised figures"], ["2020-0"], ["cpi"], ["UK cpi", "2020-0"])]
+    [True, True, False, False, False]
+    """
+    first, *others = fields
+    return bool(first and re.match(r"[^\W\d].*:" if any(others) else r"[^\W\d].*[\s:]", first.strip()))
+
+
 def _table(
     label: str, decoded: str, text: TextForm, columns: Collection[str] | None = None, skipped: int = 0
 ) -> pl.DataFrame:
@@ -76,6 +136,16 @@ def _table(
         frame = pl.read_csv(decoded.encode(), infer_schema=False, separator=text.delimiter)
     except pl.exceptions.PolarsError as error:
         raise _unreadable(label, decoded, text.delimiter, error, skipped) from error
+    named = _worded(label, decoded, frame, text, columns)
+    if frame.width > 1 and frame[:, -1].null_count():  # as the reader fills up a line that is too short
+        _refuse_short(label, decoded, text.delimiter, frame.width, skipped)
+    return named
+
+
+def _worded(
+    label: str, decoded: str, frame: pl.DataFrame, text: TextForm, columns: Collection[str] | None = None
+) -> pl.DataFrame:
+    """Some columns of a table as it was read: blanks trimmed, texts that stand for no value as null."""
     header = [name.strip() for name in next(filter(None, csv.reader(_lines(decoded), delimiter=text.delimiter)), [])]
     twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
@@ -85,8 +155,6 @@ def _table(
             rule="a column is found by its name",
             fix="rename one of them in the file's first line",
         )
-    if frame.width > 1 and frame[:, -1].null_count():  # as the reader fills up a line that is too short
-        _refuse_short(label, decoded, text.delimiter, frame.width, skipped)
     named = frame.rename({name: name.strip() or name for name in frame.columns})
     nulls = ["", *text.null_values]
     trimmed = [pl.col(name).str.strip_chars() for name in named.columns if columns is None or name in columns]
@@ -97,15 +165,10 @@ def _unreadable(label: str, decoded: str, delimiter: str, error: Exception, skip
     """What is said of a CSV file that cannot be read: the first record with more fields than the header, if one has."""
     with suppress(csv.Error):
         records = csv.reader(_lines(decoded), delimiter=delimiter)
-        width = len(next(filter(None, records), []))  # lines without anything may come before
+        header = next(filter(None, records), [])  # lines without anything may come before
         for record in records:
-            if len(record) > width:
-                return DataError(
-                    f"{label}, line {records.line_num + skipped}: more fields than the first line has names",
-                    value=f"{len(record)}, not {width}",
-                    rule=f"fields are parted by {delimiter!r}",
-                    fix="put quotes around a field that holds one, or declare another: delimiter on the [[source]]",
-                )
+            if len(record) > len(header):
+                return _not_as_many(label, records.line_num + skipped, header, record, delimiter)
     return DataError("not a readable CSV file", value=label, rule=str(error).splitlines()[0])
 
 
@@ -119,15 +182,11 @@ def _refuse_short(label: str, decoded: str, delimiter: str, width: int, skipped:
     if '"' not in decoded and decoded.count(delimiter) == lines * (width - 1):  # as none has more, none has fewer
         return
     with suppress(csv.Error):
-        records, before = csv.reader(_lines(decoded), delimiter=delimiter), 0
+        records = csv.reader(_lines(decoded), delimiter=delimiter)
+        header, before = next(filter(None, records), []), records.line_num
         for record in records:
             if len(record) < width and "".join(record).strip():
-                raise DataError(
-                    f"{label}, line {before + 1 + skipped}: fewer fields than the first line has names",
-                    value=f"{len(record)}, not {width}",
-                    rule="a line may be cut; a field without a value still has its delimiter",
-                    fix="complete the line, or take it out",
-                )
+                raise _not_as_many(label, before + 1 + skipped, header, record, delimiter)
             before = records.line_num
 
 

@@ -104,7 +104,7 @@ def _names(path: Path, _status: tuple[int, ...], text: TextForm, column: str, us
             return tuple(sorted(filter(None, told.collect(engine="streaming").to_series().to_list())))
     if ending(path.name).startswith(".csv") and beyond_memory(path):
         return _names_in_parts(path, text, column, used)
-    table = read_file(path, text)
+    table = read_file(path, text, ragged=True).regular  # a step leaves the others out, or they are refused
     if not column:
         return tuple(sorted(set(table.frame.columns) - set(used)))
     return tuple(sorted(_distinct(table.column(column))))

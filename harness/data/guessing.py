@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from harness.core.errors import DataError
+from harness.data.csv_text import is_note
 from harness.data.declared import Layout, TextForm
 from harness.data.tables import RawTable, numbers, read_file
 from harness.data.timing import PERIOD, Timing, date_formats, guess_timing, plain_day
@@ -59,6 +60,8 @@ class Guess:
         levels: series name -> how its values lie.
         published: first and last publication day; None without such a column.
         unused: other columns of dates: nobody knows of what.
+        footer: notes below the table.
+        first: its first column, which they are in.
     """
 
     layout: Layout
@@ -72,6 +75,8 @@ class Guess:
     levels: Mapping[str, Levels]
     published: tuple[date, date] | None = None
     unused: tuple[str, ...] = ()
+    footer: tuple[str, ...] = ()
+    first: str = ""
 
 
 def guess(path: Path) -> Guess:
@@ -81,7 +86,7 @@ def guess(path: Path) -> Guess:
         DataError: it cannot be read, has no column of dates or of numbers, or its dates follow no known frequency.
     """
     text = guess_text_form(path)
-    table = read_file(path, text, fix=THERE)
+    table, footer = _without_notes(read_file(path, text, fix=THERE, ragged=True))
     found = {name: date_formats(table.frame[name].head(SAMPLE)) for name in table.frame.columns}
     dates = [name for name, formats in found.items() if formats]
     dated_by = _dated_by(dates)
@@ -114,7 +119,41 @@ def guess(path: Path) -> Guess:
     levels = _levels(table, names, (series, value), text)
     layout: Layout = "long" if value else "wide"
     published = _span(table.frame[dated_by[1]], form) if dated_by[1] else None
-    return Guess(layout, period, dated_by, series, value, names, timing, text, levels, published, unused)
+    return Guess(
+        layout,
+        period,
+        dated_by,
+        series,
+        value,
+        names,
+        timing,
+        text,
+        levels,
+        published,
+        unused,
+        footer,
+        table.frame.columns[0],
+    )
+
+
+def _without_notes(table: RawTable) -> tuple[RawTable, tuple[str, ...]]:
+    """A table without the notes below it, and these.
+
+    Raises:
+        DataError: another line has fewer or more fields than the first line has names.
+    """
+    if not table.ragged:
+        return table, ()
+    first, below = table.frame.columns[0], list[int]()
+    for number, row in zip(table.line_numbers().reverse(), reversed(table.frame.rows()), strict=True):
+        if any(row) and not is_note(row):
+            break
+        below.append(number)
+    begin = min((number for number in below if number in table.ragged), default=0)
+    lines = table.line_numbers().is_in([number for number in below if begin and number >= begin])
+    rest = table.kept(~lines)
+    rest.refuse_ragged()
+    return rest, tuple(table.frame.filter(lines)[first].drop_nulls())
 
 
 def _refuse_matrix(path: Path, names: Sequence[str]) -> None:

@@ -97,7 +97,8 @@ def read_input(dataset: Dataset, source: Source, alter: Alteration | None = None
     if table is None and alter is None:
         table = readable_in_parts(dataset, source)
     if table is None:
-        table = read_packaged(source.reader) if source.reader else read_file(dataset.folder / source.file, source.text)
+        path, ragged = dataset.folder / source.file, bool(source.treatment.stage("table"))
+        table = read_packaged(source.reader) if source.reader else read_file(path, source.text, ragged=ragged)
     listed = read_file(dataset.folder / source.publications, source.text) if source.publications else None
     given, steps, notes = table, source.treatment.stage("names"), Notes()
     if any(isinstance(step, Deidentify) for step in steps):

@@ -15,6 +15,7 @@ from harness.core.time import NEVER, Ordinals, Timeline, period_end
 from harness.core.transform import Floats
 from harness.data.calendars import closures, session_days, sessions_between
 from harness.data.panels import Group, session_places, timeline
+from harness.record.memory import give_back
 
 Micros = NDArray[np.int64]
 Rows = tuple[NDArray[np.int32], Micros, Micros, Floats, Micros]
@@ -184,6 +185,8 @@ class Matrices:
             self.values[cell] = value
             self.published[cell] = published
             self.vintage[cell] = vintage
+            if end - first > CHUNK:  # of what is mapped from a file no more than a part is held
+                give_back(*self._rows)
 
     def panels(self) -> Iterator[Panel]:
         """Views of what is known, from the first to the last period anything was published of."""

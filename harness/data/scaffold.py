@@ -175,7 +175,22 @@ def _source_lines(file: str, guessed: Guess) -> list[str]:
             f"null_values = [{', '.join(map(_quoted, text.null_values))}]  # guessed: found among numbers and taken "
             "for absent values; strike out what is not, and ingest refuses it"
         )
-    return lines
+    return [*lines, *_footer_lines(guessed)]
+
+
+def _footer_lines(guessed: Guess) -> list[str]:
+    """The step that leaves out, and puts on record, what was taken for notes below the table."""
+    if not guessed.footer:
+        return []
+    return [
+        "",
+        "[[source.clean]]  # guessed: what stands below the table",
+        'name = "notes below the table"',
+        'kind = "drop"',
+        f"column = {_quoted(guessed.first)}",
+        f"equals = [{', '.join(map(_quoted, dict.fromkeys(guessed.footer)))}]",
+        'reason = "a note, no row"',
+    ]
 
 
 def experiment_text(name: str, guessed: Guess, ids: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ import math
 import mmap
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -57,6 +57,8 @@ class RawTable:
         lines: number of each row as a person counts it (null: not of the file), once lines were taken out or added;
             None = rows follow each other from `offset` on.
         hashed: (column, print of the key) of columns that hold keyed hashes in place of names already.
+        ragged: number of a row, as `line_numbers` has it, with fewer or more fields than the first line has names ->
+            what is said of it unless a step leaves it out.
         unread: the file from which the rows are still to be read, part by part; None = they are in `frame`.
     """
 
@@ -67,6 +69,7 @@ class RawTable:
     suffix: str
     lines: pl.Series | None = None
     hashed: tuple[tuple[str, str], ...] = ()
+    ragged: Mapping[int, DataError] = field(default_factory=dict)
     unread: Path | None = None
 
     def line_numbers(self) -> pl.Series:
@@ -87,6 +90,22 @@ class RawTable:
             rows: [row] whether to keep it.
         """
         return replace(self, frame=self.frame.filter(rows), lines=self.line_numbers().filter(rows))
+
+    @property
+    def regular(self) -> RawTable:
+        """The rows with as many fields as the first line has names."""
+        return self.kept(~self.line_numbers().is_in(list(self.ragged))) if self.ragged else self
+
+    def refuse_ragged(self) -> None:
+        """Refuse the first row that is left with fewer or more fields than the first line has names.
+
+        Raises:
+            DataError: there is one.
+        """
+        left = set(self.line_numbers().to_list()) if self.ragged else set()
+        for number, error in self.ragged.items():
+            if number in left:
+                raise error
 
     def place(self, row: int | None, column: str) -> str:
         """Where a row is, for messages; None = a cleaning step added it.
@@ -123,18 +142,19 @@ def _file_hash(path: Path, _status: tuple[int, ...]) -> str:
     return sha256_of_file(path)
 
 
-def read_file(path: Path, text: TextForm | None = None, *, fix: str = CORRECT) -> RawTable:
+def read_file(path: Path, text: TextForm | None = None, *, fix: str = CORRECT, ragged: bool = False) -> RawTable:
     """Read a CSV (also gzipped) or Parquet file.
 
     Args:
         path: the file.
         text: how a CSV file is written.
         fix: what to do where there is none.
+        ragged: whether rows with fewer or more fields than the first line has names are taken in, and noted.
 
     Raises:
         DataError: missing, empty, damaged, too large for the memory, or written in another encoding than declared.
     """
-    return read_content(path.name, content_of(path, refusing=True, fix=fix), text)
+    return read_content(path.name, content_of(path, refusing=True, fix=fix), text, ragged=ragged)
 
 
 def unread(path: Path, text: TextForm | None = None) -> RawTable:
@@ -267,8 +287,14 @@ def _plain_size(path: Path, size: int) -> int:
         return max(size, int.from_bytes(stream.read(), "little"))
 
 
-def read_content(name: str, content: bytes, text: TextForm | None = None) -> RawTable:
+def read_content(name: str, content: bytes, text: TextForm | None = None, *, ragged: bool = False) -> RawTable:
     """The table in the bytes of a file; `name` is the file's, and its ending tells what they are.
+
+    Args:
+        name: of the file.
+        content: its bytes.
+        text: how a CSV file is written.
+        ragged: as for `read_file`.
 
     Raises:
         DataError: empty, damaged, or written in another encoding than declared.
@@ -279,7 +305,9 @@ def read_content(name: str, content: bytes, text: TextForm | None = None) -> Raw
     if suffix == ".parquet":
         table = RawTable(name, _parquet(name, content), 1, content, suffix)
     elif suffix:
-        table = RawTable(name, csv_table(name, content, text or TextForm()), 2, content, suffix)
+        noted: dict[int, DataError] | None = {} if ragged else None
+        frame = csv_table(name, content, text or TextForm(), noted)
+        table = RawTable(name, frame, 2, content, suffix, ragged={row + 2: one for row, one in (noted or {}).items()})
     else:
         raise DataError("unknown kind of data file", value=name, rule="CSV (.csv, .csv.gz, .tsv, .txt) or .parquet")
     if not table.frame.height:

@@ -26,6 +26,7 @@ from harness.experiment.facts import is_pattern, matching
 from harness.experiment.load import load_experiment, validate
 from harness.experiment.models import completed
 from harness.experiment.usercode import code_of
+from harness.record.files import refuse_unwritable
 from harness.record.home import Home
 from harness.record.ledger import refusals
 from harness.record.memory import memory_limit, passed_text, within
@@ -238,6 +239,7 @@ def audited(
     with working(home):
         ready = prepare(experiment, home, archive)
         ready.tell(tell)
+        refuse_unwritable(home.root)
         return audit(ready.experiment, ready.changes, home, asked, say=say)
 
 

@@ -23,6 +23,7 @@ from harness.forecast.boosting_params import (
     check_values,
 )
 from harness.forecast.boosting_rows import (
+    Arranged,
     Binned,
     Bins,
     Blocks,
@@ -164,8 +165,7 @@ class LightGBM:
         """One model as LightGBM's own text; predictions always come from the text, so a stored fit has equal bits."""
         params = self._settings(taught, name, seed)
         with self.time_within(BIN):
-            data = self._data(taught, name, params).construct()
-            data.label = taught.y  # else LightGBM's wrapper keeps a copy
+            data = self._data(taught, name, params)
         with self.time_within(TRAIN):
             booster = lgb.train(params, data, num_boost_round=self._rounds, keep_training_booster=True)
         if taught.labels_differ and says_one_thing(booster, taught.matrix):
@@ -174,25 +174,30 @@ class LightGBM:
         return str(booster.model_to_string())
 
     def _data(self, taught: Taught, name: str, params: dict[str, object]) -> lgb.Dataset:
-        """Binned rows: found where they are shared, in the bins of the first window, or in their own."""
+        """Binned rows and labels: found where they are shared, in the bins of the first window, or in their own."""
         matrix, key = taught.matrix, (taught.horizon, *(params.get(one) for one in BINNING))
         data = None if self.bins is None else self.bins.get(key)
         if data is not None:
             return data
         first = None if self.first_window is None else self.first_window.bins.get((taught.horizon, name))
         coded = matrix.coded if isinstance(matrix, Blocks) else matrix.shape[1] > len(self._columns)
+        arranged = Arranged(matrix, taught.column) if isinstance(matrix, Blocks) else None
         data = Binned(
-            matrix,
+            matrix if arranged is None else arranged,
             taught.y,
             reference=first,
             categorical_feature=[len(self._columns)] if coded and first is None else "auto",
             params=drawn_alike(params) if isinstance(matrix, Blocks) else params,
             free_raw_data=self.bins is None,
         )
+        data.construct()
+        if arranged is not None:
+            data.set_label(arranged.labels(taught.y))
+        data.label = None  # LightGBM has its own copy, and its wrapper would keep another
         if self.bins is not None:
-            self.bins[key] = data.construct()
+            self.bins[key] = data
         if self.first_window is not None and not self.first_window.seen:
-            self.first_window.bins[taught.horizon, name] = few_rows(data.construct(), matrix)
+            self.first_window.bins[taught.horizon, name] = few_rows(data, matrix)
         return data
 
     def _matrix(self, design: Design, snapshot: Snapshot) -> Matrix:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from harness.core.errors import DamagedError, FullDiskError
+from harness.core.errors import DamagedError, FullDiskError, UserError
 from harness.core.identity import PLAIN
 
 
@@ -51,6 +51,26 @@ def sync_filesystem(folder: Path) -> None:
                 raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(folder))
     finally:
         os.close(handle)
+
+
+def writable(folder: Path) -> bool:
+    """Whether files can be made in a folder: it is there, and neither its mode nor its disk forbids it."""
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Refuse to begin what could not be stored in a home folder that is there.
+
+    Raises:
+        UserError: no file can be made in it.
+    """
+    if folder.is_dir() and not writable(folder):
+        raise UserError(
+            "nothing can be written in this home folder",
+            value=folder,
+            rule="what is computed is stored there; what is recorded there can still be read (show, report --out, sql)",
+            fix="name another one (--home DIR, HARNESS_HOME=DIR), or work on a copy of it",
+        )
 
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})

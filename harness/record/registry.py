@@ -6,8 +6,9 @@ It holds nothing that runs and audits do not: when it is lost or damaged, it is 
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import polars as pl
 
 from harness.core.errors import DamagedError
 from harness.record.audits import RECORD
-from harness.record.files import read_json
+from harness.record.files import read_json, writable
 from harness.record.home import Home
 from harness.record.runs import MANIFEST
 from harness.record.seals import seals_of
@@ -100,8 +101,7 @@ def note(home: Home, effort: Effort, source: str, *, all_of_run: bool = False) -
 def forget(home: Home) -> None:
     """Drop what was counted, where runs came in from elsewhere: it is made again from all of them when next asked."""
     if home.registry.exists():
-        with home.registry.with_suffix(".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with _locked(home):
             home.registry.unlink(missing_ok=True)
 
 
@@ -115,8 +115,7 @@ def stored_rows(home: Home) -> Rows | None:
 
     if not home.registry.exists():
         return None
-    with home.registry.with_suffix(".lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _locked(home) if _may_write(home) else nullcontext():
         try:
             with duckdb.connect(str(home.registry), read_only=True) as registry:
                 return {name: set(registry.execute(f"select * from {name}").fetchall()) for name in TABLES}  # noqa: S608
@@ -142,7 +141,7 @@ def counts(home: Home, fingerprints: Iterable[str]) -> Counts:
         fingerprints: of the source series.
     """
     mine = sorted(set(fingerprints))
-    with _opened(home) as registry:
+    with _asked(home) as registry:
         looks = _ask(registry, "how, count(distinct look)", "looks", mine, "group by how order by how")
         (looked,) = _ask(registry, "count(distinct look)", "looks", mine)[0]
         names = _ask(registry, "distinct series", "targets", mine, "order by series")
@@ -160,7 +159,7 @@ def details(home: Home, fingerprints: Iterable[str]) -> tuple[list[tuple[object,
         fingerprints: of the source series.
     """
     mine = sorted(set(fingerprints))
-    with _opened(home) as registry:
+    with _asked(home) as registry:
         looks = _ask(registry, "distinct source, model, how, look", "looks", mine, "order by source, model, how")
         searches = _ask(registry, "distinct source, model, study, trials", "searches", mine, "order by source, model")
     totals: dict[tuple[object, object], tuple[int, int]] = {}
@@ -216,8 +215,7 @@ def _opened(home: Home, besides: str = "") -> Iterator[duckdb.DuckDBPyConnection
     import duckdb  # noqa: PLC0415 - heavy, and only effort needs it
 
     home.root.mkdir(parents=True, exist_ok=True)
-    with home.registry.with_suffix(".lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _locked(home):
         fresh = not home.registry.exists()
         try:
             registry = _connected(home)
@@ -234,10 +232,44 @@ def _opened(home: Home, besides: str = "") -> Iterator[duckdb.DuckDBPyConnection
             registry.close()
 
 
+@contextmanager
+def _asked(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The registry for a question; where nothing can be written, as it stands, or made of the records in memory."""
+    with _opened(home) if _may_write(home) else closing(_unwritten(home)) as registry:
+        yield registry
+
+
+def _unwritten(home: Home) -> duckdb.DuckDBPyConnection:
+    import duckdb  # noqa: PLC0415
+
+    with suppress(duckdb.Error):
+        if home.registry.exists():
+            return duckdb.connect(str(home.registry), read_only=True)
+    registry = _with_tables(duckdb.connect(":memory:"))
+    _insert(registry, _recorded(home))
+    return registry
+
+
+def _may_write(home: Home) -> bool:
+    files = (one for one in (home.registry, home.registry.with_suffix(".lock")) if one.exists())
+    return writable(home.root) and all(os.access(one, os.W_OK) for one in files)
+
+
+@contextmanager
+def _locked(home: Home) -> Iterator[None]:
+    """One process at a time."""
+    with home.registry.with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _connected(home: Home) -> duckdb.DuckDBPyConnection:
     import duckdb  # noqa: PLC0415
 
-    registry = duckdb.connect(str(home.registry))
+    return _with_tables(duckdb.connect(str(home.registry)))
+
+
+def _with_tables(registry: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
     for name, columns in TABLES.items():
         registry.execute(f"create table if not exists {name} ({columns})")
     return registry

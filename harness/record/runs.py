@@ -29,6 +29,7 @@ from harness.record.files import (
 )
 from harness.record.home import Home
 from harness.record.seals import seals_of
+from harness.record.under_way import BEGUN_BY, RUNNING, STOPPED, Standing, begun_by, standing
 
 MANIFEST = "manifest.json"
 CODE_DIFF = "code.diff"
@@ -74,7 +75,7 @@ def alive(process: int) -> bool:
     return True
 
 
-def start_run(home: Home, run_id: str, experiment: Experiment, opens: str = "") -> RunFiles:
+def start_run(home: Home, run_id: str, experiment: Experiment, opens: str = "", *, locked: bool = False) -> RunFiles:
     """Open the folder of a run; a finished manifest of the same identity stays until it is replaced.
 
     Args:
@@ -82,6 +83,7 @@ def start_run(home: Home, run_id: str, experiment: Experiment, opens: str = "") 
         run_id: of the run.
         experiment: resolved.
         opens: id of the plan by which it opens a holdout; "" = it is no opening.
+        locked: whether this process holds the folder, as `under_way` tells.
 
     Raises:
         DamagedError: a finished run of another plan stands there; it is never overwritten.
@@ -98,13 +100,13 @@ def start_run(home: Home, run_id: str, experiment: Experiment, opens: str = "") 
             rule="what an opening said is never overwritten",
             fix="harness verify says which run is not what it says; bring it back from a copy",
         )
-    begun_before = bool(before)
-    if not begun_before:
+    if before.get("status") != "complete":
         begun = {
             "run_id": run_id,
             "name": experiment.name,
             "status": "running",
-            "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "started_at": before.get("started_at") or datetime.now(UTC).isoformat(timespec="seconds"),
+            BEGUN_BY: begun_by(locked=locked),
             "experiment": canonical(experiment),
         }
         write_file(files.folder / MANIFEST, sealed_bytes(begun))
@@ -154,16 +156,37 @@ def write_run(
 
 
 def list_runs(home: Home) -> list[dict[str, object]]:
-    """Manifests of all runs, newest first; damaged ones are listed with status `damaged`."""
+    """Manifests of all runs, newest first; damaged ones are listed with status `damaged`.
+
+    Of a run that is not finished the status is that of its process now, `running`, `stopped` or `begun` (from here
+    nobody can tell), and `told` says it in words.
+    """
     if not home.runs.is_dir():
         return []
     found = []
     for folder in sorted(path for path in home.runs.iterdir() if path.is_dir()):
+        files = RunFiles(folder.name, folder)
         try:
-            found.append(read_manifest(RunFiles(folder.name, folder)))
+            found.append(_as_it_stands(files, read_manifest(files)))
         except DamagedError:
             found.append({"run_id": folder.name, "name": "", "status": "damaged", "started_at": ""})
     return sorted(found, key=lambda run: str(run.get("started_at") or ""), reverse=True)
+
+
+def _as_it_stands(files: RunFiles, manifest: dict[str, object]) -> dict[str, object]:
+    if manifest.get("status") == "complete":
+        return manifest
+    now = standing(files.folder, manifest)
+    return {**manifest, "status": now.status, "told": f"{now.told}; {_goes_on(now, manifest)}"}
+
+
+def _goes_on(now: Standing, manifest: Mapping[str, object]) -> str:
+    """How a run that is not finished is brought to its end."""
+    same = f"harness backtest {manifest.get('name') or 'EXPERIMENT'}"
+    if now.status == RUNNING:
+        return "wait for it"
+    where = "" if now.status == STOPPED else ", unless it is still at work"
+    return f"resume it by the same command{where}: {same}"
 
 
 def find_run(home: Home, run_id: str) -> RunFiles:
@@ -254,11 +277,8 @@ def finished(files: RunFiles) -> dict[str, object]:
     """
     manifest = read_manifest(files)
     if manifest.get("status") != "complete":
-        raise UserError(
-            "the run is not finished",
-            value=files.run_id,
-            fix=f"resume it: harness backtest {manifest.get('name') or 'EXPERIMENT'}",
-        )
+        now = standing(files.folder, manifest)
+        raise UserError("the run is not finished", value=f"{files.run_id}: {now.told}", fix=_goes_on(now, manifest))
     return manifest
 
 

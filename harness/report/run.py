@@ -294,12 +294,20 @@ class Run:
             The file written.
 
         Raises:
-            UserError: the run is not finished, or something else than a file stands under that name.
+            UserError: the run is not finished, something else than a file stands under that name, or no page can be
+                written beside the run.
         """
-        from harness.record.files import write_file  # noqa: PLC0415 - a run that is only read needs no page
+        from harness.record.files import writable, write_file  # noqa: PLC0415 - a run that is only read needs no page
         from harness.record.named import to_write  # noqa: PLC0415
         from harness.report.page import render  # noqa: PLC0415
 
+        if path is None and not writable(self._files.folder):
+            raise UserError(
+                "no page can be written into the folder of the run",
+                value=self._files.folder,
+                rule="without another name it goes there",
+                fix="name a file elsewhere: harness report RUN --out FILE, in Python run.report(FILE)",
+            )
         target = to_write(path if path is not None else self._files.folder / "report.html")
         write_file(target, render(self).encode())
         return target.absolute()

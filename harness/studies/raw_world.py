@@ -63,7 +63,7 @@ class Later:
             mine = np.ones(len(late), bool) if name is None else (name == names[bare]).fill_null(value=False).to_numpy()
             late |= mine & self._late(table, source, dataset.declared(bare))
         if self.drop:
-            return replace(table, frame=table.frame.filter(~pl.Series(late)))
+            return table.kept(~pl.Series(late))
         return replace(table, frame=self._altered(table.frame, source.column("value"), late, source))
 
     def publications(self, dataset: Dataset, source: Source, table: RawTable) -> RawTable:
@@ -72,7 +72,7 @@ class Later:
             return table
         zone = dataset.declared(source.series[0]).zone
         late = stamped(table.frame["published_at"], zone, source.zone, source.text.date_format) > self.cut
-        return replace(table, frame=table.frame.filter(~pl.Series(late)))
+        return table.kept(~pl.Series(late))
 
     def announcements(self, dataset: Dataset, declared: Announcements, table: RawTable) -> RawTable:
         """Price events and memberships announced later."""

@@ -25,6 +25,8 @@ from harness.backtest import blocks, bounds, runner
 from harness.backtest.blocks import restricted, spans
 from harness.backtest.engines import Where
 from harness.backtest.keys import recipe_identity
+from harness.backtest.layout import compact
+from harness.backtest.runner import board_of
 from harness.backtest.splits import Plan, build_plan
 from harness.backtest.task import Context, Task, run_task
 from harness.core.errors import UserError
@@ -34,9 +36,9 @@ from harness.core.time import NEVER, Timeline, parse_frequency
 from harness.core.transform import Transform
 from harness.data.changes import ChangeFile
 from harness.experiment.launch import tell_memory
-from harness.forecast import catalog
+from harness.forecast import boosting_rows, catalog
 from harness.forecast.baselines import Naive
-from harness.forecast.catalog import CATALOG, build
+from harness.forecast.catalog import CATALOG, build, resolve_params
 from harness.forecast.paths import Asked, ask_grid
 from harness.record.cell_parts import CellInParts, Scratch
 from harness.record.home import Home
@@ -47,6 +49,7 @@ from harness.report.run import Run
 from harness.report.summary import cost
 from tests.backtest.made_runs import MINE, RIDGE, Ran, exported, quarter, run, small
 
+GBM = Recipe("gbm", "lightgbm", resolve_params("lightgbm", {"n_estimators": 5}), ("own",))
 NAMES = tuple(f"s{number}" for number in range(7))
 KINDS = ("last_value", "seasonal_last_value", "drift", "historic_mean", "zero", "path_last_step", "path_seasonal_step")
 
@@ -347,6 +350,28 @@ def test_a_pooled_model_that_does_not_fit_is_refused_before_anything_is_walked(
     assert not home.root.exists()  # no cell, and no run that is listed as under way
     monkeypatch.setattr(runner, "spare_memory", lambda _: 10**9)
     assert run(pooled, changes, home.root).keys["ridge"]
+
+
+def test_of_trees_is_counted_what_the_fits_take_that_run_at_once(changes: Path, tmp_path: Path) -> None:
+    asked = small((GBM,), tmp_path)
+    asked = replace(asked, target=replace(asked.target, series=NAMES), features=asked.features[:1])
+    plan = build_plan(replace(asked, models=(GBM,)), ChangeFile.open(changes))
+    rows, shelf = len(compact(plan).origins) * len(NAMES), Home(tmp_path / "home").cells
+    recipe, identity = board_of(plan.experiment)[0]
+    task = Task(((recipe, identity),), (plan.first_issued,), (("key",),))
+    one = rows * (bounds.PER_ROW + (bounds.PER_BIN + 8) * 3 + bounds.PER_STEP)  # three features, two horizons
+
+    def refused(spare: int, tasks: int, **given: object) -> bool:
+        try:
+            bounds.refuse_too_large(plan, [task] * tasks, shelf, spare, **given)  # type: ignore[arg-type]
+        except UserError:
+            return True
+        return False
+
+    assert [refused(spare, 1, fits=2, in_file=True) for spare in (one - 1, one)] == [True, False]
+    assert [refused(spare, 3, fits=2, in_file=True) for spare in (2 * one - 1, 2 * one)] == [True, False]
+    assert refused(one, 1, fits=2)  # the table is in memory
+    assert bounds.MATRIX == boosting_rows.LARGE
 
 
 def test_a_wrong_memory_is_refused_on_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

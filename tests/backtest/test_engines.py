@@ -26,8 +26,11 @@ from harness.backtest.spent import Spent
 from harness.backtest.splits import build_plan
 from harness.backtest.task import Context, Task
 from harness.core.errors import DamagedError, UnknownNameError, UserError
-from harness.core.recipe import Experiment, Recipe
+from harness.core.frames import Rows
+from harness.core.recipe import Experiment, Recipe, Training
+from harness.core.snapshot import Snapshot
 from harness.data.changes import ChangeFile
+from harness.forecast.boosting import LightGBM
 from harness.forecast.catalog import resolve_params
 from harness.record.files import write_folder
 from harness.record.home import Home
@@ -177,33 +180,54 @@ GBM = Recipe("gbm", "lightgbm", resolve_params("lightgbm", {"n_estimators": 5}),
 
 
 @pytest.mark.parametrize(
-    ("models", "engine", "threads"),
+    ("models", "engine", "threads", "fits"),
     [
-        ((GBM,), InProcess, 2),
-        ((replace(GBM, params=resolve_params("lightgbm", {"num_threads": 2})),), InProcess, 1),
-        ((GBM, Recipe("ar", "autoregression")), Workers, 2),
+        ((GBM,), InProcess, 2, 2),
+        ((replace(GBM, params=resolve_params("lightgbm", {"num_threads": 2})),), InProcess, 2, 1),
+        ((GBM, Recipe("ar", "autoregression")), Workers, 2, 2),
     ],
     ids=["pooled", "with threads of their own", "others besides"],
 )
 def test_pooled_models_of_a_large_panel_are_fitted_in_threads_of_this_process(
-    models: tuple[Recipe, ...], engine: type, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    models: tuple[Recipe, ...], engine: type, threads: int, fits: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("harness.backtest.engines.LARGE", 1)
     monkeypatch.setattr("harness.backtest.engines.available_cores", lambda: 2)
     found = engine_for(with_rivals(small(models, tmp_path)), None)
     assert isinstance(found, engine)
     assert getattr(found, "threads", found.slots) == threads
+    assert getattr(found, "fits", found.slots) == fits
 
 
 def test_fits_side_by_side_have_the_bits_of_fits_in_turn(changes: Path, tmp_path: Path) -> None:
     plan = build_plan(with_rivals(small((GBM, replace(GBM, name="again")), tmp_path)), ChangeFile.open(changes))
-    homes = [Home(tmp_path / name) for name in ("in turn", "side by side")]
     found = [
-        checksums(cells_of(plan, board_of(plan.experiment), Place(changes, home, None), InProcess(threads))[1])
-        for threads, home in enumerate(homes, 1)
-    ]
-    assert found[0] == found[1]
+        checksums(cells_of(plan, board_of(plan.experiment), Place(changes, Home(tmp_path / name), None), engine)[1])
+        for name, engine in {
+            "in turn": InProcess(), "side by side": InProcess(2), "by threads of their own": InProcess(2, 1)
+        }.items()
+    ]  # fmt: skip
+    assert found[0] == found[1] == found[2]
     assert len(found[0]["again"]) == len(plan.issued) > 1
+
+
+@pytest.mark.parametrize("rolling", [None, 12], ids=["rows alone", "the newest periods"])
+def test_what_is_known_is_not_made_ready_for_a_fit_that_reads_its_rows_alone(
+    rolling: int | None, changes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = small((GBM,), tmp_path, training=Training(rolling=rolling, minimum=5))
+    plan, shown = build_plan(asked, ChangeFile.open(changes)), list[Snapshot]()
+    fit = LightGBM.fit
+
+    def watched(self: LightGBM, rows: Rows | None, snapshot: Snapshot, *, seed: int) -> None:
+        shown.append(snapshot)
+        fit(self, rows, snapshot, seed=seed)
+
+    monkeypatch.setattr(LightGBM, "fit", watched)
+    cells_of(plan, board_of(asked), Place(changes, Home(tmp_path / "home"), None), InProcess())
+    assert [one.origin for one in shown] == [plan.instants[origin] for origin in plan.issued]
+    assert {one.target for one in shown} == {plan.experiment.target}
+    assert [bool(one.panels) for one in shown] == [rolling is not None] * len(shown)  # the specimen: read in them
 
 
 def test_fits_side_by_side_are_given_up_together(changes: Path, tmp_path: Path) -> None:

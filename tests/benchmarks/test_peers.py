@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -128,6 +129,13 @@ def test_a_side_that_failed_is_shown_and_not_compared(script: Script) -> None:
     assert "Against" not in text
 
 
+def test_what_is_not_training_is_shown_as_a_share(script: Script) -> None:
+    results = script("results")
+    told = results.Row("ours", [1.0], [1.0], [1.0], 2**20, {"all": 1.0}, {}, 1.0, outside=[0.1, 0.124, 0.3])
+    assert "| all 1.00; 12 % outside training |" in results.line(told)
+    assert "outside" not in results.line(replace(told, outside=[]))  # the specimen
+
+
 def test_a_section_is_replaced_and_others_stay(script: Script, tmp_path: Path) -> None:
     replaced, file = script("results").replaced, tmp_path / "R.md"
     for name, text in (("a", "first\n"), ("b", "second\n"), ("a", "third\n")):
@@ -174,6 +182,8 @@ def test_our_side_of_lightgbm_runs(tmp_path: Path) -> None:
     assert list(report["seconds"]) == ["ingest", "backtest", "leaderboard"]
     assert report["check"]["gbm n"] == 6
     assert 0.0 < report["check"]["gbm smape"] < 0.5
+    own, wall = (report["check"][f"gbm seconds in {one}"] for one in ("bin", "train")), sum(report["seconds"].values())
+    assert report["check"]["outside training"] == pytest.approx(1.0 - sum(own) / wall, abs=1e-4)
 
 
 @pytest.mark.slow

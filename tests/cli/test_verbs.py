@@ -222,7 +222,7 @@ def test_an_interrupted_backtest_says_how_to_go_on_and_then_does(small: Path, uk
     assert out == ""
     assert err == "harness: interrupted; run the same command again to resume\n"
     assert main(["runs"]) == 0
-    assert "running" in capsys.readouterr().out
+    assert "stopped" in capsys.readouterr().out
     stop.unlink()
     assert main(["backtest", "small", "--workers", "1"]) == 0
     assert re.search(r"^ +\d+ +slow ", capsys.readouterr().out, flags=re.MULTILINE)

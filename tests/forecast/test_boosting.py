@@ -17,7 +17,7 @@ from harness.core.frames import Cells, CutRows, RowKeys, Rows
 from harness.core.identity import derive_seed
 from harness.core.recipe import Recipe
 from harness.core.snapshot import Snapshot
-from harness.core.transform import Transform
+from harness.core.transform import Floats, Transform
 from harness.forecast import boosting_rows
 from harness.forecast.boosting import FIXED, NARROW, LightGBM, says_one_thing
 from harness.forecast.boosting_params import FLAGS, INT, LAYOUTS, NATIVE, NUMBERS, WORDS, check_together
@@ -264,7 +264,8 @@ def test_rows_handed_over_in_blocks_give_the_bits_of_one_matrix(monkeypatch: pyt
     given = []
     for large, together in ((boosting_rows.LARGE, True), (0, True), (0, False)):
         monkeypatch.setattr(boosting_rows, "LARGE", large)
-        monkeypatch.setattr(boosting_rows.Blocks, "batch_size", 7)
+        monkeypatch.setattr(boosting_rows.Arranged, "batch_size", 7)
+        monkeypatch.setattr(boosting_rows, "telling_column", lambda *_: -1)  # the series, by which rows are sorted
         if not together:  # as a LightGBM without that method of its own would ask
             monkeypatch.delattr(boosting_rows.Binned, "_yield_row_from_seqlist")
         forecaster = model(quantiles=[0.9], bagging_fraction=0.6, bagging_freq=1)
@@ -273,15 +274,49 @@ def test_rows_handed_over_in_blocks_give_the_bits_of_one_matrix(monkeypatch: pyt
     assert given[0] == given[1] == given[2]
 
 
+@pytest.mark.parametrize("arranged", [True, False])
+def test_rows_of_a_block_are_taught_in_the_order_of_the_column_that_tells_most(
+    monkeypatch: pytest.MonkeyPatch, arranged: bool
+) -> None:
+    count, block = 900, 400
+    cells = np.random.default_rng(2).normal(size=(count, 3))
+    cells[::7, 1] = np.nan
+    labels = np.where(np.isnan(cells[:, 1]), 3.0, cells[:, 1]) * 5.0 + cells[:, 2]
+    monkeypatch.setattr(boosting_rows, "LARGE", 0)
+    monkeypatch.setattr(boosting_rows.Arranged, "batch_size", block)
+    forecaster = model(n_estimators=20, bagging_fraction=0.6, bagging_freq=1)  # draws rows by their places
+    forecaster.fit(one_series_rows(cells, labels), one_series(), seed=1)
+    orders = [start + np.argsort(cells[start : start + block, 1], kind="stable") for start in range(0, count, block)]
+    order = np.concatenate(orders) if arranged else np.arange(count)
+    params = {**forecaster._settings(taught(cells, labels), "point", 1), "num_threads": 1}
+    bins = lgb.Dataset(cells, labels, params=params)
+    same = lgb.Dataset(cells[order], labels[order].astype(np.float32), reference=bins, params=params)
+    plain = lgb.train(params, same, num_boost_round=20)
+    mine = bare(json.loads(forecaster.dump())["models"]["1/point"])
+    assert (mine == bare(plain.model_to_string())) is arranged
+
+
+def taught(cells: Floats, labels: Floats) -> boosting_rows.Taught:
+    return boosting_rows.Taught(1, cells, labels.astype(np.float32), labels_differ=True, column=0)
+
+
+def one_series_rows(cells: Floats, labels: Floats) -> CutRows:
+    places = np.arange(len(cells))
+    none = np.zeros(len(cells), dtype=np.int64)
+    day = np.array([["2015-03-31"]], dtype="datetime64[D]")
+    keys = RowKeys(("a",), none, none, none, np.zeros(1, dtype=np.int64), np.ones(1, dtype=np.int64), day)
+    columns = np.arange(cells.shape[1])[np.newaxis]
+    return CutRows(
+        tuple(f"x{place}" for place in range(cells.shape[1])), keys, places, Cells(cells, places, columns), labels
+    )
+
+
 @pytest.mark.slow
 def test_blocks_draw_their_bins_from_the_rows_a_matrix_would(monkeypatch: pytest.MonkeyPatch) -> None:
     snapshot, count = one_series(), 250_000  # LightGBM draws 200,000 of them
-    cells = np.random.default_rng(2).normal(size=(count, 2))
-    none = np.zeros(count, dtype=np.int64)
-    day = np.array([["2015-03-31"]], dtype="datetime64[D]")
-    keys = RowKeys(("a",), none, none, none, np.zeros(1, dtype=np.int64), np.ones(1, dtype=np.int64), day)
-    places = np.arange(count)
-    rows = CutRows(("x", "z"), keys, places, Cells(cells, places, np.arange(2)[np.newaxis]), cells[:, 0] * cells[:, 1])
+    cells = np.column_stack((np.random.default_rng(2).normal(size=(count, 2)), np.arange(count)))
+    rows = one_series_rows(cells, cells[:, 0] * cells[:, 1])
+    monkeypatch.setattr(boosting_rows, "telling_column", lambda *_: 2)  # ascending as it is
     given = []
     for large in (boosting_rows.LARGE, 0):
         monkeypatch.setattr(boosting_rows, "LARGE", large)

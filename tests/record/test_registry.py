@@ -3,8 +3,11 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from harness.record.home import Home
 from harness.record.registry import Effort, counts, details, effort_from, note
+from tests.read_only import powerless, read_only
 
 MARK = {"uk/cpi": "f1"}
 
@@ -64,3 +67,45 @@ def test_what_other_records_tell_is_there_when_a_run_makes_the_registry(home: Ho
     note(home, Effort(MARK, [("l3", "ar", "stress 9")]), "run1")  # an audit's: the record of the run tells more
     assert counts(home, ["f1"]).looks == {"run": 1, "stress 30": 1, "stress 9": 1}
     assert counts(home, ["f1"]).searched == 40
+
+
+ASKED = """
+import sys
+from pathlib import Path
+from harness.record.home import Home
+from harness.record.registry import Effort, counts, derived_rows, details, note, stored_rows
+home = Home(Path(sys.argv[1]))
+found = counts(home, ["f1"])
+same = stored_rows(home) == derived_rows(home)
+print(found.searched, found.looked, dict(found.looks), details(home, ["f1"])[1], same)
+try:
+    note(home, Effort({"uk/cpi": "f1"}), "run2")
+except OSError:
+    print("cannot be written")
+"""
+
+
+@pytest.mark.parametrize("registry", ["there", "absent", "damaged"])
+def test_a_home_that_cannot_be_written_is_asked_as_it_is(home: Home, registry: str) -> None:
+    recorded(home)
+    if registry == "there":
+        counts(home, ["f1"])
+    if registry == "damaged":
+        home.registry.write_bytes(b"no database")
+    files = {path: path.is_file() and path.read_bytes() for path in home.root.rglob("*")}
+    with read_only(home.root):
+        if registry == "damaged":
+            told = powerless(ASKED.replace("stored_rows(home) == derived_rows(home)", "None"), home.root)
+        else:
+            told = powerless(ASKED, home.root)
+    same = {"there": True, "absent": False, "damaged": None}[registry]
+    assert told.splitlines() == [
+        f"40 2 {{'run': 1, 'stress 30': 1}} [('run1', 'gbm', 1, 40)] {same}",
+        "cannot be written",
+    ]
+    assert {path: path.is_file() and path.read_bytes() for path in home.root.rglob("*")} == files
+
+
+def test_a_question_makes_no_home(home: Home) -> None:
+    assert counts(home, ["f1"]).looked == 0
+    assert not home.root.exists()

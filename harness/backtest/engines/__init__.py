@@ -85,9 +85,11 @@ def engine_for(experiment: Experiment, workers: int | None, where: Where = HERE)
     if os.environ.get("HARNESS_WORKER"):
         return InProcess()
     if where.engine == "local":
-        light = all(recipe.rival or (threads == 1 and learns_from_rows_alone(recipe)) for recipe in experiment.models)
+        light = all(recipe.rival or learns_from_rows_alone(recipe) for recipe in experiment.models)
         if len(experiment.target.series) >= LARGE and light:
-            return InProcess(count)  # matrices in threads: processes would each hold and walk all that is known
+            return InProcess(
+                count * threads, count
+            )  # matrices in threads: processes would each hold and walk all that is known
         return InProcess() if count == 1 else Workers(count)
     if where.address:
         refuse_deserted(where.engine, where.address)

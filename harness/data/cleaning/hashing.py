@@ -115,7 +115,7 @@ def kept_copy(table: RawTable, steps: Sequence[Step], text: TextForm) -> RawTabl
         content = _parquet(wanted.rename(marks | older))
     else:
         content = _csv(table, text, hashes, marks)
-    copy = recognised(read_content(table.label, content, text))
+    copy = recognised(read_content(table.label, content, text, ragged=bool(table.ragged)))
     if not copy.frame.equals(wanted):
         raise DataError(
             f"{table.label}: the names cannot be replaced without changing other fields",

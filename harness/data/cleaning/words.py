@@ -48,7 +48,7 @@ def lined(table: RawTable, steps: Sequence[Step], folder: Path, notes: Notes) ->
 
     Raises:
         UnknownNameError: no such column.
-        DataError: a user function failed.
+        DataError: a user function failed, or a row is left with fewer or more fields than the first line has names.
     """
     for step in steps:
         before = table
@@ -63,6 +63,7 @@ def lined(table: RawTable, steps: Sequence[Step], folder: Path, notes: Notes) ->
         elif isinstance(step, Function):
             table, touched = _by_function(table, step, folder, notes)
             notes.step(step, before.frame, table.frame, touched)
+    table.refuse_ragged()
     return table
 
 

@@ -125,7 +125,7 @@ def _unread(found: list[Refusal], dataset: Dataset, gate: Gate | None, *sources:
 
 def _keep_refusal(found: list[Refusal], dataset: Dataset, gate: Gate | None, one: Refusal, error: UserError) -> None:
     place = -1 if gate is None else gate.covering(dataset.series)
-    found.append(one if gate is None or place < 0 else gate.hidden(place, one, error))
+    found.append(one if gate is None or place < 0 else gate.vaults.hidden(place, one, error))
 
 
 def _ingested(
@@ -140,7 +140,7 @@ def _ingested(
     with unread(*dataset.sources):
         _refuse_redeclared(dataset, archive, gate)
     if gate is not None:
-        gate.need_key(gate.covering(dataset.series), dataset.name)
+        gate.vaults.need_key(gate.covering(dataset.series), dataset.name)
     with _hiding(dataset, gate):
         inputs = []
         for source in dataset.sources:
@@ -159,7 +159,7 @@ def _ingested(
     lists: list[Listing | Issued] = [*listings, *([] if issued is None else [issued])]
     if gate is not None:
         for place in (place for one in lists for place in gate.touched(one.rows)):
-            gate.need_key(place, dataset.name)
+            gate.vaults.need_key(place, dataset.name)
         _refuse_sealed_files(dataset, inputs, lists, gate)
         whole = {tag: one.rows for tag, one in observed.items() if isinstance(one, Observations)}
         gate.clear(dataset.series, whole)
@@ -225,20 +225,20 @@ def _hiding(dataset: Dataset, gate: Gate | None, *, note: bool = True) -> Iterat
     if gate is None or place < 0:
         yield
     else:
-        with gate.hiding(dataset.name, place, note=note):
+        with gate.vaults.hiding(dataset.name, place, note=note):
             yield
 
 
 def _keyed(dataset: Dataset, gate: Gate | None) -> Callable[[str], str]:
     """What stands for the hash of a file with names in it, in batches of a dataset under seal."""
     place = -1 if gate is None else gate.covering(dataset.series)
-    return str if gate is None or place < 0 else partial(gate.original, place)
+    return str if gate is None or place < 0 else partial(gate.vaults.original, place)
 
 
 def _called(one: Tagged, dataset: Dataset, gate: Gate | None) -> Tagged:
     """A table under what its batch is called in the clear: of what is under seal nobody can guess the content."""
     place = _place(one, dataset, gate)
-    return one if gate is None or place < 0 else replace(one, tag=gate.called(place, one.tag))
+    return one if gate is None or place < 0 else replace(one, tag=gate.vaults.called(place, one.tag))
 
 
 def _place(one: Input | Listing | Issued, dataset: Dataset, gate: Gate | None) -> int:
@@ -264,7 +264,7 @@ def _refuse_sealed_files(
         given = [(one.kept.label, one.given) for one in inputs if one.given]
         free = [one for one in (*inputs, *lists) if _place(one, dataset, gate) < 0]
         for label, sha256 in [*given, *((table.label, sha256_of(table)) for one in free for table in _files(one))]:
-            gate.refuse_raw(sha256, f"{dataset.name}: {label}")
+            gate.vaults.refuse_raw(sha256, f"{dataset.name}: {label}")
 
 
 def _keep_raw(dataset: Dataset, one: Input | Listing | Issued, raw_dir: Path, gate: Gate | None) -> None:
@@ -274,7 +274,7 @@ def _keep_raw(dataset: Dataset, one: Input | Listing | Issued, raw_dir: Path, ga
         if gate is None or place < 0:
             keep_raw(table, raw_dir)
         else:
-            gate.keep_raw(place, table.content, table.suffix)
+            gate.vaults.keep_raw(place, table.content, table.suffix)
 
 
 def _refuse_redeclared(dataset: Dataset, archive: Archive, gate: Gate | None) -> None:
@@ -311,14 +311,14 @@ def untold(archive: Archive, dataset: Dataset) -> bool:
         return False
     place = gate.covering(dataset.series)
     if place >= 0:
-        return not gate.keyed(place)
+        return not gate.vaults.keyed(place)
     with suppress(UserError):  # what is wrong with its lists is told where they are taken in
         return any(_unkeyed(one, gate) for one in _announced(dataset))
     return False
 
 
 def _unkeyed(one: Listing | Issued, gate: Gate) -> bool:
-    return not all(map(gate.keyed, gate.touched(one.rows)))
+    return not all(map(gate.vaults.keyed, gate.touched(one.rows)))
 
 
 def _announced(dataset: Dataset) -> list[Listing | Issued]:

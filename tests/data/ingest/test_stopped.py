@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from harness.data.archive import Archive, books
-from harness.data.ingest import gate, ingest
+from harness.data.ingest import ingest, vaults
 from harness.data.vault import files
 from harness.data.vault.files import Vault
 from harness.record.home import Home
@@ -60,7 +60,7 @@ POINTS = [
     for owner, name, calls in (
         (files, "write_file", (1, 2, 3, 4)),
         (Vault, "add", (1, 2)),
-        (gate, "enter", (1, 2)),
+        (vaults, "enter", (1, 2)),
         (Archive, "define", (1,)),
         (books, "insert", (1, 2)),
     )

@@ -19,7 +19,7 @@ from harness.data.archive import Archive, books
 from harness.data.archive.store import query
 from harness.data.cleaning.notes import Notes, Treated
 from harness.data.dataset import load_dataset
-from harness.data.ingest import gate, lacks
+from harness.data.ingest import lacks, vaults
 from harness.data.vault.files import Vault
 from harness.record.home import Home
 from harness.record.ledger import entries, verify_ledger
@@ -201,12 +201,12 @@ STOPS = [
     pytest.param(point, id=f"{point[1]}-{point[2]}-{'after' if point[3] else 'before'}", marks=marks)
     for point, marks in (
         ((Vault, "add", 5, True), ()),  # the first batch is in the vault, and the ledger has not heard of it
-        ((gate, "enter", 6, True), pytest.mark.slow),  # two batches of four are entered
+        ((vaults, "enter", 6, True), pytest.mark.slow),  # two batches of four are entered
         ((books, "insert", 9, True), pytest.mark.slow),
-        ((gate, "enter", 8, True), pytest.mark.slow),  # all are entered, and the archive has not committed
+        ((vaults, "enter", 8, True), pytest.mark.slow),  # all are entered, and the archive has not committed
         ((Vault, "add", 1, False), pytest.mark.slow),
         ((Vault, "add", 4, True), pytest.mark.slow),
-        ((gate, "enter", 5, False), pytest.mark.slow),
+        ((vaults, "enter", 5, False), pytest.mark.slow),
         ((Vault, "add", 8, True), pytest.mark.slow),
         ((Archive, "define", 1, True), pytest.mark.slow),
         ((books, "insert", 1, False), pytest.mark.slow),
