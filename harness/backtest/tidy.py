@@ -71,13 +71,14 @@ def score_rows(
         spans: what externals are held to, as `issue_spans`; None = those of the target of `plan`.
     """
     truth = _truth(plan)
-    forecasts = forecast_rows(plan, cells).join(truth.select([*CELL, "days_to_release", "scored"]), on=CELL, how="left")
-    forecasts = forecasts.with_columns(pl.lit(run_id).alias("run_id")).select(FORECAST_COLUMNS)
-    points = forecasts.filter(pl.col("quantile").is_null())
+    beside = [name for name in truth.columns if name not in {*CELL, "days_to_release", "scored"}]
+    found = forecast_rows(plan, cells).join(truth, on=CELL, how="left").with_columns(pl.lit(run_id).alias("run_id"))
+    forecasts, rows = found.select(FORECAST_COLUMNS), found.select([*FORECAST_COLUMNS, *beside])
+    del truth, found
+    if rows["quantile"].null_count() < rows.height:
+        rows = rows.filter(pl.col("quantile").is_null())
     scales = scales or scales_of(plan, changes)
-    rows = points.join(truth.drop("days_to_release", "scored"), on=CELL, how="left").join(
-        scales.frame(plan.experiment.target), on="series_id"
-    )
+    rows = rows.join(scales.frame(plan.experiment.target), on="series_id")
     rivals = [recipe.name for recipe in plan.experiment.models if recipe.rival]
     rows = rows.join((issue_spans(plan, changes) if spans is None else spans), on="model", how="left").with_columns(
         pl.col("model").is_in(rivals).alias("is_rival")
@@ -276,9 +277,11 @@ def error_rows(rows: pl.DataFrame, board: pl.DataFrame, reference: str) -> pl.Da
     rows = rows.with_columns((pl.col("outcome") - pl.col("value")).alias("error"))
     best = board.select("horizon", "best_rival").unique()
     rows = rows.join(best, on="horizon", how="left")
-    rival = rows.select([*CELL, pl.col("model").alias("best_rival"), pl.col("error").alias("best_rival_error")])
-    stand_in = rows.filter(pl.col("model") == reference).select([*CELL, pl.col("value").alias("reference_value")])
-    joined = rows.join(rival, on=[*CELL, "best_rival"], how="left", maintain_order="left").join(
-        stand_in, on=CELL, how="left", maintain_order="left"
+    # a horizon has one best rival, so that of a cell is found by the cell
+    rival = rows.filter(pl.col("model") == pl.col("best_rival")).select(
+        [*CELL, pl.col("error").alias("best_rival_error")]
     )
-    return joined.select(ERROR_COLUMNS)
+    stand_in = rows.filter(pl.col("model") == reference).select([*CELL, pl.col("value").alias("reference_value")])
+    for other in (rival, stand_in):
+        rows = rows.join(other, on=CELL, how="left", maintain_order="left")
+    return rows.select(ERROR_COLUMNS)

@@ -269,11 +269,16 @@ def _dated(placed: pl.DataFrame, series: Mapping[str, Series], source: Source, t
         raise DataError(
             f"{table.place(unstamped[ROW][0], source.dated_by)}: no date", rule="every value needs its publication date"
         )
-    parts = [
-        part.with_columns(published_at=as_instants(part["stamp"], series[str(series_id)].zone))
-        for (series_id,), part in placed.group_by("series_id", maintain_order=True)
+    met = placed["series_id"].unique(maintain_order=True)
+    told = pl.DataFrame({"series_id": met, "zone": [series[name].zone for name in met.to_list()]}).with_row_index(
+        "rank"
+    )
+    placed = placed.join(told, on="series_id", how="left", maintain_order="left")
+    parts = [  # days are looked up once for all series of a zone
+        part.with_columns(published_at=as_instants(part["stamp"], str(zone)))
+        for (zone,), part in placed.group_by("zone", maintain_order=True)
     ]
-    dated = pl.concat(parts).drop("stamp")
+    dated = pl.concat(parts).sort("rank", maintain_order=True).drop("stamp", "zone", "rank")
     availability = source.column("availability")
     if availability:
         given = table.column(availability).gather(dated[ROW])
