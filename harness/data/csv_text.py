@@ -106,16 +106,14 @@ def _not_as_many(label: str, line: int, header: Sequence[str], record: Sequence[
         rule = f"the first line names the columns, and fields are parted by {delimiter!r}"
         fix = "put quotes around a field that holds one, or declare another: delimiter on the [[source]]"
         fix = "take out lines above that of the names; or " * (len(header) == 1) + fix
-    if is_note(record):
-        column, entry = (json.dumps(one.strip(), ensure_ascii=False) for one in (header[0], record[0]))
-        step = f'[[source.clean]] kind = "drop", column = {column}, equals = [{entry}], reason = "a note"'
-        fix += f"; or, as a note that is no row, leave it out, and that on record, by a step on the [[source]]: {step}"
-    return DataError(
-        f"{label}, line {line}: {'fewer' if fewer else 'more'} fields than the first line has names",
-        value=f"{len(record)}, not {len(header)}",
-        rule=rule,
-        fix=fix,
-    )
+    value = f"{len(record)}, not {len(header)}"
+    if is_note(record):  # what it says stands in the value alone, which is not told of data under seal
+        value += f": {record[0].strip()!r}"
+        step = f'[[source.clean]] kind = "drop", column = {json.dumps(header[0].strip(), ensure_ascii=False)}'
+        fix += "; or, as a note that is no row, leave it out, and that on record, by a step on the [[source]]: "
+        fix += f'{step}, equals = ["..."], reason = "a note"'
+    said = f"{label}, line {line}: {'fewer' if fewer else 'more'} fields than the first line has names"
+    return DataError(said, value=value, rule=rule, fix=fix)
 
 
 def is_note(fields: Sequence[str | None]) -> bool:

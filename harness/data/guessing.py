@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from harness.core.errors import DataError
+from harness.core.errors import FEW, DataError, listed
 from harness.data.csv_text import is_note
 from harness.data.declared import Layout, TextForm
 from harness.data.tables import RawTable, numbers, read_file
@@ -92,23 +93,19 @@ def guess(path: Path) -> Guess:
     dated_by = _dated_by(dates)
     period = _pick(PERIOD, [name for name in dates if name != dated_by[1]])
     if not period:
-        raise DataError(
-            "no column of dates found",
-            value=f"{path.name}: {', '.join(table.frame.columns)}",
-            rule="one column names the period of each row, as a date or like 2010Q1, 2010-03, 2010",
-            fix="add such a column, or name one of them period",
-        )
+        raise _undated(path, table.frame.columns)
     timing = guess_timing(table, period, found[period])
     unused = tuple(name for name in dates if name not in (period, dated_by[1]))
     others = [name for name in table.frame.columns if name not in (period, dated_by[1], *unused)]
     numeric, nulls = _numeric(table, others, text.decimal_mark)
     if not numeric:
         _refuse_spoilt(table, others, text.decimal_mark)
+        first = [f"{name} with {next(iter(table.frame[name].drop_nulls()), None)!r}" for name in others]
         raise DataError(
             "no column of numbers found",
-            value=f"{path.name}: {', '.join(others) or 'no column beside that of dates'}",
+            value=f"{path.name}: {listed(first, FEW) or 'no column beside that of dates'}",
             rule="the values of a series are numbers, in one column (long) or a column for each series (wide)",
-            fix="take units and other texts out of them",
+            fix="take units, thousands separators and other texts out of them",
         )
     _refuse_matrix(path, numeric)
     series, value = _long_columns(table, [name for name in others if name not in numeric], numeric)
@@ -133,6 +130,19 @@ def guess(path: Path) -> Guess:
         unused,
         footer,
         table.frame.columns[0],
+    )
+
+
+def _undated(path: Path, names: Sequence[str]) -> DataError:
+    """What is said of a table without a column of dates: that it lies on its side, where its columns look so."""
+    fix = "add such a column, or name one of them period; or take out lines above the names of the columns (a title)"
+    if sum(DATED.search(name) is not None for name in names) >= MATRIX:
+        fix = "its columns are named by periods: turn it, one row for each period (in polars: frame.unpivot(index=...))"
+    return DataError(
+        "no column of dates found",
+        value=f"{path.name}: {listed(names, FEW)}",
+        rule="one column names the period of each row, as a date or like 2010Q1, 2010-03, 2010",
+        fix=fix,
     )
 
 
@@ -177,7 +187,8 @@ def guess_text_form(path: Path) -> TextForm:
     except OSError as error:
         raise DataError("data file cannot be read", value=path, rule=str(error.strerror), fix=THERE) from error
     try:
-        lines, encoding = head.decode("utf-8").splitlines(), "utf-8"
+        encoding = "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8"
+        lines = head.decode(encoding, errors="strict" if encoding == "utf-8" else "replace").splitlines()
     except UnicodeDecodeError as error:
         cut_inside_a_character = error.start > len(head) - 4 and len(head) == 65536
         encoding = "utf-8" if cut_inside_a_character else "cp1252"

@@ -380,5 +380,6 @@ def _refuse_contradictions(rows: pl.DataFrame, series: Mapping[str, Series], tab
             f"{table.label}: different values for one series, period and publication",
             value=f"{first['series_id']}, period {first['period']}: [{listed(pair['value'], FEW)}] in lines {lines}",
             rule="a publication states one value per period",
-            fix="keep the right row, or give each row its own publication date",
+            fix="keep the right row, or give each row its own publication date, or say which one counts by a step: "
+            '[[source.clean]] kind = "deduplicate", keep = "last"',
         )

@@ -40,6 +40,8 @@ TEXTS = {".csv": ".csv", ".csv.gz": ".csv.gz", ".tsv": ".csv", ".txt": ".csv"}
 CORRECT = "correct `file`, or bring it back: of one that was ingested, raw/ in the home folder has a copy"
 GZIP_TAIL = 4
 """Bytes at the end of a gzip file that tell its size without compression."""
+GROUPED = r"^[+-]?\d{1,3}(\.\d{3})+$"
+"""Digits with a point after every three from the end."""
 BROKEN = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 """What polars raises where a Parquet file is damaged; on some damage it panics."""
 
@@ -309,7 +311,8 @@ def read_content(name: str, content: bytes, text: TextForm | None = None, *, rag
         frame = csv_table(name, content, text or TextForm(), noted)
         table = RawTable(name, frame, 2, content, suffix, ragged={row + 2: one for row, one in (noted or {}).items()})
     else:
-        raise DataError("unknown kind of data file", value=name, rule="CSV (.csv, .csv.gz, .tsv, .txt) or .parquet")
+        rule = "CSV (.csv, .csv.gz, .tsv, .txt) or .parquet"
+        raise DataError("unknown kind of data file", value=name, rule=rule, fix="save it as one of these")
     if not table.frame.height:
         raise DataError("data file has no rows", value=name)
     return table
@@ -349,13 +352,35 @@ def damage(error: BaseException) -> str:
     return "its content is damaged" if panic else str(error).splitlines()[0]
 
 
+def _refuse_grouped(table: RawTable, name: str) -> None:
+    """Refuse a number like 1.234 where commas mark decimals: as likely a thousand as a fraction.
+
+    Raises:
+        DataError: there is one.
+    """
+    column = table.column(name)
+    if column.dtype != pl.String:
+        return
+    grouped = column.str.contains(GROUPED).arg_true()
+    if len(grouped):
+        row = int(grouped[0])
+        raise DataError(
+            f"{table.place(row, name)}: thousands or a fraction",
+            value=repr(column[row]),
+            rule='with decimal_mark = "," a point parts no decimals, and thousands are not parted',
+            fix="write numbers without separators of thousands, and all of them with the same decimal mark",
+        )
+
+
 def numbers(table: RawTable, name: str, decimal_mark: str = ".") -> pl.Series:
     """A column as finite Float64 numbers; null stays null.
 
     Raises:
-        DataError: text that is no number, NaN or infinity; the first such row is named.
+        DataError: text that is no number, NaN or infinity, or may be two; the first such row is named.
     """
     column = table.column(name)
+    if decimal_mark == ",":
+        _refuse_grouped(table, name)
     found = column.str.replace(",", ".", literal=True) if column.dtype == pl.String and decimal_mark == "," else column
     values = found.cast(pl.Float64, strict=False)
     unreadable = (values.is_null() & column.is_not_null()).arg_true()

@@ -22,7 +22,7 @@ from harness.experiment.facts import FEW, Facts
 from harness.experiment.features import TAKEN
 from harness.experiment.holdout import check_claim
 from harness.experiment.keys import KEYS
-from harness.experiment.model_checks import check_functionals, check_names, check_rivals, check_score
+from harness.experiment.model_checks import check_functionals, check_listed, check_names, check_rivals, check_score
 from harness.experiment.parts import Parts
 from harness.experiment.schedule import LONGEST_LATENCY, NEAR, is_near
 from harness.experiment.steps import check_steps
@@ -47,6 +47,7 @@ def check(parts: Parts, facts: Facts, problems: Problems) -> None:
     check_vintage(parts, problems)
     check_functionals(parts.models, problems)
     check_steps(parts.models, parts.features, problems)
+    check_listed(parts, problems)
     if parts.kpi is not None and origins is not None:
         check_kpi(parts.kpi, origins.latency, problems)
     if parts.claim is not None:

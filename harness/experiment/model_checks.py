@@ -8,7 +8,7 @@ from harness.core.errors import UserError
 from harness.core.reading import Problems, meant, one_of
 from harness.core.recipe import Recipe, Target
 from harness.experiment.parts import Parts
-from harness.forecast.boosting_params import check_together
+from harness.forecast.boosting_params import check_columns, check_together
 from harness.forecast.catalog import CATALOG, always_on, build, estimated
 from harness.forecast.catalog import check_target as check_fits
 from harness.score.spec import PRIMARIES
@@ -77,6 +77,26 @@ def check_functionals(models: Sequence[Recipe], problems: Problems) -> None:
                 f"{model.kind} estimates the {found}" + (" with this objective" if trees else ""),
                 hint="change the objective, or leave functional out" if trees else "leave it out",
             )
+
+
+def check_listed(parts: Parts, problems: Problems) -> None:
+    """Parameters of LightGBM that go column by column fit the columns of the model, where these are known now."""
+    blocks = {block.name: block.columns() for block in parts.features}
+    for model in parts.models:
+        if model.kind != "lightgbm" or parts.target is None:
+            continue
+        params, search = dict(model.params), model.search
+        chosen = search is not None and (
+            bool(search.function or search.candidates) or model.seen_blocks != model.features
+        )
+        known = not model.steps and not chosen and model.features and all(name in blocks for name in model.features)
+        columns = [column for name in model.features for column in blocks[name]] if known else None
+        coded = params.get("series_feature", True) is True and len(parts.target.series) > 1
+        try:
+            check_columns(params, columns, coded=coded)
+        except UserError as error:
+            told = "; ".join(filter(None, (f"{error.what}: {error.value}", error.rule)))
+            problems.add(f"models.{model.name}.params", told, hint=error.fix)
 
 
 def check_built(models: Sequence[Recipe], folder: str, problems: Problems) -> None:

@@ -20,6 +20,7 @@ from harness.forecast.boosting_params import (
     FIRST_WINDOW,
     LAYOUTS,
     OBJECTIVES,
+    as_lists,
     check_values,
 )
 from harness.forecast.boosting_rows import (
@@ -108,6 +109,7 @@ class LightGBM:
         self._coded, self._short = series_feature, float32
         self.quantiles = tuple(sorted(set(quantiles)))
         self._rounds = n_estimators
+        native = {name: as_lists(value) for name, value in native.items()}
         self._params = {**native, **FIXED, "objective": objective, "num_threads": num_threads}
         self._columns: list[str] = []
         self._texts: dict[str, str] = {}

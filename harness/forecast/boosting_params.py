@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from harness.core.errors import UnknownNameError, UserError
+from harness.core.errors import UnknownNameError, UserError, listed
 
 LAYOUTS = ("force_row_wise", "force_col_wise")
 """How the histograms of a split are summed."""
@@ -171,6 +172,14 @@ WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"data_sample_strategy": ("bagging", "goss"), "monotone_constraints_method": ("basic", "intermediate", "advanced")}
 )
 """What is one of a few words."""
+LISTS: Mapping[str, str] = MappingProxyType(
+    {
+        "feature_contri": "a list of numbers, one for each column",
+        "interaction_constraints": "a list of lists of columns, which are counted from 0",
+        "monotone_constraints": "a list of -1, 0 and 1, one for each column",
+    }
+)
+"""What is a list (or the text of one, without its outer brackets), and what of."""
 MEDIANS = ("regression_l1", "l1", "mean_absolute_error", "mae")
 """Names of the objective that linear trees do not take."""
 FOREST = "for example bagging_freq = 1, bagging_fraction = 0.8"
@@ -190,6 +199,8 @@ def check_values(native: Mapping[str, object]) -> None:
             raise _refused(name, value, NUMBERS[name].text())
         if name in WORDS and value not in WORDS[name]:
             raise UnknownNameError(f"lightgbm {name}", str(value), WORDS[name])
+        if name in LISTS and not _is_list(name, as_lists(value)):
+            raise _refused(name, as_lists(value), LISTS[name])
 
 
 def check_together(params: Mapping[str, object]) -> None:
@@ -226,6 +237,77 @@ def check_together(params: Mapping[str, object]) -> None:
     if told.get("monotone_constraints") and (medians or told.get("quantiles")):
         rule = "no monotone constraint on medians and quantiles"
         raise _apart("monotone_constraints", f'objective = "{told.get("objective")}", quantiles', rule)
+
+
+def as_lists(value: object) -> object:
+    """A value with lists for its tuples: LightGBM leaves out constraints that are given as tuples, and says nothing.
+
+    >>> as_lists(((0, 1), (2,))), as_lists(0.5)
+    ([[0, 1], [2]], 0.5)
+    """
+    return [as_lists(one) for one in value] if isinstance(value, (tuple, list)) else value
+
+
+def check_columns(params: Mapping[str, object], columns: Sequence[str] | None, *, coded: bool) -> None:
+    """Refuse lists that do not fit the columns a model learns from: LightGBM stops at some, the process with it.
+
+    Args:
+        params: the parameters of a model; a list that is none is passed over.
+        columns: features in their order; None = they are not known beforehand.
+        coded: whether the series follow them as a last column, one of categories.
+
+    Raises:
+        UserError: a list is too short or too long, names a column that is not there, or orders the series.
+    """
+    count = None if columns is None else len(columns) + coded
+    order = "" if columns is None else f"in this order: {listed(columns)}{', then the series' * coded}"
+    found = {name: _entries(params.get(name)) or [] for name in LISTS}
+    for name in ("feature_contri", "monotone_constraints"):
+        if count is not None and len(found[name]) not in (0, count):
+            raise UserError(
+                f"lightgbm: {name} has one entry for each column",
+                value=f"{len(found[name])} for {count} column{'s' * (count != 1)}",
+                rule=order,
+            )
+    if coded and found["monotone_constraints"][-1:] not in ([], [0]):
+        raise UserError(
+            "lightgbm: the series are the last column, and in no order",
+            value=f"monotone_constraints ends with {found['monotone_constraints'][-1]}",
+            fix="end with 0, or set series_feature = false and leave that entry out",
+        )
+    for group in found["interaction_constraints"]:
+        for column in group if isinstance(group, list) else ():
+            if count is not None and isinstance(column, int) and column >= count:
+                raise UserError(
+                    "lightgbm: interaction_constraints names a column that is not there",
+                    value=f"{column}, of {count} column{'s' * (count != 1)}",
+                    rule=f"they are counted from 0, {order}",
+                )
+
+
+def _entries(value: object) -> list[object] | None:
+    """The entries of a list, or of its text; None = it is none."""
+    plain = as_lists(value)
+    if isinstance(plain, str):
+        try:
+            plain = json.loads(f"[{plain}]")
+        except ValueError:
+            return None
+    return plain if isinstance(plain, list) else None
+
+
+def _is_list(name: str, value: object) -> bool:
+    entries = _entries(value)
+    if entries is None:
+        return False
+    if name == "interaction_constraints":
+        column = Number(0, INT, whole=True)
+        return all(isinstance(group, list) and group and all(map(column.holds, group)) for group in entries)
+    if any(isinstance(one, bool) or not isinstance(one, int | float) for one in entries):
+        return False
+    return all(
+        one in (-1, 0, 1) if name == "monotone_constraints" else math.isfinite(float(str(one))) for one in entries
+    )
 
 
 def _refused(name: str, value: object, rule: str) -> UserError:

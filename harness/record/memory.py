@@ -87,8 +87,9 @@ def memory_limit(told: float | None = None) -> int | None:
     except ValueError:
         limit = 0.0
     if not 0 < limit < float("inf"):
+        example = "--memory 8, in Python memory=8" if named == "memory" else f"{named}=8"
         raise UserError(
-            f"{named} is not a number of GB", value=repr(text), rule="above 0", fix=f"for example {named}=8"
+            f"{named} is not a number of GB", value=repr(text), rule="above 0", fix=f"for example {example}"
         )
     return int(limit * 1e9)
 

@@ -304,3 +304,37 @@ def test_a_real_time_matrix_is_not_taken_for_many_series(tmp_path: Path, form: s
 def test_columns_with_plain_numbers_in_their_names_are_series(tmp_path: Path) -> None:
     columns = {name: levels(120) for name in ("sp500", "russell2000", "rate_10y", "cpi_2015_100")}
     assert len(guess(written(tmp_path, "wide.csv", pl.DataFrame({"date": MONTHS, **columns}))).names) == 4
+
+
+def test_a_file_in_utf_16_is_read_as_such(tmp_path: Path) -> None:
+    text = "date\tsales\n" + "".join(f"{day}\t{level}\n" for day, level in zip(MONTHS, levels(120), strict=True))
+    (tmp_path / "excel.csv").write_bytes(text.encode("utf-16"))
+    found = guess(tmp_path / "excel.csv")
+    assert (found.text.encoding, found.text.delimiter, found.names) == ("utf-16", "\t", ("sales",))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "date,sales\n" + "".join(f'{day},"1,234.5"\n' for day in MONTHS),
+            "no column of numbers found: a.csv: sales with '1,234.5'.*thousands",
+        ),
+        (
+            "series," + ",".join(f"2020-{month:02}" for month in range(1, 13)) + "\na" + ",1" * 12 + "\n",
+            "and 5 more.*turn",
+        ),
+        (
+            "Prices;;\n\nmonth;cpi;rate\n2020-01;1;2\n2020-02;1;3\n",
+            "no column of dates.*take out lines above the names",
+        ),
+        (
+            "date;a\n" + "".join(f"{day};{'1.234' if day == MONTHS[1] else '999,5'}\n" for day in MONTHS),
+            "line 3, column 'a': thousands or a fraction: '1.234'",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_shown_by_what_stands_in_it(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(DataError, match=said):
+        guess(tmp_path / "a.csv")

@@ -57,6 +57,40 @@ def test_what_lightgbm_would_refuse_in_training_is_a_problem_of_the_file(
     assert said in problem
 
 
+GBM = '[features.own]\nlatest = [1, 2]\nage = true\n[models.gbm]\nkind = "lightgbm"\nparams = { %s }\n'
+SELECTED = '[[models.gbm.steps]]\nkind = "pca"\ncomponents = 2\n'
+SEARCHED = "[models.gbm.search]\ntrials = 4\n[models.gbm.search.space]\n%s\n"
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ("monotone_constraints = [1, 0]", "2 for 3 columns; in this order: own.latest_1, own.latest_2, own.age"),
+        ("interaction_constraints = [[0, 3]]", "names a column that is not there: 3, of 3 columns"),
+        ("feature_contri = [1, 1]", "feature_contri has one entry for each column: 2 for 3 columns"),
+        ("monotone_constraints = [1, 0, 5]", "not a value of monotone_constraints: [1, 0, 5]"),
+    ],
+)
+def test_lists_of_lightgbm_are_held_against_the_columns_of_the_model(
+    refused: Callable[..., list[str]], params: str, said: str
+) -> None:
+    (problem,) = refused(GBM % params)
+    assert problem.startswith("models.gbm")
+    assert said in problem
+
+
+def test_lists_are_not_held_against_columns_that_are_chosen_later(
+    refused: Callable[..., list[str]], load: Callable[..., Experiment]
+) -> None:
+    short = GBM % "monotone_constraints = [1, 0]"
+    (problem,) = refused(short + SEARCHED % "num_leaves = { int = [2, 8] }")
+    assert "2 for 3 columns" in problem
+    load(
+        GBM % "monotone_constraints = [1, 0, -1], interaction_constraints = [[0, 1], [2]], feature_contri = [1, 1, 0.5]"
+    )
+    load(short + SELECTED)
+
+
 @pytest.mark.parametrize(
     ("primary", "message"), [("qlike", "variances only"), ("smape", "levels only"), ("bias", "one of")]
 )

@@ -20,7 +20,17 @@ from harness.core.snapshot import Snapshot
 from harness.core.transform import Floats, Transform
 from harness.forecast import boosting_rows
 from harness.forecast.boosting import FIXED, NARROW, LightGBM, says_one_thing
-from harness.forecast.boosting_params import FLAGS, INT, LAYOUTS, NATIVE, NUMBERS, WORDS, check_together
+from harness.forecast.boosting_params import (
+    FLAGS,
+    INT,
+    LAYOUTS,
+    LISTS,
+    NATIVE,
+    NUMBERS,
+    WORDS,
+    check_columns,
+    check_together,
+)
 from harness.forecast.boosting_rows import Bins
 from harness.forecast.catalog import CATALOG, build, resolve_params
 from tests.forecast.made_snapshots import asked, made, points, training, wave
@@ -437,6 +447,20 @@ def test_one_row_that_differs_is_found_wherever_it_is(other: int) -> None:
         ({"num_leaves": 1}, "not a value of num_leaves: 1; rule: a whole number from 2 to 131072"),
         ({"feature_fraction": 0}, "not a value of feature_fraction: 0; rule: a number above 0 to 1"),
         ({"monotone_constraints_method": "basics"}, "did you mean 'basic'?"),
+        ({"monotone_constraints": [1, 2]}, "not a value of monotone_constraints: [1, 2]; rule: a list of -1, 0 and 1"),
+        ({"monotone_constraints": 1}, "not a value of monotone_constraints: 1; rule: a list of"),
+        ({"monotone_constraints": [True, 0]}, "not a value of monotone_constraints: [True, 0]; rule: a list of"),
+        ({"monotone_constraints": ["up"]}, "not a value of monotone_constraints: ['up']; rule: a list of"),
+        ({"monotone_constraints": "1,up"}, "not a value of monotone_constraints: '1,up'; rule: a list of"),
+        ({"feature_contri": [1, float("nan")]}, "not a value of feature_contri: [1, nan]; rule: a list of numbers"),
+        ({"feature_contri": ["x"]}, "not a value of feature_contri: ['x']; rule: a list of numbers"),
+        ({"interaction_constraints": [0, 1]}, "not a value of interaction_constraints: [0, 1]; rule: a list of lists"),
+        (
+            {"interaction_constraints": [["a"]]},
+            "not a value of interaction_constraints: [['a']]; rule: a list of lists",
+        ),
+        ({"interaction_constraints": [[-1]]}, "not a value of interaction_constraints: [[-1]]; rule: a list of lists"),
+        ({"interaction_constraints": [[]]}, "not a value of interaction_constraints: [[]]; rule: a list of lists"),
     ],
 )
 def test_a_value_that_lightgbm_would_refuse_in_training_is_refused_before(params: dict[str, object], said: str) -> None:
@@ -454,9 +478,7 @@ def taken(**params: object) -> bool:
 
 
 def test_numbers_end_where_those_of_lightgbm_end() -> None:
-    assert NUMBERS.keys() | FLAGS | WORDS.keys() >= NATIVE - {
-        "boosting", "feature_contri", "interaction_constraints", "monotone_constraints",
-    }  # fmt: skip
+    assert NUMBERS.keys() | FLAGS | WORDS.keys() | LISTS.keys() >= NATIVE - {"boosting"}
     for name, number in NUMBERS.items():
         step = 1 if number.whole else 0.25
         for end, away, open_end in ((number.low, -step, number.above), (number.high, step, number.below)):
@@ -488,3 +510,71 @@ def test_settings_that_lightgbm_refuses_together_are_refused_before(
     assert not taken(**params)
     with pytest.raises(UserError, match="refused together"):
         check_together(params)
+
+
+def together(given: LightGBM) -> set[tuple[str, ...]]:
+    """Which features stand on one path of a tree."""
+    paths: set[tuple[str, ...]] = set()
+
+    def walk(node: dict[str, object], path: frozenset[str]) -> None:
+        if "split_feature" not in node:
+            paths.add(tuple(sorted(path)))
+            return
+        for side in ("left_child", "right_child"):
+            walk(node[side], path | {str(node["split_feature"])})  # type: ignore[arg-type]
+
+    for text in json.loads(given.dump())["models"].values():
+        for tree in lgb.Booster(model_str=text).dump_model()["tree_info"]:
+            walk(tree["tree_structure"], frozenset())
+    return paths
+
+
+@pytest.mark.parametrize("given", [[[0, 1], [2]], ((0, 1), (2,)), "[0,1],[2]"])
+def test_interaction_constraints_hold_in_every_form_they_can_be_given(given: object) -> None:
+    snapshot = one_series()
+    learned = training(snapshot, (1,), count=60)
+    free, bound = model(num_leaves=7), model(num_leaves=7, interaction_constraints=given)
+    for one in (free, bound):
+        one.fit(learned, snapshot, seed=3)
+    assert any("2" in path and len(path) > 1 for path in together(free))
+    assert not any("2" in path and len(path) > 1 for path in together(bound))
+
+
+@pytest.mark.parametrize(
+    ("params", "coded", "said"),
+    [
+        (
+            {"monotone_constraints": [1, 0]},
+            False,
+            "one entry for each column: 2 for 3 columns; rule: in this order: x.a",
+        ),
+        (
+            {"monotone_constraints": [1, 0, 0]},
+            True,
+            "3 for 4 columns; rule: in this order: x.a, x.b, y.a, then the series",
+        ),
+        ({"feature_contri": [1.0] * 4}, False, "feature_contri has one entry for each column: 4 for 3 columns"),
+        (
+            {"interaction_constraints": [[0], [1, 3]]},
+            False,
+            "a column that is not there: 3, of 3 columns; rule: they are",
+        ),
+    ],
+)
+def test_lists_that_do_not_fit_the_columns_are_refused(params: dict[str, object], coded: bool, said: str) -> None:
+    columns = ("x.a", "x.b", "y.a")
+    with pytest.raises(UserError, match=re.escape(said)):
+        check_columns(params, columns, coded=coded)
+    check_columns(params, None, coded=coded)  # not known beforehand
+    check_columns(params | dict.fromkeys(params, "1,x"), columns, coded=coded)  # not a list: told elsewhere
+
+
+def test_lists_that_fit_are_taken_and_series_are_in_no_order() -> None:
+    columns = ("x.a", "x.b")
+    for given in ([1, 0], "1,0", []):
+        check_columns({"monotone_constraints": given, "interaction_constraints": [[0, 1]]}, columns, coded=False)
+    assert taken(monotone_constraints=[1, 0, 0], feature_contri=[1, 0.5, 0], interaction_constraints=[[0, 1], [2]])
+    check_columns({"monotone_constraints": [1, -1, 0], "interaction_constraints": [[0, 1, 2]]}, columns, coded=True)
+    for known in (columns, None):  # LightGBM ends the process there
+        with pytest.raises(UserError, match=r"the series are the last column, and in no order.*fix: end with 0"):
+            check_columns({"monotone_constraints": [1, 0, 1]}, known, coded=True)
