@@ -346,7 +346,7 @@ def _runs(args: argparse.Namespace) -> None:
     print(
         table(["run", "experiment", "status", "holdout", "started"], rows)
         if rows
-        else "no runs yet: harness backtest EXPERIMENT"
+        else f"no runs yet in {home_of(args).root}: harness backtest EXPERIMENT"
     )
     for run in found:
         if run.get("told"):

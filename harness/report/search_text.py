@@ -9,6 +9,7 @@ import polars as pl
 from harness.core.errors import FEW, UnknownNameError, listed
 from harness.record.home import Home
 from harness.record.registry import Counts, counts, details
+from harness.record.runs import finished
 from harness.report.facts import facts_of, moment_text
 from harness.report.holdout import holdout_line
 from harness.report.run import Run
@@ -21,7 +22,7 @@ def spaces_text(run: Run) -> str:
     """What a run searched: one line per parameter of each model."""
     frame, trials = run.search_spaces(), run.trials()
     if not frame.height and not any(_studies(run.manifest).values()):
-        return NOTHING
+        return _nothing(run)
     head = ["parameter", "default", "drawn", "at edge", "importance", "searched"]
     parts = []
     for (model,), mine in frame.group_by("model", maintain_order=True):
@@ -93,6 +94,16 @@ def narrowed_of(manifest: Mapping[str, object]) -> list[tuple[str, str]]:
     return [(str(model), str(text)) for model, text in found] if isinstance(found, list) else []
 
 
+def _nothing(run: Run) -> str:
+    """What is said of a run without searches.
+
+    Raises:
+        UserError: it is not finished, so that nobody knows yet.
+    """
+    finished(run.files)
+    return NOTHING
+
+
 def trials_text(run: Run, *, model: str = "", everything: bool = False) -> str:
     """The trials of a run: the chosen one of each search beside its defaults, or all of them.
 
@@ -109,7 +120,7 @@ def trials_text(run: Run, *, model: str = "", everything: bool = False) -> str:
         raise UnknownNameError("tuned model", model, frame["model"].unique().to_list())
     mine = frame.filter(pl.col("model") == model) if model else frame
     if not mine.height:
-        return "no trial was made" if any(_studies(run.manifest).values()) else NOTHING
+        return "no trial was made" if any(_studies(run.manifest).values()) else _nothing(run)
     zone = facts_of(run.manifest).zone
     states = ", ".join(f"{n} {state}" for state, n in mine.group_by("state").len().sort("state").iter_rows())
     lines = [f"{counted(mine['study'].n_unique())}, {mine.height} trials ({states}), {seconds(mine['seconds'].sum())}"]

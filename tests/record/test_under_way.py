@@ -87,6 +87,9 @@ def test_a_run_is_running_while_its_process_is_there_and_stopped_once_it_was_kil
     assert main(["runs", "--home", str(home.root)]) == 0
     listed = capsys.readouterr().out
     assert "stopped" in listed
+    for verb in ("trials", "spaces"):  # of which nobody knows yet whether there will be any
+        assert main([verb, "abc1", "--home", str(home.root)]) == 2
+    assert "the run is not finished" in capsys.readouterr().err
     assert f"abc1: {text}" in listed
 
 
