@@ -112,6 +112,8 @@ def write_large_cell(shelf: Path, key: str, panel: PanelAnswers, facts: Mapping[
         with room_for(shelf / key), pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
         content = _hashed(path)
+        if len(_WRITTEN) == REMEMBERED:
+            _WRITTEN.clear()
         _WRITTEN[_seen(path)] = content
         meta = {"key": key, "sha256": _told(content, facts), "facts": dict(facts)}
         (folder / META).write_bytes(json_bytes(meta))
@@ -227,8 +229,9 @@ def _checksum(content: bytes, facts: object) -> str:
     return hasher.hexdigest()
 
 
+REMEMBERED = 1 << 12
 _WRITTEN: dict[tuple[int, ...], hashlib._Hash] = {}
-"""Hashes of large cells that this process has written, and read for them: when next read they need no reading again."""
+"""At most so many hashes of large cells that this process has written, and read for them: when next read they need no reading again."""
 
 
 def _seen(path: Path) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 import harness.record.cells
 from harness.core.names import Names
 from harness.core.snapshot import NO_POSITION
-from harness.record.cells import CELL_SCHEMA, Cell, read_cell, read_fit, tidy, write_cell, write_fit
+from harness.record.cells import CELL_SCHEMA, Cell, read_cell, read_fit, tidy, write_cell, write_fit, write_large_cell
 from harness.record.panel_cells import ABSTAINED, OK, PanelAnswers
 
 CELL = Cell(
@@ -161,3 +161,21 @@ def test_a_large_cell_is_mapped_and_says_the_same(tmp_path: Path, monkeypatch: p
         stored = tmp_path / key / "forecasts.arrow"
         stored.write_bytes(stored.read_bytes()[:-1] + b"?")
         assert read_cell(tmp_path, key) is None
+
+
+def test_a_large_cell_that_is_altered_after_its_writing_is_not_taken_for_what_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(harness.record.cells, "MAPPED", 0)
+    monkeypatch.setattr(harness.record.cells, "REMEMBERED", 2)
+    monkeypatch.setattr(harness.record.cells, "_WRITTEN", {})
+    moment = datetime(2020, 4, 1, tzinfo=UTC)
+    made = panel(moment, trained=moment)
+    for key in ("a", "b", "c"):
+        write_large_cell(tmp_path, key, made, {})
+    assert len(harness.record.cells._WRITTEN) <= 2
+    file = tmp_path / "c" / "forecasts.arrow"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    assert [read_cell(tmp_path, key) is not None for key in ("a", "b", "c")] == [True, True, False]
