@@ -231,7 +231,7 @@ def _checksum(content: bytes, facts: object) -> str:
 
 REMEMBERED = 1 << 12
 _WRITTEN: dict[tuple[int, ...], hashlib._Hash] = {}
-"""At most so many hashes of large cells that this process has written, and read for them: when next read they need no reading again."""
+"""Hashes of large cells, at most so many, that this process has written and read for them: to be read with the cell."""
 
 
 def _seen(path: Path) -> tuple[int, ...]:

@@ -296,6 +296,7 @@ class Greedy(Newest):
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_takes_more_than_it_is_allowed_says_so_and_goes_on(changes: Path, tmp_path: Path) -> None:
     (tmp_path / "greedy_models.py").write_text(GREEDY)
     asked = small((replace(MINE, name="greedy", kind="greedy_models:Greedy"),), tmp_path)

@@ -116,6 +116,7 @@ def test_kinds_of_answers_are_counted_in_the_cells_as_in_the_rows(both: Both) ->
     assert unanswered(counted)["cells"].sum() > 0
 
 
+@pytest.mark.slow
 def test_it_is_shown_like_a_small_run(both: Both) -> None:
     def shown(one: Run) -> list[str]:
         return [line for line in summary(one).splitlines() if not line.startswith(("time", "memory", "files"))]

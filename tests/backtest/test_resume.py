@@ -253,6 +253,7 @@ def test_a_finished_run_is_not_computed_again(
     assert_same(run(asked, changes, whole.files.folder.parents[1]), whole)
 
 
+@pytest.mark.slow
 def test_two_workers_end_with_the_bits_of_one(
     asked: Experiment, changes: Path, whole: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

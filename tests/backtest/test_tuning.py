@@ -305,6 +305,7 @@ def tuned_facts(ran: Ran, home: Path) -> list[dict[str, Any]]:
     return [one["tuned"] for one in facts if "tuned" in one]
 
 
+@pytest.mark.slow
 def test_a_lost_record_is_made_again_before_its_cells_are_used(
     whole: Ran, asked: Experiment, changes: Path, tmp_path: Path
 ) -> None:

@@ -194,6 +194,7 @@ def test_every_face_of_a_run_says_it(told: tuple[hs.Run, str], toy: hs.Run) -> N
     assert "Holdout" not in audit_text(record, toy.home)
 
 
+@pytest.mark.slow
 def test_what_a_seal_says_of_itself_is_escaped(told: tuple[hs.Run, str]) -> None:
     run, _ = told
     seal = Seal.read(run.home.vault / "s1" / "seal.json")

@@ -154,6 +154,7 @@ def test_the_search_for_marks_finds_them_in_a_home_that_was_never_sealed(story: 
     assert any(one.startswith("raw/") for one in found)
 
 
+@pytest.mark.slow
 def test_the_vault_gets_hashes_in_the_place_of_names(tmp_path: Path, mine: Sealed) -> None:
     folder = everything(tmp_path, LATE)
     taken(folder, mine.home)

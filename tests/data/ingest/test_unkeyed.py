@@ -62,6 +62,7 @@ def with_forecasts(root: Path, *days: str, name: str = "made") -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_nor_whether_a_list_of_something_sealed_changed_in_a_dataset_that_is_not_under_seal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

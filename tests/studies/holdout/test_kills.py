@@ -88,6 +88,7 @@ def test_the_search_for_sealed_values_finds_them_where_they_are(made: Made, tmp_
     assert set(numbers) <= set(whole.changes().value[~np.isnan(whole.changes().value)].tolist())
 
 
+@pytest.mark.slow
 def test_an_opening_that_was_stopped_midway_resumes(made: Made, plan: HoldoutPlan, closed: tuple[Made, Ran]) -> None:
     stopped(made, plan, 120)
     assert in_clear(made.home.root, sealed_values()) == set()
