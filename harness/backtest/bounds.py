@@ -100,11 +100,13 @@ def refuse_too_large(
     rows = len(layout.origins) * count
     table = rows * layout.width * np.dtype(number_type(plan.experiment)).itemsize
     need: dict[str, int] = {}
+    trees = {name: _fit_of_trees(plan, one, rows) for name, one in recipes.items() if learns_from_rows_alone(one)}
+    asked = (recipe.name for task in tasks for recipe, _ in task.recipes if recipe.name in trees)
+    for name in sorted(asked, key=lambda one: trees[one], reverse=True)[:fits]:
+        largest = next(iter(need), name)  # those that run at once are counted under its name
+        need[largest] = need.get(largest, 0 if in_file else table) + trees[name]
     for name, recipe in recipes.items():
-        if learns_from_rows_alone(recipe):
-            at_once = min(fits, sum(recipe == one for task in tasks for one, _ in task.recipes))
-            need[name] = at_once * _fit_of_trees(plan, recipe, rows) + (0 if in_file else table)
-        else:
+        if name not in trees:
             need[name] = table + rows * _matrix_row(plan, recipe)
     name = max(need, key=lambda one: need[one])
     if need[name] > spare:

@@ -359,13 +359,15 @@ def _compute(
     progress: Progress | None,
 ) -> None:
     """Build the features and run the tasks; by threads of this process, those that need none while these are built."""
-    block = block_width(plan, changes, spare_memory(place.memory), engine.slots)
-    where = (place.shelves, place.liberty, place.labels, place.clocks, place.work)
-    context = Context(plan, place.changes, None, *where, block=block, watched=stages.watch is not None)
     by_threads = isinstance(engine, InProcess) and engine.threads > 1
     early = [task for task in tasks if by_threads and not _needs_features(plan, task)]
     early = [] if len(early) == len(tasks) else early
     rest = [task for task in tasks if task not in early]
+    spare = spare_memory(place.memory)
+    spare = spare // 2 if spare is not None and early else spare  # the rest is for the features built beside them
+    block = block_width(plan, changes, spare, engine.slots)
+    where = (place.shelves, place.liberty, place.labels, place.clocks, place.work)
+    context = Context(plan, place.changes, None, *where, block=block, watched=stages.watch is not None)
     total, done = sum(len(task.recipes) * len(task.origins) for task in tasks), 0
 
     def told(cells: int) -> None:

@@ -62,7 +62,7 @@ def look_adjusted(changes: ChangeFile, series_ids: Sequence[str]) -> list[str]:
     Raises:
         UnknownNameError: no such series.
     """
-    rescaled = {changes.ids[code] for code in maybe_rescaled(changes)}
+    rescaled = {changes.ids[code] for code in maybe_rescaled(changes, series_ids)}
     kinds, priced = kinds_of(changes.series, series_ids), dict[object, bool]()
     for name, kind in zip(series_ids, kinds, strict=True):
         if kind not in priced:

@@ -107,8 +107,7 @@ def _not_as_many(label: str, line: int, header: Sequence[str], record: Sequence[
         fix = "put quotes around a field that holds one, or declare another: delimiter on the [[source]]"
         fix = "take out lines above that of the names; or " * (len(header) == 1) + fix
     value = f"{len(record)}, not {len(header)}"
-    if is_note(record):  # what it says stands in the value alone, which is not told of data under seal
-        value += f": {record[0].strip()!r}"
+    if is_note(record):  # what it says is not told: it may be a name
         step = f'[[source.clean]] kind = "drop", column = {json.dumps(header[0].strip(), ensure_ascii=False)}'
         fix += "; or, as a note that is no row, leave it out, and that on record, by a step on the [[source]]: "
         fix += f'{step}, equals = ["..."], reason = "a note"'

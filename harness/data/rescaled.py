@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,12 +47,23 @@ def rescaled_at_once(past: Past) -> str:
     return ""
 
 
-def maybe_rescaled(changes: ChangeFile) -> set[int]:
+def maybe_rescaled(changes: ChangeFile, series_ids: Sequence[str] | None = None) -> set[int]:
     """Codes of the series of which `rescaled_at_once` may say something, found in a few passes over all changes.
 
     A history is counted as shorter than it is where values of it are withdrawn next to it: so none is passed over.
+
+    Args:
+        changes: the change file.
+        series_ids: stored ids of those that are looked at; None = of all.
+
+    Raises:
+        UnknownNameError: no such series.
     """
     many = _restated(changes)
+    if series_ids is not None:
+        asked = np.zeros_like(many)
+        asked[changes.codes_of(series_ids)] = True
+        many &= asked
     return _Walk.over(changes, many).found() if many.any() else set()
 
 

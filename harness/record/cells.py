@@ -112,7 +112,7 @@ def write_large_cell(shelf: Path, key: str, panel: PanelAnswers, facts: Mapping[
         with room_for(shelf / key), pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
         content = _hashed(path)
-        if len(_WRITTEN) == REMEMBERED:
+        if len(_WRITTEN) >= REMEMBERED:
             _WRITTEN.clear()
         _WRITTEN[_seen(path)] = content
         meta = {"key": key, "sha256": _told(content, facts), "facts": dict(facts)}

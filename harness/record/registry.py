@@ -244,7 +244,14 @@ def _unwritten(home: Home) -> duckdb.DuckDBPyConnection:
 
     with suppress(duckdb.Error):
         if home.registry.exists():
-            return duckdb.connect(str(home.registry), read_only=True)
+            found = duckdb.connect(str(home.registry), read_only=True)
+            try:
+                for name in TABLES:
+                    found.execute(f"select 1 from {name} limit 0")  # noqa: S608 - our own name
+            except duckdb.Error:
+                found.close()
+                raise
+            return found
     registry = _with_tables(duckdb.connect(":memory:"))
     _insert(registry, _recorded(home))
     return registry

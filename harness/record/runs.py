@@ -29,7 +29,7 @@ from harness.record.files import (
 )
 from harness.record.home import Home
 from harness.record.seals import seals_of
-from harness.record.under_way import BEGUN_BY, RUNNING, STOPPED, Standing, begun_by, standing
+from harness.record.under_way import BEGUN_BY, RUNNING, STOPPED, Standing, begun_by, one_at_a_time, standing
 
 MANIFEST = "manifest.json"
 CODE_DIFF = "code.diff"
@@ -89,27 +89,29 @@ def start_run(home: Home, run_id: str, experiment: Experiment, opens: str = "", 
         DamagedError: a finished run of another plan stands there; it is never overwritten.
     """
     files = RunFiles(run_id, home.runs / run_id)
-    try:
-        before = read_manifest(files)
-    except DamagedError:  # none yet, or a damaged one: the cells are still there, so the run starts its record anew
-        before = {}
-    if before.get("status") == "complete" and plan_opened(before) != opens:
-        raise DamagedError(
-            "another run stands under this id",
-            value=f"{run_id}, of {plan_opened(before) or 'no plan'}, not of {opens or 'no plan'}",
-            rule="what an opening said is never overwritten",
-            fix="harness verify says which run is not what it says; bring it back from a copy",
-        )
-    if before.get("status") != "complete":
-        begun = {
-            "run_id": run_id,
-            "name": experiment.name,
-            "status": "running",
-            "started_at": before.get("started_at") or datetime.now(UTC).isoformat(timespec="seconds"),
-            BEGUN_BY: begun_by(locked=locked),
-            "experiment": canonical(experiment),
-        }
-        write_file(files.folder / MANIFEST, sealed_bytes(begun))
+    files.folder.mkdir(parents=True, exist_ok=True)
+    with one_at_a_time(files.folder):  # between the look and the writing nobody ends it
+        try:
+            before = read_manifest(files)
+        except DamagedError:  # none yet, or a damaged one: the cells are still there, so the run starts its record anew
+            before = {}
+        if before.get("status") == "complete" and plan_opened(before) != opens:
+            raise DamagedError(
+                "another run stands under this id",
+                value=f"{run_id}, of {plan_opened(before) or 'no plan'}, not of {opens or 'no plan'}",
+                rule="what an opening said is never overwritten",
+                fix="harness verify says which run is not what it says; bring it back from a copy",
+            )
+        if before.get("status") != "complete":
+            begun = {
+                "run_id": run_id,
+                "name": experiment.name,
+                "status": "running",
+                "started_at": before.get("started_at") or datetime.now(UTC).isoformat(timespec="seconds"),
+                BEGUN_BY: begun_by(locked=locked),
+                "experiment": canonical(experiment),
+            }
+            write_file(files.folder / MANIFEST, sealed_bytes(begun))
     return files
 
 
@@ -152,7 +154,9 @@ def write_run(
         "files": hashes,
         "measured": measured(),
     }
-    write_file(files.folder / MANIFEST, sealed_bytes(ending, texts))
+    content = sealed_bytes(ending, texts)
+    with one_at_a_time(files.folder):
+        write_file(files.folder / MANIFEST, content)
 
 
 def list_runs(home: Home) -> list[dict[str, object]]:

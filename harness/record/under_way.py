@@ -56,6 +56,21 @@ def under_way(folder: Path) -> Iterator[bool]:
         os.close(handle)
 
 
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Keep others from changing the record of a run in the meantime; where folders cannot be locked, nobody is kept.
+
+    Args:
+        folder: of the run, beside those of others: they wait for one another, for an instant.
+    """
+    handle = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _locks(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def begun_by(*, locked: bool) -> dict[str, object]:
     """Who begins a run here, as its record says it.
 

@@ -183,17 +183,18 @@ GBM = Recipe("gbm", "lightgbm", resolve_params("lightgbm", {"n_estimators": 5}),
 @pytest.mark.parametrize(
     ("models", "engine", "threads", "fits"),
     [
-        ((GBM,), InProcess, 2, 2),
-        ((replace(GBM, params=resolve_params("lightgbm", {"num_threads": 2})),), InProcess, 2, 1),
-        ((GBM, Recipe("ar", "autoregression")), Workers, 2, 2),
+        ((GBM,), InProcess, 4, 4),
+        ((replace(GBM, params=resolve_params("lightgbm", {"num_threads": 2})),), InProcess, 4, 1),
+        ((GBM, replace(GBM, name="b", params=resolve_params("lightgbm", {"num_threads": 2}))), InProcess, 4, 1),
+        ((GBM, Recipe("ar", "autoregression")), Workers, 4, 4),
     ],
-    ids=["pooled", "with threads of their own", "others besides"],
+    ids=["pooled", "with threads of their own", "with unlike threads", "others besides"],
 )
 def test_pooled_models_of_a_large_panel_are_fitted_in_threads_of_this_process(
     models: tuple[Recipe, ...], engine: type, threads: int, fits: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("harness.backtest.engines.LARGE", 1)
-    monkeypatch.setattr("harness.backtest.engines.available_cores", lambda: 2)
+    monkeypatch.setattr("harness.backtest.engines.available_cores", lambda: 4)
     found = engine_for(with_rivals(small(models, tmp_path)), None)
     assert isinstance(found, engine)
     assert getattr(found, "threads", found.slots) == threads

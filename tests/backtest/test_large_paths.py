@@ -179,6 +179,7 @@ def test_no_rescaled_history_is_passed_over(
         codes, found = np.unique(file.code).tolist(), rescaled.maybe_rescaled(file)
         told = {code for code in codes if rescaled.rescaled_at_once(past_of(file, NAMES[code]))}
         assert told <= found
+        assert rescaled.maybe_rescaled(file, [NAMES[codes[0]]]) == found & {codes[0]}
         honest += len(codes) - len(found)
         seen |= {code in told for code in codes}
     assert seen == {True, False}

@@ -202,6 +202,21 @@ def test_a_refused_ingest_puts_no_name_on_record(tmp_path: Path) -> None:
         assert not found_in(tmp_path / "home", who)
 
 
+DROP = '[[source.clean]]\nkind = "drop"\ncolumn = "period"\nequals = ["bad"]\nreason = "test"\n'
+
+
+@pytest.mark.parametrize("drop", ["", DROP], ids=["kept", "dropped"])
+@pytest.mark.parametrize("beyond", [False, True])
+def test_a_name_on_a_line_of_its_own_or_beyond_the_columns_is_on_no_record(
+    beyond: bool, drop: str, tmp_path: Path
+) -> None:
+    row = ["Dora Hidden"] if not beyond else ["Zoë Nobody", *("bad" for _ in frame().columns[1:]), "Dora Hidden"]
+    content = as_csv() + ",".join(row) + "\n"
+    with suppress(UserError):
+        taken_in(tmp_path, head() + STEP + drop, "values.csv", content.encode())
+    assert not found_in(tmp_path / "home", "Dora Hidden")
+
+
 def test_declarations_that_would_keep_a_name_are_refused(tmp_path: Path) -> None:
     mapped = '[[source.clean]]\nkind = "map"\ncolumn = "client"\nvalues = { Anne = "Ann Example" }\n'
     twin = '[[source]]\nfile = "values.csv"\nseries = ["a"]\ncolumns = { published_at = "released" }\n'

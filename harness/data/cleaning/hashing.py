@@ -158,6 +158,14 @@ def _csv(table: RawTable, text: TextForm, hashes: Mapping[str, Mapping[str, str]
     except csv.Error as error:
         raise DataError(f"{table.label}: not a readable CSV file", rule=str(error)) from error
     header = [name.strip() for name in rows[0]]
+    longer = sum(len(row) > len(header) for row in rows[1:])
+    if longer:
+        raise DataError(
+            f"{table.label}: fields without a name beside columns that are de-identified",
+            value=f"{longer} line(s) with more fields than the first line has names",
+            rule="the copy that is kept holds no name; what stands in a field that no column names is not known",
+            fix="take these lines out of the file, or give it to the harness without names",
+        )
     places = {header.index(column): told for column, told in hashes.items() if column in header}
     writer.writerow([marks.get(name.strip(), name) for name in rows[0]])
     for row in rows[1:]:

@@ -46,6 +46,7 @@ from harness.record.registry import note
 from harness.record.runs import MANIFEST, RunFiles, read_manifest, start_run, write_run
 from harness.record.seals import Seal
 from harness.record.shelves import Shelves, sealed_shelves
+from harness.record.under_way import under_way
 from harness.record.unentered import OPENINGS
 from harness.record.working import exclusively
 from harness.studies.holdout.checking import Granted, check_plan, checked_ledger, identities_of, standing_of
@@ -226,8 +227,9 @@ def _walked(
     manifest["holdout"] = {**_facts(plan, verdict, seals, exploratory=exploratory), "seen": seen}
     _enter_closing(home, plan, name, seen)
     _close(home, plan, (mine, changes, board), cells, manifest, shelves)
-    files = start_run(home, name, mine.experiment, plan.id)
-    write_run(files, manifest, results.frames, stages.record, code_diff=code_diff())
+    with under_way(home.runs / name) as locked:
+        files = start_run(home, name, mine.experiment, plan.id, locked=locked)
+        write_run(files, manifest, results.frames, stages.record, code_diff=code_diff())
     told = {"plan": plan.id, "verdict": verdict.answer, "decision": verdict.decision, "run": name}
     enter(home, "result", {**told, "exploratory": exploratory, "seen": seen})
     return name
