@@ -206,6 +206,7 @@ MATRICES = ("values", "published", "vintage")
 FITTED = sorted(kind for kind, entry in CATALOG.items() if entry.alone and entry.fitted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FITTED)
 def test_every_fitted_kind_that_claims_to_answer_alone_does(kind: str) -> None:
     if kind == "auto_ets":

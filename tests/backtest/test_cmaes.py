@@ -69,6 +69,7 @@ def test_two_workers_search_as_one(
     assert_same_search(run(asked, changes, tmp_path, workers=2), whole)
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_goes_on_with_the_same_sequence(
     asked: Experiment, changes: Path, whole: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

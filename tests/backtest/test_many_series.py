@@ -58,6 +58,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
         yield Both(Run(stored.files.run_id, Home(folder / "stored")), Run(large.files.run_id, Home(folder / "large")))
 
 
+@pytest.mark.slow
 def test_it_stores_no_row_per_forecast_or_series(both: Both) -> None:
     assert not both.large.stores("forecasts")
     assert both.large.scores()["series_id"].count() == 0

@@ -210,6 +210,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
     return out
 
 
+@pytest.mark.slow
 def test_the_fixed_cases_agree_and_hold_every_kind_of_cell(cases: list[Case]) -> None:
     seen = Seen()
     for made, asked, changes in cases:

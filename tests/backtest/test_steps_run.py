@@ -59,6 +59,7 @@ def test_steps_are_part_of_what_a_cell_is(first: Ran, tmp_path: Path) -> None:
     assert not set(keys["gbm"]) & set(other.keys["gbm"])
 
 
+@pytest.mark.slow
 def test_what_comes_out_later_moves_neither_fitted_parameters_nor_forecasts_before_it(
     first: Ran, folder: Path, tmp_path: Path
 ) -> None:

@@ -317,6 +317,7 @@ def test_a_lost_record_is_made_again_before_its_cells_are_used(
     assert_same_searches(again, whole)
 
 
+@pytest.mark.slow
 def test_a_budget_of_seconds_records_where_it_stopped_and_stays_there(
     place: Path, changes: Path, tmp_path: Path
 ) -> None:

@@ -202,6 +202,7 @@ def test_a_later_member_leaves_the_keys_seeds_and_bits_of_earlier_cells_alone(
     assert not set(more.keys["gbm"][len(keys["gbm"]) :]) & set(base.keys["gbm"])
 
 
+@pytest.mark.slow
 def test_without_a_universe_another_series_is_another_experiment(
     place: Path, changes: Path, with_newcomer: Path, tmp_path: Path
 ) -> None:

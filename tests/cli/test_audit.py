@@ -141,6 +141,7 @@ def test_an_audit_in_python_gives_verdicts_evidence_and_figures_and_keeps_what_i
     assert "done another day" in audit_text(after)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [

@@ -50,6 +50,7 @@ def test_an_experiment_built_in_python_runs_on_an_archive_of_its_own(home: Home,
     assert not home.archive.exists()
 
 
+@pytest.mark.slow
 def test_bare_names_are_resolved_where_they_are_unique(home: Home, tmp_path: Path) -> None:
     archive = filled(tmp_path / "own.duckdb", ("shop/orders", "shop/quotes"))
     run = hs.backtest(EXPERIMENT, archive, home=home.root, workers=1)

@@ -358,6 +358,7 @@ def plain_prefix(changes: ChangeFile, ids: list[str], known_at: int) -> str:
     return hasher.hexdigest()
 
 
+@pytest.mark.slow
 def test_what_was_known_of_many_series_is_identified_as_of_each_origin_alone(changes: ChangeFile) -> None:
     instants = [int(changes.published[place]) for place in (0, len(changes.code) // 2, -1)]
     for ids in (["p/b"], ["p/d", "p/a"], list(changes.ids)):

@@ -168,6 +168,7 @@ for number in range(int(sys.argv[2])):
 """
 
 
+@pytest.mark.slow
 def test_processes_that_enter_at_once_lose_nothing(home: Home) -> None:
     children = [
         subprocess.Popen([sys.executable, "-c", WRITER, str(home.root), "20"], stdout=subprocess.PIPE) for _ in range(3)

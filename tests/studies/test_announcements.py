@@ -156,6 +156,7 @@ def both(changes: ChangeFile, cut: int) -> list[pl.DataFrame]:
     return [one.table for one in told_by(changes, changes.ids, cut, by_vintage=True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drop", paced([True, False]))
 def test_what_came_by_files_and_otherwise_is_announced_again(tmp_path: Path, drop: bool) -> None:
     in_files(tmp_path)

@@ -45,6 +45,7 @@ def test_a_lag_longer_by_a_day_changes_nothing_where_no_release_falls_on_it(plac
     assert price(plan) == 1.0
 
 
+@pytest.mark.slow
 def test_a_quarter_more_makes_the_last_value_one_quarter_older(place: Path, changes: Path) -> None:
     plan = plan_of(longer((AR, RIDGE), place), changes)
     table = dict(stress(plan, changes, Home(place / "home"), 92, workers=1).tables)["stress"]
