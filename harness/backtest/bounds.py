@@ -14,6 +14,7 @@ from harness.core.errors import UserError
 from harness.core.recipe import Recipe
 from harness.data.changes import ChangeFile
 from harness.data.newest import chunks
+from harness.forecast.boosting_params import MATRIX
 from harness.forecast.catalog import answers_alone, entry_for, learns_from_rows_alone
 from harness.record.shelves import Shelf
 
@@ -32,8 +33,6 @@ PER_ROW, PER_BIN, PER_STEP = 62, 2, 28
 """Bytes of a fit of LightGBM: a training row of one horizon without its features, its bin of one feature, and what is
 held of it for each further horizon. On 3 and 11 million rows of 7 features it took 71 and 77 bytes a row, and 132 at
 three horizons."""
-MATRIX = 1 << 27
-"""Bytes of a matrix above which LightGBM reads it in blocks (`forecast.boosting_rows`)."""
 
 
 def block_width(plan: Plan, changes: ChangeFile, spare: int | None, slots: int) -> int:
@@ -102,9 +101,9 @@ def refuse_too_large(
     need: dict[str, int] = {}
     trees = {name: _fit_of_trees(plan, one, rows) for name, one in recipes.items() if learns_from_rows_alone(one)}
     asked = (recipe.name for task in tasks for recipe, _ in task.recipes if recipe.name in trees)
-    for name in sorted(asked, key=lambda one: trees[one], reverse=True)[:fits]:
-        largest = next(iter(need), name)  # those that run at once are counted under its name
-        need[largest] = need.get(largest, 0 if in_file else table) + trees[name]
+    at_once = sorted(asked, key=lambda one: trees[one], reverse=True)[:fits]
+    if at_once:
+        need[at_once[0]] = sum(trees[name] for name in at_once) + (0 if in_file else table)
     for name, recipe in recipes.items():
         if name not in trees:
             need[name] = table + rows * _matrix_row(plan, recipe)

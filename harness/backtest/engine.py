@@ -68,7 +68,7 @@ class InProcess:
 
         Args:
             threads: that may be busy at once.
-            fits: fits side by side, each of one thread if they are several; None = one in each thread.
+            fits: fits side by side, of one thread each where they are several; None = one in each thread.
         """
         self.threads, self.fits = threads, threads if fits is None else fits
 
@@ -120,7 +120,7 @@ def _side_by_side(context: Context, tasks: Sequence[Task], pool: ThreadPoolExecu
             raise
 
 
-def beside(work: Callable[[], T], meanwhile: Callable[[], object]) -> T:
+def alongside(work: Callable[[], T], meanwhile: Callable[[], object]) -> T:
     """Do two things at once, one of them in a thread of its own; when the second is given up, so is the first.
 
     Args:

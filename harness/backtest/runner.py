@@ -2,40 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from harness.backtest.assemble import Results, assemble
 from harness.backtest.block_fits import sweep
-from harness.backtest.bounds import block_width, refuse_too_large
+from harness.backtest.bounds import refuse_too_large
+from harness.backtest.computing import compute, settle, tasks_of, walks_of
 from harness.backtest.data_facts import dataset_facts
-from harness.backtest.design import Floats, build_design, build_rows
 from harness.backtest.effort import effort_of, narrowed_spaces
-from harness.backtest.engine import Engine, InProcess, Workers, beside
-from harness.backtest.engines import HERE, LARGE, Where, engine_for
-from harness.backtest.keys import Known, RecipeIdentity, cell_keys, recipe_identity, run_id
-from harness.backtest.liberty import Liberty
+from harness.backtest.engine import Engine, InProcess
+from harness.backtest.engines import HERE, Where, engine_for
+from harness.backtest.keys import Known, cell_keys, recipe_identity, run_id
+from harness.backtest.place import Board, Place, Progress
 from harness.backtest.searched import on_record, study_keys, vouched
 from harness.backtest.splits import Plan, build_plan
-from harness.backtest.stages import CELLS, Stages
-from harness.backtest.table_file import written_out
-from harness.backtest.task import Context, Task
+from harness.backtest.stages import Stages
 from harness.core.errors import UserError
 from harness.core.identity import canonical
-from harness.core.recipe import Experiment, Recipe
+from harness.core.recipe import Experiment
 from harness.data.changes import ChangeFile, open_changes
-from harness.data.mapped import let_go
-from harness.forecast.catalog import always_on, entry_for
+from harness.forecast.catalog import always_on
 from harness.record.cells import Cell, read_cell
 from harness.record.files import refuse_unwritable
 from harness.record.home import Home
-from harness.record.memory import memory_limit, spare_memory, trim_heap
+from harness.record.memory import memory_limit, spare_memory
 from harness.record.platform import (
     code_diff,
     code_hash,
@@ -50,39 +45,7 @@ from harness.record.shelves import Shelves, sync
 from harness.record.studies import VOUCHED
 from harness.record.under_way import under_way
 
-Progress = Callable[[int, int], None]
-Board = Sequence[tuple[Recipe, RecipeIdentity]]
 Batches = Sequence[Mapping[str, object]]
-Amend = Callable[[Plan, ChangeFile, Floats], Floats]
-TASKS_PER_WORKER = 6
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Place:
-    """What cells are computed from and where they are stored; liberty to clocks are for studies alone.
-
-    A key knows the change file, the plan and the recipe, not what a study altered besides: cells of an altered world
-    belong into a home of their own.
-
-    Attributes:
-        changes: folder of the change file; or the open change file, for tasks that run in this process.
-        shelves: where cells, fits and searches are stored: a home folder, or shelves that encrypt.
-        work: folder for scratch files; None = nothing but cells, fits and searches is written.
-        liberty: how models are fitted unfaithfully.
-        labels: change folder in which labels under `latest` are read; None = `changes`.
-        amended: what is made of the frozen feature rows before anyone sees them.
-        clocks: key of a search limited by seconds -> trials after which these were over; its clock is not read.
-        memory: GB there may be in use; None = `HARNESS_MEMORY`, else what is free. No key and no bit depends on it.
-    """
-
-    changes: Path | ChangeFile
-    shelves: Shelves
-    work: Path | None
-    liberty: Liberty | None = None
-    labels: Path | None = None
-    amended: Amend | None = None
-    clocks: Mapping[str, int] = field(default_factory=dict)
-    memory: float | None = None
 
 
 def execute(
@@ -122,7 +85,7 @@ def execute(
         engine = engine_for(experiment, workers, where)
         plan = build_plan(experiment, changes)
         experiment = plan.experiment
-        _settle(changes)
+        settle(changes)
         stages.done("plan")
         name = run_id(experiment, changes)
         files = RunFiles(name, home.runs / name)
@@ -135,7 +98,7 @@ def execute(
             counted = other.submit(effort_of, plan, changes, board, home, searches)
             results = assemble(plan, changes, cells, files.run_id)
             effort = counted.result()
-        _settle(changes)
+        settle(changes)
         stages.done("score")
         files.drop_work()
         sweep(home.fits)
@@ -215,28 +178,22 @@ def cells_of(
     for recipe, identity in board:
         if recipe.name in searches:
             cells[recipe.name] = on_record(plan, identity, place.shelves, searches[recipe.name], cells[recipe.name])
-    _settle(changes)
+    settle(changes)
     stages.done("look up cells")
-    tasks = _tasks(plan, changes, board, keys, cells, searches, walks=_walks(engine, plan))
+    tasks = tasks_of(plan, changes, board, keys, cells, searches, walks=walks_of(engine, plan))
     if tasks:
         fits, in_file = engine.fits if isinstance(engine, InProcess) else 1, place.work is not None
         refuse_too_large(plan, tasks, place.shelves.cells, spare_memory(place.memory), fits=fits, in_file=in_file)
     if begin is not None:
         begin()
     if tasks:
-        _compute(plan, changes, place, engine, tasks, stages=stages, progress=progress)
+        compute(plan, changes, place, engine, tasks, stages=stages, progress=progress)
     with ThreadPoolExecutor(1) as other:
         durable = other.submit(sync, place.shelves.cells)
         whole = _complete(place.shelves, keys, cells, threads_for(plan.outcomes.value.size))
         durable.result()
     stages.done("read cells")
     return keys, whole
-
-
-def _settle(changes: ChangeFile) -> None:
-    """Hand back, at the end of a stage, what it needed and the next one may not."""
-    let_go(changes)
-    trim_heap()
 
 
 def board_of(experiment: Experiment) -> Board:
@@ -264,140 +221,6 @@ def with_rivals(experiment: Experiment) -> Experiment:
     if repeated:
         raise UserError("two models share a name", value=", ".join(repeated), fix="rename one of them")
     return replace(experiment, models=(*rivals, *(model for model in experiment.models if not model.rival)))
-
-
-def _tasks(
-    plan: Plan,
-    changes: ChangeFile,
-    board: Board,
-    keys: dict[str, list[str]],
-    cells: dict[str, list[Cell | None]],
-    searches: dict[str, dict[int, str]],
-    *,
-    walks: int = TASKS_PER_WORKER,
-) -> list[Task]:
-    """The missing cells as tasks: stretches aligned to refit blocks, `walks` of them for the rivals together."""
-    first = plan.first_issued
-    tasks: list[Task] = []
-    rivals = [(recipe, identity) for recipe, identity in board if recipe.rival]
-    lacking = [
-        origin for origin in plan.issued if any(cells[recipe.name][origin - first] is None for recipe, _ in rivals)
-    ]
-    for stretch in _stretches(lacking, 1, most=walks):
-        chosen = tuple(tuple(keys[recipe.name][origin - first] for origin in stretch) for recipe, _ in rivals)
-        tasks.append(Task(tuple(rivals), tuple(stretch), chosen))
-    for recipe, identity in board:
-        missing = [origin for origin in plan.issued if cells[recipe.name][origin - first] is None]
-        if recipe.rival or not missing:
-            continue
-        refits = sorted({plan.refit_origin(origin, identity.cadence) for origin in missing})
-        fit_keys: dict[tuple[int, int], str] = {}
-        if entry_for(recipe.kind).fitted or recipe.search is not None:
-            fits = cell_keys(identity, plan, changes, refits, "fit")
-            fit_keys = {(0, refit): key for refit, key in zip(refits, fits, strict=True)}
-        study_of = {(0, origin): key for origin, key in searches.get(recipe.name, {}).items()}
-        for stretch in _stretches(missing, identity.stretch, first):
-            chosen = (tuple(keys[recipe.name][origin - first] for origin in stretch),)
-            tasks.append(Task(((recipe, identity),), tuple(stretch), chosen, fit_keys, study_of))
-    return tasks
-
-
-def _walks(engine: Engine, plan: Plan) -> int:
-    """Stretches of the rivals' origins: of a large panel no more than run at once, since each walks all that is known.
-
-    Small ones are cut finer, so that a worker that is done early finds more to do.
-    """
-    return engine.slots if len(plan.experiment.target.series) >= LARGE else TASKS_PER_WORKER
-
-
-def _stretches(
-    origins: Sequence[int], cadence: int, first: int = 0, most: int = TASKS_PER_WORKER
-) -> Iterator[list[int]]:
-    """Cut ascending origins into a few stretches that never split a refit block."""
-    if not origins:
-        return
-    blocks: dict[int, list[int]] = {}
-    for origin in origins:
-        blocks.setdefault((origin - first) // cadence, []).append(origin)
-    groups = list(blocks.values())
-    per = max(1, -(-len(groups) // most))
-    for start in range(0, len(groups), per):
-        yield [origin for block in groups[start : start + per] for origin in block]
-
-
-def _needs_features(plan: Plan, task: Task) -> bool:
-    return any(plan.experiment.seen_blocks(recipe) for recipe, _ in task.recipes)
-
-
-def _design(plan: Plan, changes: ChangeFile, place: Place, tasks: Sequence[Task]) -> Path | Floats | None:
-    """The file of the frozen feature rows, or the rows themselves where no file may be written; None = none needed."""
-    if not any(_needs_features(plan, task) for task in tasks):
-        return None
-    path = None if place.work is None else place.work / "design.npy"
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    if place.amended is None and place.liberty is None:
-        design = build_rows(plan, changes, path)
-        return design if path is None else path
-    design = build_design(plan, changes)  # a liberty may learn from rows that no run can use
-    if place.amended is not None:
-        design = place.amended(plan, changes, design)
-    if path is None:
-        return design
-    np.save(path, design)
-    return path
-
-
-def _compute(
-    plan: Plan,
-    changes: ChangeFile,
-    place: Place,
-    engine: Engine,
-    tasks: Sequence[Task],
-    *,
-    stages: Stages,
-    progress: Progress | None,
-) -> None:
-    """Build the features and run the tasks; by threads of this process, those that need none while these are built."""
-    by_threads = isinstance(engine, InProcess) and engine.threads > 1
-    early = [task for task in tasks if by_threads and not _needs_features(plan, task)]
-    early = [] if len(early) == len(tasks) else early
-    rest = [task for task in tasks if task not in early]
-    spare = spare_memory(place.memory)
-    spare = spare // 2 if spare is not None and early else spare  # the rest is for the features built beside them
-    block = block_width(plan, changes, spare, engine.slots)
-    where = (place.shelves, place.liberty, place.labels, place.clocks, place.work)
-    context = Context(plan, place.changes, None, *where, block=block, watched=stages.watch is not None)
-    total, done = sum(len(task.recipes) * len(task.origins) for task in tasks), 0
-
-    def told(cells: int) -> None:
-        nonlocal done
-        done += cells
-        if progress is not None:
-            progress(done, total)
-
-    def build() -> Path | Floats | None:
-        return _design(plan, changes, place, rest)
-
-    def answer_early() -> None:
-        _run(engine, context, early, stages, told)
-        stages.done(CELLS)
-
-    design = beside(build, answer_early) if early else build()
-    if isinstance(design, Path) and not isinstance(engine, InProcess | Workers):
-        written_out(design)
-    _settle(changes)
-    stages.done("features")
-    _run(engine, replace(context, design=design), rest, stages, told)
-    _settle(changes)
-    stages.done(CELLS)
-
-
-def _run(engine: Engine, context: Context, tasks: Sequence[Task], stages: Stages, told: Callable[[int], None]) -> None:
-    for spent in engine.run(context, tasks):
-        stages.slots = engine.slots  # known once a cluster has said how large it is
-        stages.add(spent)
-        told(spent.cells)
 
 
 def _complete(

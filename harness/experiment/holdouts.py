@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from harness.backtest.runner import Progress, with_rivals
+from harness.backtest.place import Progress
+from harness.backtest.runner import with_rivals
 from harness.backtest.splits import resolved
 from harness.core.errors import SealedError, UserError
 from harness.core.recipe import Experiment

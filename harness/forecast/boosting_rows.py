@@ -11,12 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.core.transform import Floats
+from harness.forecast.boosting_params import MATRIX
 from harness.forecast.direct import Design
 from harness.forecast.lean_lightgbm import lgb
 
-LARGE = 1 << 27
-"""Bytes of a matrix above which it is handed over in blocks: the bins, and so the model, are the same, but LightGBM
-reads the rows it draws them from one by one (0.3 s a fit)."""
 BLOCK = 1 << 16
 """Rows of a block; 16 bits number them."""
 GLANCES, GLANCE = 16, 1 << 11
@@ -195,7 +193,7 @@ def matrix_of(design: Design, *, coded: bool, short: bool) -> Floats | Blocks:
     """[row, feature], with the series' code as last column where asked for; blocks of it when it would be large."""
     blocks = Blocks(design, coded=coded, short=short)
     first = blocks[:1]
-    return blocks if len(blocks) * first.nbytes > LARGE else blocks[:]
+    return blocks if len(blocks) * first.nbytes > MATRIX else blocks[:]
 
 
 def drawn_alike(params: Mapping[str, object]) -> dict[str, object]:

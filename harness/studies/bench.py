@@ -11,7 +11,8 @@ from harness.backtest.assemble import Results, assemble
 from harness.backtest.engine import Engine
 from harness.backtest.engines import engine_for
 from harness.backtest.liberty import Liberty
-from harness.backtest.runner import Amend, Board, Place, Progress, board_of, cells_of
+from harness.backtest.place import Amend, Board, Place, Progress
+from harness.backtest.runner import board_of, cells_of
 from harness.backtest.splits import Plan
 from harness.core.recipe import Experiment, Recipe
 from harness.data.changes import ChangeFile

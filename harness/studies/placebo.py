@@ -16,7 +16,8 @@ import polars as pl
 from scipy.special import bdtr
 
 from harness.backtest.keys import blocks_of, recipe_identity
-from harness.backtest.runner import Board, Progress, board_of
+from harness.backtest.place import Board, Progress
+from harness.backtest.runner import board_of
 from harness.backtest.splits import Plan, build_plan
 from harness.core.errors import FEW, listed
 from harness.core.identity import derive_seed

@@ -16,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from harness.backtest.design import columns_of
-from harness.backtest.runner import Progress
+from harness.backtest.place import Progress
 from harness.backtest.splits import Plan
 from harness.core.recipe import Experiment, FeatureBlock, Recipe
 from harness.core.time import NEVER, instant

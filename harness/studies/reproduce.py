@@ -13,7 +13,8 @@ import polars as pl
 from harness.backtest.assemble import assemble
 from harness.backtest.engines import engine_for
 from harness.backtest.keys import run_id
-from harness.backtest.runner import Place, Progress, board_of, cells_of, checksums, with_rivals
+from harness.backtest.place import Place, Progress
+from harness.backtest.runner import board_of, cells_of, checksums, with_rivals
 from harness.backtest.searched import Board, study_keys
 from harness.backtest.splits import Plan, build_plan
 from harness.core.errors import UnknownNameError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from harness.backtest.runner import Progress
+from harness.backtest.place import Progress
 from harness.backtest.splits import Plan
 from harness.core.errors import UserError
 from harness.record.cells import Cell

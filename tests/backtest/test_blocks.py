@@ -36,7 +36,7 @@ from harness.core.time import NEVER, Timeline, parse_frequency
 from harness.core.transform import Transform
 from harness.data.changes import ChangeFile
 from harness.experiment.launch import tell_memory
-from harness.forecast import boosting_rows, catalog
+from harness.forecast import catalog
 from harness.forecast.baselines import Naive
 from harness.forecast.catalog import CATALOG, build, resolve_params
 from harness.forecast.paths import Asked, ask_grid
@@ -372,7 +372,6 @@ def test_of_trees_is_counted_what_the_fits_take_that_run_at_once(changes: Path, 
     assert [refused(spare, 1, fits=2, in_file=True) for spare in (one - 1, one)] == [True, False]
     assert [refused(spare, 3, fits=2, in_file=True) for spare in (2 * one - 1, 2 * one)] == [True, False]
     assert refused(one, 1, fits=2)  # the table is in memory
-    assert bounds.MATRIX == boosting_rows.LARGE
 
 
 def test_a_wrong_memory_is_refused_on_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -14,15 +14,16 @@ from threading import Barrier, Event
 
 import pytest
 
-from harness.backtest import runner
-from harness.backtest.engine import InProcess, Workers, beside
+from harness.backtest import computing
+from harness.backtest.engine import InProcess, Workers, alongside
 from harness.backtest.engines import Where, engine_for, goods, worker
 from harness.backtest.engines.address import refuse_deserted
 from harness.backtest.engines.goods import goods_of, orders_of, put_back, this_maker
 from harness.backtest.engines.store import Store
 from harness.backtest.engines.worker import perform
 from harness.backtest.heard import heard
-from harness.backtest.runner import Place, board_of, cells_of, checksums, with_rivals
+from harness.backtest.place import Place
+from harness.backtest.runner import board_of, cells_of, checksums, with_rivals
 from harness.backtest.spent import Spent
 from harness.backtest.splits import build_plan
 from harness.backtest.task import Context, Task
@@ -178,23 +179,31 @@ def test_no_worker_starts_workers(asked: Experiment, engine: str, monkeypatch: p
 # ---- fits side by side in one process
 
 GBM = Recipe("gbm", "lightgbm", resolve_params("lightgbm", {"n_estimators": 5}), ("own", "gdp"))
+TWO_THREADS = replace(GBM, params=resolve_params("lightgbm", {"num_threads": 2}))
 
 
 @pytest.mark.parametrize(
-    ("models", "engine", "threads", "fits"),
+    ("models", "cores", "engine", "threads", "fits"),
     [
-        ((GBM,), InProcess, 4, 4),
-        ((replace(GBM, params=resolve_params("lightgbm", {"num_threads": 2})),), InProcess, 4, 1),
-        ((GBM, replace(GBM, name="b", params=resolve_params("lightgbm", {"num_threads": 2}))), InProcess, 4, 1),
-        ((GBM, Recipe("ar", "autoregression")), Workers, 4, 4),
+        ((GBM,), 4, InProcess, 4, 4),
+        ((TWO_THREADS,), 2, InProcess, 2, 1),
+        ((TWO_THREADS,), 4, Workers, 2, 2),
+        ((GBM, replace(TWO_THREADS, name="b")), 4, Workers, 2, 2),
+        ((GBM, Recipe("ar", "autoregression")), 4, Workers, 4, 4),
     ],
-    ids=["pooled", "with threads of their own", "with unlike threads", "others besides"],
+    ids=["pooled", "one with threads of its own", "several with such", "with unlike threads", "others besides"],
 )
 def test_pooled_models_of_a_large_panel_are_fitted_in_threads_of_this_process(
-    models: tuple[Recipe, ...], engine: type, threads: int, fits: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    models: tuple[Recipe, ...],
+    cores: int,
+    engine: type,
+    threads: int,
+    fits: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("harness.backtest.engines.LARGE", 1)
-    monkeypatch.setattr("harness.backtest.engines.available_cores", lambda: 4)
+    monkeypatch.setattr("harness.backtest.engines.available_cores", lambda: cores)
     found = engine_for(with_rivals(small(models, tmp_path)), None)
     assert isinstance(found, engine)
     assert getattr(found, "threads", found.slots) == threads
@@ -264,15 +273,15 @@ def test_what_is_done_beside_something_is_given_up_with_it_and_fails_for_it() ->
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        beside(endless, given_up)
+        alongside(endless, given_up)
     assert ended.is_set()
 
     def full() -> None:
         raise OSError("File too large")
 
     with pytest.raises(OSError, match="too large"):
-        beside(full, list)
-    assert beside(lambda: 5, list) == 5  # the specimen
+        alongside(full, list)
+    assert alongside(lambda: 5, list) == 5  # the specimen
 
 
 def test_rivals_answer_while_features_are_built_where_threads_share_the_work(
@@ -281,7 +290,7 @@ def test_rivals_answer_while_features_are_built_where_threads_share_the_work(
     asked = with_rivals(small((GBM,), tmp_path))
     plan, answered = build_plan(asked, ChangeFile.open(changes)), Event()
     rivals = len(plan.issued) * (len(asked.models) - 1)
-    built = runner.build_rows
+    built = computing.build_rows
 
     def waiting(*given: object) -> object:
         assert answered.wait(20.0)
@@ -292,7 +301,7 @@ def test_rivals_answer_while_features_are_built_where_threads_share_the_work(
         if done == rivals:
             answered.set()
 
-    monkeypatch.setattr(runner, "build_rows", waiting)
+    monkeypatch.setattr(computing, "build_rows", waiting)
     cells = cells_of(plan, board_of(asked), Place(changes, Home(tmp_path), None), InProcess(2), progress=progress)[1]
     assert len(cells["gbm"]) == len(plan.issued)
 

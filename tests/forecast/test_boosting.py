@@ -272,8 +272,8 @@ def test_rows_handed_over_in_blocks_give_the_bits_of_one_matrix(monkeypatch: pyt
     snapshot = panel()
     learned, rows = as_arrays(training(snapshot, (0, 1), count=60)), asked(snapshot, (0, 1), features=3)
     given = []
-    for large, together in ((boosting_rows.LARGE, True), (0, True), (0, False)):
-        monkeypatch.setattr(boosting_rows, "LARGE", large)
+    for large, together in ((boosting_rows.MATRIX, True), (0, True), (0, False)):
+        monkeypatch.setattr(boosting_rows, "MATRIX", large)
         monkeypatch.setattr(boosting_rows.Arranged, "batch_size", 7)
         monkeypatch.setattr(boosting_rows, "telling_column", lambda *_: -1)  # the series, by which rows are sorted
         if not together:  # as a LightGBM without that method of its own would ask
@@ -292,7 +292,7 @@ def test_rows_of_a_block_are_taught_in_the_order_of_the_column_that_tells_most(
     cells = np.random.default_rng(2).normal(size=(count, 3))
     cells[::7, 1] = np.nan
     labels = np.where(np.isnan(cells[:, 1]), 3.0, cells[:, 1]) * 5.0 + cells[:, 2]
-    monkeypatch.setattr(boosting_rows, "LARGE", 0)
+    monkeypatch.setattr(boosting_rows, "MATRIX", 0)
     monkeypatch.setattr(boosting_rows.Arranged, "batch_size", block)
     forecaster = model(n_estimators=20, bagging_fraction=0.6, bagging_freq=1)  # draws rows by their places
     forecaster.fit(one_series_rows(cells, labels), one_series(), seed=1)
@@ -328,8 +328,8 @@ def test_blocks_draw_their_bins_from_the_rows_a_matrix_would(monkeypatch: pytest
     rows = one_series_rows(cells, cells[:, 0] * cells[:, 1])
     monkeypatch.setattr(boosting_rows, "telling_column", lambda *_: 2)  # ascending as it is
     given = []
-    for large in (boosting_rows.LARGE, 0):
-        monkeypatch.setattr(boosting_rows, "LARGE", large)
+    for large in (boosting_rows.MATRIX, 0):
+        monkeypatch.setattr(boosting_rows, "MATRIX", large)
         forecaster = model(n_estimators=3)
         forecaster.fit(rows, snapshot, seed=1)
         given.append(bare(json.loads(forecaster.dump())["models"]["1/point"]))

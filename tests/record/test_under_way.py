@@ -134,3 +134,31 @@ def test_where_no_folder_can_be_locked_nobody_is_called_gone(home: Home, monkeyp
     status, text = told(home)
     assert status == "begun"
     assert "on elsewhere, where folders cannot be locked" in text
+
+
+ENDING = """
+import sys
+from pathlib import Path
+from harness.record.home import Home
+from harness.record.runs import start_run
+from tests.record.test_runs import EXPERIMENT
+
+print("ready", flush=True)
+start_run(Home(Path(sys.argv[1])), "abc1", EXPERIMENT)
+print("begun", flush=True)
+"""
+
+
+def test_a_run_is_not_begun_again_while_another_process_ends_it(home: Home) -> None:
+    files = start_run(home, "abc1", EXPERIMENT)
+    command = [sys.executable, "-c", ENDING, str(home.root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        with under_way.one_at_a_time(files.folder):
+            assert child.stdout is not None
+            assert child.stdout.readline() == "ready\n"
+            with pytest.raises(subprocess.TimeoutExpired):
+                child.wait(0.3)
+            complete = {**json.loads((files.folder / "manifest.json").read_text()), "status": "complete"}
+            (files.folder / "manifest.json").write_bytes(sealed_bytes(complete))
+        assert child.wait(20.0) == 0
+    assert list_runs(home)[0]["status"] == "complete"

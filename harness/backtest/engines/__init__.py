@@ -86,10 +86,9 @@ def engine_for(experiment: Experiment, workers: int | None, where: Where = HERE)
         return InProcess()
     if where.engine == "local":
         light = all(recipe.rival or learns_from_rows_alone(recipe) for recipe in experiment.models)
-        if len(experiment.target.series) >= LARGE and light:
-            # in threads: processes would each hold and walk all that is known. LightGBM has one number of threads for
-            # the whole process, so fits of several threads take turns
-            return InProcess(count * threads, count if threads == 1 else 1)
+        apart = count > 1 and threads > 1  # LightGBM has one number of threads for all fits of a process
+        if len(experiment.target.series) >= LARGE and light and not apart:
+            return InProcess(count * threads, count)  # processes would each hold and walk all that is known
         return InProcess() if count == 1 else Workers(count)
     if where.address:
         refuse_deserted(where.engine, where.address)

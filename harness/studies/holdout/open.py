@@ -13,15 +13,8 @@ from pathlib import Path
 from harness.backtest.effort import effort_of
 from harness.backtest.engine import InProcess
 from harness.backtest.keys import run_id
-from harness.backtest.runner import (
-    Board,
-    Place,
-    Progress,
-    board_of,
-    cells_of,
-    checksums,
-    run_manifest,
-)
+from harness.backtest.place import Board, Place, Progress
+from harness.backtest.runner import board_of, cells_of, checksums, run_manifest
 from harness.backtest.searched import study_keys
 from harness.backtest.splits import Plan, build_plan
 from harness.backtest.stages import Stages

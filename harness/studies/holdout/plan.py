@@ -11,7 +11,8 @@ from harness.backtest.effort import fingerprints
 from harness.backtest.engine import InProcess
 from harness.backtest.keys import run_id
 from harness.backtest.panel_scores import Panel, panel_tables, seen_of
-from harness.backtest.runner import Place, board_of, cells_of, checksums, with_rivals
+from harness.backtest.place import Place
+from harness.backtest.runner import board_of, cells_of, checksums, with_rivals
 from harness.backtest.scales import scales_of
 from harness.backtest.splits import Plan, build_plan, target_inputs
 from harness.backtest.tidy import score_rows

@@ -1,0 +1,167 @@
+"""Missing cells become tasks, and an engine runs them; features are built before, or beside those that need none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from harness.backtest.bounds import block_width
+from harness.backtest.design import Floats, build_design, build_rows
+from harness.backtest.engine import Engine, InProcess, Workers, alongside
+from harness.backtest.engines import LARGE
+from harness.backtest.keys import cell_keys
+from harness.backtest.place import Board, Place, Progress
+from harness.backtest.splits import Plan
+from harness.backtest.stages import CELLS, Stages
+from harness.backtest.table_file import written_out
+from harness.backtest.task import Context, Task
+from harness.data.changes import ChangeFile
+from harness.data.mapped import let_go
+from harness.forecast.catalog import entry_for
+from harness.record.cells import Cell
+from harness.record.memory import spare_memory, trim_heap
+
+TASKS_PER_WORKER = 6
+
+
+def tasks_of(
+    plan: Plan,
+    changes: ChangeFile,
+    board: Board,
+    keys: dict[str, list[str]],
+    cells: dict[str, list[Cell | None]],
+    searches: dict[str, dict[int, str]],
+    *,
+    walks: int = TASKS_PER_WORKER,
+) -> list[Task]:
+    """The missing cells as tasks: stretches aligned to refit blocks, `walks` of them for the rivals together."""
+    first = plan.first_issued
+    tasks: list[Task] = []
+    rivals = [(recipe, identity) for recipe, identity in board if recipe.rival]
+    lacking = [
+        origin for origin in plan.issued if any(cells[recipe.name][origin - first] is None for recipe, _ in rivals)
+    ]
+    for stretch in _stretches(lacking, 1, most=walks):
+        chosen = tuple(tuple(keys[recipe.name][origin - first] for origin in stretch) for recipe, _ in rivals)
+        tasks.append(Task(tuple(rivals), tuple(stretch), chosen))
+    for recipe, identity in board:
+        missing = [origin for origin in plan.issued if cells[recipe.name][origin - first] is None]
+        if recipe.rival or not missing:
+            continue
+        refits = sorted({plan.refit_origin(origin, identity.cadence) for origin in missing})
+        fit_keys: dict[tuple[int, int], str] = {}
+        if entry_for(recipe.kind).fitted or recipe.search is not None:
+            fits = cell_keys(identity, plan, changes, refits, "fit")
+            fit_keys = {(0, refit): key for refit, key in zip(refits, fits, strict=True)}
+        study_of = {(0, origin): key for origin, key in searches.get(recipe.name, {}).items()}
+        for stretch in _stretches(missing, identity.stretch, first):
+            chosen = (tuple(keys[recipe.name][origin - first] for origin in stretch),)
+            tasks.append(Task(((recipe, identity),), tuple(stretch), chosen, fit_keys, study_of))
+    return tasks
+
+
+def walks_of(engine: Engine, plan: Plan) -> int:
+    """Stretches of the rivals' origins: of a large panel no more than run at once, since each walks all that is known.
+
+    Small ones are cut finer, so that a worker that is done early finds more to do.
+    """
+    return engine.slots if len(plan.experiment.target.series) >= LARGE else TASKS_PER_WORKER
+
+
+def _stretches(
+    origins: Sequence[int], cadence: int, first: int = 0, most: int = TASKS_PER_WORKER
+) -> Iterator[list[int]]:
+    """Cut ascending origins into a few stretches that never split a refit block."""
+    if not origins:
+        return
+    blocks: dict[int, list[int]] = {}
+    for origin in origins:
+        blocks.setdefault((origin - first) // cadence, []).append(origin)
+    groups = list(blocks.values())
+    per = max(1, -(-len(groups) // most))
+    for start in range(0, len(groups), per):
+        yield [origin for block in groups[start : start + per] for origin in block]
+
+
+def _needs_features(plan: Plan, task: Task) -> bool:
+    return any(plan.experiment.seen_blocks(recipe) for recipe, _ in task.recipes)
+
+
+def _design(plan: Plan, changes: ChangeFile, place: Place, tasks: Sequence[Task]) -> Path | Floats | None:
+    """The file of the frozen feature rows, or the rows themselves where no file may be written; None = none needed."""
+    if not any(_needs_features(plan, task) for task in tasks):
+        return None
+    path = None if place.work is None else place.work / "design.npy"
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    if place.amended is None and place.liberty is None:
+        design = build_rows(plan, changes, path)
+        return design if path is None else path
+    design = build_design(plan, changes)  # a liberty may learn from rows that no run can use
+    if place.amended is not None:
+        design = place.amended(plan, changes, design)
+    if path is None:
+        return design
+    np.save(path, design)
+    return path
+
+
+def compute(
+    plan: Plan,
+    changes: ChangeFile,
+    place: Place,
+    engine: Engine,
+    tasks: Sequence[Task],
+    *,
+    stages: Stages,
+    progress: Progress | None,
+) -> None:
+    """Build the features and run the tasks; by threads of this process, those that need none while these are built."""
+    by_threads = isinstance(engine, InProcess) and engine.threads > 1
+    early = [task for task in tasks if by_threads and not _needs_features(plan, task)]
+    early = [] if len(early) == len(tasks) else early
+    rest = [task for task in tasks if task not in early]
+    spare = spare_memory(place.memory)
+    spare = spare // 2 if spare is not None and early else spare  # the rest is for the features built beside them
+    block = block_width(plan, changes, spare, engine.slots)
+    where = (place.shelves, place.liberty, place.labels, place.clocks, place.work)
+    context = Context(plan, place.changes, None, *where, block=block, watched=stages.watch is not None)
+    total, done = sum(len(task.recipes) * len(task.origins) for task in tasks), 0
+
+    def told(cells: int) -> None:
+        nonlocal done
+        done += cells
+        if progress is not None:
+            progress(done, total)
+
+    def build() -> Path | Floats | None:
+        return _design(plan, changes, place, rest)
+
+    def answer_early() -> None:
+        _run(engine, context, early, stages, told)
+        stages.done(CELLS)
+
+    design = alongside(build, answer_early) if early else build()
+    if isinstance(design, Path) and not isinstance(engine, InProcess | Workers):
+        written_out(design)
+    settle(changes)
+    stages.done("features")
+    _run(engine, replace(context, design=design), rest, stages, told)
+    settle(changes)
+    stages.done(CELLS)
+
+
+def _run(engine: Engine, context: Context, tasks: Sequence[Task], stages: Stages, told: Callable[[int], None]) -> None:
+    for spent in engine.run(context, tasks):
+        stages.slots = engine.slots  # known once a cluster has said how large it is
+        stages.add(spent)
+        told(spent.cells)
+
+
+def settle(changes: ChangeFile) -> None:
+    """Hand back, at the end of a stage, what it needed and the next one may not."""
+    let_go(changes)
+    trim_heap()
