@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from harness.backtest import runner
+from harness.backtest import computing
 from harness.core.recipe import FeatureBlock
 from harness.core.transform import Transform
 from harness.data.changes import ChangeFile
@@ -53,7 +53,7 @@ def test_a_learner_that_is_shown_the_outcome_fails_both(
     place: Path, changes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = plan_of(longer((SHOWN,), place), changes)
-    monkeypatch.setattr(runner, "build_rows", revealing("gdp.latest_1"))
+    monkeypatch.setattr(computing, "build_rows", revealing("gdp.latest_1"))
     check = placebo(plan, changes, Home(tmp_path), workers=1)
     assert check.verdict == FAILED
     assert verdicts(check, CIRCULAR, "ridge") == verdicts(check, INDEPENDENT, "ridge") == {FAILED}
