@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import duckdb
 import numpy as np
@@ -11,66 +11,64 @@ import polars as pl
 
 from harness.core.time import EPOCH, NEVER, end_of_day, micros, period_containing, period_end
 from harness.data.announced import DELISTING, EVENT, EVENT_KINDS, MEMBER, Announced
-from harness.data.archive.books import (
-    BatchReport,
-    catalogue_of,
-    is_recorded,
-    next_batch,
-    record,
-    unseen_record,
-    with_asserted,
-)
-from harness.data.archive.store import insert, later_table
+from harness.data.archive.books import BatchReport, catalogue_of, next_batch
+from harness.data.archive.cut import cuts_of
+from harness.data.archive.entry import Entry
+from harness.data.archive.store import Store, insert, later_table
 from harness.data.calendars import sessions_between
-from harness.data.cleaning.notes import Treated
 from harness.data.declaration import Catalogue
 from harness.data.derive import OBSERVED
-from harness.data.sealed import Sealed
 
 NEXT_SESSION = timedelta(days=30)
 """How far after an ex-date that is no session the next one is looked for."""
 Unseen = Callable[[pl.DataFrame, pl.DataFrame, Catalogue], pl.DataFrame]
 
 
-def add_announced(  # noqa: PLR0913, PLR0917 - which of two tables, and what of it
+def enter_announced(
+    store: Store,
     connection: duckdb.DuckDBPyConnection,
+    given: Announced,
+    entry: Entry,
+    *,
     table: str,
     schema: pl.Schema,
     unseen: Unseen,
-    given: Announced,
-    source: str,
-    treated: Treated | None = None,
-    sealed: Sealed | None = None,
 ) -> BatchReport:
     """Add announcements to their table as one batch; the caller holds the transaction.
 
     Args:
-        connection: an archive open for writing.
+        store: the file of the archive.
+        connection: open for writing.
+        given: the announcements as read.
+        entry: what comes with them.
         table: `events` or `members`.
         schema: its columns, without the batch.
         unseen: picks the new rows, and refuses contradictions.
-        given: the announcements as read.
-        source: where they come from.
-        treated: what was asserted of them, kept with the batch.
-        sealed: those that lie in a vault instead.
 
     Raises:
         DataError: one contradicts another.
+        SealedError: one was announced after the cut of a seal of its series.
     """
-    new = unseen(given.rows, later_table(connection, table, schema), catalogue_of(connection))
-    unseen_part = sealed is not None and not is_recorded(connection, sealed.key)
-    anything = new.height or unseen_part or unseen_record(connection, treated, source)
-    number = next_batch(connection) if anything else 0
-    duplicates = given.rows_in - given.set_aside.height - new.height
-    aside = with_asserted(given.set_aside, treated)
-    rows_in = given.rows_in + aside.height - given.set_aside.height
-    sha256, rows = (given.sha256, 0) if sealed is None else (sealed.key, sealed.rows)
-    report = BatchReport(number, source, rows_in, new.height, 0, duplicates, aside.height, None, sha256, sealed=rows)
+    catalogue = catalogue_of(connection)
+    cuts_of(connection, store.path, catalogue).refuse(given.rows, "announced")
+    new = unseen(given.rows, later_table(connection, table, schema), catalogue)
+    number = next_batch(connection) if new.height or entry.is_news(connection) else 0
+    aside = entry.aside(given.set_aside)
+    report = BatchReport(
+        number,
+        entry.source,
+        given.rows_in + aside.height - given.set_aside.height,
+        new.height,
+        0,
+        given.rows_in - given.set_aside.height - new.height,
+        aside.height,
+        None,
+        entry.key(given.sha256),
+        sealed=entry.sealed_rows,
+    )
     if number:
         insert(connection, table, new.with_columns(batch=pl.lit(number, pl.Int32)).sort(schema.names()))
-        now = micros(datetime.now(UTC))
-        record(connection, report, kind=table, coverage="", aside=aside, now=now, treated=treated)
-    return report
+    return entry.note(store, connection, report, kind=table, aside=aside)
 
 
 def event_rows(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> pl.DataFrame:

@@ -171,16 +171,6 @@ def record_treatment(connection: duckdb.DuckDBPyConnection, treated: Treated, ba
     note_raw(connection, batch, treated.originals, table="originals")
 
 
-def unseen_record(connection: duckdb.DuckDBPyConnection, treated: Treated | None, source: str) -> bool:
-    """Whether a batch has a cleaning record that the archive has not."""
-    return treated is not None and not is_noted(connection, source)
-
-
-def with_asserted(aside: pl.DataFrame, treated: Treated | None) -> pl.DataFrame:
-    """Rows set aside by the reader of a batch, and those set aside before by its cleaning."""
-    return aside if treated is None else pl.concat([aside, treated.aside])
-
-
 def is_noted(connection: duckdb.DuckDBPyConnection, source: str) -> bool:
     """Whether a batch of this source was recorded."""
     return bool(connection.execute("SELECT 1 FROM batches WHERE source = ?", [source]).fetchall())

@@ -1,0 +1,87 @@
+"""What comes with the rows of a batch, whatever it holds, and what is noted of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from harness.data.archive import provenance
+from harness.data.archive.books import BatchReport, is_noted, is_recorded, record
+from harness.data.archive.store import Store
+from harness.data.cleaning.notes import Treated
+from harness.data.sealed import Sealed
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What comes with the rows of a batch.
+
+    Attributes:
+        now: microseconds UTC at which it is entered.
+        source: where it comes from; what it is called.
+        treated: its cleaning record, or what was asserted of it; kept with it.
+        raw: content hash of the files it was read from, by name; noted for lineage.
+        sealed: the other part of it, which lies in a vault.
+    """
+
+    now: int
+    source: str
+    treated: Treated | None = None
+    raw: Mapping[str, str] = field(default_factory=dict)
+    sealed: Sealed | None = None
+
+    def is_all_sealed(self, frame: Any) -> bool:
+        """Whether a frame is empty because all of the batch lies in a vault."""
+        return self.sealed is not None and not len(frame)
+
+    def key(self, sha256: str) -> str:
+        """What the batch is recorded by: the hash of its content, or a keyed one where a part of it is sealed."""
+        return sha256 if self.sealed is None else self.sealed.key
+
+    @property
+    def sealed_rows(self) -> int:
+        """How many rows lie in a vault."""
+        return 0 if self.sealed is None else self.sealed.rows
+
+    def is_news(self, connection: duckdb.DuckDBPyConnection) -> bool:
+        """Whether the archive lacks its sealed part, or its cleaning record."""
+        unseen_part = self.sealed is not None and not is_recorded(connection, self.sealed.key)
+        return unseen_part or (self.treated is not None and not is_noted(connection, self.source))
+
+    def aside(self, set_aside: pl.DataFrame) -> pl.DataFrame:
+        """Rows set aside by the reader of the batch, and those its cleaning had set aside before."""
+        return set_aside if self.treated is None else pl.concat([set_aside, self.treated.aside])
+
+    def note(
+        self,
+        store: Store,
+        connection: duckdb.DuckDBPyConnection,
+        report: BatchReport,
+        *,
+        kind: str,
+        aside: pl.DataFrame,
+        coverage: str = "",
+    ) -> BatchReport:
+        """Record the batch if it has a number, and have its sealed part kept when the transaction commits.
+
+        Args:
+            store: the file of the archive.
+            connection: open for writing.
+            report: what became of the batch.
+            kind: `values`, `forecasts`, `events` or `members`.
+            aside: rows set aside, as `aside` gives them.
+            coverage: what its values cover.
+
+        Returns:
+            The report.
+        """
+        if report.batch:
+            record(connection, report, kind=kind, coverage=coverage, aside=aside, now=self.now, treated=self.treated)
+            provenance.note_raw(connection, report.batch, self.raw)
+        if self.sealed is not None:
+            store.at_last(self.sealed.keep)
+        return report
