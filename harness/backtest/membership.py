@@ -16,9 +16,9 @@ from harness.core.series import Series
 from harness.core.time import NEVER, end_of_day, local_day, micros, period_end
 from harness.data.announced import DELISTING, EVENT_KINDS
 from harness.data.changes import ChangeFile
-from harness.data.outcomes import input_groups
 from harness.data.past import beginnings, past_of
 from harness.data.universe import Universe, universe_of
+from harness.data.walked_outcomes import input_groups
 
 DELISTED = EVENT_KINDS.index(DELISTING)
 LAST_DAYS = timedelta(days=7)

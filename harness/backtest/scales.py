@@ -15,8 +15,9 @@ from harness.core.time import NEVER, SEASONS, Timeline, instant
 from harness.core.transform import Floats
 from harness.data.calendars import sessions_known
 from harness.data.changes import ChangeFile
-from harness.data.outcomes import MATURED, Outcomes, Windows, outcomes
+from harness.data.outcomes import MATURED, Outcomes, outcomes
 from harness.data.past import past_of
+from harness.data.walked_outcomes import Windows
 from harness.score.point import MINIMUM_SCALE_VALUES, seasonal_naive_scale
 
 Flags = NDArray[np.bool_]

@@ -40,8 +40,9 @@ from harness.core.time import (
 )
 from harness.core.transform import Floats
 from harness.data.changes import ChangeFile
-from harness.data.outcomes import MATURED, Outcomes, Windows, outcomes, read_outcomes
+from harness.data.outcomes import MATURED, Outcomes, outcomes
 from harness.data.past import beginnings
+from harness.data.walked_outcomes import Windows, read_outcomes
 from harness.forecast.features import declared_inputs
 
 WIDE = 1000

@@ -16,22 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.core.ahead import beside
-from harness.core.errors import UserError
 from harness.core.recipe import Target
 from harness.core.series import Series
-from harness.core.snapshot import Panel, Snapshot, TargetPanel, target_panel
-from harness.core.time import NEVER, end_of_day, instant, micros, period_end, period_ends
-from harness.core.transform import Floats, window_means
+from harness.core.time import NEVER, end_of_day, instant, period_end
+from harness.core.transform import Floats
 from harness.data.announced import DELISTING, EVENT_KINDS
 from harness.data.calendars import sessions_known
 from harness.data.changes import MANY, ChangeFile
-from harness.data.lags import release_micros
+from harness.data.due import after_all, assumed_maturity
 from harness.data.mapped import let_go
 from harness.data.releases import nth_releases
-from harness.data.replay import Replay
-from harness.data.standing import NOWHERE, Cells, Layout, assumed_rows, dates, first_values, layout
+from harness.data.standing import Cells, Layout, assumed_rows, dates, first_values, layout
 from harness.data.standing_outcomes import looked_up, standing_outcomes
-from harness.data.universe import everyone
+from harness.data.walked_outcomes import Windows, input_groups, walked_outcomes
 from harness.record.platform import threads_for
 
 Integers = NDArray[np.int64]
@@ -42,19 +39,6 @@ REQUESTS = 1 << 17
 """Outcomes looked up together, so that what is made of them stays in the processor's cache."""
 YOUNG = timedelta(days=365)
 """A `latest` outcome of a period that ended less than this before the archive's end is marked immature."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Windows:
-    """Target periods asked for; arrays of equal length [request].
-
-    Attributes:
-        starts: ordinal of the first period of the target's own window (= `ends` unless the target is a forward window).
-        ends: ordinal of the target period.
-    """
-
-    starts: Integers
-    ends: Integers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -217,13 +201,6 @@ def _fill(found: _Found, asked: _Asked, windows: Windows, part: slice) -> tuple[
     return apart, bool(marked.any())
 
 
-def input_groups(target: Target) -> list[tuple[str, ...]]:
-    """Stored ids of what the target is made of: one id per target series, or a single one that all share."""
-    own = [] if target.transform.proxy == "parkinson" else [target.series]
-    transform = target.transform
-    return own + [(name,) for name in (transform.other, transform.high, transform.low) if name]
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Stated:
     """What was stated of some inputs.
@@ -257,7 +234,7 @@ def _stated(changes: ChangeFile, target: Target, ids: tuple[str, ...], ends: Int
         laid = layout(changes, ids)
         opening, assumed = first_values(laid), assumed_rows(laid)
         if rule.kind == "after":
-            due = _after_all(changes, ids, cells, laid.of(opening, cells.periods), rule.number)
+            due = after_all(changes, ids, cells, laid.of(opening, cells.periods), rule.number)
         elif rule.kind != "latest":
             due, captured = counts()
     return _Stated(ids, laid, opening, assumed, cells, due, captured)
@@ -298,67 +275,8 @@ def _due(
         return mine, whole
     there = before != NEVER
     for row in np.flatnonzero(there.any(axis=0)) if rule.number > 1 else ():
-        before[:, row] = _assumed_maturity(asked.changes.series[stated.ids[row]], ends, before[:, row], rule.number)
+        before[:, row] = assumed_maturity(asked.changes.series[stated.ids[row]], ends, before[:, row], rule.number)
     return np.where(there, before, mine), whole | there
-
-
-def _assumed_maturity(series: Series, ends: Integers, before: Integers, number: int) -> Integers:
-    """An assumed cell matures at its lag rule plus number - 1 publication intervals (one period of the series each)."""
-    out = before.copy()
-    places = np.flatnonzero(before != NEVER)
-    if len(places):
-        later = ends[places] + (number - 1)
-        out[places] = np.maximum(release_micros(series, later), before[places])
-    return out
-
-
-def _after_all(
-    changes: ChangeFile, ids: Sequence[str], cells: Cells, opening: NDArray[np.int32], days: int
-) -> Integers:
-    """Microseconds UTC of the last moment of day `days` after each period; array [period, series].
-
-    Raises:
-        UserError: the lag rule publishes an asked period that has a value later than that.
-    """
-    out = np.empty(cells.shape, dtype=np.int64)
-    alike: dict[tuple[object, ...], tuple[Integers, Flags]] = {}
-    for row, name in enumerate(ids):
-        series = changes.series[name]
-        kind = (series.frequency, series.zone, series.calendar, series.lag, series.period_table)
-        if kind not in alike:
-            due = _days_after(series, cells.periods, days)
-            alike[kind] = due, _ruled_later(series, cells.periods, due)
-        due, late = alike[kind]
-        wrong = late & (opening[:, row] != NOWHERE)
-        if wrong.any():
-            raise UserError(
-                "outcome matures before the value is published",
-                value=f"after {days} days, {name}, period {period_end(series.parsed, int(cells.periods[wrong][0]))}",
-                rule="after N days may not be shorter than the series' lag rule",
-                fix="raise N",
-            )
-        out[:, row] = due
-    return out
-
-
-def _ruled_later(series: Series, ends: Integers, due: Integers) -> Flags:
-    """Periods whose release day by rule lies after an instant (a release calendar ends somewhere)."""
-    late = np.zeros(len(ends), dtype=bool)
-    if series.lag is None:
-        return late
-    dated = np.ones(len(ends), dtype=bool)
-    if series.lag.kind == "dates":
-        listed = np.array([end for end, _ in (*series.lag.dates, *series.lag.exceptions)], dtype="datetime64[D]")
-        dated = np.isin(period_ends(series.parsed, ends), listed)
-    places = np.flatnonzero(dated)
-    if len(places):
-        late[places] = due[places] < release_micros(series, ends[places])
-    return late
-
-
-def _days_after(series: Series, ends: Integers, days: int) -> Integers:
-    lasts = [period_end(series.parsed, int(ordinal)) + timedelta(days=days) for ordinal in ends]
-    return np.array([micros(end_of_day(day, series.zone)) for day in lasts], dtype=np.int64)
 
 
 def _young(series: Series, ends: Integers, end: int) -> Flags:
@@ -408,113 +326,5 @@ def _evaluated(asked: _Asked, windows: Windows, due: Integers) -> tuple[Floats, 
     if asked.cell_by_cell:
         laid = [one.laid for one in asked.stated]
         return standing_outcomes(changes, target, laid, windows.ends, due, asked.end)
-    value, missing, withdrawn, marked = _walked(changes, target, windows, asked.inputs, due.T)
+    value, missing, withdrawn, marked = walked_outcomes(changes, target, windows, asked.inputs, due.T)
     return value.T, missing.T, withdrawn.T, marked.T
-
-
-def _walked(
-    changes: ChangeFile, target: Target, windows: Windows, inputs: Sequence[str], due: Integers
-) -> tuple[Floats, Flags, Flags, Flags]:
-    """Walk the due instants forward in one pass and read every outcome in the as-of of its own instant."""
-    value = np.full(due.shape, np.nan)
-    missing = np.zeros(due.shape, dtype=bool)
-    withdrawn, marked = missing.copy(), missing.copy()
-    rows, requests = np.nonzero(due != NEVER)
-    if not len(rows):
-        return value, missing, withdrawn, marked
-    times = due[rows, requests]
-    order = np.argsort(times, kind="stable")
-    edges = np.flatnonzero(np.diff(times[order])) + 1
-    # an outcome is read whoever was a member when it came out
-    replay, whole = Replay(changes, inputs), everyone(target)
-    for group in np.split(order, edges):
-        replay.advance(instant(int(times[group[0]])))
-        snapshot = replay.snapshot(whole, copy=False)
-        some = requests[group]
-        asked = Windows(windows.starts[some], windows.ends[some])
-        values, gone, seen = read_outcomes(snapshot, target, rows[group], asked)
-        value[rows[group], some] = values
-        missing[rows[group], some] = np.isnan(values)
-        withdrawn[rows[group], some] = gone
-        marked[rows[group], some] = seen
-    return value, missing, withdrawn, marked
-
-
-def read_outcomes(snapshot: Snapshot, target: Target, rows: Integers, windows: Windows) -> tuple[Floats, Flags, Flags]:
-    """The target's value at the asked periods as one snapshot states it.
-
-    Args:
-        snapshot: the as-of of the outcome's instant (or, for labels under `latest`, of the origin).
-        target: what is forecast.
-        rows: [request] index into `target.series`.
-        windows: [request] the asked periods.
-
-    Returns:
-        Value (NaN = not there), whether the end period's level is absent (never stated, or withdrawn), whether a
-        hindsight value is in it; arrays [request].
-    """
-    timeline = snapshot.panel(target.transform.inputs(target.series[0])[0]).timeline
-    if timeline.sessions is None:
-        starts, ends, traded = windows.starts, windows.ends, np.ones(len(windows.ends), dtype=bool)
-    else:
-        starts = np.searchsorted(timeline.sessions, windows.starts, side="left").astype(np.int64)
-        ends = (np.searchsorted(timeline.sessions, windows.ends, side="right") - 1).astype(np.int64)
-        traded = np.isin(windows.ends, timeline.sessions)
-    panel = target_panel(snapshot, target, since=int(starts.min()))
-    if target.transform.is_volatility:
-        values = _window_volatility(panel, rows, starts, ends)
-    else:
-        values = _pick(panel.values, rows, ends - panel.first, np.nan)
-    values = np.where(traded, values, np.nan)
-    absent, marked = _marks(snapshot, target, rows, starts, ends)
-    return values, absent, marked
-
-
-def _pick(matrix: Floats, rows: Integers, columns: Integers, default: float) -> Floats:
-    inside = (columns >= 0) & (columns < matrix.shape[1])
-    out = np.full(len(rows), default)
-    out[inside] = matrix[rows[inside], columns[inside]]
-    return out
-
-
-def _window_volatility(panel: TargetPanel, rows: Integers, starts: Integers, ends: Integers) -> Floats:
-    out = np.full(len(rows), np.nan)
-    for width in np.unique(ends - starts + 1):
-        if width < 1:
-            continue
-        same = np.flatnonzero(ends - starts + 1 == width)
-        means = window_means(panel.steps, int(width))
-        out[same] = 100.0 * np.sqrt(_pick(means, rows[same], ends[same] - panel.first, np.nan))
-    return out
-
-
-def _marks(snapshot: Snapshot, target: Target, rows: Integers, starts: Integers, ends: Integers) -> tuple[Flags, Flags]:
-    """Whether the end level is absent, and whether any level used is hindsight."""
-    absent = np.zeros(len(rows), dtype=bool)
-    marked = absent.copy()
-    transform = target.transform
-    back = () if transform.kind in ("level", "spread") or transform.is_volatility else (transform.span,)
-    for ids in input_groups(target):
-        panel = snapshot.panel(ids[0])
-        at = panel.names.rows_of(ids) if len(ids) > 1 or len(target.series) == 1 else None
-        lines = rows if at is None else at[rows]
-        if len(ids) == 1 and len(target.series) > 1:
-            lines = np.full(len(rows), panel.row(ids[0]), dtype=np.int64)
-        columns = ends - panel.first
-        absent |= np.isnan(_pick(panel.values, lines, columns, np.nan))
-        late = _hindsight(panel)
-        for shift in (0, *back):
-            marked |= _pick(late, lines, columns - shift, 0.0) > 0
-        if transform.is_volatility:
-            total = np.concatenate((np.zeros((len(late), 1)), np.cumsum(late, axis=1)), axis=1)
-            low = np.clip(starts - panel.first, 0, late.shape[1])
-            high = np.clip(columns + 1, 0, late.shape[1])
-            marked |= total[lines, high] > total[lines, low]
-    return absent, marked
-
-
-def _hindsight(panel: Panel) -> Floats:
-    """1 where the standing value comes from a later vintage than its date, or from none that is known."""
-    late = (panel.vintage == NEVER) | (panel.vintage > panel.published)
-    marked: Floats = (~np.isnan(panel.values) & late).astype(np.float64)
-    return marked

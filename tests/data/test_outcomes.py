@@ -17,7 +17,8 @@ from harness.core.time import NEVER, end_of_day, instant, period_containing
 from harness.core.transform import Transform
 from harness.data.archive import Archive
 from harness.data.changes import ChangeFile
-from harness.data.outcomes import OUTCOME_STATUS, Outcomes, Windows, outcomes
+from harness.data.outcomes import OUTCOME_STATUS, Outcomes, outcomes
+from harness.data.walked_outcomes import Windows
 
 QUARTERS = [date(2020, 3, 31), date(2020, 6, 30), date(2020, 9, 30), date(2020, 12, 31)]
 Q1, Q2, Q3, Q4 = QUARTERS

@@ -23,7 +23,8 @@ from harness.core.time import micros
 from harness.core.transform import Transform
 from harness.data.archive import Archive
 from harness.data.changes import MANIFEST, ChangeFile, Replay, manifest_hash
-from harness.data.outcomes import OUTCOME_STATUS, Windows, outcomes
+from harness.data.outcomes import OUTCOME_STATUS, outcomes
+from harness.data.walked_outcomes import Windows
 from tests.data.price_samples import day, events, market, night
 
 TOTAL = Target(("acme",), Transform("return", 1), prices="total")

@@ -18,7 +18,8 @@ from harness.core.transform import Transform
 from harness.data.archive import Archive
 from harness.data.archive.store import MemoryStore
 from harness.data.changes import ChangeFile
-from harness.data.outcomes import Windows, outcomes
+from harness.data.outcomes import outcomes
+from harness.data.walked_outcomes import Windows
 from tests.paced import paced
 
 IDS = ("a", "b", "c")

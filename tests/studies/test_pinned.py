@@ -198,7 +198,8 @@ def test_mixed_phases_fail(asked: Experiment, changes: ChangeFile) -> None:
 
 def test_the_plain_definitions_import_nothing_that_they_check() -> None:
     folder = Path(harness.studies.__file__).parent
-    checked = ("harness.forecast", "harness.data.replay", "harness.data.outcomes", "harness.data.releases",
+    checked = ("harness.forecast", "harness.data.replay", "harness.data.outcomes", "harness.data.due",
+               "harness.data.walked_outcomes", "harness.data.standing_outcomes", "harness.data.releases",
                "harness.data.matrix", "harness.data.panels", "harness.data.past", "harness.core.snapshot",
                "harness.data.prices", "harness.data.universe", "harness.backtest.membership")  # fmt: skip
     for name in ("plain_cells", "plain_rows", "plain_outcomes", "plain_prices", "plain_members"):
