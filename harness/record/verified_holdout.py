@@ -9,7 +9,8 @@ from pathlib import Path
 from harness.core.errors import DamagedError
 from harness.record.files import KEEP, json_bytes, read_json, seal_holds, sha256_of
 from harness.record.home import Home
-from harness.record.ledger import MANIFEST_FILE, plan_faults, read_chain, seal_folders, under_seal, verify_ledger
+from harness.record.ledger import read_chain, seal_folders, under_seal
+from harness.record.ledger_check import MANIFEST_FILE, plan_faults, verify_ledger
 from harness.record.seals import SEAL_FILE, Seal
 from harness.record.unentered import unentered_plans
 from harness.record.verified import Checked

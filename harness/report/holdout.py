@@ -9,9 +9,11 @@ from zoneinfo import ZoneInfo
 from harness.core.errors import DamagedError
 from harness.record.chain import GENESIS, Entry
 from harness.record.home import Home
-from harness.record.ledger import LedgerCheck, OpeningCount, entries, openings_of, seals_in, stretches_of
+from harness.record.ledger import entries
+from harness.record.ledger_check import LedgerCheck
 from harness.record.registry import effort_from
 from harness.record.seals import Seal, seals_of
+from harness.record.told_seals import OpeningCount, openings_of, seals_in, stretches_of
 from harness.record.uncompared import not_compared, uncompared_text
 from harness.record.unentered import unentered
 

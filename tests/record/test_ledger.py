@@ -20,8 +20,10 @@ from harness.record import ledger
 from harness.record.chain import GENESIS, chain_of
 from harness.record.files import json_bytes, sha256_of, write_file
 from harness.record.home import Home
-from harness.record.ledger import enter, entries, head, openings, refusals, refuse, verify_ledger
+from harness.record.ledger import enter, entries, head, refusals, refuse
+from harness.record.ledger_check import verify_ledger
 from harness.record.seals import SEAL_FILE
+from harness.record.told_seals import openings
 from tests.record.made_seals import SEAL, facts_of, lines_of, rechained, sealed_home, write_vault
 
 

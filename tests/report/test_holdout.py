@@ -16,9 +16,11 @@ from harness.core.recipe import FeatureBlock
 from harness.record.audits import AuditRecord
 from harness.record.files import json_bytes, sealed, write_file
 from harness.record.home import Home
-from harness.record.ledger import enter, entries, head, openings, verify_ledger
+from harness.record.ledger import enter, entries, head
+from harness.record.ledger_check import verify_ledger
 from harness.record.registry import Effort, effort_from
 from harness.record.seals import CUSTODIAN, Seal
+from harness.record.told_seals import openings
 from harness.report.audit import audit_text
 from harness.report.card import model_card
 from harness.report.holdout import check_text, holdout_line

@@ -12,8 +12,9 @@ from harness.data.vault.files import FILES, Vault
 from harness.data.vault.manifest import MANIFEST, VaultFile, read_manifest
 from harness.record.chain import Entry
 from harness.record.home import Home
-from harness.record.ledger import begun_sealings, enter, entries, promised_manifest, read_chain
+from harness.record.ledger import enter, entries, read_chain
 from harness.record.seals import SEAL_FILE, Seal, refuse_unfinished, sealed_from, seals_of
+from harness.record.told_seals import begun_sealings, promised_manifest
 
 COPY = "bring the home folder back from a copy"
 

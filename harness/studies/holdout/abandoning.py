@@ -17,8 +17,9 @@ from harness.data.archive.sealing import seals_within
 from harness.data.vault.files import MAKING, WRAPPED, Vault
 from harness.record.chain import Entry
 from harness.record.home import Home
-from harness.record.ledger import begun_sealings, enter, entries, named_seals, refusals
+from harness.record.ledger import enter, entries, refusals
 from harness.record.seals import seals_of, unfinished
+from harness.record.told_seals import begun_sealings, named_seals
 from harness.record.working import exclusively
 from harness.studies.holdout.checking import identities_of
 from harness.studies.holdout.open import alone, opened_archive, seen_of

@@ -16,11 +16,12 @@ from harness.data.vault.keys import IDENTITY, get_key, key_folder, needed_key, p
 from harness.data.vault.keys import unwrapped_by as unwrapped
 from harness.record.chain import Entry
 from harness.record.home import Home
-from harness.record.ledger import GONE, entries, named_seals, promised_manifest, seal_folders
+from harness.record.ledger import GONE, entries, seal_folders
 from harness.record.plans import HoldoutPlan, plan_digest
 from harness.record.platform import code_hash, code_version, lock_hash, platform_differences
 from harness.record.runs import RunFiles, finished
 from harness.record.seals import CUSTODIAN, Seal, seals_of
+from harness.record.told_seals import named_seals, promised_manifest
 from harness.record.unentered import refuse_unentered
 
 Granted = Callable[[], Mapping[str, str]]

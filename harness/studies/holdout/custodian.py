@@ -27,17 +27,10 @@ from harness.record.chain import Entry
 from harness.record.files import KEEP, SEAL, read_json, seal_holds, sha256_of, write_file
 from harness.record.files import json_bytes as json_text
 from harness.record.home import Home
-from harness.record.ledger import (
-    MANIFEST_FILE,
-    enter,
-    entries,
-    named_seals,
-    promised_manifest,
-    read_chain,
-    refusals,
-    verify_ledger,
-)
+from harness.record.ledger import enter, entries, read_chain, refusals
+from harness.record.ledger_check import MANIFEST_FILE, verify_ledger
 from harness.record.seals import CUSTODIAN, Seal, seals_of
+from harness.record.told_seals import named_seals, promised_manifest
 from harness.studies.holdout.exchange import (
     GRANT,
     REQUEST,

@@ -22,7 +22,8 @@ from harness.data.vault.keys import (
 from harness.record.chain import Chain, Entry, chain_of
 from harness.record.files import SEAL, seal_holds
 from harness.record.home import Home
-from harness.record.ledger import named_seals, promised_manifest, refuse_short
+from harness.record.ledger_check import refuse_short
+from harness.record.told_seals import named_seals, promised_manifest
 from harness.studies.holdout.exchange import (
     GRANT,
     REQUEST,

@@ -23,12 +23,13 @@ from harness.core.recipe import Experiment
 from harness.data.changes import ChangeFile
 from harness.data.vault.files import Vault
 from harness.record.home import Home
-from harness.record.ledger import enter, entries, openings_of
+from harness.record.ledger import enter, entries
 from harness.record.plans import HoldoutPlan, write_plan
 from harness.record.platform import code_hash, code_version, lock_hash, numeric_platform
 from harness.record.registry import counts
 from harness.record.runs import RunFiles, finished
 from harness.record.seals import Seal, sealed_from, seals_of
+from harness.record.told_seals import openings_of
 from harness.record.unentered import refuse_unentered
 from harness.score.power import SeenDifference, seen_differences
 from harness.score.spec import ScoreSpec

@@ -24,8 +24,9 @@ from harness.data.vault.packing import PACKED
 from harness.record.chain import Entry
 from harness.record.files import unused_name, write_file
 from harness.record.home import Home
-from harness.record.ledger import begun_sealings, enter, entries, named_seals, refusals
+from harness.record.ledger import enter, entries, refusals
 from harness.record.seals import CUSTODIAN, LEAVING, Seal, seals_of
+from harness.record.told_seals import begun_sealings, named_seals
 from harness.record.unentered import refuse_unentered
 from harness.record.working import exclusively
 from harness.studies.holdout.abandoning import OVER, give_up_begun

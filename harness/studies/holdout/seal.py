@@ -40,9 +40,10 @@ from harness.data.vault.keys import (
 from harness.data.vault.packing import Packer
 from harness.record.files import json_bytes, read_json, write_file
 from harness.record.home import Home
-from harness.record.ledger import begun_sealings, enter, entries, refusals
+from harness.record.ledger import enter, entries, refusals
 from harness.record.ledger import head as ledger_head
 from harness.record.seals import CUSTODIAN, HONOUR, LEAVING, SEAL_FILE, Seal, seals_of, unfinished
+from harness.record.told_seals import begun_sealings
 from harness.record.uncompared import note_compared
 from harness.record.working import exclusively, working
 from harness.studies.holdout.leaving import (

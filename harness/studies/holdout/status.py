@@ -13,18 +13,10 @@ from harness.data.vault.files import WRAPPED, Vault
 from harness.data.vault.keys import IDENTITY, SIGNING, get_key, key_folder, recipient_of, signer_of
 from harness.record.chain import GENESIS, Entry
 from harness.record.home import Home
-from harness.record.ledger import (
-    BROKEN,
-    LedgerCheck,
-    OpeningCount,
-    promised_manifest,
-    read_chain,
-    seal_folders,
-    stretches_of,
-    unfinished_work,
-    verify_ledger,
-)
+from harness.record.ledger import read_chain, seal_folders
+from harness.record.ledger_check import BROKEN, LedgerCheck, unfinished_work, verify_ledger
 from harness.record.seals import CUSTODIAN, Seal, seals_of, unfinished
+from harness.record.told_seals import OpeningCount, promised_manifest, stretches_of
 from harness.record.uncompared import not_compared
 from harness.record.unentered import unentered
 

@@ -15,7 +15,8 @@ from harness.data.archive import Archive
 from harness.data.dataset import load_dataset
 from harness.data.ingest import IngestReport, ingest, lacks
 from harness.record.home import Home
-from harness.record.ledger import entries, verify_ledger
+from harness.record.ledger import entries
+from harness.record.ledger_check import verify_ledger
 from tests.data.ingest.sealed_homes import (
     ASSERTED,
     CUT,

@@ -16,7 +16,7 @@ from harness.data.ingest import ingest, vaults
 from harness.data.vault import files
 from harness.data.vault.files import Vault
 from harness.record.home import Home
-from harness.record.ledger import verify_ledger
+from harness.record.ledger_check import verify_ledger
 from tests.data.ingest.sealed_homes import CUT, Sealed, before, content, dataset, made_values, sealed_home
 
 VALUES = made_values(100)

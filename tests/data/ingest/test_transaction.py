@@ -22,7 +22,8 @@ from harness.data.dataset import load_dataset
 from harness.data.ingest import lacks, vaults
 from harness.data.vault.files import Vault
 from harness.record.home import Home
-from harness.record.ledger import entries, verify_ledger
+from harness.record.ledger import entries
+from harness.record.ledger_check import verify_ledger
 from harness.studies.holdout.leaving import remove_scratch
 from harness.studies.holdout.open import opened_archive
 from tests.data.ingest.sealed_homes import ASSERTED, CUT, Sealed, before, content, dataset, made_values, sealed_home

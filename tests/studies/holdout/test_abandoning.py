@@ -13,7 +13,8 @@ import harness as hs
 from harness.cli import main
 from harness.core.errors import SealedError, UserError
 from harness.experiment.sealing import seal_experiments
-from harness.record.ledger import entries, verify_ledger
+from harness.record.ledger import entries
+from harness.record.ledger_check import verify_ledger
 from harness.studies.holdout import seal as sealing
 from harness.studies.holdout.abandoning import abandon
 from harness.studies.holdout.seal import Lock

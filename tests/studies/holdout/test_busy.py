@@ -14,7 +14,7 @@ from harness.cli import main
 from harness.core.errors import ArchiveBusyError
 from harness.data.archive import Archive
 from harness.record import working as lock
-from harness.record.ledger import verify_ledger
+from harness.record.ledger_check import verify_ledger
 from harness.record.seals import seals_of
 from harness.studies.holdout.open import opened_archive
 from tests.backtest.made_runs import Ran

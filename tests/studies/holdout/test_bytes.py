@@ -20,7 +20,8 @@ from harness.core.errors import SealedError
 from harness.data.archive import Archive
 from harness.data.changes import ChangeFile
 from harness.data.vault.files import Vault
-from harness.record.ledger import entries, verify_ledger
+from harness.record.ledger import entries
+from harness.record.ledger_check import verify_ledger
 from harness.record.seals import unfinished
 from tests.studies.holdout.marked import CUT, Marked, Marks, Stopped, StoppedAt, marks_in_bytes, marks_read_out
 

@@ -26,7 +26,8 @@ from harness.data.vault.keys import (
 )
 from harness.record.files import json_bytes, sealed, sha256_of, write_file
 from harness.record.home import Home
-from harness.record.ledger import enter, entries, verify_ledger
+from harness.record.ledger import enter, entries
+from harness.record.ledger_check import verify_ledger
 from harness.record.seals import CUSTODIAN, Seal
 from harness.studies.holdout.custodian import identities_from_grant, write_public_part, write_request
 from harness.studies.holdout.exchange import SIGNATURE, encoded, request_digest, signed_part

@@ -13,7 +13,7 @@ import harness as hs
 from harness.core.errors import SealedError
 from harness.data.archive import Archive
 from harness.record.files import json_bytes, sealed
-from harness.record.ledger import verify_ledger
+from harness.record.ledger_check import verify_ledger
 from harness.record.seals import SEAL_FILE
 from harness.studies.holdout.status import status
 from tests.studies.holdout import made_holdouts as made

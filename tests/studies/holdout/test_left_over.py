@@ -14,8 +14,10 @@ from harness.core.errors import SealedError, UserError
 from harness.data.archive import Archive
 from harness.experiment.holdouts import rolled
 from harness.experiment.launch import prepare
-from harness.record.ledger import entries, head, openings_of, verify_ledger
+from harness.record.ledger import entries, head
+from harness.record.ledger_check import verify_ledger
 from harness.record.plans import HoldoutPlan
+from harness.record.told_seals import openings_of
 from harness.studies.holdout.abandoning import give_up_opening
 from harness.studies.holdout.leaving import others
 from harness.studies.holdout.status import status

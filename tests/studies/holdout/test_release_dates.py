@@ -26,7 +26,7 @@ from harness.data.declared_before import declared_before
 from harness.data.ingest import ingest
 from harness.experiment.sealing import seal_experiments
 from harness.record.home import Home
-from harness.record.ledger import verify_ledger
+from harness.record.ledger_check import verify_ledger
 from harness.record.seals import Seal
 from harness.report.sealing import sealing_text
 from harness.studies.holdout.leaving import leaving

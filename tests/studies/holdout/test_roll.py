@@ -24,7 +24,8 @@ from harness.experiment.holdouts import rolled
 from harness.record.chain import Entry
 from harness.record.files import write_file
 from harness.record.home import Home
-from harness.record.ledger import entries, verify_ledger
+from harness.record.ledger import entries
+from harness.record.ledger_check import verify_ledger
 from harness.record.plans import HoldoutPlan
 from harness.record.seals import CUSTODIAN, seals_of, unfinished
 from harness.studies.holdout import open as opening

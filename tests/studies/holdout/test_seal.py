@@ -23,7 +23,8 @@ from harness.data.vault.packing import PACKED, unpacked
 from harness.experiment.load import load_experiment
 from harness.experiment.sealing import seal_experiments
 from harness.record import registry
-from harness.record.ledger import entries, head, verify_ledger
+from harness.record.ledger import entries, head
+from harness.record.ledger_check import verify_ledger
 from harness.record.seals import Seal, seals_of
 from harness.report.sealing import sealing_text, status_text
 from harness.studies.holdout.seal import Lock, custodian_from

@@ -13,7 +13,8 @@ import pytest
 
 from harness.cli import main
 from harness.record.home import Home
-from harness.record.ledger import entries, verify_ledger
+from harness.record.ledger import entries
+from harness.record.ledger_check import verify_ledger
 from harness.record.runs import find_run, read_manifest, read_table
 from tests.studies.holdout.made_stories import delivered, sparse, tuned
 

@@ -21,9 +21,10 @@ from harness.experiment.holdouts import ahead
 from harness.experiment.sealing import seal_experiments
 from harness.record.files import json_bytes
 from harness.record.home import Home
-from harness.record.ledger import OpeningCount, enter, entries, stretches_of
+from harness.record.ledger import enter, entries
 from harness.record.plans import HoldoutPlan
 from harness.record.seals import Seal
+from harness.record.told_seals import OpeningCount, stretches_of
 from harness.report.opening import ahead_text, plan_text
 from harness.report.sealing import sealing_text, status_text
 from harness.studies.holdout.abandoning import give_up_opening
