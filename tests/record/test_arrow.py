@@ -43,7 +43,7 @@ with tempfile.TemporaryDirectory() as home:
     run = hs.backtest(asked, archive, home=home, workers=1)
     assert run.leaderboard().height and run.forecasts().height
 # further
-found = {"pandas", "pyarrow.compute", "sklearn", "statsmodels"} & set(sys.modules)
+found = {"pandas", "pyarrow.compute", "sklearn", "statsmodels", "optuna", "harness.studies.audit"} & set(sys.modules)
 assert not found, found
 """
 
