@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from panels import ends, names, snapshot_origins
+from panels import ends, ids, snapshot_origins
 from terms import (
     BOOSTING,
     DAILY,
@@ -100,7 +100,7 @@ def experiment(
     days = ends(panel, panel.periods)[last - origins + 1 : last + 1].tolist()
     return hs.Experiment(
         name="bench",
-        target=hs.Target(series=tuple(names(0, panel.series).to_pylist()), season=panel.season),
+        target=hs.Target(series=tuple(ids(0, panel.series)), season=panel.season),
         origins=hs.Origins(origins_of(panel, days), first=days[0], last=days[-1]),
         horizons=tuple(range(horizons)),
         features=features,
@@ -167,7 +167,7 @@ def overall(scores: pl.DataFrame) -> dict[str, float]:
 def ingested(panel: Panel, file: Path, home: Path) -> hs.Archive:
     """An archive that holds the file."""
     archive = hs.Archive.open(home / "archive.duckdb")
-    archive.define_many(names(0, panel.series).to_pylist(), like=hs.Series("any", panel.frequency, decimals=3))
+    archive.define_many(ids(0, panel.series), like=hs.Series("any", panel.frequency, decimals=3))
     archive.append(file, source="benchmark")
     return archive
 

@@ -84,9 +84,14 @@ def snapshot_origins(panel: Panel, count: int) -> list[datetime]:
     return [datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(one)) for one in micros]
 
 
-def names(first: int, count: int) -> pa.Array:
+def ids(first: int, count: int) -> list[str]:
     """Ids of consecutive series."""
-    return pa.array([f"s{number:07d}" for number in range(first, first + count)])
+    return [f"s{number:07d}" for number in range(first, first + count)]
+
+
+def names(first: int, count: int) -> pa.Array:
+    """The same as a column."""
+    return pa.array(ids(first, count))
 
 
 def drawn(panel: Panel, block: int) -> Floats:

@@ -12,15 +12,17 @@ from harness.backtest.bounds import block_width
 from harness.backtest.design import Floats, build_design, build_rows
 from harness.backtest.engine import Engine, InProcess, Workers, alongside
 from harness.backtest.engines import LARGE
+from harness.backtest.first_window import asks_for_it
 from harness.backtest.keys import cell_keys
 from harness.backtest.place import Board, Place, Progress
 from harness.backtest.splits import Plan
 from harness.backtest.stages import CELLS, Stages
 from harness.backtest.table_file import written_out
 from harness.backtest.task import Context, Task
+from harness.core.recipe import Recipe
 from harness.data.changes import ChangeFile
 from harness.data.mapped import let_go
-from harness.forecast.catalog import entry_for
+from harness.forecast.catalog import entry_for, learns_from_rows_alone
 from harness.record.cells import Cell
 from harness.record.memory import spare_memory, trim_heap
 
@@ -34,17 +36,16 @@ def tasks_of(
     keys: dict[str, list[str]],
     cells: dict[str, list[Cell | None]],
     searches: dict[str, dict[int, str]],
-    *,
-    walks: int = TASKS_PER_WORKER,
+    engine: Engine,
 ) -> list[Task]:
-    """The missing cells as tasks: stretches aligned to refit blocks, `walks` of them for the rivals together."""
+    """The missing cells as tasks: stretches aligned to refit blocks, as many as suit the engine that runs them."""
     first = plan.first_issued
     tasks: list[Task] = []
     rivals = [(recipe, identity) for recipe, identity in board if recipe.rival]
     lacking = [
         origin for origin in plan.issued if any(cells[recipe.name][origin - first] is None for recipe, _ in rivals)
     ]
-    for stretch in _stretches(lacking, 1, most=walks):
+    for stretch in _stretches(lacking, 1, most=_walks_of(engine, plan)):
         chosen = tuple(tuple(keys[recipe.name][origin - first] for origin in stretch) for recipe, _ in rivals)
         tasks.append(Task(tuple(rivals), tuple(stretch), chosen))
     for recipe, identity in board:
@@ -57,18 +58,27 @@ def tasks_of(
             fits = cell_keys(identity, plan, changes, refits, "fit")
             fit_keys = {(0, refit): key for refit, key in zip(refits, fits, strict=True)}
         study_of = {(0, origin): key for origin, key in searches.get(recipe.name, {}).items()}
-        for stretch in _stretches(missing, identity.stretch, first):
+        for stretch in _stretches(missing, identity.stretch, first, most=_walks_of_model(engine, recipe, len(missing))):
             chosen = (tuple(keys[recipe.name][origin - first] for origin in stretch),)
             tasks.append(Task(((recipe, identity),), tuple(stretch), chosen, fit_keys, study_of))
     return tasks
 
 
-def walks_of(engine: Engine, plan: Plan) -> int:
+def _walks_of(engine: Engine, plan: Plan) -> int:
     """Stretches of the rivals' origins: of a large panel no more than run at once, since each walks all that is known.
 
     Small ones are cut finer, so that a worker that is done early finds more to do.
     """
     return engine.slots if len(plan.experiment.target.series) >= LARGE else TASKS_PER_WORKER
+
+
+def _walks_of_model(engine: Engine, recipe: Recipe, origins: int) -> int:
+    """Stretches of a model's origins: where fits run side by side one each, so that threads end together.
+
+    Not where each stretch bins the rows of the first window.
+    """
+    apart = isinstance(engine, InProcess) and engine.fits > 1 and learns_from_rows_alone(recipe)
+    return origins if apart and not asks_for_it(recipe) else TASKS_PER_WORKER
 
 
 def _stretches(

@@ -6,7 +6,8 @@ Training rows are these frozen ones, unless the experiment asks for rows of the 
 from __future__ import annotations
 
 import math
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,23 @@ def columns_of(blocks: tuple[FeatureBlock, ...], all_blocks: tuple[FeatureBlock,
     return [place[name] for name in feature_names(blocks)]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Stored:
+    """Where the frozen rows of a recipe stand.
+
+    Attributes:
+        table: [cell, column] values.
+        columns: [horizon, feature] columns of the recipe's features.
+        origins: [origin] its place in the table, -1 = none.
+        apart: cells from one origin to the next, and from one series to the next.
+    """
+
+    table: Floats
+    columns: Integers
+    origins: Integers
+    apart: tuple[int, int]
+
+
 class RowBuilder:
     """Training and forecast rows of one recipe: cut out of the design, or rebuilt where the experiment says so."""
 
@@ -116,16 +134,22 @@ class RowBuilder:
         """
         self.plan = plan
         self.latest = LatestRows(plan, blocks, changes) if plan.experiment.vintage == "latest" and blocks else None
+        self.names = feature_names(blocks)
+        self._design, self._blocks = design, blocks
+
+    @cached_property
+    def _stored(self) -> _Stored:
+        """Where rows stand: found out once any are cut, which naive rivals never ask for."""
+        plan, design = self.plan, self._design
         if design.ndim == PLAIN:
             table, layout = plain(plan, design)
-            self.apart = (table.shape[1], 1)
+            apart = (table.shape[1], 1)
         else:
             table, layout = design, compact(plan)
-            self.apart = (1, table.shape[1])
-        self.table = table.reshape(math.prod(table.shape[:2]), table.shape[2])  # [cell, column]
-        self.stored = layout.rows(len(plan.instants))
-        self.columns = layout.columns[:, columns_of(blocks, plan.experiment.features)]  # [horizon, feature]
-        self.names = feature_names(blocks)
+            apart = (1, table.shape[1])
+        columns = layout.columns[:, columns_of(self._blocks, plan.experiment.features)]
+        cells = table.reshape(math.prod(table.shape[:2]), table.shape[2])
+        return _Stored(cells, columns, layout.rows(len(plan.instants)), apart)
 
     def training(
         self, origin: int, sets: dict[int, TrainingSet], snapshot: Snapshot, labels: Snapshot | None = None
@@ -173,12 +197,14 @@ class RowBuilder:
     def _cut(self, origins: Integers, series: Integers, horizons: Integers, y: Floats | None = None) -> Rows:
         """Frozen rows, read out of the table when they are asked for."""
         order = _sorted(self.plan, origins, series, horizons)
-        cells = Cells(self.table, self._cells(origins, series, order), self.columns, partial(let_go, self.table))
+        table = self._stored.table
+        cells = Cells(table, self._cells(origins, series, order), self._stored.columns, partial(let_go, table))
         return CutRows(self.names, row_keys(self.plan, origins, series, horizons), order, cells, y)
 
     def _cells(self, origins: Integers, series: Integers, order: Integers) -> Integers:
         """[place] cells of rows in an order."""
-        cell: Integers = places(self.stored, self.apart, len(self.table), origins, series)[order]
+        at = self._stored
+        cell: Integers = places(at.origins, at.apart, len(at.table), origins, series)[order]
         return cell
 
     def _rows(self, values: Floats, origins: Integers, series: Integers, horizons: Integers) -> Rows:

@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.backtest.assemble import Results, assemble
 from harness.backtest.block_fits import sweep
 from harness.backtest.bounds import refuse_too_large
-from harness.backtest.computing import compute, settle, tasks_of, walks_of
+from harness.backtest.computing import compute, settle, tasks_of
 from harness.backtest.data_facts import dataset_facts
 from harness.backtest.effort import effort_of, narrowed_spaces
 from harness.backtest.engine import Engine, InProcess
@@ -180,7 +180,7 @@ def cells_of(
             cells[recipe.name] = on_record(plan, identity, place.shelves, searches[recipe.name], cells[recipe.name])
     settle(changes)
     stages.done("look up cells")
-    tasks = tasks_of(plan, changes, board, keys, cells, searches, walks=walks_of(engine, plan))
+    tasks = tasks_of(plan, changes, board, keys, cells, searches, engine)
     if tasks:
         fits, in_file = engine.fits if isinstance(engine, InProcess) else 1, place.work is not None
         refuse_too_large(plan, tasks, place.shelves.cells, spare_memory(place.memory), fits=fits, in_file=in_file)

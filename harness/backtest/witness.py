@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.backtest.liberty import Liberty
 from harness.backtest.splits import Plan, TrainingSet
-from harness.backtest.tuning.study import Studied
 from harness.core.frames import Rows
 from harness.core.snapshot import Snapshot
 from harness.data.changes import ChangeFile
 from harness.forecast.protocol import Forecaster
 from harness.record.cells import Cell
 from harness.record.shelves import Shelf
+
+if TYPE_CHECKING:
+    from harness.backtest.tuning.study import Studied
 
 
 class Witness(Protocol):

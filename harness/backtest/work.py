@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -26,7 +27,6 @@ from harness.backtest.liberty import every_row
 from harness.backtest.spent import Spent
 from harness.backtest.splits import TrainingSet, too_short, training_set
 from harness.backtest.tuning.inner import Ground
-from harness.backtest.tuning.study import Studied, study
 from harness.backtest.witness import Witness, World
 from harness.core.identity import canonical, digest
 from harness.core.recipe import Recipe
@@ -38,6 +38,9 @@ from harness.forecast.paths import ask_grid
 from harness.forecast.protocol import Forecaster, Storable, Timed
 from harness.record.cells import Cell, read_fit, write_fit
 from harness.record.panel_cells import ASKED, PanelAnswers
+
+if TYPE_CHECKING:
+    from harness.backtest.tuning.study import Studied
 
 MANY = 1 << 17
 """Changes from which on a mapped file is let go of before a fit."""
@@ -164,6 +167,8 @@ class _Walk:
         origin = self.plan.refit_origin(refit, self.identity.retune)
         if origin == self.tuned_at:
             return
+        from harness.backtest.tuning.study import study  # noqa: PLC0415 - only a search needs Optuna
+
         start = time.perf_counter()
         key = keys.get(origin, "")
         store = (self.studies, key) if self.studies is not None and key else None

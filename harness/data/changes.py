@@ -26,6 +26,7 @@ from harness.core.time import NEVER
 from harness.core.transform import Floats
 from harness.data.declaration import Declarations, shaped
 from harness.data.replay import Replay
+from harness.record.arrow import numbers, whole, words
 from harness.record.files import sha256_of
 from harness.record.memory import give_back
 from harness.record.platform import threads_for
@@ -205,7 +206,7 @@ class ChangeFile:
             hash=name,
             state=state,
             ids=ids,
-            series=Declarations.of(ids, pl.Series(ids, dtype=pl.String), pl.Series(series["spec"], dtype=pl.String)),
+            series=Declarations.of(ids, pl.Series(ids, dtype=pl.String), words(series["spec"])),
             known_through={name: at for name, at in known if at != NEVER},
             code=_array(changes["code"]),
             period=_array(changes["period"]),
@@ -214,11 +215,9 @@ class ChangeFile:
             vintage=_array(changes["vintage"]),
             availability=_array(changes["availability"]),
             publications=PublicationRows(**{name: _array(column) for name, column in publications.items()}),
-            forecasts=pl.DataFrame({name: pl.Series(column) for name, column in forecasts.items()}).with_columns(
-                pl.col("backfilled").cast(pl.Boolean)
-            ),
+            forecasts=pl.DataFrame(pa.table(dict(forecasts))).with_columns(pl.col("backfilled").cast(pl.Boolean)),
             events=EventRows(**{name: _array(column) for name, column in events.items()}),
-            members=pl.DataFrame({name: pl.Series(column) for name, column in members.items()}),
+            members=pl.DataFrame(pa.table(dict(members))),
             codes=ids.places,
         )
 
@@ -444,16 +443,11 @@ def _mapped(path: Path) -> dict[str, Any]:
 
 
 def _columns_of(table: Any) -> dict[str, Any]:
-    return {column: _whole(table[column]) for column in table.column_names}
-
-
-def _whole(column: Any) -> Any:
-    """A column as one array: that of the file itself where it is in one piece, which joining would copy."""
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    return {column: whole(table[column]) for column in table.column_names}
 
 
 def _array(column: Any) -> NDArray[Any]:
-    out: NDArray[Any] = column.to_numpy(zero_copy_only=False)
+    out = numbers(column)
     if out.dtype == np.uint8:
         out = out.view(np.bool_)
     out.flags.writeable = False

@@ -13,11 +13,11 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from harness.data.changes import FILES, FORMAT, MANIFEST, PUBLISHED, ChangeFile, manifest_hash, note_checked
 from harness.data.in_file import InFile
 from harness.data.laying import Laid, Memory
+from harness.record.arrow import buffered, text
 from harness.record.files import room_for, sync_folder, unused_name
 
 CHANGED = ("code", "period", "published", "value", "vintage", "availability")
@@ -155,16 +155,12 @@ def _write_to(stream: Any, columns: Mapping[str, pl.Series]) -> None:
 def _plain(column: pl.Series) -> pa.Array:
     """One buffer of the values alone: bitmaps carry padding, and equal content must be equal bytes."""
     if column.dtype.is_numeric() and not column.null_count():
-        return _buffer(column.rechunk().to_numpy())
+        return buffered(column.rechunk().to_numpy())
     if column.dtype == pl.Boolean:
-        return _buffer(column.cast(pl.UInt8).rechunk().to_numpy())
+        return buffered(column.cast(pl.UInt8).rechunk().to_numpy())
     if column.dtype == pl.String and not column.null_count():
-        return column.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+        return text(column)
     return pa.array(column.to_list(), type=column.to_arrow().type)
-
-
-def _buffer(numbers: NDArray[Any]) -> pa.Array:
-    return pa.Array.from_buffers(pa.from_numpy_dtype(numbers.dtype), len(numbers), [None, pa.py_buffer(numbers)])
 
 
 def _moved(temporary: Path, final: Path) -> Path:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.backtest.effort import fingerprint, fingerprints
 from harness.backtest.engines import HERE, Where
@@ -35,10 +36,11 @@ from harness.record.platform import wait_briefly
 from harness.record.runs import find_run, read_manifest
 from harness.record.seals import refuse_unfinished, seals_of
 from harness.record.working import working
-from harness.studies.audit import Asked, Audit, audit
-from harness.studies.checks import Say
-from harness.studies.recorded import recorded_run
-from harness.studies.reproduce import Reproduction, reproduce
+
+if TYPE_CHECKING:
+    from harness.studies.audit import Asked, Audit
+    from harness.studies.checks import Say
+    from harness.studies.reproduce import Reproduction
 
 Tell = Callable[[str], None]
 
@@ -237,6 +239,8 @@ def audited(
     Raises:
         UserError: as `prepare` and `studies.audit.audit`.
     """
+    from harness.studies.audit import audit  # noqa: PLC0415 - many parts, and a backtest needs none
+
     with working(home):
         ready = prepare(experiment, home, archive)
         ready.tell(tell)
@@ -268,6 +272,9 @@ def reproduced(
     Raises:
         UserError: code, packages or archive state are not those recorded; the message names what differs.
     """
+    from harness.studies.recorded import recorded_run  # noqa: PLC0415 - as above
+    from harness.studies.reproduce import reproduce  # noqa: PLC0415
+
     with working(home):
         with refusals(home, f"reproduce {run_id}"):
             run = recorded_run(find_run(home, run_id), home, archive, folder=folder)

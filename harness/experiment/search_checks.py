@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness.backtest.keys import retune_cadence
-from harness.backtest.tuning.functions import load_function
-from harness.backtest.tuning.samplers import check_cmaes, grid_of
 from harness.backtest.tuning.space import chosen, reachable
 from harness.core.errors import UnknownNameError, UserError
 from harness.core.reading import Problems, meant, shown
@@ -36,6 +34,9 @@ def check_searches(
 
 
 def _check_sampler(where: str, search: Search, folder: str, problems: Problems) -> None:
+    from harness.backtest.tuning.functions import load_function  # noqa: PLC0415 - only a search needs Optuna
+    from harness.backtest.tuning.samplers import check_cmaes, grid_of  # noqa: PLC0415
+
     try:
         if search.function:
             load_function(search.function, folder)

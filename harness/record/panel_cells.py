@@ -24,6 +24,7 @@ from harness.core.names import Names
 from harness.core.snapshot import NO_POSITION
 from harness.core.time import NEVER, micros
 from harness.core.transform import Floats
+from harness.record import arrow
 
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -131,7 +132,8 @@ def _micros(moment: datetime | None) -> int:
 
 def _masked(values: NDArray[Any], there: Flags) -> pl.Series:
     """A column with nulls where a flag is not set."""
-    return pl.Series(values if there.all() else pa.array(values, mask=~there))
+    column = pl.Series(values)
+    return column if there.all() else column.zip_with(pl.Series(there), pl.Series([None], dtype=column.dtype))
 
 
 def _instants(moments: Integers) -> pl.Series:
@@ -167,8 +169,8 @@ def to_arrow(panel: PanelAnswers) -> pa.Table:
     """One row per series; what is the same in all of them stands in the metadata."""
     columns: dict[str, Any] = {
         "series_id": _ids(panel.series),
-        "last_known_period": pa.array(panel.last_known.astype("datetime64[D]")),
-        "last_position": pa.array(panel.last),
+        "last_known_period": arrow.days(panel.last_known),
+        "last_position": arrow.buffered(panel.last),
         "value": _lists(panel.value),
     }
     facts: dict[str, object] = {
@@ -189,7 +191,7 @@ def to_arrow(panel: PanelAnswers) -> pa.Table:
         else:
             columns[name] = _lists(array)
     if not np.isnan(panel.issue_age).all():
-        columns["issue_age"] = pa.array(panel.issue_age)
+        columns["issue_age"] = arrow.buffered(panel.issue_age)
     return pa.table(columns).replace_schema_metadata({META: json.dumps(facts, sort_keys=True)})
 
 
@@ -236,13 +238,13 @@ def _ids(names: Names) -> pa.Array:
     for array, known in _last_ids:
         if known is names:
             return array
-    array = pa.array(list(names), pa.large_string())
+    array = arrow.text(pl.Series(names, dtype=pl.String()))
     _last_ids[:] = [(array, names), *_last_ids[:1]]
     return array
 
 
 def _names(column: pa.ChunkedArray) -> Names:
-    array = _whole(column)
+    array = arrow.whole(column)
     for known, names in _last_ids:
         if known.equals(array):
             return names
@@ -252,18 +254,12 @@ def _names(column: pa.ChunkedArray) -> Names:
 
 
 def _lists(matrix: NDArray[Any]) -> pa.Array:
-    flat = pa.array(np.ascontiguousarray(matrix).ravel())
+    flat = arrow.buffered(matrix.ravel())
     return pa.FixedSizeListArray.from_arrays(flat, matrix.shape[1])
 
 
-def _whole(column: pa.ChunkedArray) -> pa.Array:
-    """A column as one array: that of the file itself where it is in one piece, which joining would copy."""
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-
-
 def _flat(column: pa.ChunkedArray) -> NDArray[Any]:
-    array: NDArray[Any] = _whole(column).to_numpy(zero_copy_only=False)
-    return array
+    return arrow.numbers(arrow.whole(column))
 
 
 def _matrix(
@@ -272,7 +268,7 @@ def _matrix(
     """One matrix: a number that stands for all, or where it lies in the table, of which nothing is copied."""
     if name in facts:
         return np.broadcast_to(np.full(1, facts[name], dtype=dtype), shape)
-    column = _whole(table[name])
+    column = arrow.whole(table[name])
     first, count = column.offset * column.type.list_size, len(column) * column.type.list_size
-    flat: NDArray[Any] = column.values.slice(first, count).to_numpy(zero_copy_only=False)
+    flat = arrow.numbers(column.values.slice(first, count))
     return flat.reshape(shape).view(bool) if dtype is bool else flat.reshape(shape)

@@ -44,23 +44,32 @@ def installed_packages() -> dict[str, str]:
 
     What is needed on other systems only does not count, even where some other package brought it along.
     """
-    versions = {_plain(dist.metadata["Name"]): dist for dist in metadata.distributions() if dist.metadata["Name"]}
     found: dict[str, str] = {}
-    waiting = [name for name in ("harness-backtest",) if name in versions] or list(_DIRECT)
+    waiting = [OURS] if _told_of(OURS) is not None else list(_DIRECT)
     while waiting:
         name = waiting.pop()
-        if name in found or name not in versions:
+        told = None if name in found else _told_of(name)
+        if told is None:
             continue
-        found[name] = versions[name].version
+        found[name] = told["Version"]
         waiting += [
             _plain(needed.name)
-            for needed in map(Requirement, versions[name].requires or ())
+            for needed in map(Requirement, told.get_all("Requires-Dist") or ())
             if needed.marker is None or needed.marker.evaluate({"extra": ""})
         ]
-    found.pop("harness-backtest", None)
+    found.pop(OURS, None)
     return dict(sorted(found.items()))
 
 
+def _told_of(name: str) -> metadata.PackageMetadata | None:
+    """What an installed distribution tells of itself: looked up by its name, as reading all that are there is slow."""
+    try:
+        return metadata.metadata(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+OURS = "harness-backtest"
 _DIRECT = ("polars", "duckdb", "lightgbm", "statsmodels", "arch", "numpy", "scipy", "scikit-learn", "pandas",
            "pandas-market-calendars", "holidays")  # fmt: skip
 

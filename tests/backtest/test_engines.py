@@ -222,6 +222,31 @@ def test_fits_side_by_side_have_the_bits_of_fits_in_turn(changes: Path, tmp_path
     assert len(found[0]["again"]) == len(plan.issued) > 1
 
 
+@pytest.mark.parametrize(
+    ("model", "engine", "longest"),
+    [
+        (GBM, InProcess(2), 1),
+        (GBM, InProcess(2, 1), 2),
+        (replace(GBM, params=(*GBM.params, ("bins", "first window"))), InProcess(2), 2),
+        (Recipe("ar", "autoregression"), InProcess(2), 2),
+    ],
+    ids=["side by side", "in turn", "the first window's bins would be made in each", "one that reads snapshots"],
+)
+def test_fits_side_by_side_are_shared_out_one_by_one(
+    model: Recipe, engine: InProcess, longest: int, changes: Path, tmp_path: Path
+) -> None:
+    plan = build_plan(with_rivals(small((model,), tmp_path)), ChangeFile.open(changes))
+    board, cells = board_of(plan.experiment), {one.name: [None] * len(plan.issued) for one in plan.experiment.models}
+    keys = {name: [f"{name} {origin}" for origin in plan.issued] for name in cells}
+    asked = [
+        task.origins
+        for task in computing.tasks_of(plan, ChangeFile.open(changes), board, keys, cells, {}, engine)
+        if task.recipes[0][0] == board[-1][0]
+    ]
+    assert [origin for stretch in asked for origin in stretch] == list(plan.issued)
+    assert max(map(len, asked)) == longest
+
+
 @pytest.mark.parametrize("rolling", [None, 12], ids=["rows alone", "the newest periods"])
 def test_what_is_known_is_not_made_ready_for_a_fit_that_reads_its_rows_alone(
     rolling: int | None, changes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

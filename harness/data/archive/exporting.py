@@ -24,6 +24,7 @@ from harness.data.changes import FORMAT, MANIFEST, ChangeFile, manifest_hash
 from harness.data.declaration import Catalogue
 from harness.data.laying import PART, Laid
 from harness.data.saving import hold_changes, write_changes
+from harness.record.arrow import numbers
 
 CHANGES = f"""
 SELECT code, period::BIGINT AS period, published, coalesce(value, 'nan'::DOUBLE) AS value, availability,
@@ -173,7 +174,7 @@ def _columns(batches: list[pa.RecordBatch], kept: dict[str, NDArray[Any]]) -> di
     """The columns of some batches, in arrays that are kept for the next ones."""
     rows = sum(one.num_rows for one in batches)
     for place, name in enumerate(batches[0].schema.names):
-        pieces = [one.column(place).to_numpy() for one in batches]
+        pieces = [numbers(one.column(place)) for one in batches]
         if name not in kept or len(kept[name]) < rows:
             kept[name] = np.empty(rows, dtype=pieces[0].dtype)
         np.concatenate(pieces, out=kept[name][:rows])

@@ -1,0 +1,111 @@
+"""Columns by their buffers are what Arrow's own conversions make, byte for byte, and pandas is not imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+from numpy.typing import NDArray
+
+from harness.record import arrow
+
+ARRAYS = (
+    np.array([1.5, np.nan, -0.0]),
+    np.arange(6, dtype=np.int32)[::2],
+    np.array([3, 0, 255], dtype=np.uint8),
+    np.empty(0, dtype=np.int64),
+)
+DAYS = (
+    np.array(["2024-03-31", "1969-12-31"], dtype="datetime64[D]"),
+    np.array(["2024-03-31", "NaT"], dtype="datetime64[D]"),
+)
+RUN = """
+import sys, tempfile
+from datetime import UTC, date, datetime, timedelta
+import polars as pl, harness as hs
+days = [date(2024, 1, 1) + timedelta(days=n) for n in range(60)]
+noon = datetime(2024, 1, 2, 12, tzinfo=UTC)
+rows = [("one", day, noon + timedelta(days=n), float(n)) for n, day in enumerate(days)]
+columns = ["series_id", "period", "published_at", "value"]
+with tempfile.TemporaryDirectory() as home:
+    archive = hs.Archive.open(f"{home}/archive.duckdb")
+    archive.define(hs.Series("one", "D", decimals=3))
+    archive.append(pl.DataFrame(rows, schema=columns, orient="row"), source="test")
+    asked = hs.Experiment(
+        name="small", target=hs.Target(("one",), season=7), horizons=(0,),
+        origins=hs.Origins(hs.Schedule("dates", dates=(days[50], days[55])), first=days[50], last=days[55]),
+    )
+    run = hs.backtest(asked, archive, home=home, workers=1)
+    assert run.leaderboard().height and run.forecasts().height
+# further
+found = {"pandas", "pyarrow.compute", "sklearn", "statsmodels", "optuna", "harness.studies.audit"} & set(sys.modules)
+assert not found, found
+"""
+
+
+def content(column: pa.Array) -> bytes:
+    """A file with nothing but a column."""
+    sink = pa.BufferOutputStream()
+    table = pa.Table.from_arrays([column], names=["column"])
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    found: bytes = sink.getvalue().to_pybytes()
+    return found
+
+
+@pytest.mark.parametrize("values", ARRAYS)
+def test_numbers_are_the_column_that_arrow_makes_and_come_back(values: NDArray[Any]) -> None:
+    column = arrow.buffered(values)
+    assert content(column) == content(pa.array(values))
+    back = arrow.numbers(column)
+    assert back.dtype == values.dtype
+    assert not (len(back) and back.flags.writeable)
+    assert np.array_equal(back, values, equal_nan=values.dtype.kind == "f")
+
+
+@pytest.mark.parametrize("values", DAYS)
+def test_days_are_the_column_that_arrow_makes_and_come_back(values: NDArray[np.datetime64]) -> None:
+    column = arrow.days(values)
+    assert content(column) == content(pa.array(values))
+    back = arrow.numbers(column).astype("datetime64[D]")
+    assert np.array_equal(np.isnat(back), np.isnat(values))
+    assert (back[~np.isnat(back)] == values[~np.isnat(values)]).all()
+
+
+def test_a_part_of_a_column_is_that_part() -> None:
+    assert arrow.numbers(arrow.buffered(np.arange(5.0)).slice(2, 2)).tolist() == [2.0, 3.0]
+
+
+def test_nulls_are_what_arrow_makes_of_them() -> None:
+    assert np.isnan(arrow.numbers(pa.array([1.0, None]))).tolist() == [False, True]
+
+
+def test_a_column_in_no_piece_in_one_and_in_several_is_whole() -> None:
+    one = arrow.buffered(np.arange(2))
+    assert arrow.whole(pa.chunked_array([], pa.int64())).to_pylist() == []
+    assert arrow.whole(pa.chunked_array([one])).to_pylist() == [0, 1]
+    assert arrow.whole(pa.chunked_array([one, one])).to_pylist() == [0, 1, 0, 1]
+
+
+def test_text_is_the_column_that_arrow_makes_and_comes_back() -> None:
+    words = ["a", "", "übel"]
+    column = arrow.text(pl.Series(words))
+    assert content(column) == content(pa.array(words, pa.large_string()))
+    assert arrow.words(pa.chunked_array([column])).to_list() == words
+
+
+@pytest.mark.slow
+def test_a_run_imports_no_package_that_it_does_not_need() -> None:
+    subprocess.run([sys.executable, "-c", RUN], check=True)
+
+
+@pytest.mark.slow
+def test_the_check_notices_pandas() -> None:
+    script = RUN.replace("# further", "import pyarrow as pa; pa.array([1.0])")
+    done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
+    assert "'pandas'" in done.stderr.splitlines()[-1]
