@@ -8,8 +8,9 @@ cells are written from their parts. The bits are those of one walk over all seri
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, wait
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, pairwise
@@ -146,25 +147,48 @@ def _answer(
     spent: Spent,
     pool: Executor | None,
 ) -> None:
-    """Answer a stretch and store its cells."""
+    """Answer a stretch and store its cells; of naive rivals a block in each thread."""
     everyone = names_of(world.plan.experiment.target.series)
     parts = [[CellInParts(scratch, key, everyone) for key in mine] for mine in asked.keys]
     places = {origin: number for number, origin in enumerate(asked.origins)}
     plain = PLAIN if refit is None else PLAIN.union(refit.told.short.values())
-    walked = _walked(world, asked, blocks, refit, spent=spent, pool=pool)
-    for index, origin, cell in walked if pool is None else ahead(walked):
-        start = time.perf_counter()
-        panel = cell.panel
-        if panel is None or not plain.issuperset(panel.reasons) or (cell.facts and refit is None):
-            raise TogetherError
-        parts[index][places[origin]].add(panel)
-        spent.add("", "write", start)
+
+    def answer_block(number: int, mine: Spent, pool: Executor | None = None) -> None:
+        walked = _walked(world, asked, blocks, number, refit, spent=mine, pool=pool)
+        for index, origin, cell in walked if pool is None else ahead(walked):
+            start = time.perf_counter()
+            panel = cell.panel
+            if panel is None or not plain.issuperset(panel.reasons) or (cell.facts and refit is None):
+                raise TogetherError
+            parts[index][places[origin]].add(panel, blocks.spans[number].start)
+            mine.add("", "write", start)
+
+    if pool is not None and refit is None and all(recipe.rival for recipe, _ in asked.recipes):
+        _side_by_side(answer_block, len(blocks.plans), spent, pool)
+    else:
+        for number in range(len(blocks.plans)):
+            answer_block(number, spent, pool)
     start, facts = time.perf_counter(), dict[str, object]()
     if refit is not None and isinstance(world.fits, Path):
         facts = refit.facts(world.plan, world.fits, blocks)
     for _ in (map if pool is None else pool.map)(partial(_write, facts), chain.from_iterable(zip(*parts, strict=True))):
         spent.cells += 1
     spent.add("", "write", start)
+
+
+def _side_by_side(answer_block: Callable[[int, Spent], None], count: int, spent: Spent, pool: Executor) -> None:
+    """Answer blocks in threads; when one is given up, those that have begun are waited for."""
+    booked = [Spent() for _ in range(count)]
+    running = [pool.submit(copy_context().run, answer_block, number, mine) for number, mine in enumerate(booked)]
+    try:
+        for one in running:
+            one.result()
+    finally:
+        for one in running:
+            one.cancel()
+        wait(running)
+    for mine in booked:
+        spent.join(mine)
 
 
 def _rows_of(world: World, plans: Sequence[Plan], until: int, scratch: Path) -> SeriesBlocks:
@@ -181,19 +205,25 @@ def _rows_of(world: World, plans: Sequence[Plan], until: int, scratch: Path) -> 
 
 
 def _walked(
-    world: World, asked: Asked, blocks: Blocks, refit: Refit | None, *, spent: Spent, pool: Executor | None
+    world: World,
+    asked: Asked,
+    blocks: Blocks,
+    number: int,
+    refit: Refit | None,
+    *,
+    spent: Spent,
+    pool: Executor | None,
 ) -> Iterator[tuple[int, int, Cell]]:
-    """Cells of the first block at all origins, then those of the next."""
-    for number, (one, span) in enumerate(zip(blocks.plans, blocks.spans, strict=True)):
-        start = time.perf_counter()
-        recipes = [(recipe, of_block(identity, one)) for recipe, identity in asked.recipes]
-        here, stored = replace(world, plan=one, rows=blocks.rows.rows(number)), Stored()
-        if refit is not None:
-            here = replace(here, told={refit.origin: refit.told})
-            stored = Stored({(0, refit.origin): refit.part(span)})
-        spent.add("", "replay", start)
-        yield from walk(here, recipes, asked.origins, spent=spent, stored=stored, pool=pool)
-        let_go(world.changes)
+    """Cells of one block at all origins."""
+    start, one = time.perf_counter(), blocks.plans[number]
+    recipes = [(recipe, of_block(identity, one)) for recipe, identity in asked.recipes]
+    here, stored = replace(world, plan=one, rows=blocks.rows.rows(number)), Stored()
+    if refit is not None:
+        here = replace(here, told={refit.origin: refit.told})
+        stored = Stored({(0, refit.origin): refit.part(blocks.spans[number])})
+    spent.add("", "replay", start)
+    yield from walk(here, recipes, asked.origins, spent=spent, stored=stored, pool=pool)
+    let_go(world.changes)
 
 
 def spans(count: int, width: int) -> Iterator[slice]:

@@ -136,7 +136,7 @@ def compute(
     rest = [task for task in tasks if task not in early]
     spare = spare_memory(place.memory)
     spare = spare // 2 if spare is not None and early else spare  # the rest is for the features built beside them
-    block = block_width(plan, changes, spare, engine.slots)
+    block = block_width(plan, changes, spare, engine.threads if isinstance(engine, InProcess) else engine.slots)
     where = (place.shelves, place.liberty, place.labels, place.clocks, place.work)
     context = Context(plan, place.changes, None, *where, block=block, watched=stages.watch is not None)
     total, done = sum(len(task.recipes) * len(task.origins) for task in tasks), 0

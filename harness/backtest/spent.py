@@ -30,6 +30,11 @@ class Spent:
         self.seconds[model, stage] = self.seconds.get((model, stage), 0.0) + now - since
         return now
 
+    def join(self, other: Spent) -> None:
+        """Book all seconds of another, which a thread of its own has kept."""
+        for key, seconds in other.seconds.items():
+            self.seconds[key] = self.seconds.get(key, 0.0) + seconds
+
     @contextmanager
     def within(self, model: str, outer: str, stage: str) -> Iterator[None]:
         """Book a part of another stage as a stage of its own; the other has the rest."""

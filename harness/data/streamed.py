@@ -39,12 +39,12 @@ from harness.data.batch import (
 from harness.data.columns import polars_frame
 from harness.data.declaration import Catalogue
 from harness.data.derive import ORDER, PUBLICATION, STATEMENT
-from harness.data.in_file import read_at, write_at
 from harness.data.laying import Laid
 from harness.data.ordering import is_sorted
 from harness.data.tables import beyond_memory, content_of, not_parquet, read_content, too_large
 from harness.record.files import room_for
 from harness.record.memory import GIVEN, LIMIT, available_memory, limit_source
+from harness.record.placed import read_at, write_at
 
 ROW = 2_000
 """Bytes that reading and entering a row takes, generously."""

@@ -12,15 +12,18 @@ import socket
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from typing import Any, Self
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from harness.core.names import Names
-from harness.record.cells import write_large_cell
+from harness.record.cells import keep_large_cell, panel_at, write_large_cell
 from harness.record.files import room_for
-from harness.record.panel_cells import Flags, PanelAnswers, Words
+from harness.record.panel_cells import PanelAnswers, series_column, told_once
+from harness.record.placed import absent, write_around, write_at
 from harness.record.runs import alive
 
 
@@ -52,7 +55,11 @@ class Scratch:
 
 
 class CellInParts:
-    """The answers of one recipe at one origin, part after part."""
+    """The answers of one recipe at one origin, part after part, in any order; several threads may add some.
+
+    Where parts differ in values and newest known periods alone, as they mostly do, each is written to its place in the
+    file of the cell. Otherwise arrays are kept apart until the whole is written.
+    """
 
     def __init__(self, scratch: Scratch, key: str, series: Names) -> None:
         """Nothing is answered yet.
@@ -63,25 +70,50 @@ class CellInParts:
             series: stored ids of all rows to come, in their order.
         """
         self._scratch, self._key, self._series = scratch, key, series
-        self._files = {name: _Rows(scratch.folder / f"{key}.{name}") for name in ROWS}
+        self._rows = {name: _Rows(scratch.folder / f"{key}.{name}", len(series)) for name in ROWS}
         self._like: PanelAnswers | None = None
+        self._placed: _Placed | None = None
+        self._count, self._turn = 0, Lock()
 
-    def add(self, part: PanelAnswers) -> None:
-        """Put away the next rows.
+    def add(self, part: PanelAnswers, start: int) -> None:
+        """Put away some rows.
+
+        Args:
+            part: the rows.
+            start: where they begin among all.
 
         Raises:
-            ValueError: the part does not continue the last ones, or an external's.
+            ValueError: the part does not belong to the others, or is an external's.
+            FullDiskError: there is no room for it.
         """
-        like = part if self._like is None else self._like
-        longer, shorter = sorted((part.reasons, like.reasons), key=len, reverse=True)
-        trained = like.trained_at or part.trained_at  # None also where nothing of a part was to be answered
-        same = part.trained_at in {None, trained} and part.origin == like.origin and part.phase == like.phase
-        if not same or longer[: len(shorter)] != shorter or not np.isnan(part.issue_age).all():
-            message = f"{self._key}: a part that does not belong to the others"
-            raise ValueError(message)
-        self._like = replace(like, reasons=longer, trained_at=trained)
-        for name, file in self._files.items():
-            file.add(getattr(part, name))
+        with self._turn, room_for(self._scratch.folder):
+            first, like = self._like is None, part if self._like is None else self._like
+            longer, shorter = sorted((part.reasons, like.reasons), key=len, reverse=True)
+            trained = like.trained_at or part.trained_at  # None also where nothing of a part was to be answered
+            same = part.trained_at in {None, trained} and part.origin == like.origin and part.phase == like.phase
+            if not same or longer[: len(shorter)] != shorter or not np.isnan(part.issue_age).all():
+                message = f"{self._key}: a part that does not belong to the others"
+                raise ValueError(message)
+            self._like = replace(like, reasons=longer, trained_at=trained)
+            if first:
+                self._placed = _Placed.begun(self._scratch.folder / f"{self._key}.arrow", self._series, part)
+            elif self._placed is not None and not self._placed.takes(part):
+                self._keep_apart(self._placed)
+            if self._placed is not None:
+                self._placed.put(part, start)
+            else:
+                self._add_apart(part, start)
+            self._count += len(part.series)
+
+    def _keep_apart(self, placed: _Placed) -> None:
+        """Go on with arrays that are kept apart, from what was written to its place until now."""
+        self._add_apart(placed.panel(), 0)
+        placed.path.unlink()
+        self._placed = None
+
+    def _add_apart(self, part: PanelAnswers, start: int) -> None:
+        for name, rows in self._rows.items():
+            rows.add(getattr(part, name), start)
 
     def write(self, facts: Mapping[str, object]) -> None:
         """Store the whole under its key, and remove the parts.
@@ -91,55 +123,106 @@ class CellInParts:
 
         Raises:
             ValueError: rows are missing.
+            FullDiskError: there is no room for it.
         """
         like, count = self._like, len(self._series)
-        if like is None or any(file.count != count for file in self._files.values()):
+        if like is None or self._count != count:
             message = f"{self._key}: not all rows have been answered"
             raise ValueError(message)
-        rows: dict[str, Any] = {name: file.whole() for name, file in self._files.items()}
+        if self._placed is not None:
+            keep_large_cell(self._scratch.shelf, self._key, self._placed.path, facts)
+            return
+        rows: dict[str, Any] = {name: file.whole() for name, file in self._rows.items()}
         whole = replace(like, series=self._series, issue_age=np.broadcast_to(np.full(1, np.nan), count), **rows)
         write_large_cell(self._scratch.shelf, self._key, whole, facts)
-        for file in self._files.values():
+        for file in self._rows.values():
             file.drop()
 
 
 ROWS = ("value", "status", "reason", "answered", "last_known", "last")
-"""What differs from row to row."""
+"""What may differ from row to row."""
+
+
+class _Placed:
+    """The file of a cell, complete but for rows of values and newest known periods that are still to come."""
+
+    def __init__(self, path: Path, metadata: Mapping[bytes, str], steps: int, starts: tuple[int, ...]) -> None:
+        self.path, self._metadata, self._steps, self._starts = path, metadata, steps, starts
+
+    @classmethod
+    def begun(cls, path: Path, series: Names, like: PanelAnswers) -> _Placed | None:
+        """Write all but the rows; None = other things differ from row to row, too.
+
+        Args:
+            path: where to.
+            series: stored ids of all rows.
+            like: some of the rows.
+        """
+        metadata, differing = told_once(like)
+        if differing or not like.value.size or np.isnat(like.last_known).any():
+            return None
+        count, steps = len(series), len(like.horizons)
+        columns = {
+            "series_id": series_column(series),
+            "last_known_period": absent(pa.date32(), count),
+            "last_position": absent(pa.int64(), count),
+            "value": pa.FixedSizeListArray.from_arrays(absent(pa.float64(), count * steps), steps),
+        }
+        with path.open("xb") as stream:
+            starts, _ = write_around(stream.fileno(), pa.table(columns).replace_schema_metadata(metadata))
+        return cls(path, metadata, steps, tuple(starts))
+
+    def takes(self, part: PanelAnswers) -> bool:
+        """Whether a part differs from the others in no other way."""
+        metadata, differing = told_once(part)
+        return not differing and metadata == self._metadata and not np.isnat(part.last_known).any()
+
+    def put(self, part: PanelAnswers, start: int) -> None:
+        """Write rows to their places."""
+        days = part.last_known.astype("datetime64[D]").view(np.int64).astype(np.int32)
+        rows: list[NDArray[Any]] = [days, part.last.astype(np.int64, copy=False), part.value]
+        with self.path.open("r+b", buffering=0) as stream:
+            for place, values in zip(self._starts, rows, strict=True):
+                write_at(stream.fileno(), place + start * values[:1].nbytes, values)
+
+    def panel(self) -> PanelAnswers:
+        """All rows; those that have not come are anything."""
+        found = panel_at(self.path)
+        assert found is not None  # noqa: S101 - this file says that it is one
+        return found
 
 
 class _Rows:
-    """An array that grows by rows: one number as long as it is the same everywhere, else a file."""
+    """An array whose rows come in any order: one number as long as it is the same everywhere, else a file."""
 
-    def __init__(self, path: Path) -> None:
-        self._path, self._stored = path, False
-        self.count = 0
+    def __init__(self, path: Path, count: int) -> None:
+        self._path, self._count, self._stored = path, count, False
         self._like: NDArray[Any] = np.empty(0)
 
-    def add(self, part: NDArray[Any]) -> None:
-        """Append rows."""
+    def add(self, part: NDArray[Any], start: int) -> None:
+        """Put rows in their place."""
         if not part.size:
-            self.count += len(part)
             return
         if not self._like.size:
             self._like = part[:1].copy()
         if not self._stored and not self._continued(part):
             self._stored = True
-            self._append(np.broadcast_to(self._like.flat[0], (self.count, *self._like.shape[1:])))
+            self._put(np.broadcast_to(self._like.flat[0], (self._count, *self._like.shape[1:])), 0)
         if self._stored:
-            self._append(part)
-        self.count += len(part)
+            self._put(part, start)
 
-    def _continued(self, part: Words | Flags | NDArray[Any]) -> bool:
-        """Whether these rows, and those before, are one and the same small number."""
+    def _continued(self, part: NDArray[Any]) -> bool:
+        """Whether these rows, and those that came, are one and the same small number."""
         return part.dtype.itemsize == 1 and bool((part == self._like.flat[0]).all())
 
-    def _append(self, part: NDArray[Any]) -> None:
-        with room_for(self._path), self._path.open("ab") as stream:
-            stream.write(np.ascontiguousarray(part).ravel().view(np.uint8).data)
+    def _put(self, part: NDArray[Any], start: int) -> None:
+        numbers = np.ascontiguousarray(part).view(np.uint8)  # days, too
+        with self._path.open("r+b" if self._path.exists() else "xb", buffering=0) as stream:
+            write_at(stream.fileno(), start * (numbers.size // len(part)), numbers)
 
     def whole(self) -> NDArray[Any]:
         """All rows; those in a file are mapped."""
-        shape = (self.count, *self._like.shape[1:])
+        shape = (self._count, *self._like.shape[1:])
         if not self._stored:
             return np.broadcast_to(self._like.ravel()[:1], shape) if self._like.size else self._like
         return np.memmap(self._path, dtype=self._like.dtype, mode="r", shape=shape)

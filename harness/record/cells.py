@@ -107,10 +107,35 @@ def write_large_cell(shelf: Path, key: str, panel: PanelAnswers, facts: Mapping[
         FullDiskError: there is no room for it.
     """
 
-    def fill(folder: Path) -> None:
-        table, path = to_arrow(panel), folder / FORECASTS
+    def fill(path: Path) -> None:
+        table = to_arrow(panel)
         with room_for(shelf / key), pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
+
+    _fill_large_cell(shelf, key, fill, facts)
+
+
+def keep_large_cell(shelf: Path, key: str, file: Path, facts: Mapping[str, object]) -> None:
+    """Store the cell of a very large panel as `write_large_cell` does, where its bytes stand in a file already.
+
+    Args:
+        shelf: where cells stand in plain.
+        key: of the cell.
+        file: what `to_arrow` makes of its answers, on the same disk; it is moved.
+        facts: its facts.
+
+    Raises:
+        FullDiskError: there is no room for it.
+    """
+    _fill_large_cell(shelf, key, file.replace, facts)
+
+
+def _fill_large_cell(shelf: Path, key: str, fill: Callable[[Path], object], facts: Mapping[str, object]) -> None:
+    """Store a cell whose bytes are put under the name that `fill` is given."""
+
+    def with_facts(folder: Path) -> None:
+        path = folder / FORECASTS
+        fill(path)
         content = _hashed(path)
         if len(_WRITTEN) >= REMEMBERED:
             _WRITTEN.clear()
@@ -118,7 +143,7 @@ def write_large_cell(shelf: Path, key: str, panel: PanelAnswers, facts: Mapping[
         meta = {"key": key, "sha256": _told(content, facts), "facts": dict(facts)}
         (folder / META).write_bytes(json_bytes(meta))
 
-    fill_folder(shelf / key, fill)
+    fill_folder(shelf / key, with_facts)
 
 
 def tidy(cells: Sequence[Cell]) -> pl.DataFrame:
@@ -164,7 +189,7 @@ def _mapped(folder: Path, key: str) -> Cell | None:
         facts, found = meta.get("facts"), _told(content, meta.get("facts", {}))
         if meta.get("key") != key or meta.get("sha256") != found or not isinstance(facts, dict):
             return None
-        panel = _panel_at(folder / FORECASTS)
+        panel = panel_at(folder / FORECASTS)
         given = pl.read_ipc(folder / FORECASTS) if panel is None else None
     except (DamagedError, OSError, pa.ArrowException, pl.exceptions.PolarsError):
         return None
@@ -173,7 +198,8 @@ def _mapped(folder: Path, key: str) -> Cell | None:
     return Cell(partial(_panel_in, folder / FORECASTS), facts, str(meta["sha256"]))
 
 
-def _panel_at(path: Path) -> PanelAnswers | None:
+def panel_at(path: Path) -> PanelAnswers | None:
+    """The matrices in the file of a cell, mapped; None where it holds rows."""
     with pa.memory_map(str(path)) as source:
         return from_arrow(pa.ipc.open_file(source).read_all())
 
@@ -185,7 +211,7 @@ def _panel_in(path: Path) -> PanelAnswers:
         DamagedError: they are gone.
     """
     try:
-        panel = _panel_at(path)
+        panel = panel_at(path)
     except (OSError, pa.ArrowException) as error:
         raise DamagedError("a cell vanished", value=path.parent.name, fix="run the same command again") from error
     if panel is None:

@@ -167,12 +167,21 @@ def _gathered(parts: Sequence[tuple[pl.Series, NDArray[Any]]]) -> pl.Series:
 
 def to_arrow(panel: PanelAnswers) -> pa.Table:
     """One row per series; what is the same in all of them stands in the metadata."""
+    metadata, differing = told_once(panel)
     columns: dict[str, Any] = {
-        "series_id": _ids(panel.series),
+        "series_id": series_column(panel.series),
         "last_known_period": arrow.days(panel.last_known),
         "last_position": arrow.buffered(panel.last),
         "value": _lists(panel.value),
+        **{name: _lists(array) for name, array in differing.items()},
     }
+    if not np.isnan(panel.issue_age).all():
+        columns["issue_age"] = arrow.buffered(panel.issue_age)
+    return pa.table(columns).replace_schema_metadata(metadata)
+
+
+def told_once(panel: PanelAnswers) -> tuple[dict[bytes, str], dict[str, Words]]:
+    """The metadata, and [series, horizon] what differs from row to row besides values and the newest known periods."""
     facts: dict[str, object] = {
         "origin": panel.origin.isoformat(),
         "horizons": panel.horizons.tolist(),
@@ -183,16 +192,15 @@ def to_arrow(panel: PanelAnswers) -> pa.Table:
         "trained_at": None if panel.trained_at is None else panel.trained_at.isoformat(),
         "phase": panel.phase,
     }
+    differing = {}
     for name in ("status", "reason", "answered"):
         array = getattr(panel, name).astype(np.uint8)
         first = array.flat[0] if array.size else 0
         if (array == first).all():
             facts[name] = int(first)
         else:
-            columns[name] = _lists(array)
-    if not np.isnan(panel.issue_age).all():
-        columns["issue_age"] = arrow.buffered(panel.issue_age)
-    return pa.table(columns).replace_schema_metadata({META: json.dumps(facts, sort_keys=True)})
+            differing[name] = array
+    return {META: json.dumps(facts, sort_keys=True)}, differing
 
 
 def from_arrow(table: pa.Table) -> PanelAnswers | None:
@@ -233,7 +241,7 @@ def from_arrow(table: pa.Table) -> PanelAnswers | None:
 _last_ids: list[tuple[pa.Array, Names]] = []
 
 
-def _ids(names: Names) -> pa.Array:
+def series_column(names: Names) -> pa.Array:
     """Ids as Arrow text; cells of one panel follow one another, so the last ones are kept."""
     for array, known in _last_ids:
         if known is names:

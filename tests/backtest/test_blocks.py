@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -92,11 +93,11 @@ def asked_of(folder: Path, transform: Transform, names: tuple[str, ...], models:
     return replace(few, target=Target(names, transform, season=4), features=(), horizons=(0, 1))
 
 
-def cells(plan: Plan, changes: Path, home: Home, block: int) -> dict[str, bytes]:
-    """Every file of the cells of the plan's models, answered in blocks."""
+def cells(plan: Plan, changes: Path, home: Home, block: int, pool: Executor | None = None) -> dict[str, bytes]:
+    """Every file of the cells of the plan's models, answered in blocks; side by side in threads where there are."""
     recipes = tuple((recipe, recipe_identity(recipe, plan.experiment)) for recipe in plan.experiment.models)
     keys = tuple(tuple(f"{recipe.name}-{origin}" for origin in plan.issued) for recipe, _ in recipes)
-    spent = run_task(Context(plan, changes, None, home, block=block), Task(recipes, tuple(plan.issued), keys))
+    spent = run_task(Context(plan, changes, None, home, block=block), Task(recipes, tuple(plan.issued), keys), pool)
     assert spent.cells == len(recipes) * len(plan.issued)
     assert not list(home.cells.glob(".*"))
     return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in sorted(home.cells.glob("*/*"))}
@@ -133,6 +134,8 @@ def test_blocks_of_any_size_give_the_same_cells(
         patch.setattr(blocks, "CHANGES", 0)
         patch.setattr("harness.data.series_blocks.CHUNK", 50)
         assert cells(plan, changes, Home(folder / "cut"), block) == whole
+        with ThreadPoolExecutor(2) as pool:
+            assert cells(plan, changes, Home(folder / "beside"), block, pool) == whole
 
 
 def test_blocks_cover_every_series_once_and_their_plans_know_no_other(changes: Path, tmp_path: Path) -> None:
@@ -235,9 +238,9 @@ def test_parts_that_do_not_belong_together_are_refused(changes: Path, tmp_path: 
         part = CellInParts(scratch, "key", first.series)
         with pytest.raises(ValueError, match="not all rows"):
             part.write({})
-        part.add(first)
+        part.add(first, 0)
         with pytest.raises(ValueError, match="does not belong"):
-            part.add(second)
+            part.add(second, 0)
     assert not list(tmp_path.glob(".tmp*"))
 
 
@@ -399,8 +402,8 @@ import time
 bounds.LARGE = bounds.FEWEST = 2
 folder, changes, calm = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "calm"
 add, seen = cell_parts.CellInParts.add, []
-def slow(self, part):
-    add(self, part)
+def slow(self, part, start):
+    add(self, part, start)
     seen.append(1)
     if len(seen) == 40 and not calm:  # in the middle of a block
         print("now", flush=True)
