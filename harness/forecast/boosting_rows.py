@@ -1,4 +1,7 @@
-"""What LightGBM is handed: a matrix, or blocks of one where the rows are many, so that no copy of them all exists."""
+"""What LightGBM is handed: a matrix, or blocks of one where the rows are many, so that no copy of them all exists.
+
+Once binned, rows are not looked at again but for a glance: so nobody holds the matrix while trees grow.
+"""
 
 from __future__ import annotations
 
@@ -64,10 +67,16 @@ class Blocks(lgb.Sequence):
             design: the rows.
             coded: whether the series' code is the last column.
             short: whether numbers are float32.
+
+        Attributes:
+            coded: as given.
+            large: whether a matrix of all rows would be.
         """
         self._rows, self._features, self.coded = len(design.place), design.features, coded
         self._codes = design.codes if coded else None  # nothing else of the design is held
         self._number = np.float32 if short else np.float64
+        first = self._block(slice(0, 1))
+        self._columns, self.large = int(first.shape[1]), self._rows * first.nbytes > MATRIX
 
     def __len__(self) -> int:
         return self._rows
@@ -75,7 +84,7 @@ class Blocks(lgb.Sequence):
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
-        return len(self), int(self._block(slice(0, 1)).shape[1])
+        return self._rows, self._columns
 
     def __getitem__(self, index: int | slice | list[int]) -> Floats:
         """A block of rows, or one row: a LightGBM that does not draw rows by `Binned` asks for each by itself."""
@@ -105,9 +114,6 @@ class Blocks(lgb.Sequence):
         out[:, :-1] = cells
         out[:, -1] = self._codes(part)
         return out
-
-
-Matrix = Floats | Blocks
 
 
 class Arranged(lgb.Sequence):
@@ -155,25 +161,25 @@ class Taught:
 
     Attributes:
         horizon: the horizon.
-        matrix: [row, feature].
+        blocks: [row, feature].
         y: [row] label, in the single precision that LightGBM learns in.
         labels_differ: whether not all labels are the same.
-        column: the column by which blocks are arranged; None = they come as they are.
+        column: the column by which large blocks are arranged; None = they come as they are.
     """
 
     horizon: int
-    matrix: Matrix
+    blocks: Blocks
     y: NDArray[np.float32]
     labels_differ: bool
     column: int | None
 
     @staticmethod
-    def by(design: Design, matrix: Matrix, *, arranged: bool) -> Taught:
-        """What a design with labels teaches; its blocks are arranged where asked for."""
+    def by(design: Design, blocks: Blocks, *, arranged: bool) -> Taught:
+        """What a design with labels teaches; large blocks are arranged where asked for."""
         assert design.y is not None  # noqa: S101 - fit has refused rows without labels
         y = design.y.astype(np.float32)
-        column = telling_column(matrix, y) if arranged and isinstance(matrix, Blocks) else None
-        return Taught(design.horizon, matrix, y, bool(np.ptp(design.y) > 0.0), column)
+        column = telling_column(blocks, y) if arranged and blocks.large else None
+        return Taught(design.horizon, blocks, y, bool(np.ptp(design.y) > 0.0), column)
 
 
 def telling_column(blocks: Blocks, y: NDArray[np.float32]) -> int:
@@ -191,13 +197,6 @@ def telling_column(blocks: Blocks, y: NDArray[np.float32]) -> int:
     return int(stump.dump_model()["tree_info"][0]["tree_structure"].get("split_feature", 0))
 
 
-def matrix_of(design: Design, *, coded: bool, short: bool) -> Floats | Blocks:
-    """[row, feature], with the series' code as last column where asked for; blocks of it when it would be large."""
-    blocks = Blocks(design, coded=coded, short=short)
-    first = blocks[:1]
-    return blocks if len(blocks) * first.nbytes > MATRIX else blocks[:]
-
-
 def drawn_alike(params: Mapping[str, object]) -> dict[str, object]:
     """Parameters by which blocks draw their bins from the rows that a matrix would.
 
@@ -211,8 +210,8 @@ def drawn_alike(params: Mapping[str, object]) -> dict[str, object]:
     return {**params, "data_random_seed": int(found.group(1))}
 
 
-def few_rows(data: lgb.Dataset, matrix: Floats | Blocks) -> lgb.Dataset:
+def few_rows(data: lgb.Dataset, blocks: Blocks) -> lgb.Dataset:
     """The bins of a constructed dataset without its rows: one row of it, binned alike."""
-    held = Binned(matrix[:1], np.zeros(1), reference=data, params=data.get_params()).construct()
+    held = Binned(blocks[:1], np.zeros(1), reference=data, params=data.get_params()).construct()
     held.reference = None  # else all of its rows would be kept with it
     return held

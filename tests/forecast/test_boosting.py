@@ -6,6 +6,7 @@ import json
 import math
 import pickle
 import re
+import weakref
 
 import lightgbm as lgb
 import numpy as np
@@ -18,7 +19,7 @@ from harness.core.identity import derive_seed
 from harness.core.recipe import Recipe
 from harness.core.snapshot import Snapshot
 from harness.core.transform import Floats, Transform
-from harness.forecast import boosting_rows
+from harness.forecast import boosting, boosting_rows
 from harness.forecast.boosting import FIXED, NARROW, LightGBM, says_one_thing
 from harness.forecast.boosting_params import (
     FLAGS,
@@ -286,6 +287,29 @@ def test_rows_handed_over_in_blocks_give_the_bits_of_one_matrix(
         forecaster.fit(learned, snapshot, seed=1)
         given.append((forecaster.dump(), points(forecaster.predict(rows, snapshot))))
     assert given[0] == given[1] == given[2]
+
+
+def test_nobody_holds_the_matrix_while_trees_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, alive, read, grown = list[weakref.ref[Floats]](), list[int](), boosting_rows.Blocks._block, boosting.lgb.train
+
+    def watched(self: boosting_rows.Blocks, part: slice) -> Floats:
+        cells = read(self, part)
+        made.append(weakref.ref(cells))
+        return cells
+
+    def counted(*told: object, **more: object) -> lgb.Booster:
+        alive.append(sum(one() is not None for one in made))
+        return grown(*told, **more)
+
+    monkeypatch.setattr(boosting_rows.Blocks, "_block", watched)
+    monkeypatch.setattr(boosting.lgb, "train", counted)
+    snapshot = panel()
+    kept = model(quantiles=[0.9])
+    kept.bins = {}
+    for forecaster in (model(quantiles=[0.9]), kept):
+        forecaster.fit(as_arrays(training(snapshot, (0, 1), count=60)), snapshot, seed=1)
+    assert alive[:4] == [0] * 4
+    assert any(alive[4:]), "the specimen: bins that are kept keep their rows"
 
 
 @pytest.mark.parametrize("arranged", [True, False])
