@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from harness.backtest.keys import RecipeIdentity, target_identity
-from harness.backtest.splits import Plan, target_inputs
+from harness.backtest.splits import Plan, inputs_of
 from harness.core.identity import Encoded, Headed, canonical, digest, encoded
 from harness.core.recipe import Experiment, Recipe
 from harness.core.search import Domain, domain_from, narrowed
@@ -150,7 +150,7 @@ def _first_values(changes: ChangeFile, rows: Integers) -> tuple[Integers, Intege
 
 def fingerprints(changes: ChangeFile, experiment: Experiment) -> dict[str, str]:
     """Source series of a target -> fingerprint."""
-    return fingerprints_of(changes, sorted(target_inputs(experiment.target)))
+    return fingerprints_of(changes, inputs_of((), experiment.target))
 
 
 def look_of(identity: RecipeIdentity, experiment: Experiment, how: str) -> str:

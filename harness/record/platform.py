@@ -8,11 +8,12 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from email import message_from_string
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from packaging.requirements import Requirement
 
@@ -44,21 +45,38 @@ def installed_packages() -> dict[str, str]:
 
     What is needed on other systems only does not count, even where some other package brought it along.
     """
-    versions = {_plain(dist.metadata["Name"]): dist for dist in metadata.distributions() if dist.metadata["Name"]}
+    told = {_plain(one.name): one for one in map(_told, metadata.distributions()) if one.name}
     found: dict[str, str] = {}
-    waiting = [name for name in ("harness-backtest",) if name in versions] or list(_DIRECT)
+    waiting = [name for name in ("harness-backtest",) if name in told] or list(_DIRECT)
     while waiting:
         name = waiting.pop()
-        if name in found or name not in versions:
+        if name in found or name not in told:
             continue
-        found[name] = versions[name].version
+        found[name] = told[name].version
         waiting += [
             _plain(needed.name)
-            for needed in map(Requirement, versions[name].requires or ())
+            for needed in map(Requirement, told[name].requires)
             if needed.marker is None or needed.marker.evaluate({"extra": ""})
         ]
     found.pop("harness-backtest", None)
     return dict(sorted(found.items()))
+
+
+class _Told(NamedTuple):
+    """What a distribution says of itself."""
+
+    name: str
+    version: str
+    requires: Sequence[str]
+
+
+def _told(dist: metadata.Distribution) -> _Told:
+    """Read without the long description, which takes most of the time."""
+    text = dist.read_text("METADATA")
+    if text is None:  # of an older form
+        return _Told(dist.metadata["Name"] or "", dist.version, dist.requires or ())
+    head = message_from_string(text.partition("\n\n")[0])
+    return _Told(head["Name"] or "", head["Version"] or "", head.get_all("Requires-Dist") or ())
 
 
 _DIRECT = ("polars", "duckdb", "lightgbm", "statsmodels", "arch", "numpy", "scipy", "scikit-learn", "pandas",
