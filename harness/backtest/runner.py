@@ -39,7 +39,7 @@ from harness.record.platform import (
     numeric_platform,
     threads_for,
 )
-from harness.record.registry import Effort, note
+from harness.record.registry import Effort, noted
 from harness.record.runs import RunFiles, start_run, write_run
 from harness.record.shelves import Shelves, sync
 from harness.record.studies import VOUCHED
@@ -110,8 +110,8 @@ def execute(
             "cell_checksums": checksums(cells),
             "batches": _of_use(batches, plan),
         }
-        write_run(files, manifest, results.frames, stages.record, code_diff=code_diff())
-        note(home, effort, files.run_id, all_of_run=True)
+        with noted(home, effort, files.run_id, all_of_run=True):
+            write_run(files, manifest, results.frames, stages.record, code_diff=code_diff())
         return files.run_id
 
 
