@@ -27,7 +27,7 @@ from harness.core.identity import canonical
 from harness.core.recipe import Experiment
 from harness.data.changes import ChangeFile, open_changes
 from harness.forecast.catalog import always_on
-from harness.record.cells import Cell, read_cell
+from harness.record.cells import Cell, read_cell, read_written
 from harness.record.files import refuse_unwritable
 from harness.record.home import Home
 from harness.record.memory import memory_limit, spare_memory
@@ -231,10 +231,10 @@ def _complete(
     """Every cell, those read that were not there before: of large ones several at a time, each against its checksum."""
     lacking = [key for name, mine in keys.items() for key, cell in zip(mine, cells[name], strict=True) if cell is None]
     if threads == 1 or not isinstance(shelves.cells, Path):
-        found = [read_cell(shelves.cells, key) for key in lacking]
+        found = [read_written(shelves.cells, key) for key in lacking]
     else:
         with ThreadPoolExecutor(threads) as pool:
-            found = list(pool.map(partial(read_cell, shelves.cells), lacking))
+            found = list(pool.map(partial(read_written, shelves.cells), lacking))
     if None in found:
         key = lacking[found.index(None)]
         raise UserError("a cell vanished while the run was read", value=key, fix="run the same command again")

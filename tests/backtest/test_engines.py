@@ -18,6 +18,7 @@ import pytest
 from harness.backtest import computing
 from harness.backtest.engine import InProcess, Workers, alongside
 from harness.backtest.engines import Where, engine_for, goods, worker
+from harness.backtest.engines import store as engine_store
 from harness.backtest.engines.address import refuse_deserted
 from harness.backtest.engines.goods import goods_of, orders_of, put_back, this_maker
 from harness.backtest.engines.store import Store
@@ -35,7 +36,7 @@ from harness.core.snapshot import Snapshot
 from harness.data.changes import ChangeFile
 from harness.forecast.boosting import LightGBM
 from harness.forecast.catalog import resolve_params
-from harness.record.files import write_folder
+from harness.record.folders import write_folder
 from harness.record.home import Home
 from harness.record.runs import read_manifest
 from tests.backtest.made_clusters import deadly, looking, mixed, run_on
@@ -364,6 +365,28 @@ def test_what_was_stored_comes_back_once(kind: str, changes: Path, tmp_path: Pat
     assert ChangeFile.open(found).hash == ChangeFile.open(changes).hash
     assert not list(cache.rglob(".tmp-*"))
     assert store.get_changes(changes.name, cache) == found
+
+
+def test_a_change_folder_that_another_worker_fetched_meanwhile_is_left_to_it(
+    changes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, cache, looked = Store(str(tmp_path / "store")), tmp_path / "cache", list[int]()
+    store.put_changes(changes)
+
+    def before_the_other_is_done(folder: Path) -> bool:
+        holds = looks(folder)
+        looked.append(1)
+        if len(looked) == 1:  # no, and then the other one puts it there
+            looked.append(store.get_changes(changes.name, cache).stat().st_ino)
+        return holds
+
+    looks = engine_store._holds
+    monkeypatch.setattr(engine_store, "_holds", before_the_other_is_done)
+    found = store.get_changes(changes.name, cache)
+    assert found.stat().st_ino in looked
+    (found / "manifest.json").write_bytes(b"damaged")
+    assert ChangeFile.open(store.get_changes(changes.name, cache)).hash == changes.name
+    assert [path.name for path in (cache / "changes").iterdir()] == [changes.name]
 
 
 def test_content_that_is_not_what_was_stored_is_never_used(changes: Path, tmp_path: Path) -> None:

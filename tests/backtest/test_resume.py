@@ -20,7 +20,7 @@ import pytest
 
 from harness.core.errors import FullDiskError
 from harness.core.recipe import Experiment
-from harness.record import cells, files, runs
+from harness.record import cells, files, folders, runs
 from harness.record.home import Home
 from harness.record.runs import list_runs
 from tests.backtest.made_runs import AR, MINE, RIDGE, TREES, Ran, exported, quarter, releases, run, small
@@ -40,7 +40,7 @@ class StoppedAt:
         self.remove, self.unlink = shutil.rmtree, Path.unlink
         patch.setattr(files.os, "fsync", self.counted(os.fsync))
         patch.setattr(Path, "replace", self.counted(Path.replace, only=Path.is_dir))
-        patch.setattr(files.shutil, "rmtree", self.unless_gone(self.remove))
+        patch.setattr(folders.shutil, "rmtree", self.unless_gone(self.remove))
         patch.setattr(Path, "unlink", self.unless_gone(self.unlink))
 
     def counted(self, act: Callable[..., Any], *, only: Callable[..., bool] = lambda *_: True) -> Callable[..., Any]:
