@@ -32,7 +32,7 @@ from harness.experiment.usercode import code_of
 from harness.record.files import refuse_unwritable
 from harness.record.home import Home
 from harness.record.ledger import refusals
-from harness.record.memory import memory_limit, passed_text, within
+from harness.record.memory import left_alone, memory_limit, passed_text, within
 from harness.record.platform import wait_briefly
 from harness.record.runs import find_run, read_manifest
 from harness.record.seals import refuse_unfinished, seals_of
@@ -188,7 +188,7 @@ def launch(
     Raises:
         UserError: as `prepare` and `execute`.
     """
-    with working(home), within(where.memory):
+    with working(home), within(where.memory), left_alone():
         ready = prepare(experiment, home, archive)
         ready.tell(warned)
         run_id = execute(

@@ -23,6 +23,7 @@ from harness.forecast.boosting_params import (
     OBJECTIVES,
     as_lists,
     check_values,
+    draws_rows,
 )
 from harness.forecast.boosting_rows import (
     Arranged,
@@ -134,7 +135,7 @@ class LightGBM:
         several = designs(rows, snapshot)
         del rows  # if nobody else needs them, they are gone when the last horizon is trained
         for design in several:
-            taught = Taught.by(design, self._blocks(design, snapshot))
+            taught = self._taught(design, snapshot)
             del design
             for name in (POINT, *map(str, self.quantiles)):
                 self._texts[f"{taught.horizon}/{name}"] = self._trained(taught, name, seed)
@@ -152,9 +153,12 @@ class LightGBM:
         """
         self._columns = column_names(rows)
         for design in designs(rows, snapshot):
-            taught = Taught.by(design, self._blocks(design, snapshot))
+            taught = self._taught(design, snapshot)
             for name in (POINT, *map(str, self.quantiles)):
                 self._data(taught, name, self._settings(taught, name, seed))
+
+    def _taught(self, design: Design, snapshot: Snapshot) -> Taught:
+        return Taught.by(design, self._blocks(design, snapshot), arranged=not draws_rows(self._params))
 
     def _settings(self, taught: Taught, name: str, seed: int) -> dict[str, object]:
         params = {**self._params, "seed": derive_seed(seed, taught.horizon, name)}

@@ -121,17 +121,16 @@ class Arranged(lgb.Sequence):
 
     A tree's leaves are ranges of columns, so the rows of a leaf then lie side by side, and memory is read in runs: on
     12 million rows trees grew in 70 % of the time. Which rows a leaf has does not change; its sums add up in another
-    order, which may show in their last bits, and bags are drawn by other places. Rows asked for by number, from which
-    bins are drawn, are not rearranged.
+    order, which may show in their last bits. Rows asked for by number, from which bins are drawn, are not rearranged.
 
     Attributes:
         blocks: the rows.
-        column: the column.
+        column: the column; None = they come as they are.
     """
 
     batch_size = BLOCK
 
-    def __init__(self, blocks: Blocks, column: int) -> None:
+    def __init__(self, blocks: Blocks, column: int | None) -> None:
         self.blocks, self.column = blocks, column
         self._places = np.empty(len(blocks), dtype=np.uint16)  # [row] which row of its block comes here
 
@@ -142,6 +141,9 @@ class Arranged(lgb.Sequence):
         """A block in its order, or one row by its number."""
         found = self.blocks[index]
         if not isinstance(index, slice):
+            return found
+        if self.column is None:
+            self._places[index] = np.arange(len(found))
             return found
         self._places[index] = order = np.argsort(found[:, self.column], kind="stable")
         return np.take(found, order, axis=0)
@@ -162,21 +164,21 @@ class Taught:
         blocks: [row, feature].
         y: [row] label, in the single precision that LightGBM learns in.
         labels_differ: whether not all labels are the same.
-        column: the column by which large blocks are arranged.
+        column: the column by which large blocks are arranged; None = they come as they are.
     """
 
     horizon: int
     blocks: Blocks
     y: NDArray[np.float32]
     labels_differ: bool
-    column: int
+    column: int | None
 
     @staticmethod
-    def by(design: Design, blocks: Blocks) -> Taught:
-        """What a design with labels teaches."""
+    def by(design: Design, blocks: Blocks, *, arranged: bool) -> Taught:
+        """What a design with labels teaches; large blocks are arranged where asked for."""
         assert design.y is not None  # noqa: S101 - fit has refused rows without labels
         y = design.y.astype(np.float32)
-        column = telling_column(blocks, y) if blocks.large else 0
+        column = telling_column(blocks, y) if arranged and blocks.large else None
         return Taught(design.horizon, blocks, y, bool(np.ptp(design.y) > 0.0), column)
 
 

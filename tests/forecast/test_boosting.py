@@ -269,17 +269,21 @@ def as_arrays(rows: Rows) -> CutRows:
     return CutRows(tuple(rows.X.columns), keys, order, Cells(rows.X.to_numpy(), order, columns), rows.y)
 
 
-def test_rows_handed_over_in_blocks_give_the_bits_of_one_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "drawn", [{"bagging_fraction": 0.6, "bagging_freq": 1}, {"data_sample_strategy": "goss", "learning_rate": 0.5}]
+)
+def test_rows_handed_over_in_blocks_give_the_bits_of_one_matrix(
+    monkeypatch: pytest.MonkeyPatch, drawn: dict[str, object]
+) -> None:
     snapshot = panel()
     learned, rows = as_arrays(training(snapshot, (0, 1), count=60)), asked(snapshot, (0, 1), features=3)
     given = []
     for large, together in ((boosting_rows.MATRIX, True), (0, True), (0, False)):
         monkeypatch.setattr(boosting_rows, "MATRIX", large)
         monkeypatch.setattr(boosting_rows.Arranged, "batch_size", 7)
-        monkeypatch.setattr(boosting_rows, "telling_column", lambda *_: -1)  # the series, by which rows are sorted
         if not together:  # as a LightGBM without that method of its own would ask
             monkeypatch.delattr(boosting_rows.Binned, "_yield_row_from_seqlist")
-        forecaster = model(quantiles=[0.9], bagging_fraction=0.6, bagging_freq=1)
+        forecaster = model(quantiles=[0.9], **drawn)  # rows are drawn by their places, so they come in their order
         forecaster.fit(learned, snapshot, seed=1)
         given.append((forecaster.dump(), points(forecaster.predict(rows, snapshot))))
     assert given[0] == given[1] == given[2]
@@ -315,10 +319,11 @@ def test_rows_of_a_block_are_taught_in_the_order_of_the_column_that_tells_most(
     count, block = 900, 400
     cells = np.random.default_rng(2).normal(size=(count, 3))
     cells[::7, 1] = np.nan
-    labels = np.where(np.isnan(cells[:, 1]), 3.0, cells[:, 1]) * 5.0 + cells[:, 2]
+    told = np.where(np.isnan(cells[:, 1]), 3.0, cells[:, 1])
+    labels = np.exp(9.0 * told + cells[:, 2])  # of such different sizes that the order of a sum shows in its last bits
     monkeypatch.setattr(boosting_rows, "MATRIX", 0)
     monkeypatch.setattr(boosting_rows.Arranged, "batch_size", block)
-    forecaster = model(n_estimators=20, bagging_fraction=0.6, bagging_freq=1)  # draws rows by their places
+    forecaster = model(n_estimators=20)
     forecaster.fit(one_series_rows(cells, labels), one_series(), seed=1)
     orders = [start + np.argsort(cells[start : start + block, 1], kind="stable") for start in range(0, count, block)]
     order = np.concatenate(orders) if arranged else np.arange(count)
