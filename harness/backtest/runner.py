@@ -182,8 +182,9 @@ def cells_of(
     stages.done("look up cells")
     tasks = tasks_of(plan, changes, board, keys, cells, searches, engine)
     if tasks:
-        fits, in_file = engine.fits if isinstance(engine, InProcess) else 1, place.work is not None
-        refuse_too_large(plan, tasks, place.shelves.cells, spare_memory(place.memory), fits=fits, in_file=in_file)
+        fits, others = (engine.fits, 1) if isinstance(engine, InProcess) else (engine.slots, engine.slots)
+        room = partial(refuse_too_large, fits=fits, others=others, in_file=place.work is not None)
+        room(plan, tasks, place.shelves.cells, spare_memory(place.memory))
     if begin is not None:
         begin()
     if tasks:
