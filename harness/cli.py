@@ -268,6 +268,7 @@ def _backtest(args: argparse.Namespace) -> None:
     from harness.backtest.runner import execute
     from harness.experiment.launch import prepare, tell_memory
     from harness.record.memory import within
+    from harness.record.platform import threads_within
     from harness.record.working import working
     from harness.report.profile import computed, profile_text
     from harness.report.run import Run
@@ -276,7 +277,7 @@ def _backtest(args: argparse.Namespace) -> None:
     home, where = home_of(args), Where(args.engine, args.engine_address, args.engine_store, args.memory)
     _at_least_one(args.workers)
     shown = args.progress or (sys.stderr.isatty() and not args.quiet)
-    with working(home), within(args.memory):
+    with working(home), within(args.memory), threads_within(args.workers):
         ready = prepare(experiment_file(args.experiment), home)
         _print_prepared(ready)
         with _Bar(shown=shown) as bar:

@@ -33,7 +33,7 @@ from harness.record.files import refuse_unwritable
 from harness.record.home import Home
 from harness.record.ledger import refusals
 from harness.record.memory import left_alone, memory_limit, passed_text, within
-from harness.record.platform import wait_briefly
+from harness.record.platform import threads_within, wait_briefly
 from harness.record.runs import find_run, read_manifest
 from harness.record.seals import refuse_unfinished, seals_of
 from harness.record.working import working
@@ -188,7 +188,7 @@ def launch(
     Raises:
         UserError: as `prepare` and `execute`.
     """
-    with working(home), within(where.memory), left_alone():
+    with working(home), within(where.memory), threads_within(workers), left_alone():
         ready = prepare(experiment, home, archive)
         ready.tell(warned)
         run_id = execute(
@@ -243,7 +243,7 @@ def audited(
     """
     from harness.studies.audit import audit  # noqa: PLC0415 - many parts, and a backtest needs none
 
-    with working(home):
+    with working(home), threads_within(None if asked is None else asked.workers):
         ready = prepare(experiment, home, archive)
         ready.tell(tell)
         refuse_unwritable(home.root)
@@ -277,7 +277,7 @@ def reproduced(
     from harness.studies.recorded import recorded_run  # noqa: PLC0415 - as above
     from harness.studies.reproduce import reproduce  # noqa: PLC0415
 
-    with working(home):
+    with working(home), threads_within(workers):
         with refusals(home, f"reproduce {run_id}"):
             run = recorded_run(find_run(home, run_id), home, archive, folder=folder)
         return reproduce(run, code_of, models=models, workers=workers, progress=progress)
