@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from harness.cli_data import add_data_verbs
+from harness.cli_ending import TERMINATED, Terminated, terminable
 from harness.cli_holdout import add_holdout_verbs
 from harness.cli_records import add_record_verbs
 from harness.cli_shared import (
@@ -60,8 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments; None = those of the process.
 
     Returns:
-        0 done; 1 an audit failed; 2 refused, with one message on stderr; 130 interrupted. Anything else that goes wrong
-        is a bug of the harness and is raised (Python then ends with 1, and a traceback).
+        0 done; 1 an audit failed; 2 refused, with one message on stderr; 130 interrupted; 143 told to end. Anything
+        else that goes wrong is a bug of the harness and is raised (Python then ends with 1, and a traceback).
     """
     try:
         args = _parser().parse_args(argv)
@@ -71,16 +72,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if args.command not in UNHINDERED:
             _refuse_unfinished(args)
-        code = verb(args)
+        with terminable():
+            code = verb(args)
         sys.stdout.flush()
     except UserError as error:
         if isinstance(error, SealedError):
             _enter(error, args)
         print(f"harness: {error}", file=sys.stderr)
         return REFUSED
-    except KeyboardInterrupt:
-        print("harness: interrupted; run the same command again to resume", file=sys.stderr)
-        return INTERRUPTED
+    except KeyboardInterrupt as error:
+        told = isinstance(error, Terminated)
+        print(
+            f"harness: {'told to end' if told else 'interrupted'}; run the same command again to resume",
+            file=sys.stderr,
+        )
+        return TERMINATED if told else INTERRUPTED
     except BrokenPipeError:  # the reader of a pipe has seen enough
         _drop_output()
         return DONE

@@ -39,7 +39,7 @@ from harness.record.platform import (
     numeric_platform,
     threads_for,
 )
-from harness.record.registry import Effort, note
+from harness.record.registry import Effort, noted
 from harness.record.runs import RunFiles, start_run, write_run
 from harness.record.shelves import Shelves, sync
 from harness.record.studies import VOUCHED
@@ -91,6 +91,7 @@ def execute(
         files = RunFiles(name, home.runs / name)
         board = board_of(experiment)
         place = Place(change_folder, home, files.work, memory=where.memory)
+        held.callback(files.drop_work)  # of an interrupted run too
         begin = partial(_begin, home, files, experiment, held)
         keys, cells = cells_of(plan, board, place, engine, stages=stages, progress=progress, begin=begin)
         searches = study_keys(plan, changes, board)
@@ -109,8 +110,8 @@ def execute(
             "cell_checksums": checksums(cells),
             "batches": _of_use(batches, plan),
         }
-        write_run(files, manifest, results.frames, stages.record, code_diff=code_diff())
-        note(home, effort, files.run_id, all_of_run=True)
+        with noted(home, effort, files.run_id, all_of_run=True):
+            write_run(files, manifest, results.frames, stages.record, code_diff=code_diff())
         return files.run_id
 
 
@@ -134,6 +135,7 @@ def _begin(home: Home, files: RunFiles, experiment: Experiment, held: ExitStack)
     try:
         locked = held.enter_context(under_way(files.folder))
         start_run(home, files.run_id, experiment, locked=locked)
+        files.drop_work()  # what a killed run left would lie there as long as this one takes
     except BaseException:
         with suppress(OSError):  # it holds something: another run's record, or that of an earlier time
             files.folder.rmdir()

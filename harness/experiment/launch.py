@@ -20,6 +20,7 @@ from harness.core.series import Series
 from harness.core.time import default_season
 from harness.core.transform import Transform
 from harness.data.archive import Archive
+from harness.data.archive.engine import let_go
 from harness.data.changes import ChangeFile
 from harness.data.dataset import find_dataset, load_dataset
 from harness.data.ingest import IngestReport, ingest, lacks, untold
@@ -31,7 +32,7 @@ from harness.experiment.usercode import code_of
 from harness.record.files import refuse_unwritable
 from harness.record.home import Home
 from harness.record.ledger import refusals
-from harness.record.memory import memory_limit, passed_text, within
+from harness.record.memory import left_alone, memory_limit, passed_text, within
 from harness.record.platform import wait_briefly
 from harness.record.runs import find_run, read_manifest
 from harness.record.seals import refuse_unfinished, seals_of
@@ -122,6 +123,7 @@ def _prepared(experiment: Experiment | str | Path, home: Home, archive: Archive 
         with refusals(home, f"prepare {asked.name}"):
             refuse_past_seal(resolved(asked, opened), opened, home)
     unasked = tuple(one.name for one in datasets if untold(archive, one))
+    let_go(archive.path)  # what runs on the change file would have it in memory for nothing
     return Prepared(with_rivals(asked), changes, ingested, batches, unasked)
 
 
@@ -186,7 +188,7 @@ def launch(
     Raises:
         UserError: as `prepare` and `execute`.
     """
-    with working(home), within(where.memory):
+    with working(home), within(where.memory), left_alone():
         ready = prepare(experiment, home, archive)
         ready.tell(warned)
         run_id = execute(

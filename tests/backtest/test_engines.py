@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from threading import Barrier, Event
+from typing import cast
 
 import pytest
 
@@ -515,7 +516,10 @@ def test_a_killed_worker_is_survived_and_the_bits_are_the_same(
     dying = deadly(place, tmp_path / "deaths", 2)
     killed = run_on(Where(), dying, changes, tmp_path / "killed", 2)
     assert len(list((tmp_path / "deaths").iterdir())) == 2
-    assert recorded(run_on(Where(), dying, changes, tmp_path / "whole", 2)) == recorded(killed)
+    whole = run_on(Where(), dying, changes, tmp_path / "whole", 2)
+    assert recorded(whole) == recorded(killed)
+    told = [cast("dict[str, object]", read_manifest(one.files)["measured"]) for one in (whole, killed)]
+    assert [one.get("workers_killed", 0) for one in told] == [0, 2]
 
 
 @pytest.mark.slow
