@@ -51,8 +51,10 @@ def _new(args: argparse.Namespace) -> None:
     from harness.data.scaffold import new_dataset
 
     written = new_dataset(args.name, args.data, Path())
-    for path in written:
+    for path in written.paths:
         print(f"wrote {path}")
+    if written.looked_at:
+        print(f"its keys were {written.looked_at}: what other rows hold may need more")
     print(f"next: read datasets/{args.name}/dataset.toml and fill in what it asks for, then")
     print(f"      harness ingest {args.name}; harness plan {args.name}; harness backtest {args.name}")
 

@@ -15,8 +15,9 @@ import polars as pl
 from harness.core.errors import FEW, DataError, listed
 from harness.data.csv_text import is_note
 from harness.data.declared import Layout, TextForm
-from harness.data.tables import RawTable, numbers, read_file
-from harness.data.timing import PERIOD, Timing, date_formats, guess_timing, plain_day
+from harness.data.sampled import sample
+from harness.data.tables import RawTable, is_large, numbers, read_file
+from harness.data.timing import PERIOD, Timing, date_formats, guess_timing, plain_day, reaching
 
 PUBLISHED = ("published_at", "publication_date", "published", "release_date", "released_at", "release", "announced")
 VINTAGE = ("vintage_date", "vintage", "realtime_start", "real_time_start", "as_of", "asof", "edition")
@@ -29,6 +30,8 @@ MOSTLY = 0.5
 """Share of numbers from which on a column is meant as one of numbers."""
 SAMPLE = 5000
 """Rows looked at to tell a column of dates; the frequency is checked on every period."""
+ENOUGH = 30
+"""Distinct periods that tell a frequency."""
 THERE = "give the path of a file that is there"
 TREND = 4 / 3
 DATED = re.compile(r"(?<!\d)(19|20)\d{2}[-_./ ]?([01]\d|Q[1-4]|q[1-4]|[mM]\d{1,2})([-_./ ]?[0-3]\d)?(?!\d)")
@@ -63,6 +66,7 @@ class Guess:
         unused: other columns of dates: nobody knows of what.
         footer: notes below the table.
         first: its first column, which they are in.
+        rows: how many of its first and of its last rows were looked at; () = all.
     """
 
     layout: Layout
@@ -78,6 +82,7 @@ class Guess:
     unused: tuple[str, ...] = ()
     footer: tuple[str, ...] = ()
     first: str = ""
+    rows: tuple[int, ...] = ()
 
 
 def guess(path: Path) -> Guess:
@@ -87,14 +92,14 @@ def guess(path: Path) -> Guess:
         DataError: it cannot be read, has no column of dates or of numbers, or its dates follow no known frequency.
     """
     text = guess_text_form(path)
-    table, footer = _without_notes(read_file(path, text, fix=THERE, ragged=True))
-    found = {name: date_formats(table.frame[name].head(SAMPLE)) for name in table.frame.columns}
+    begin, table, footer = _looked_at(path, text)
+    found, dated_by, period = _date_columns(begin)
     dates = [name for name, formats in found.items() if formats]
-    dated_by = _dated_by(dates)
-    period = _pick(PERIOD, [name for name in dates if name != dated_by[1]])
     if not period:
         raise _undated(path, table.frame.columns)
-    timing = guess_timing(table, period, found[period])
+    timing = guess_timing(begin, period, found[period])
+    if begin is not table:
+        timing = reaching(timing, table.frame[period].drop_nulls().unique().to_list())
     unused = tuple(name for name in dates if name not in (period, dated_by[1]))
     others = [name for name in table.frame.columns if name not in (period, dated_by[1], *unused)]
     numeric, nulls = _numeric(table, others, text.decimal_mark)
@@ -130,7 +135,38 @@ def guess(path: Path) -> Guess:
         unused,
         footer,
         table.frame.columns[0],
+        () if begin is table else (begin.frame.height, table.frame.height - begin.frame.height),
     )
+
+
+def _looked_at(path: Path, text: TextForm) -> tuple[RawTable, RawTable, tuple[str, ...]]:
+    """The rows a frequency is guessed from, all that are looked at, and notes below them.
+
+    Unless a file is large, both are its whole table.
+    """
+    if not is_large(path):
+        table, footer = _without_notes(read_file(path, text, fix=THERE, ragged=True))
+        return table, table, footer
+    some = sample(path, text, _tells_enough, fix=THERE)
+    try:
+        below, footer = _without_notes(some.last)
+    except DataError:  # a torn line: ingest refuses it by its number, which is not known here
+        below, footer = some.last.regular, ()
+    return some.first, replace(some.first, frame=pl.concat([some.first.frame, below.frame])), footer
+
+
+def _tells_enough(table: RawTable) -> bool:
+    """Whether rows have periods enough to tell a frequency, or none at all."""
+    _, _, period = _date_columns(table)
+    return not period or table.frame[period].n_unique() >= ENOUGH
+
+
+def _date_columns(table: RawTable) -> tuple[dict[str, tuple[str, ...]], tuple[str, str], str]:
+    """The forms of dates in each column; that of publication dates, with its meaning; that of periods. "" = none."""
+    found = {name: date_formats(table.frame[name].head(SAMPLE)) for name in table.frame.columns}
+    dates = [name for name, formats in found.items() if formats]
+    dated_by = _dated_by(dates)
+    return found, dated_by, _pick(PERIOD, [name for name in dates if name != dated_by[1]])
 
 
 def _undated(path: Path, names: Sequence[str]) -> DataError:
@@ -183,7 +219,8 @@ def guess_text_form(path: Path) -> TextForm:
     if not path.name.endswith((".csv", ".tsv", ".txt")):
         return TextForm()
     try:
-        head = path.read_bytes()[:65536]
+        with path.open("rb") as stream:
+            head = stream.read(65536)
     except OSError as error:
         raise DataError("data file cannot be read", value=path, rule=str(error.strerror), fix=THERE) from error
     try:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import polars as pl
 
 from harness.core.errors import DataError
 from harness.core.series import Series
-from harness.core.time import MONTHS, WEEKDAYS, parse_frequency, period_containing
+from harness.core.time import MONTHS, WEEKDAYS, parse_frequency, period_containing, period_end
 from harness.data.calendars import sessions_between
 from harness.data.declared import Stamp
 from harness.data.stamps import moment_of, period_of
@@ -95,6 +96,29 @@ def guess_timing(table: RawTable, period: str, formats: Sequence[str]) -> Timing
     best = max(read, key=_filled)
     calendar = _calendar(best.periods) if best.frequency == "B" else ""
     return replace(best, calendar=calendar)
+
+
+def reaching(timing: Timing, stamps: Sequence[object]) -> Timing:
+    """The timing of some periods as that of all from the first to the last of these and others.
+
+    Args:
+        timing: of some rows.
+        stamps: further entries of the period column; what is no period is passed over.
+    """
+    frequency, ends = parse_frequency(timing.frequency), set(timing.periods)
+    for value in stamps:
+        with suppress(ValueError):
+            ends.add(period_of(value, frequency, timing.stamp, timing.date_format))
+    first, last = min(ends), max(ends)
+    if frequency.kind == "B":
+        days = sessions_between(Series("x", "B", calendar=timing.calendar), first, last)
+        ends |= {date(1970, 1, 1) + timedelta(days=int(day)) for day in days}
+    else:
+        ends |= {
+            period_end(frequency, number)
+            for number in range(period_containing(frequency, first), period_containing(frequency, last))
+        }
+    return replace(timing, periods=tuple(sorted(ends)))
 
 
 def _regular(values: Sequence[object], date_format: str) -> Timing | None:

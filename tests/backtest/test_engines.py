@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -503,10 +503,10 @@ def through_store(asked: Experiment, changes: Path, home: Home, url: str) -> dic
 def _within(home: object) -> object:
     """Writing of folders that refuses the home folder of the driver."""
 
-    def write(folder: Path, files: dict[str, bytes], *, durable: bool = True) -> None:
+    def write(folder: Path, files: Mapping[str, bytes], *, durable: bool = True, keeping: bool = False) -> None:
         assert isinstance(home, Home)
         assert home.root not in folder.parents
-        write_folder(folder, files, durable=durable)
+        write_folder(folder, files, durable=durable, keeping=keeping)
 
     return write
 

@@ -12,7 +12,7 @@ import pytest
 from harness.core.errors import DamagedError
 from harness.record import folders
 from harness.record.audits import read_audit, write_audit
-from harness.record.cells import Cell, read_cell, read_fit
+from harness.record.cells import read_cell, read_fit
 from harness.record.folders import read_whole, write_folder
 from harness.record.home import Home
 
@@ -48,10 +48,10 @@ def test_a_reader_finds_whole_what_another_process_writes_again_and_again(tmp_pa
         first, missed, rounds = (tmp_path / "same").stat().st_ino, [], 0
         end = time.monotonic() + 30
         while rounds < 12 and time.monotonic() < end:
-            found = {key: read_cell(tmp_path, key) for key in ("same", "other")}
-            found |= {"fit": read_fit(tmp_path, "fit"), "audit": read_audit(Home(tmp_path), "audit")}
-            missed += [name for name, one in found.items() if one is None]
-            rounds = int(str(found["other"].facts["seed"])) if isinstance(found["other"], Cell) else rounds
+            same, other = (read_cell(tmp_path, key) for key in ("same", "other"))
+            others = read_fit(tmp_path, "fit"), read_audit(Home(tmp_path), "audit")
+            missed += [one for one in (same, other, *others) if one is None]
+            rounds = rounds if other is None else int(str(other.facts["seed"]))
         writer.kill()
     assert rounds >= 12
     assert missed == []
