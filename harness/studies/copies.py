@@ -94,7 +94,7 @@ def _pinned(plan: Plan, series: int) -> Values:
 
 
 def _copy(series_id: str, target: tuple[str, str], ahead: int, seen: tuple[int, float, float]) -> Finding:
-    when = f"{abs(ahead)} target periods {'ahead' if ahead > 0 else 'back'}" if ahead else "of the same period"
+    when = f"{abs(ahead)} target period{'s' * (abs(ahead) > 1)} {'ahead' if ahead > 0 else 'back'}" if ahead else "of the same period"
     worse = ": it states the target's FUTURE" if ahead > 0 else ""
     return Finding(
         "facts", "near-copy of the target", stage="inputs", series_id=series_id, row=f"{target[0]}, {when}",

@@ -12,6 +12,8 @@ from harness.studies.plain_cells import MISSING
 
 PER_REGRESSOR = 3
 """Rows asked for each column of a regression, beside `LEAST`."""
+EXTREME = 0.1
+"""Share of the rows, those furthest off, without which the answer must hold too."""
 EXACT = 1e-12
 """Share of the labels' variance below which their own past tells them: nothing is left to be explained."""
 
@@ -25,24 +27,29 @@ def error_left(past: Floats, given: Floats, labels: Floats) -> float:
         labels: [row]
 
     Returns:
-        The larger of two shares: of the root mean squared residuals (for degrees of freedom) and of the median absolute
-        ones, so that one extreme row shows nothing. NaN with too few rows, or where nothing is left to be explained.
+        The larger of two shares of the residuals' standard deviation: over all rows, and over those left without the
+        tenth that was furthest off before, so that a few extreme rows show nothing. NaN with too few rows, or where
+        nothing is left to be explained.
 
     >>> step = np.arange(40.0)
     >>> error_left(np.sin(7 * step)[:, None], step[:, None], step) < 1e-9
     True
     """
-    count = len(labels)
-    if count < LEAST + PER_REGRESSOR * (1 + past.shape[1] + given.shape[1]) or np.ptp(labels) == 0:
+    if len(labels) < LEAST + PER_REGRESSOR * (1 + past.shape[1] + given.shape[1]) or np.ptp(labels) == 0:
         return MISSING
+    without = _residuals(past, labels)[0]
+    if float(without @ without) <= EXACT * float(((labels - labels.mean()) ** 2).sum()):
+        return MISSING
+    usual = np.sort(np.argsort(np.abs(without), kind="stable")[: len(labels) - math.ceil(EXTREME * len(labels))])
+    return max(_share(past, given, labels), _share(past[usual], given[usual], labels[usual]))
+
+
+def _share(past: Floats, given: Floats, labels: Floats) -> float:
+    """Standard deviation of the residuals with what is given, over that without it."""
     without, free = _residuals(past, labels)
     beside, fewer = _residuals(np.column_stack([past, given]), labels)
-    total = float(without @ without)
-    if total <= EXACT * float(((labels - labels.mean()) ** 2).sum()):
-        return MISSING
-    typical = float(np.median(np.abs(without)))
-    mean = math.sqrt(float(beside @ beside) / fewer / (total / free))
-    return max(mean, float(np.median(np.abs(beside))) / typical if typical > 0 else mean)
+    before, after = float(without @ without) / free, float(beside @ beside) / fewer
+    return math.sqrt(after / before) if before > 0 else 1.0
 
 
 def _residuals(columns: Floats, labels: Floats) -> tuple[Floats, int]:

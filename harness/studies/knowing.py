@@ -54,7 +54,7 @@ def knowing_columns(plan: Plan, design: Floats, data: Mapping[str, PlainSeries])
         The closest columns by horizon: rows whose target period had not ended, correlation of values and of changes,
         and, of inputs that ended before the target period began, `error_left`: the residual of a regression of the
         labels on the target's own past (newest, the one before, same season) and the column, as a share of that without
-        the column, root mean square or median, whichever is larger. And a finding for each column whose values and
+        the column (with and without extreme rows, whichever is larger). And a finding for each column whose values and
         changes both correlate by 0.999, and for each column, or block of them, that leaves a tenth of it at most.
     """
     experiment = plan.experiment
@@ -162,7 +162,7 @@ def _judged(
     before: list[tuple[int, Flags]] = []
     for column, (name, operation) in enumerate(_operations(block)):
         known = np.max([ends.days(each, *operation) for each in inputs], axis=0)
-        there = ~np.isnan(asked.labels) & ~np.isnan(values[:, column])
+        there = np.isfinite(asked.labels) & np.isfinite(values[:, column])
         kept = _newest_of_each(asked, there & (known < asked.over))
         seen = correlations(values[kept, column], asked.labels[kept])
         left = MISSING
@@ -198,7 +198,7 @@ def _newest_of_each(asked: _Asked, rows: Flags) -> NDArray[np.intp]:
 
 def _left(asked: _Asked, values: Floats, columns: Sequence[tuple[int, Flags]]) -> tuple[int, float]:
     """Rows, and the share of the own past's error that is left beside some columns; NaN = too little to tell."""
-    rows = np.all([there for _, there in columns], axis=0) & ~np.isnan(asked.past).any(axis=1)
+    rows = np.all([there for _, there in columns], axis=0) & np.isfinite(asked.past).all(axis=1)
     kept = _newest_of_each(asked, rows)
     given = values[kept][:, [column for column, _ in columns]]
     return len(kept), error_left(asked.past[kept], given, asked.labels[kept])
