@@ -94,14 +94,14 @@ def _pinned(plan: Plan, series: int) -> Values:
 
 
 def _copy(series_id: str, target: tuple[str, str], ahead: int, seen: tuple[int, float, float]) -> Finding:
-    when = f"{abs(ahead)} target period{'s' * (abs(ahead) > 1)} {'ahead' if ahead > 0 else 'back'}" if ahead else "of the same period"
-    worse = ": it states the target's FUTURE" if ahead > 0 else ""
+    periods = f"{abs(ahead)} target period{'s' * (abs(ahead) > 1)}"
+    when = f"{periods} {'ahead' if ahead > 0 else 'back'}" if ahead else "of the same period"
+    name, of = target
     return Finding(
-        "facts", "near-copy of the target", stage="inputs", series_id=series_id, row=f"{target[0]}, {when}",
+        "facts", "near-copy of the target", stage="inputs", series_id=series_id, row=f"{name}, {when}",
         expected="an input other than the target",
-        found=f"correlation {seen[1]:.6f}, {seen[2]:.0%} equal up to scale and shift over {seen[0]} periods "
-        f"with its {target[1]}{worse}",
-        cells=seen[0],
+        found=f"the target's {'FUTURE ' * (ahead > 0)}{of}: correlation {seen[1]:.6f}, {seen[2]:.0%} on one line, "
+        f"{seen[0]} periods", cells=seen[0],
     )  # fmt: skip
 
 

@@ -209,23 +209,23 @@ def _finding(
 ) -> Finding:
     source, asked = names
     said = f"correlation {seen[1]:.6f} with the labels of {seen[0]} rows, {seen[2]:.6f} of changes"
-    if left <= LEFT:
-        said = f"{said}; it leaves {left:.1%} of the error of the target's own past"
-    rule = "that ends before the target period does not fix its outcome" if alike else RULE
+    if not alike:
+        said = f"leaves {left:.1%}, {seen[0]} rows; correlation {seen[1]:.6f}, {seen[2]:.6f} of changes"
+    rule = "an input that ends before the target period does not fix its outcome" if alike else RULE
     return Finding(
         "facts", "column knows the label", stage="design", series_id=source, row=f"{asked.name}, h = {asked.step}",
-        column=column, expected=f"an input {rule}", found=said, cells=seen[0],
+        column=column, expected=rule, found=said, cells=seen[0],
     )  # fmt: skip
 
 
-RULE = f"that ends before the target period begins leaves more than {LEFT:.0%} of the error of the target's own past"
+RULE = f"an input of earlier periods leaves over {LEFT:.0%} of the error of the target's own past"
 
 
 def _together(source: str, asked: _Asked, columns: str, seen: tuple[int, float]) -> Finding:
     return Finding(
         "facts", "column knows the label", stage="design", series_id=source, row=f"{asked.name}, h = {asked.step}",
-        column=columns, expected=f"an input {RULE}",
-        found=f"together they leave {seen[1]:.1%} of it, over {seen[0]} rows", cells=seen[0],
+        column=columns, expected=RULE,
+        found=f"together they leave {seen[1]:.1%}, {seen[0]} rows", cells=seen[0],
     )  # fmt: skip
 
 
@@ -235,25 +235,31 @@ class _Ends:
 
     plan: Plan
     data: Mapping[str, PlainSeries]
-    _found: dict[tuple[str, int], Floats] = field(default_factory=dict)
+    _newest: dict[tuple[str, int], Floats] = field(default_factory=dict)
+    _days: dict[tuple[str, str, int], Floats] = field(default_factory=dict)
 
     def newest(self, name: str, rank: int) -> Floats:
         """[origin] ordinal of the newest (1), second newest (2), .. period public then; -inf = there was none."""
-        if (name, rank) not in self._found:
-            self._found[name, rank] = _ranked(self.plan, self.data[name], rank)
-        return self._found[name, rank]
+        if (name, rank) not in self._newest:
+            self._newest[name, rank] = _ranked(self.plan, self.data[name], rank)
+        return self._newest[name, rank]
 
     def days(self, name: str, operation: str, number: int) -> Floats:
         """[origin] last day of the newest period that a column may be made of; -inf = there was none."""
+        asked = (name, operation, number) if operation in ("latest", "lag") else (name, "latest", 1)
+        if asked not in self._days:
+            self._days[asked] = self._last_days(*asked)
+        return self._days[asked]
+
+    def _last_days(self, name: str, operation: str, number: int) -> Floats:
         frequency = self.data[name].series.parsed
         newest = self.newest(name, number if operation == "latest" else 1)
         if operation == "lag" and frequency.kind not in "BT":
             zone = self.data[name].series.zone
             here = [period_containing(frequency, local_day(moment, zone)) for moment in self.plan.instants]
             newest = np.minimum(newest, np.array(here, dtype=np.float64) - number)
-        last = {
-            period: _day(period_end(frequency, int(period))) for period in set(newest[np.isfinite(newest)].tolist())
-        }
+        known = set(newest[np.isfinite(newest)].tolist())
+        last = {period: _day(period_end(frequency, int(period))) for period in known}
         return np.array([last.get(period, -math.inf) for period in newest.tolist()])
 
 

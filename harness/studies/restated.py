@@ -68,10 +68,10 @@ def _early(one: PlainSeries, name: str, odd: list[int], first: Mapping[int, int]
 
 def _said(odd: list[int], first: Mapping[int, int], ends: Mapping[int, int]) -> tuple[str, str]:
     days = median((ends[period] - first[period]) / MICROS_PER_DAY for period in odd)
-    found = f"{len(odd)} of {len(first)} periods came out before, {days:.3g} days before their end at the median"
+    found = f"{len(odd)} of {len(first)} earlier, {days:.3g} days before their end at the median"
     return (
         "once half of its period has passed, unless known_ahead or a lag rule declares it",
-        f"{found}: forecasts, announcements, or stamps that are too early?",
+        f"{found}: forecasts or wrong stamps?",
     )
 
 
