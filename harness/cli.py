@@ -227,7 +227,9 @@ def _add_backtest(parser: argparse.ArgumentParser) -> None:
 
 def _add_audit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", metavar="EXPERIMENT", help=EXPERIMENT_HELP)
-    parser.add_argument("--origins", metavar="N", default="5", help="sampled origins, or `all` (default: 5)")
+    parser.add_argument(
+        "--origins", metavar="N", default="5", help="sampled origins, 2 at least, or `all` (default: 5)"
+    )
     parser.add_argument(
         "--premium", action="store_true", help="also: what each leak would have pretended (says its price)"
     )
@@ -325,7 +327,9 @@ def _origins(text: str) -> int | None:
     if text == "all":
         return None
     if not text.isdecimal() or int(text) < 2:
-        raise UserError("origins are counted", value=f"--origins {text}", rule="a number of at least 2, or all")
+        raise UserError(
+            "an audit compares several origins", value=f"--origins {text}", rule="a number of at least 2, or all"
+        )
     return int(text)
 
 
