@@ -16,17 +16,16 @@ from harness.core.errors import FEW, DataError, listed
 from harness.data.csv_text import is_note
 from harness.data.declared import Layout, TextForm
 from harness.data.tables import RawTable, numbers, read_file
-from harness.data.timing import PERIOD, Timing, date_formats, guess_timing, plain_day
+from harness.data.timing import MOSTLY, PERIOD, Timing, date_formats, guess_timing, plain_day, refuse_no_day
 
 PUBLISHED = ("published_at", "publication_date", "published", "release_date", "released_at", "release", "announced")
 VINTAGE = ("vintage_date", "vintage", "realtime_start", "real_time_start", "as_of", "asof", "edition")
+DATING = frozenset({*PUBLISHED, *VINTAGE})
 SERIES = ("series", "series_id", "variable", "ticker", "symbol", "indicator", "unique_id", "code", "id", "name")
 VALUE = ("value", "values", "obs_value", "val", "y")
 DELIMITERS = (",", ";", "\t", "|")
 NO_VALUE = frozenset({"na", "n/a", "#n/a", "n.a.", "nan", "null", "none", ".", "-", ".."})
 """Texts taken for "no value" among numbers, in small letters."""
-MOSTLY = 0.5
-"""Share of numbers from which on a column is meant as one of numbers."""
 SAMPLE = 5000
 """Rows looked at to tell a column of dates; the frequency is checked on every period."""
 THERE = "give the path of a file that is there"
@@ -91,8 +90,13 @@ def guess(path: Path) -> Guess:
     found = {name: date_formats(table.frame[name].head(SAMPLE)) for name in table.frame.columns}
     dates = [name for name, formats in found.items() if formats]
     dated_by = _dated_by(dates)
+    if not dated_by[1]:
+        refuse_no_day(
+            table, [one for one in table.frame.columns if one.lower() in DATING and one not in dates], likely=True
+        )
     period = _pick(PERIOD, [name for name in dates if name != dated_by[1]])
     if not period:
+        refuse_no_day(table, [name for name in table.frame.columns if name != dated_by[1]])
         raise _undated(path, table.frame.columns)
     timing = guess_timing(table, period, found[period])
     unused = tuple(name for name in dates if name not in (period, dated_by[1]))
@@ -247,8 +251,9 @@ def _refuse_spoilt(table: RawTable, names: Sequence[str], decimal_mark: str) -> 
         if column.dtype != pl.String:
             continue
         plain = column.str.replace(",", ".", literal=True) if decimal_mark == "," else column
-        spoilt = plain.cast(pl.Float64, strict=False).is_null() & column.is_not_null()
-        if spoilt.sum() < MOSTLY * (len(column) - column.null_count()):
+        finite = plain.cast(pl.Float64, strict=False).is_finite().fill_null(value=False)
+        spoilt = ~(finite | column.str.to_lowercase().is_in(list(NO_VALUE))).fill_null(value=True)
+        if 0 < spoilt.sum() < MOSTLY * (len(column) - column.null_count()):
             row = int(spoilt.arg_max() or 0)
             raise DataError(
                 f"{table.place(row, name)}: not a number",
