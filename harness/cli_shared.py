@@ -43,8 +43,9 @@ def archive_of(args: argparse.Namespace) -> Archive:
 
 def experiment_file(name: str) -> Path:
     """The file of an experiment: a path as it is, a bare name in ./experiments."""
-    path = Path(name)
-    return path if path.suffix == ".toml" or path.parent != Path() else Path("experiments") / f"{name}.toml"
+    from harness.experiment.load import experiment_file as found
+
+    return found(name)
 
 
 def print_ingest(report: IngestReport) -> None:
