@@ -52,8 +52,11 @@ def print_ingest(report: IngestReport) -> None:
     """Say what an ingest read, took and put aside."""
     if report.already:
         print(f"{report.dataset}: nothing new")
+        for one in report.sources:
+            _print_gone(one)
         return
-    print(f"{report.dataset}: {len(report.series)} series, {report.rows_in} rows in, {report.kept} new")
+    withdrawn = f", {report.withdrawn} withdrawals" if report.withdrawn else ""
+    print(f"{report.dataset}: {len(report.series)} series, {report.rows_in} rows in, {report.kept} new{withdrawn}")
     for one in report.sources:
         _print_source(one)
     if report.uncompared:
@@ -69,6 +72,7 @@ def _print_source(one: SourceReport) -> None:
         print(f"  {one.label}: {one.ahead} rows, public before the seal, of periods that end after it stay readable")
     if one.restamped:
         print(f"  {one.label}: {one.restamped} {RESTAMPED}")
+    _print_gone(one)
     if one.set_aside:
         print(f"  {one.label}: {one.set_aside} rows set aside")
     for name, touched in one.steps:
@@ -78,6 +82,12 @@ def _print_source(one: SourceReport) -> None:
             print(f"  {one.label}: {name} ({severity}): {verdict}" + (f", {failed} rows" if failed else ""))
     for name, rows in one.undeclared:
         print(f"  {one.label}: {name!r} is not declared, its {rows} rows stay in the raw input only")
+
+
+def _print_gone(one: SourceReport) -> None:
+    """Say of rows that they are not in their file any more."""
+    if one.gone:
+        print(f"  {one.label}: {one.gone} rows that the archive has of it are not in it any more; they stay")
 
 
 def print_sealed(args: argparse.Namespace) -> None:

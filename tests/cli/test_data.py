@@ -116,6 +116,19 @@ def test_corrected_stamps_are_told_by_ingest_and_by_status(ingested: str, capsys
     assert "6 value(s) were already there under another publication stamp" in capsys.readouterr().out
 
 
+def test_rows_that_are_gone_and_withdrawals_are_told(ingested: str, capsys: pytest.CaptureFixture[str]) -> None:
+    values = Path("datasets") / "mine" / "values.csv"
+    lines = values.read_text().splitlines(keepends=True)
+    values.write_text("".join(lines[:-1]))
+    assert main(["ingest", "mine"]) == 0
+    gone = "1 rows that the archive has of it are not in it any more; they stay"
+    assert f"0 new\n  values.csv: {gone}\n" in capsys.readouterr().out
+    series, period, stamp, _, note = lines[-1].split(",")
+    values.write_text("".join([*lines, f"{series},{period},{stamp.replace('2020', '2021')},,{note}"]))
+    assert main(["ingest", "mine"]) == 0
+    assert ", 1 withdrawals\n" in capsys.readouterr().out
+
+
 def test_an_archive_without_a_dataset_folder_tells_all_the_same(
     ingested: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
