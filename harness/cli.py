@@ -355,12 +355,17 @@ def _runs(args: argparse.Namespace) -> None:
 
 
 def _show(args: argparse.Namespace) -> None:
+    from harness.record.runs import refuse_damaged
     from harness.report.profile import profile_text
     from harness.report.run import Run
     from harness.report.summary import summary
 
     run = Run(args.run, home_of(args))
-    print(profile_text(run.manifest) if args.profile else summary(run))
+    if args.profile:
+        print(profile_text(run.manifest))
+        return
+    print(summary(run), flush=True)
+    refuse_damaged(run.files, run.manifest)
 
 
 def _report(args: argparse.Namespace) -> None:
