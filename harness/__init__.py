@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from harness.studies.audit import Audit
     from harness.studies.reproduce import Reproduction
 
+__version__: Final = "0.1.0"
 __all__ = [
     "Archive",
     "Audit",
@@ -66,6 +67,7 @@ __all__ = [
     "Training",
     "Transform",
     "UserError",
+    "__version__",
     "audit",
     "backtest",
     "export_archive",

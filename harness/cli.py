@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
+from harness import __version__
 from harness.cli_data import add_data_verbs
 from harness.cli_holdout import add_holdout_verbs
 from harness.cli_records import add_record_verbs
@@ -143,6 +144,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Backtests forecasts on the data as they were known at the time.",
         epilog="harness VERB --help explains a verb.",
     )
+    top.add_argument("--version", action="version", version=f"harness {__version__}")
     verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
 
     def add(name: str, verb: Verb, text: str) -> argparse.ArgumentParser:

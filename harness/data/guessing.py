@@ -32,6 +32,8 @@ THERE = "give the path of a file that is there"
 TREND = 4 / 3
 DATED = re.compile(r"(?<!\d)(19|20)\d{2}[-_./ ]?([01]\d|Q[1-4]|q[1-4]|[mM]\d{1,2})([-_./ ]?[0-3]\d)?(?!\d)")
 """A date, month or quarter inside a column's name."""
+ZONE = re.compile(r"[A-Z][A-Za-z]+(/[A-Za-z_+-]+)+")
+"""A zone with rules of its own, like Europe/London: UTC and bare offsets tell nothing of where days end."""
 MATRIX = 3
 """So many columns named by dates are no series."""
 
@@ -62,6 +64,7 @@ class Guess:
         unused: other columns of dates: nobody knows of what.
         footer: notes below the table.
         first: its first column, which they are in.
+        zone: (zone of the instants in its column of dates, name of that column); ("", "") = they have none.
     """
 
     layout: Layout
@@ -77,6 +80,7 @@ class Guess:
     unused: tuple[str, ...] = ()
     footer: tuple[str, ...] = ()
     first: str = ""
+    zone: tuple[str, str] = ("", "")
 
 
 def guess(path: Path) -> Guess:
@@ -134,7 +138,17 @@ def guess(path: Path) -> Guess:
         unused,
         footer,
         table.frame.columns[0],
+        _zone(table, [name for name in (dated_by[1], period) if name]),
     )
+
+
+def _zone(table: RawTable, names: Sequence[str]) -> tuple[str, str]:
+    """The first zone that columns of a Parquet file carry, and the name of the column."""
+    for name in names:
+        dtype = table.frame[name].dtype
+        if isinstance(dtype, pl.Datetime) and dtype.time_zone and ZONE.fullmatch(dtype.time_zone):
+            return dtype.time_zone, name
+    return "", ""
 
 
 def _undated(path: Path, names: Sequence[str]) -> DataError:

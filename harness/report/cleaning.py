@@ -13,6 +13,10 @@ from harness.core.errors import UserError
 from harness.data.archive import Archive
 from harness.report.text import table
 
+UNCLEAR = (
+    "publication stamp(s) name a local time that the clocks of the declared zone skip or have twice: the later reading "
+    "is taken. Where the file knows better, write the offset (2024-11-03T01:30:00-04:00) or UTC"
+)
 SHOWN = 20
 """Rows of each table shown unless all are asked for."""
 

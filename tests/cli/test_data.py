@@ -116,6 +116,14 @@ def test_corrected_stamps_are_told_by_ingest_and_by_status(ingested: str, capsys
     assert "6 value(s) were already there under another publication stamp" in capsys.readouterr().out
 
 
+def test_stamps_that_are_unclear_are_told(ingested: str, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path("datasets") / "mine"
+    values = folder / "values.csv"
+    values.write_text(values.read_text().replace("2013-06-20T09:30:00", "2013-10-27T01:30:00"))
+    assert main(["ingest", "mine", "--home", "other"]) == 0
+    assert "values.csv: 6 publication stamp(s) name a local time that the clocks" in capsys.readouterr().out
+
+
 def test_rows_that_are_gone_and_withdrawals_are_told(ingested: str, capsys: pytest.CaptureFixture[str]) -> None:
     values = Path("datasets") / "mine" / "values.csv"
     lines = values.read_text().splitlines(keepends=True)

@@ -26,6 +26,7 @@ class SourceReport:
         restamped: rows whose value was there under a publication stamp that the file no longer has: the old row stays.
         withdrawn: rows that withdraw a value: without one, or left out of a complete publication.
         gone: rows that the archive has of this very file, and that are not in it any more: they stay.
+        unclear: publication stamps that the clocks of the declared zone skip or have twice; the later reading counts.
         undeclared: (name in the file, rows) of series the dataset does not declare; they stay in the raw input only.
     """
 
@@ -41,6 +42,7 @@ class SourceReport:
     ahead: int = 0
     withdrawn: int = 0
     gone: int = 0
+    unclear: int = 0
     undeclared: tuple[tuple[str, int], ...] = ()
     steps: tuple[tuple[str, int], ...] = ()
     assertions: tuple[tuple[str, str, str, int], ...] = ()
