@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
+from harness import __version__
 from harness.cli_data import add_data_verbs
 from harness.cli_ending import TERMINATED, Terminated, terminable
 from harness.cli_holdout import add_holdout_verbs
@@ -149,6 +150,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Backtests forecasts on the data as they were known at the time.",
         epilog="harness VERB --help explains a verb.",
     )
+    top.add_argument("--version", action="version", version=f"harness {__version__}")
     verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
 
     def add(name: str, verb: Verb, text: str) -> argparse.ArgumentParser:
@@ -366,12 +368,17 @@ def _runs(args: argparse.Namespace) -> None:
 
 
 def _show(args: argparse.Namespace) -> None:
+    from harness.record.runs import refuse_damaged
     from harness.report.profile import profile_text
     from harness.report.run import Run
     from harness.report.summary import summary
 
     run = Run(args.run, home_of(args))
-    print(profile_text(run.manifest) if args.profile else summary(run))
+    if args.profile:
+        print(profile_text(run.manifest))
+        return
+    print(summary(run), flush=True)
+    refuse_damaged(run.files, run.manifest)
 
 
 def _report(args: argparse.Namespace) -> None:

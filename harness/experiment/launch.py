@@ -25,6 +25,7 @@ from harness.data.changes import ChangeFile
 from harness.data.dataset import find_dataset, load_dataset
 from harness.data.ingest import IngestReport, ingest, lacks, untold
 from harness.data.ingest.agreement import refuse_foreign, refuse_forgotten
+from harness.experiment.built import refuse_misbuilt
 from harness.experiment.facts import is_pattern, matching
 from harness.experiment.load import load_experiment, validate
 from harness.experiment.models import completed
@@ -104,7 +105,7 @@ def prepare(experiment: Experiment | str | Path, home: Home, archive: Archive | 
 def _prepared(experiment: Experiment | str | Path, home: Home, archive: Archive | None) -> Prepared:
     with refusals(home, "prepare"):
         refuse_unfinished(home)
-    asked = experiment if isinstance(experiment, Experiment) else load_experiment(experiment)
+    asked = _asked(experiment)
     folder = Path(asked.folder) if asked.folder else None
     datasets = [load_dataset(find_dataset(name, folder)) for name in asked.datasets]
     if archive is None:
@@ -127,6 +128,13 @@ def _prepared(experiment: Experiment | str | Path, home: Home, archive: Archive 
     return Prepared(with_rivals(asked), changes, ingested, batches, unasked)
 
 
+def _asked(experiment: Experiment | str | Path) -> Experiment:
+    if isinstance(experiment, Experiment):
+        refuse_misbuilt(experiment)
+        return experiment
+    return load_experiment(experiment)
+
+
 def without_writing(experiment: Experiment | str | Path, home: Home) -> tuple[Experiment, ChangeFile]:
     """As `prepare`, on the archive as it is: nothing is ingested, and nothing written.
 
@@ -137,7 +145,7 @@ def without_writing(experiment: Experiment | str | Path, home: Home) -> tuple[Ex
     Raises:
         UserError: the experiment or a dataset is wrong, or the archive lacks what it would have to ingest first.
     """
-    asked = experiment if isinstance(experiment, Experiment) else load_experiment(experiment)
+    asked = _asked(experiment)
     datasets = [
         load_dataset(find_dataset(name, Path(asked.folder) if asked.folder else None)) for name in asked.datasets
     ]
