@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import resource
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,6 +18,7 @@ import harness.record.cells
 from harness.core.errors import FullDiskError
 from harness.core.names import Names
 from harness.core.snapshot import NO_POSITION
+from harness.record.cell_parts import CellInParts, Scratch
 from harness.record.cells import CELL_SCHEMA, Cell, read_cell, read_fit, tidy, write_cell, write_fit, write_large_cell
 from harness.record.panel_cells import ABSTAINED, OK, PanelAnswers
 
@@ -193,3 +197,43 @@ def test_a_large_cell_that_is_altered_after_its_writing_is_not_taken_for_what_wa
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
     assert [read_cell(tmp_path, key) is not None for key in ("a", "b", "c")] == [True, True, False]
+
+
+UNLIKE: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "a status": {"status": np.array([[OK, OK], [OK, ABSTAINED], [OK, OK]], dtype=np.uint8)},
+    "a period": {
+        "last_known": np.array(["2020-03-31", "NaT", "2020-03-31"], dtype="datetime64[D]"),
+        "last": np.array([4, NO_POSITION, 4]),
+    },
+}
+
+
+@pytest.mark.parametrize("unlike", UNLIKE)
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+def test_a_cell_in_parts_is_the_one_of_the_whole_in_whatever_order_they_come(
+    unlike: str, order: Sequence[int], tmp_path: Path
+) -> None:
+    whole = replace(
+        panel(datetime(2020, 4, 1, tzinfo=UTC), trained=None),
+        series=Names(("a", "b", "c")),
+        value=np.array([[0.5, 1.5], [2.5, -0.0], [3.5, 4.5]]),
+        last_known=np.array(["2020-03-31"] * 3, dtype="datetime64[D]"),
+        last=np.array([4, 4, 4]),
+        issue_age=np.full(3, np.nan),
+        status=np.full((3, 2), OK, dtype=np.uint8),
+        reason=np.zeros((3, 2), dtype=np.uint8),
+        answered=np.ones((3, 2), dtype=bool),
+    )
+    whole = replace(whole, **UNLIKE[unlike])
+    rows = ("value", "status", "reason", "answered", "last_known", "last", "issue_age")
+    with Scratch(tmp_path) as scratch:
+        cell = CellInParts(scratch, "parts", whole.series)
+        for place in order:
+            mine: dict[str, Any] = {name: getattr(whole, name)[place : place + 1] for name in rows}
+            cell.add(replace(whole, series=Names(whole.series[place : place + 1]), **mine), place)
+        cell.write({})
+    write_large_cell(tmp_path, "whole", whole, {})
+    parts, once = ((tmp_path / key / "forecasts.arrow").read_bytes() for key in ("parts", "whole"))
+    assert parts == once
+    assert (b'"status": 0' in once) == (unlike != "a status")
