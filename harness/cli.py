@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
+from harness import __version__
 from harness.cli_data import add_data_verbs
 from harness.cli_ending import TERMINATED, Terminated, terminable
 from harness.cli_holdout import add_holdout_verbs
@@ -149,6 +150,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Backtests forecasts on the data as they were known at the time.",
         epilog="harness VERB --help explains a verb.",
     )
+    top.add_argument("--version", action="version", version=f"harness {__version__}")
     verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
 
     def add(name: str, verb: Verb, text: str) -> argparse.ArgumentParser:
@@ -227,7 +229,9 @@ def _add_backtest(parser: argparse.ArgumentParser) -> None:
 
 def _add_audit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", metavar="EXPERIMENT", help=EXPERIMENT_HELP)
-    parser.add_argument("--origins", metavar="N", default="5", help="sampled origins, or `all` (default: 5)")
+    parser.add_argument(
+        "--origins", metavar="N", default="5", help="sampled origins, 2 at least, or `all` (default: 5)"
+    )
     parser.add_argument(
         "--premium", action="store_true", help="also: what each leak would have pretended (says its price)"
     )
@@ -268,6 +272,7 @@ def _backtest(args: argparse.Namespace) -> None:
     from harness.backtest.runner import execute
     from harness.experiment.launch import prepare, tell_memory
     from harness.record.memory import within
+    from harness.record.platform import threads_within
     from harness.record.working import working
     from harness.report.profile import computed, profile_text
     from harness.report.run import Run
@@ -276,7 +281,7 @@ def _backtest(args: argparse.Namespace) -> None:
     home, where = home_of(args), Where(args.engine, args.engine_address, args.engine_store, args.memory)
     _at_least_one(args.workers)
     shown = args.progress or (sys.stderr.isatty() and not args.quiet)
-    with working(home), within(args.memory):
+    with working(home), within(args.memory), threads_within(args.workers):
         ready = prepare(experiment_file(args.experiment), home)
         _print_prepared(ready)
         with _Bar(shown=shown) as bar:
@@ -324,7 +329,9 @@ def _origins(text: str) -> int | None:
     if text == "all":
         return None
     if not text.isdecimal() or int(text) < 2:
-        raise UserError("origins are counted", value=f"--origins {text}", rule="a number of at least 2, or all")
+        raise UserError(
+            "an audit compares several origins", value=f"--origins {text}", rule="a number of at least 2, or all"
+        )
     return int(text)
 
 
@@ -361,12 +368,17 @@ def _runs(args: argparse.Namespace) -> None:
 
 
 def _show(args: argparse.Namespace) -> None:
+    from harness.record.runs import refuse_damaged
     from harness.report.profile import profile_text
     from harness.report.run import Run
     from harness.report.summary import summary
 
     run = Run(args.run, home_of(args))
-    print(profile_text(run.manifest) if args.profile else summary(run))
+    if args.profile:
+        print(profile_text(run.manifest))
+        return
+    print(summary(run), flush=True)
+    refuse_damaged(run.files, run.manifest)
 
 
 def _report(args: argparse.Namespace) -> None:

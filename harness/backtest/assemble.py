@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from harness.data.outcomes import OUTCOME_STATUS
 from harness.data.standing import layout
 from harness.forecast.catalog import entry_for, reference_name
 from harness.record.cells import Cell
-from harness.record.platform import available_cores
+from harness.record.platform import threads_here
 from harness.score.decision import Kpi
 from harness.score.grid import STRETCHES
 from harness.score.spec import ScoreSpec, functional_of
@@ -116,9 +115,8 @@ def _told(plan: Plan, changes: ChangeFile, cells: Mapping[str, list[Cell]]) -> R
 
 
 def _threads(plan: Plan) -> int:
-    """Threads to score with: as many as there are cores for a large run, one for a small one and in a worker."""
-    large = forecast_count(plan) > TIDY_ROWS
-    return 1 if os.environ.get("HARNESS_WORKER") or not large else available_cores()
+    """Threads to score with: one for a small run."""
+    return threads_here() if forecast_count(plan) > TIDY_ROWS else 1
 
 
 def panel_of(plan: Plan, changes: ChangeFile, cells: Mapping[str, list[Cell]], scales: Scales) -> Panel:

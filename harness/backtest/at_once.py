@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -20,7 +19,7 @@ from harness.data.newest import chunks
 from harness.data.replay import Replay, chosen_rows
 from harness.forecast.features import declared_inputs, reads_input
 from harness.forecast.unrevised import Origins, calendar_of, fill, settled, without_calendar
-from harness.record.platform import available_cores
+from harness.record.platform import threads_here
 
 
 def replayed(plan: Plan, changes: ChangeFile) -> Replay:
@@ -117,8 +116,3 @@ def _stretches(plan: Plan, changes: ChangeFile, count: int) -> Iterator[slice]:
         announced = announced + np.searchsorted(moments, plan.known[:count], side="right")
     edges = [0, *(np.flatnonzero(np.diff(announced)) + 1).tolist(), count]
     yield from (slice(start, stop) for start, stop in pairwise(edges))
-
-
-def threads_here() -> int:
-    """Threads that may compute features in this process: a worker has one, the run itself all cores."""
-    return 1 if os.environ.get("HARNESS_WORKER") else available_cores()

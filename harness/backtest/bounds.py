@@ -10,6 +10,7 @@ from harness.backtest.blocks import can_be_cut
 from harness.backtest.layout import compact, number_type
 from harness.backtest.splits import Plan, inputs_of
 from harness.backtest.task import Task
+from harness.backtest.tuning.space import reachable
 from harness.core.errors import UserError
 from harness.core.recipe import Recipe
 from harness.data.changes import ChangeFile
@@ -33,6 +34,10 @@ PER_ROW, PER_BIN, PER_STEP = 62, 2, 28
 """Bytes of a fit of LightGBM: a training row of one horizon without its features, its bin of one feature, and what is
 held of it for each further horizon. On 3 and 11 million rows of 7 features it took 71 and 77 bytes a row, and 132 at
 three horizons."""
+
+COPIES = 2
+"""Times a regressor of scikit-learn holds its training matrix: what it is given, and its own. Of ridge regression 1.8,
+of 49,000 rows of 1,000 series."""
 
 
 def block_width(plan: Plan, changes: ChangeFile, spare: int | None, slots: int) -> int:
@@ -74,19 +79,28 @@ def _extent(changes: ChangeFile, inputs: Sequence[str]) -> tuple[int, int]:
 
 
 def refuse_too_large(
-    plan: Plan, tasks: Sequence[Task], shelf: Shelf, spare: int | None, *, fits: int = 1, in_file: bool = False
+    plan: Plan,
+    tasks: Sequence[Task],
+    shelf: Shelf,
+    spare: int | None,
+    *,
+    fits: int = 1,
+    others: int = 1,
+    in_file: bool = False,
 ) -> None:
     """Refuse models that learn from all series together where their training rows do not fit.
 
-    Of LightGBM is counted what its fits take that run at once, and the table of frozen feature rows where it lies in no
-    file. Of other models the table and one training matrix; a library may need more.
+    Counted is what fits take that run at once: of LightGBM its rows and their bins, and the table of frozen feature
+    rows where it lies in no file; of other models that table and the training matrix, of scikit-learn with the columns
+    that tell series apart and as often as most regressors hold it. A library may need more.
 
     Args:
         plan: the plan.
         tasks: what is to be computed.
         shelf: where cells are stored.
         spare: bytes to spare; None = unknown.
-        fits: that run at once in this process.
+        fits: of LightGBM that run at once.
+        others: fits of other models that run at once, beside those of LightGBM where they are several.
         in_file: whether the table lies in a file, of which parts are read.
 
     Raises:
@@ -98,36 +112,75 @@ def refuse_too_large(
     layout, count = compact(plan), len(plan.members.series)
     rows = len(layout.origins) * count
     table = rows * layout.width * np.dtype(number_type(plan.experiment)).itemsize
-    need: dict[str, int] = {}
-    trees = {name: _fit_of_trees(plan, one, rows) for name, one in recipes.items() if learns_from_rows_alone(one)}
-    asked = (recipe.name for task in tasks for recipe, _ in task.recipes if recipe.name in trees)
-    at_once = sorted(asked, key=lambda one: trees[one], reverse=True)[:fits]
-    if at_once:
-        need[at_once[0]] = sum(trees[name] for name in at_once) + (0 if in_file else table)
-    for name, recipe in recipes.items():
-        if name not in trees:
-            need[name] = table + rows * _matrix_row(plan, recipe)
-    name = max(need, key=lambda one: need[one])
-    if need[name] > spare:
+    trees = {name for name, one in recipes.items() if learns_from_rows_alone(one)}
+    each = {
+        name: _fit_of_trees(plan, one, rows) if name in trees else table + _matrix(plan, one, rows)
+        for name, one in recipes.items()
+    }
+    asked = sorted(
+        (recipe.name for task in tasks for recipe, _ in task.recipes if recipe.name in each),
+        key=lambda one: each[one],
+        reverse=True,
+    )
+    if others > 1:
+        groups = [asked[:fits]]
+    else:
+        groups = [[one for one in asked if one in trees][:fits], [one for one in asked if one not in trees][:1]]
+    need = {
+        tuple(one): sum(each[name] for name in one) + (0 if in_file or trees.isdisjoint(one) else table)
+        for one in groups
+        if one
+    }
+    most = max(need, key=lambda one: need[one])
+    if need[most] > spare:
+        at_once = f"{len(most)} fits at once of " if len(most) > 1 else ""
         raise UserError(
             "a model that learns from all series together does not fit into memory",
-            value=f"{name}: {gigabytes(need[name])} for the rows of {len(layout.origins)} origins x {count} series; "
-            f"{gigabytes(spare)} are to spare beside what is held already",
+            value=f"{most[0]}: {gigabytes(need[most])} for {at_once}the rows of {len(layout.origins)} origins "
+            f"x {count} series; {gigabytes(spare)} are to spare beside what is held already",
             rule="models of single series are walked in blocks of series; what is pooled over series cannot be cut",
-            fix="allow more (--memory GB), have fewer fits at once (--workers 1), "
-            "or fewer series, features or origins, or float32 = true",
+            fix=_advice(plan, recipes[most[0]], len(most)),
         )
+
+
+def _advice(plan: Plan, recipe: Recipe, fits: int) -> str:
+    """What makes a model need less."""
+    fewer = ["fewer series, features or origins"]
+    if any(_series_columns(plan, recipe, one) for one in reachable(recipe)):
+        fewer.append("one model for all series (series_feature = false in its params)")
+    if recipe.kind == "lightgbm":
+        fewer.append("float32 = true")
+    first = "allow more (--memory GB), " + ("have fewer fits at once (--workers 1), " if fits > 1 else "")
+    return f"{first}or {' or '.join(fewer)}"
 
 
 def _fit_of_trees(plan: Plan, recipe: Recipe, rows: int) -> int:
     """Bytes of one fit of LightGBM: of its rows, their bins, and a matrix where it is not read in blocks."""
     each = PER_ROW + PER_BIN * _features(plan, recipe) + PER_STEP * (len(plan.experiment.horizons) - 1)
-    matrix = rows * _matrix_row(plan, recipe)
+    matrix = rows * _features(plan, recipe) * np.dtype(number_type(plan.experiment)).itemsize
     return rows * each + (matrix if matrix <= MATRIX else 0)
 
 
-def _matrix_row(plan: Plan, recipe: Recipe) -> int:
-    return _features(plan, recipe) * np.dtype(number_type(plan.experiment)).itemsize
+def _matrix(plan: Plan, recipe: Recipe, rows: int) -> int:
+    """Bytes of a training matrix, with the columns that tell series apart; the widest that a search may choose."""
+    return (
+        rows
+        * PER_COPY
+        * max(
+            (_features(plan, one) + _series_columns(plan, recipe, one)) * (COPIES if one.kind == "sklearn" else 1)
+            for one in reachable(recipe)
+        )
+    )
+
+
+def _series_columns(plan: Plan, recipe: Recipe, table: Recipe) -> int:
+    """Columns by which one of the model tables of a recipe tells series apart."""
+    if table.kind != "sklearn" or len(plan.members.series) == 1:
+        return 0
+    name = "series_feature" if table.name == recipe.name else f"{table.name}.series_feature"
+    drawn = None if recipe.search is None else recipe.search.domain(name)
+    told = dict(table.params).get("series_feature", True) or (drawn is not None and True in drawn.choices)
+    return len(plan.members.series) if told else 0
 
 
 def gigabytes(size: int) -> str:

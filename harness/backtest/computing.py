@@ -25,6 +25,7 @@ from harness.data.mapped import let_go
 from harness.forecast.catalog import entry_for, learns_from_rows_alone
 from harness.record.cells import Cell
 from harness.record.memory import spare_memory, trim_heap
+from harness.record.platform import are_bounded
 
 TASKS_PER_WORKER = 6
 
@@ -129,8 +130,11 @@ def compute(
     stages: Stages,
     progress: Progress | None,
 ) -> None:
-    """Build the features and run the tasks; by threads of this process, those that need none while these are built."""
-    by_threads = isinstance(engine, InProcess) and engine.threads > 1
+    """Build the features and run the tasks; by threads of this process, those that need none while these are built.
+
+    Not beside one another where threads are bounded: each has as many as there may be.
+    """
+    by_threads = isinstance(engine, InProcess) and engine.threads > 1 and not are_bounded()
     early = [task for task in tasks if by_threads and not _needs_features(plan, task)]
     early = [] if len(early) == len(tasks) else early
     rest = [task for task in tasks if task not in early]

@@ -16,12 +16,13 @@ from harness.backtest.computing import compute, settle, tasks_of
 from harness.backtest.data_facts import dataset_facts
 from harness.backtest.effort import effort_of, narrowed_spaces
 from harness.backtest.engine import Engine, InProcess
-from harness.backtest.engines import HERE, Where, engine_for
+from harness.backtest.engines import HERE, Where, engine_for, most_threads
 from harness.backtest.keys import Known, cell_keys, recipe_identity, run_id
 from harness.backtest.place import Board, Place, Progress
 from harness.backtest.searched import on_record, study_keys, vouched
 from harness.backtest.splits import Plan, build_plan
 from harness.backtest.stages import Stages
+from harness.core.ahead import beside
 from harness.core.errors import UserError
 from harness.core.identity import canonical
 from harness.core.recipe import Experiment
@@ -38,6 +39,8 @@ from harness.record.platform import (
     installed_packages,
     numeric_platform,
     threads_for,
+    threads_here,
+    threads_within,
 )
 from harness.record.registry import Effort, noted
 from harness.record.runs import RunFiles, start_run, write_run
@@ -83,6 +86,7 @@ def execute(
         changes = ChangeFile.open(change_folder)
         experiment = with_rivals(experiment)
         engine = engine_for(experiment, workers, where)
+        held.enter_context(threads_within(None if workers is None else workers * most_threads(experiment)))
         plan = build_plan(experiment, changes)
         experiment = plan.experiment
         settle(changes)
@@ -95,10 +99,10 @@ def execute(
         begin = partial(_begin, home, files, experiment, held)
         keys, cells = cells_of(plan, board, place, engine, stages=stages, progress=progress, begin=begin)
         searches = study_keys(plan, changes, board)
-        with ThreadPoolExecutor(1) as other:
-            counted = other.submit(effort_of, plan, changes, board, home, searches)
+        effort_told = partial(effort_of, plan, changes, board, home, searches)
+        with beside(effort_told, threads=2 if workers is None else threads_here()) as counted:
             results = assemble(plan, changes, cells, files.run_id)
-            effort = counted.result()
+            effort = counted()
         settle(changes)
         stages.done("score")
         files.drop_work()
@@ -184,8 +188,9 @@ def cells_of(
     stages.done("look up cells")
     tasks = tasks_of(plan, changes, board, keys, cells, searches, engine)
     if tasks:
-        fits, in_file = engine.fits if isinstance(engine, InProcess) else 1, place.work is not None
-        refuse_too_large(plan, tasks, place.shelves.cells, spare_memory(place.memory), fits=fits, in_file=in_file)
+        fits, others = (engine.fits, 1) if isinstance(engine, InProcess) else (engine.slots, engine.slots)
+        room = partial(refuse_too_large, fits=fits, others=others, in_file=place.work is not None)
+        room(plan, tasks, place.shelves.cells, spare_memory(place.memory))
     if begin is not None:
         begin()
     if tasks:

@@ -17,17 +17,25 @@ from harness.data.csv_text import is_note
 from harness.data.declared import Layout, TextForm
 from harness.data.sampled import sample
 from harness.data.tables import RawTable, is_large, numbers, read_file
-from harness.data.timing import PERIOD, Timing, date_formats, guess_timing, plain_day, reaching
+from harness.data.timing import (
+    MOSTLY,
+    PERIOD,
+    Timing,
+    date_formats,
+    guess_timing,
+    plain_day,
+    reaching,
+    refuse_no_day,
+)
 
 PUBLISHED = ("published_at", "publication_date", "published", "release_date", "released_at", "release", "announced")
 VINTAGE = ("vintage_date", "vintage", "realtime_start", "real_time_start", "as_of", "asof", "edition")
+DATING = frozenset({*PUBLISHED, *VINTAGE})
 SERIES = ("series", "series_id", "variable", "ticker", "symbol", "indicator", "unique_id", "code", "id", "name")
 VALUE = ("value", "values", "obs_value", "val", "y")
 DELIMITERS = (",", ";", "\t", "|")
 NO_VALUE = frozenset({"na", "n/a", "#n/a", "n.a.", "nan", "null", "none", ".", "-", ".."})
 """Texts taken for "no value" among numbers, in small letters."""
-MOSTLY = 0.5
-"""Share of numbers from which on a column is meant as one of numbers."""
 SAMPLE = 5000
 """Rows looked at to tell a column of dates; the frequency is checked on every period."""
 ENOUGH = 30
@@ -36,6 +44,8 @@ THERE = "give the path of a file that is there"
 TREND = 4 / 3
 DATED = re.compile(r"(?<!\d)(19|20)\d{2}[-_./ ]?([01]\d|Q[1-4]|q[1-4]|[mM]\d{1,2})([-_./ ]?[0-3]\d)?(?!\d)")
 """A date, month or quarter inside a column's name."""
+ZONE = re.compile(r"[A-Z][A-Za-z]+(/[A-Za-z_+-]+)+")
+"""A zone with rules of its own, like Europe/London: UTC and bare offsets tell nothing of where days end."""
 MATRIX = 3
 """So many columns named by dates are no series."""
 
@@ -67,6 +77,7 @@ class Guess:
         footer: notes below the table.
         first: its first column, which they are in.
         rows: how many of its first and of its last rows were looked at; () = all.
+        zone: (zone of the instants in its column of dates, name of that column); ("", "") = they have none.
     """
 
     layout: Layout
@@ -83,6 +94,7 @@ class Guess:
     footer: tuple[str, ...] = ()
     first: str = ""
     rows: tuple[int, ...] = ()
+    zone: tuple[str, str] = ("", "")
 
 
 def guess(path: Path) -> Guess:
@@ -95,7 +107,11 @@ def guess(path: Path) -> Guess:
     begin, table, footer = _looked_at(path, text)
     found, dated_by, period = _date_columns(begin)
     dates = [name for name, formats in found.items() if formats]
+    if not dated_by[1]:
+        likely = [one for one in begin.frame.columns if one.lower() in DATING and one not in dates]
+        refuse_no_day(begin, likely, likely=True)
     if not period:
+        refuse_no_day(begin, [name for name in begin.frame.columns if name != dated_by[1]])
         raise _undated(path, table.frame.columns)
     timing = guess_timing(begin, period, found[period])
     if begin is not table:
@@ -136,6 +152,7 @@ def guess(path: Path) -> Guess:
         footer,
         table.frame.columns[0],
         () if begin is table else (begin.frame.height, table.frame.height - begin.frame.height),
+        _zone(table, [name for name in (dated_by[1], period) if name]),
     )
 
 
@@ -167,6 +184,15 @@ def _date_columns(table: RawTable) -> tuple[dict[str, tuple[str, ...]], tuple[st
     dates = [name for name, formats in found.items() if formats]
     dated_by = _dated_by(dates)
     return found, dated_by, _pick(PERIOD, [name for name in dates if name != dated_by[1]])
+
+
+def _zone(table: RawTable, names: Sequence[str]) -> tuple[str, str]:
+    """The first zone that columns of a Parquet file carry, and the name of the column."""
+    for name in names:
+        dtype = table.frame[name].dtype
+        if isinstance(dtype, pl.Datetime) and dtype.time_zone and ZONE.fullmatch(dtype.time_zone):
+            return dtype.time_zone, name
+    return "", ""
 
 
 def _undated(path: Path, names: Sequence[str]) -> DataError:
@@ -284,8 +310,9 @@ def _refuse_spoilt(table: RawTable, names: Sequence[str], decimal_mark: str) -> 
         if column.dtype != pl.String:
             continue
         plain = column.str.replace(",", ".", literal=True) if decimal_mark == "," else column
-        spoilt = plain.cast(pl.Float64, strict=False).is_null() & column.is_not_null()
-        if spoilt.sum() < MOSTLY * (len(column) - column.null_count()):
+        finite = plain.cast(pl.Float64, strict=False).is_finite().fill_null(value=False)
+        spoilt = ~(finite | column.str.to_lowercase().is_in(list(NO_VALUE))).fill_null(value=True)
+        if 0 < spoilt.sum() < MOSTLY * (len(column) - column.null_count()):
             row = int(spoilt.arg_max() or 0)
             raise DataError(
                 f"{table.place(row, name)}: not a number",

@@ -133,7 +133,7 @@ def dataset_text(name: str, file: str, guessed: Guess, ids: Sequence[str]) -> st
             if timing.calendar
             else []
         ),
-        'zone = "UTC"  # in which its days end; correct it, for example "Europe/London"',
+        _zone_line(guessed),
         '# unit = "per cent"',
         "# decimals = 1  # places at which two values count as different; absent = exactly",
         '# scale = "rebased"  # where base years or units change between vintages',
@@ -147,6 +147,13 @@ def dataset_text(name: str, file: str, guessed: Guess, ids: Sequence[str]) -> st
         lines.append(f"[series.{_key(series_id)}]")
         lines += [f"in_file = {_quoted(in_file)}", ""] if _needs_in_file(guessed, series_id, in_file) else [""]
     return "\n".join([*lines, *_source_lines(file, guessed)]) + "\n"
+
+
+def _zone_line(guessed: Guess) -> str:
+    zone, column = guessed.zone
+    if zone:
+        return f"zone = {_quoted(zone)}  # in which its days end; guessed: the column {column!r} is in it"
+    return 'zone = "UTC"  # in which its days end; correct it, for example "Europe/London"'
 
 
 def _needs_in_file(guessed: Guess, series_id: str, in_file: str) -> bool:

@@ -25,6 +25,7 @@ from harness.data.changes import ChangeFile
 from harness.data.dataset import find_dataset, load_dataset
 from harness.data.ingest import IngestReport, ingest, lacks, untold
 from harness.data.ingest.agreement import refuse_foreign, refuse_forgotten
+from harness.experiment.built import refuse_misbuilt
 from harness.experiment.facts import is_pattern, matching
 from harness.experiment.load import load_experiment, validate
 from harness.experiment.models import completed
@@ -33,7 +34,7 @@ from harness.record.files import refuse_unwritable
 from harness.record.home import Home
 from harness.record.ledger import refusals
 from harness.record.memory import left_alone, memory_limit, passed_text, within
-from harness.record.platform import wait_briefly
+from harness.record.platform import threads_within, wait_briefly
 from harness.record.runs import find_run, read_manifest
 from harness.record.seals import refuse_unfinished, seals_of
 from harness.record.working import working
@@ -104,7 +105,7 @@ def prepare(experiment: Experiment | str | Path, home: Home, archive: Archive | 
 def _prepared(experiment: Experiment | str | Path, home: Home, archive: Archive | None) -> Prepared:
     with refusals(home, "prepare"):
         refuse_unfinished(home)
-    asked = experiment if isinstance(experiment, Experiment) else load_experiment(experiment)
+    asked = _asked(experiment)
     folder = Path(asked.folder) if asked.folder else None
     datasets = [load_dataset(find_dataset(name, folder)) for name in asked.datasets]
     if archive is None:
@@ -127,6 +128,13 @@ def _prepared(experiment: Experiment | str | Path, home: Home, archive: Archive 
     return Prepared(with_rivals(asked), changes, ingested, batches, unasked)
 
 
+def _asked(experiment: Experiment | str | Path) -> Experiment:
+    if isinstance(experiment, Experiment):
+        refuse_misbuilt(experiment)
+        return experiment
+    return load_experiment(experiment)
+
+
 def without_writing(experiment: Experiment | str | Path, home: Home) -> tuple[Experiment, ChangeFile]:
     """As `prepare`, on the archive as it is: nothing is ingested, and nothing written.
 
@@ -137,7 +145,7 @@ def without_writing(experiment: Experiment | str | Path, home: Home) -> tuple[Ex
     Raises:
         UserError: the experiment or a dataset is wrong, or the archive lacks what it would have to ingest first.
     """
-    asked = experiment if isinstance(experiment, Experiment) else load_experiment(experiment)
+    asked = _asked(experiment)
     datasets = [
         load_dataset(find_dataset(name, Path(asked.folder) if asked.folder else None)) for name in asked.datasets
     ]
@@ -188,7 +196,7 @@ def launch(
     Raises:
         UserError: as `prepare` and `execute`.
     """
-    with working(home), within(where.memory), left_alone():
+    with working(home), within(where.memory), threads_within(workers), left_alone():
         ready = prepare(experiment, home, archive)
         ready.tell(warned)
         run_id = execute(
@@ -243,7 +251,7 @@ def audited(
     """
     from harness.studies.audit import audit  # noqa: PLC0415 - many parts, and a backtest needs none
 
-    with working(home):
+    with working(home), threads_within(None if asked is None else asked.workers):
         ready = prepare(experiment, home, archive)
         ready.tell(tell)
         refuse_unwritable(home.root)
@@ -277,7 +285,7 @@ def reproduced(
     from harness.studies.recorded import recorded_run  # noqa: PLC0415 - as above
     from harness.studies.reproduce import reproduce  # noqa: PLC0415
 
-    with working(home):
+    with working(home), threads_within(workers):
         with refusals(home, f"reproduce {run_id}"):
             run = recorded_run(find_run(home, run_id), home, archive, folder=folder)
         return reproduce(run, code_of, models=models, workers=workers, progress=progress)

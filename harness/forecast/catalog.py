@@ -31,6 +31,7 @@ class CatalogEntry:
         doc: one line for the reference of the experiment file.
         defaults: every parameter with its default.
         required: parameters without a default.
+        optional: parameters that are part of a model's identity only where they are given.
         needs_rows: learns from feature rows, so a recipe must name features.
         needs_snapshot: reads series from the snapshot.
         fitted: estimates something; False = `fit` does nothing and no fit need be stored.
@@ -44,6 +45,7 @@ class CatalogEntry:
     doc: str
     defaults: Mapping[str, object] = field(default_factory=dict)
     required: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
     needs_rows: bool = False
     needs_snapshot: bool = True
     fitted: bool = True
@@ -162,6 +164,7 @@ CATALOG: Mapping[str, CatalogEntry] = MappingProxyType(
             "any scikit-learn regressor, one per horizon, pooled over series",
             {"estimator_params": ()},
             required=("estimator",),
+            optional=("series_feature",),
             needs_rows=True,
             functional="",
         ),
@@ -206,7 +209,7 @@ def resolve_params(kind: str, params: Mapping[str, object]) -> Params:
     entry = entry_for(kind)
     if is_user_class(kind):
         return tuple(sorted((name, _frozen(value)) for name, value in params.items()))
-    known = {*entry.defaults, *entry.required, *(_native_names() if kind == "lightgbm" else ())}
+    known = {*entry.defaults, *entry.required, *entry.optional, *(_native_names() if kind == "lightgbm" else ())}
     for name in params:
         if name not in known:
             raise UnknownNameError(f"parameter of {kind}", name, known)

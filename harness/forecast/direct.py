@@ -68,14 +68,14 @@ def _sorted(rows: Rows, snapshot: Snapshot, columns: list[str] | None) -> Iterat
     ids = sorted(snapshot.target.series) if snapshot.target is not None else []
     if snapshot.target is not None and snapshot.target.universe:
         ids = list(snapshot.target.series)
-    code = {series_id: place for place, series_id in enumerate(ids)}
+    code = rows.keys["series_id"].replace_strict(ids, range(len(ids)), return_dtype=pl.Int64).to_numpy()
     matrix = rows.X.select(columns or rows.X.columns).cast(pl.Float64).fill_null(float("nan")).to_numpy()
     order = rows.keys.with_row_index("place").sort(
         "horizon", "series_id", "pseudo_origin", "period", maintain_order=True
     )
     for (horizon,), part in order.group_by("horizon", maintain_order=True):
         place = part["place"].to_numpy().astype(np.int64)
-        series = np.array([code[series_id] for series_id in part["series_id"]], dtype=np.int64)
+        series = np.array(code[place], dtype=np.int64)
         y = None if rows.y is None else np.array(rows.y[place], dtype=np.float64)
         cells = np.array(matrix[place], order="C")
         yield Design(int(str(horizon)), place, cells.__getitem__, series.__getitem__, y)

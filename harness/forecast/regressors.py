@@ -19,8 +19,11 @@ from harness.core.frames import Rows
 from harness.core.identity import derive_seed
 from harness.core.snapshot import Snapshot
 from harness.core.transform import Floats
-from harness.forecast.direct import Design, constant_fit, designs
+from harness.forecast.direct import Design, column_names, constant_fit, designs
 from harness.forecast.paths import answers
+
+SEVERAL = 2
+"""Series of a target from which on they are told apart."""
 
 
 class Sklearn:
@@ -33,15 +36,24 @@ class Sklearn:
     Args:
         estimator: dotted name inside scikit-learn, for example `sklearn.linear_model.Ridge`.
         estimator_params: its parameters; `random_state` is set from the cell's seed where the regressor has one.
+        series_feature: whether a panel's series are told apart, by a 0/1 column for each; False = one model for all of
+            them, whose series may be as many as there are.
     """
 
     def __init__(
-        self, *, estimator: str, estimator_params: Mapping[str, object] | Sequence[tuple[str, object]] = ()
+        self,
+        *,
+        estimator: str,
+        estimator_params: Mapping[str, object] | Sequence[tuple[str, object]] = (),
+        series_feature: bool = True,
     ) -> None:
+        if not isinstance(series_feature, bool):
+            raise UserError("sklearn: series_feature is true or false", value=series_feature)
         self._prototype = _made(estimator, dict(estimator_params))
         self._columns: list[str] = []
         self._models: dict[int, Any] = {}
-        self._series = 0
+        self._imputers: dict[int, SimpleImputer] = {}
+        self._coded, self._series = series_feature, 0
         self.warnings: list[str] = []
         """What fitting complained about, one line each."""
 
@@ -63,15 +75,18 @@ class Sklearn:
         """
         if rows is None or rows.y is None:
             raise UserError("sklearn needs training rows", fix="give the model features")
-        self._columns, self._models, self.warnings = list(rows.X.columns), {}, []
-        self._series = len(snapshot.target.series) if snapshot.target is not None else 0
+        self._columns, self._models, self._imputers, self.warnings = column_names(rows), {}, {}, []
+        self._series = len(snapshot.target.series) if self._coded and snapshot.target is not None else 0
         for design in designs(rows, snapshot):
             assert design.y is not None  # noqa: S101 - refused above
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 model = self._seeded(derive_seed(seed, design.horizon, "point"))
-                model.fit(_matrix(design, self._series), design.y)
-                predicted = np.asarray(model.predict(_matrix(design, self._series)))
+                if not get_tags(model).input_tags.allow_nan:
+                    imputer = SimpleImputer(strategy="median", keep_empty_features=True)
+                    self._imputers[design.horizon] = imputer.fit(design.X)
+                model.fit(self._matrix(design), design.y)
+                predicted = np.asarray(model.predict(self._matrix(design)))  # a regressor may write into what it got
             self._models[design.horizon] = model
             said = sorted({f"{one.category.__name__}: {one.message}" for one in caught})
             if constant_fit(predicted, design.y):
@@ -79,8 +94,11 @@ class Sklearn:
             self.warnings += [f"horizon {design.horizon}: {line}" for line in said]
 
     def fitted_models(self) -> dict[str, Any]:
-        """Horizon -> the fitted regressor."""
-        return {str(horizon): model for horizon, model in sorted(self._models.items())}
+        """Horizon -> the fitted regressor, behind what replaces missing features."""
+        return {
+            str(horizon): make_pipeline(self._imputers[horizon], model) if horizon in self._imputers else model
+            for horizon, model in sorted(self._models.items())
+        }
 
     def _seeded(self, seed: int) -> Any:
         model = clone(self._prototype)
@@ -88,9 +106,7 @@ class Sklearn:
             model.set_params(random_state=seed)
         if "n_jobs" in model.get_params():
             model.set_params(n_jobs=1)
-        if get_tags(model).input_tags.allow_nan:
-            return model
-        return make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), model)
+        return model
 
     def predict(self, rows: Rows, snapshot: Snapshot) -> pl.DataFrame:
         """Answer the asked rows; a horizon without a model abstains."""
@@ -98,19 +114,24 @@ class Sklearn:
         for design in designs(rows, snapshot, self._columns) if len(rows) and self._models else ():
             model = self._models.get(design.horizon)
             if model is not None:
-                predicted = np.asarray(model.predict(_matrix(design, self._series)))
+                predicted = np.asarray(model.predict(self._matrix(design)))
                 values[design.place] = predicted.reshape(len(design.place))
         return answers(rows.keys, values)
 
+    def _matrix(self, design: Design) -> Floats:
+        """[row, feature], with one 0/1 column per series known at the fit when the target is a panel.
 
-def _matrix(design: Design, series: int) -> Floats:
-    """[row, feature], with one 0/1 column per series known at the fit when the target is a panel.
-
-    A series announced since has 0 in all of them.
-    """
-    if series < 2:
-        return design.X
-    return np.column_stack([design.X, (design.series[:, None] == np.arange(series)).astype(np.float64)])
+        A series announced since has 0 in all of them.
+        """
+        imputer, codes = self._imputers.get(design.horizon), design.series
+        cells = design.X if imputer is None else np.asarray(imputer.transform(design.X))
+        if self._series < SEVERAL:
+            return cells
+        out = np.zeros((len(cells), cells.shape[1] + self._series))
+        out[:, : cells.shape[1]] = cells
+        known = np.flatnonzero((codes >= 0) & (codes < self._series))
+        out[known, cells.shape[1] + codes[known]] = 1.0
+        return out
 
 
 def _made(estimator: str, params: dict[str, object]) -> Any:

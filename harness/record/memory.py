@@ -19,6 +19,7 @@ from typing import Any, Self
 from numpy.typing import NDArray
 
 from harness.core.errors import UserError
+from harness.record.limits import allowed_memory
 
 LIMIT = "HARNESS_MEMORY"
 PASSED = "memory_passed"
@@ -70,7 +71,13 @@ def available_memory() -> int | None:
         UserError: the setting is no positive number.
     """
     limit = memory_limit()
-    return _told_by(MEMINFO, "MemAvailable:") if limit is None else limit
+    return free_memory() if limit is None else limit
+
+
+def free_memory() -> int | None:
+    """Bytes that are free: on the machine, and within the limits of the process's control groups; None = unknown."""
+    told = (_told_by(MEMINFO, "MemAvailable:"), allowed_memory())
+    return min((one for one in told if one is not None), default=None)
 
 
 def memory_limit(told: float | None = None) -> int | None:
@@ -106,7 +113,7 @@ def spare_memory(told: float | None = None) -> int | None:
     """
     limit = memory_limit(told)
     if limit is None:
-        return _told_by(MEMINFO, "MemAvailable:")
+        return free_memory()
     return max(0, limit - private_memory())
 
 

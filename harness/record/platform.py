@@ -8,16 +8,20 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from email import message_from_string
 from functools import lru_cache
 from importlib import metadata
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from packaging.requirements import Requirement
 
 from harness.core.identity import digest
+from harness.record.limits import allowed_cores
 
 STARTED_WITH = dict(os.environ)
 """The environment before any model ran: what a user's class has put into it since is handed to no child of an audit."""
@@ -149,8 +153,49 @@ def platform_differences(recorded: Mapping[str, object]) -> list[str]:
 
 
 def available_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores this process may use: of the machine, by its control groups, and by `LOKY_MAX_CPU_COUNT`."""
+    mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    told = os.environ.get(MOST_CORES, "")
+    return min(mine, allowed_cores() or mine, max(1, int(told)) if told.isdecimal() else mine)
+
+
+MOST_CORES = "LOKY_MAX_CPU_COUNT"
+"""A setting of the library that runs workers."""
+_bound: ContextVar[int | None] = ContextVar("threads that may compute beside one another", default=None)
+
+
+@contextmanager
+def threads_within(count: int | None) -> Iterator[None]:
+    """Bound the threads of this process that compute beside one another within the block.
+
+    Args:
+        count: of threads, as many as there are cores at most; None = as outside the block.
+    """
+    outside = _bound.set(_bound.get() if count is None else max(1, count))
+    try:
+        yield
+    finally:
+        _bound.reset(outside)
+
+
+def are_bounded() -> bool:
+    """Whether somebody has said how many threads may compute beside one another."""
+    return _bound.get() is not None
+
+
+def is_nested() -> bool:
+    """Whether a pool of somebody's program has started this process: its others are to have the other cores."""
+    return parent_process() is not None
+
+
+def threads_here() -> int:
+    """Threads that may compute in this process: a worker has one, the run itself as many as it was given, or cores."""
+    if os.environ.get("HARNESS_WORKER"):
+        return 1
+    bound = _bound.get()
+    if bound is None:
+        return 1 if is_nested() else available_cores()
+    return min(bound, available_cores())
 
 
 SPINS = "300"
@@ -161,12 +206,12 @@ LARGE = 1 << 21
 
 
 def threads_for(size: int) -> int:
-    """Threads to work through arrays with: as many as cores for large ones, one for small ones and in a worker.
+    """Threads to work through arrays with: one for small ones.
 
     Args:
         size: elements.
     """
-    return 1 if size < LARGE or os.environ.get("HARNESS_WORKER") else available_cores()
+    return 1 if size < LARGE else threads_here()
 
 
 def wait_briefly() -> None:

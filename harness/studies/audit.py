@@ -21,7 +21,7 @@ from harness.data.changes import ChangeFile
 from harness.data.dataset import find_dataset
 from harness.record.audits import read_audit, write_audit
 from harness.record.home import Home
-from harness.record.platform import available_cores, code_version, numeric_platform
+from harness.record.platform import available_cores, code_version, is_nested, numeric_platform
 from harness.record.registry import Effort, effort_from, note
 from harness.studies import placebo, premium, stress
 from harness.studies.checks import Say, Work, control_check, facts_check, isolation_check, scramble_check
@@ -138,7 +138,7 @@ def audit(
     board = board_of(plan.experiment)
     cadence = max((identity.cadence for _, identity in board), default=1)
     origins = chosen_origins(plan, asked.origins, cadence=cadence)
-    workers = max(1, available_cores() if asked.workers is None else asked.workers)
+    workers = asked.workers or (1 if is_nested() else available_cores())
     checks: list[Check] = []
     with tempfile.TemporaryDirectory(prefix="harness-audit-") as folder:
         ground = _grounded(Ground(plan, changes, board), Path(folder))

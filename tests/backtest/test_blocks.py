@@ -348,9 +348,12 @@ def test_a_pooled_model_that_does_not_fit_is_refused_before_anything_is_walked(
     pooled = replace(pooled, features=(pooled.features[0],))
     home = Home(tmp_path / "home")
     monkeypatch.setattr(runner, "spare_memory", lambda _: 1_000)
-    with pytest.raises(UserError, match="does not fit into memory") as caught:
-        runner.execute(pooled, changes, home)
-    assert "ridge: 8.4e-06 GB" in str(caught.value)
+    monkeypatch.setattr("harness.backtest.engines.available_cores", lambda: 2)
+    for workers, said in (1, "ridge: 3.22e-05 GB for the rows of"), (2, "ridge: 6.44e-05 GB for 2 fits at once of"):
+        with pytest.raises(UserError, match="does not fit into memory") as caught:
+            runner.execute(pooled, changes, home, workers=workers)
+        assert said in str(caught.value)
+        assert "series_feature = false" in caught.value.fix
     assert not home.root.exists()  # no cell, and no run that is listed as under way
     monkeypatch.setattr(runner, "spare_memory", lambda _: 10**9)
     assert run(pooled, changes, home.root).keys["ridge"]
@@ -375,6 +378,34 @@ def test_of_trees_is_counted_what_the_fits_take_that_run_at_once(changes: Path, 
     assert [refused(spare, 1, fits=2, in_file=True) for spare in (one - 1, one)] == [True, False]
     assert [refused(spare, 3, fits=2, in_file=True) for spare in (2 * one - 1, 2 * one)] == [True, False]
     assert refused(one, 1, fits=2)  # the table is in memory
+
+
+def test_of_regressors_are_counted_the_columns_of_series_and_the_fits_of_all_workers(
+    changes: Path, tmp_path: Path
+) -> None:
+    asked = small((), tmp_path)
+    asked = replace(asked, target=replace(asked.target, series=NAMES), features=asked.features[:1])
+    shelf = Home(tmp_path / "home").cells
+
+    def needed(recipe: Recipe, tasks: int = 1, **given: object) -> int:
+        plan = build_plan(replace(asked, models=(recipe,)), ChangeFile.open(changes))
+        task = Task((board_of(plan.experiment)[-1],), (plan.first_issued,), (("key",),))
+        with pytest.raises(UserError, match="does not fit into memory") as caught:
+            bounds.refuse_too_large(plan, [task] * tasks, shelf, 1, **given)  # type: ignore[arg-type]
+        assert ("--workers 1" in caught.value.fix) == (tasks > 1)
+        assert ("series_feature" in caught.value.fix) == ("series_feature" not in dict(recipe.params))
+        assert "float32" not in caught.value.fix
+        found = re.search(r"ridge: (\S+) GB", str(caught.value))
+        assert found is not None
+        return round(float(found.group(1)) * 1e9)
+
+    told = replace(RIDGE, features=("own",))
+    alike = replace(told, params=(*told.params, ("series_feature", False)))
+    rows = len(compact(build_plan(replace(asked, models=(told,)), ChangeFile.open(changes))).origins) * len(NAMES)
+    assert needed(told) - needed(alike) == pytest.approx(rows * len(NAMES) * 8 * bounds.COPIES, rel=0.01)
+    assert needed(told, 2, fits=2, others=2) == pytest.approx(2 * needed(told), rel=0.01)
+    with pytest.raises(AssertionError):  # the specimen: in one process regressors are fitted in turn
+        needed(told, 2, fits=2)
 
 
 def test_a_wrong_memory_is_refused_on_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

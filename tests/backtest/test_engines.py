@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from threading import Barrier, Event
+from threading import Barrier, Event, get_ident, main_thread
 from typing import cast
 
 import pytest
@@ -32,10 +32,12 @@ from harness.backtest.task import Context, Task
 from harness.core.errors import DamagedError, UnknownNameError, UserError
 from harness.core.frames import Rows
 from harness.core.recipe import Experiment, Recipe, Training
+from harness.core.search import Domain, DomainKind, Search
 from harness.core.snapshot import Snapshot
 from harness.data.changes import ChangeFile
 from harness.forecast.boosting import LightGBM
 from harness.forecast.catalog import resolve_params
+from harness.record import platform
 from harness.record.folders import write_folder
 from harness.record.home import Home
 from harness.record.runs import read_manifest
@@ -176,6 +178,45 @@ def test_no_worker_starts_workers(asked: Experiment, engine: str, monkeypatch: p
         assert isinstance(engine_for(asked, 2), Workers)  # the specimen
     monkeypatch.setenv("HARNESS_WORKER", "1")
     assert isinstance(engine_for(asked, 2, Where(engine)), InProcess)
+
+
+def test_in_a_process_of_a_pool_a_run_has_one_worker_unless_told_otherwise(
+    asked: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.backtest.engines.available_cores", lambda: 4)
+    assert [engine_for(asked, workers).slots for workers in (None, 3)] == [4, 3]  # the specimen
+    monkeypatch.setattr("harness.backtest.engines.is_nested", lambda: True)
+    assert [engine_for(asked, workers).slots for workers in (None, 3)] == [1, 3]
+
+
+def _drawn(name: str, kind: DomainKind, **given: object) -> Search:
+    return Search(space=(Domain(name, kind, **given),))  # type: ignore[arg-type]
+
+
+PLAIN, OTHER = (Recipe("other", "lightgbm", params) for params in ((), (("num_threads", 2),)))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"params": (("num_threads", 2),)},
+        {"search": _drawn("num_threads", "choice", choices=(1, 2))},
+        {"search": _drawn("num_threads", "int", low=1, high=2)},
+        {"search": Search(candidates=(OTHER,))},
+        {"search": replace(_drawn("other.num_threads", "choice", choices=(2,)), candidates=(PLAIN,))},
+    ],
+    ids=["its own", "a choice", "a range", "a candidate's", "a choice of a candidate's"],
+)  # fmt: skip
+def test_threads_are_counted_that_a_search_may_draw(
+    model: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.backtest.engines.available_cores", lambda: 2)
+    asked = replace(small((), tmp_path), models=(replace(GBM, **model),))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="more threads than cores: 2 workers x 2 threads on 2 cores"):
+        engine_for(asked, 2)
+    assert engine_for(asked, None).slots == 1
+    plain = Recipe("own", "own_models:It", (("num_threads", "auto"),), search=_drawn("scale", "int", low=2, high=64))
+    assert engine_for(replace(asked, models=(plain,)), 2).slots == 2  # the specimen: other things are drawn
 
 
 # ---- fits side by side in one process
@@ -331,6 +372,26 @@ def test_rivals_answer_while_features_are_built_where_threads_share_the_work(
     monkeypatch.setattr(computing, "build_rows", waiting)
     cells = cells_of(plan, board_of(asked), Place(changes, Home(tmp_path), None), InProcess(2), progress=progress)[1]
     assert len(cells["gbm"]) == len(plan.issued)
+
+
+@pytest.mark.parametrize("bound", [None, 2], ids=["threads as cores", "a number of workers"])
+def test_features_are_built_beside_the_rivals_only_where_threads_are_not_counted(
+    bound: int | None, changes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, done = with_rivals(small((GBM,), tmp_path)), list[int]()
+    plan, beside = build_plan(asked, ChangeFile.open(changes)), list[bool]()
+    built = computing.build_rows
+
+    def watched(*given: object) -> object:
+        beside.append(get_ident() != main_thread().ident)
+        return built(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(computing, "build_rows", watched)
+    with platform.threads_within(bound):
+        place = Place(changes, Home(tmp_path), None)
+        cells_of(plan, board_of(asked), place, InProcess(2), progress=lambda cells, _: done.append(cells))
+    assert beside == [bound is None]
+    assert done[-1] == len(plan.issued) * len(asked.models)
 
 
 def test_each_thread_hears_its_own_warnings() -> None:

@@ -332,9 +332,46 @@ def test_a_file_in_utf_16_is_read_as_such(tmp_path: Path) -> None:
             "date;a\n" + "".join(f"{day};{'1.234' if day == MONTHS[1] else '999,5'}\n" for day in MONTHS),
             "line 3, column 'a': thousands or a fraction: '1.234'",
         ),
+        (
+            "date,a\n" + "".join(f"{day},{'inf' if day == MONTHS[1] else 1.5}\n" for day in MONTHS),
+            "line 3, column 'a': not a number: 'inf'; 1 such of 120 rows",
+        ),
+        (
+            "date,a\n"
+            + "".join(f"{day},{('NA', 'oops')[day == MONTHS[3]] if day <= MONTHS[3] else 1}\n" for day in MONTHS),
+            "line 5, column 'a': not a number: 'oops'; 1 such",
+        ),
+        (
+            "s,period,published_at,a\n"
+            + "".join(f"x,{'2010-02-30' if day == MONTHS[1] else day},2031-01-01,1\n" for day in MONTHS),
+            "line 3, column 'period': not a date: '2010-02-30'; 1 such of 120 rows",
+        ),
+        (
+            "date,published_at,a\n"
+            + "".join(f"{day},{'30.02.2010' if day == MONTHS[1] else '01.03.2031'},1\n" for day in MONTHS),
+            "line 3, column 'published_at': not a date: '30.02.2010'",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_table_is_shown_by_what_stands_in_it(text: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(DataError, match=said):
         guess(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    ("carried", "line"),
+    [
+        (
+            "America/New_York",
+            "zone = \"America/New_York\"  # in which its days end; guessed: the column 'published_at'",
+        ),
+        ("UTC", 'zone = "UTC"  # in which its days end; correct it'),
+        ("+02:00", 'zone = "UTC"  # in which its days end; correct it'),
+        (None, 'zone = "UTC"  # in which its days end; correct it'),
+    ],
+)
+def test_the_zone_is_that_of_the_column_of_a_parquet_file(tmp_path: Path, carried: str | None, line: str) -> None:
+    stamps = (pl.Series(MONTHS).cast(pl.Datetime("us")) + timedelta(days=20, hours=9)).dt.replace_time_zone(carried)
+    frame = pl.DataFrame({"period": MONTHS, "published_at": stamps, "value": levels(120)})
+    assert line in new_dataset("sales", written(tmp_path, "x.parquet", frame), tmp_path)[1].read_text()

@@ -36,13 +36,15 @@ def test_the_stated_parameters_and_defaults_are_those_of_the_code(kind: str) -> 
     named = {one.name: one.default for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY}
     required = {name for name, default in named.items() if default is inspect.Parameter.empty}
     assert set(entry.required) == required
-    given_only = OWN if kind == "lightgbm" else frozenset()  # kept out of the identity of models that do not set them
+    given_only = (
+        OWN if kind == "lightgbm" else set(entry.optional)
+    )  # kept out of the identity of models that do not set them
     assert given_only <= set(named)
     for name, default in named.items():
         if name not in required | given_only:
             assert entry.defaults[name] == default, name
     if kind != "lightgbm":  # the rest are LightGBM's own names, with our defaults
-        assert set(named) == {*entry.defaults, *entry.required}
+        assert set(named) == {*entry.defaults, *entry.required, *entry.optional}
 
 
 def test_a_resolved_recipe_is_complete_and_does_not_depend_on_how_it_was_written() -> None:

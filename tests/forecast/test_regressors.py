@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import polars as pl
 import pytest
@@ -80,6 +82,37 @@ def test_a_panel_is_pooled_with_a_column_per_series() -> None:
     forecaster = model("linear_model.LinearRegression")
     forecaster.fit(Rows(learned.X, learned.keys, label), snapshot, seed=1)
     assert points(forecaster.predict(asked(snapshot, (1,), features=3), snapshot)) == pytest.approx([3.0, -3.0])
+
+
+def test_a_panel_whose_series_are_not_told_apart_has_no_columns_for_them() -> None:
+    snapshot = made({"a": wave(20), "b": wave(20)})
+    learned, rows = training(snapshot, (1,), count=40), asked(snapshot, (1,), features=3)
+    label = np.where((learned.keys["series_id"] == "a").to_numpy(), 3.0, -3.0)
+    alike, given = Rows(pl.concat([rows.X[:1]] * 2), rows.keys), list[int]()
+    for told in ({"series_feature": False}, {"series_feature": True}, {}):
+        params = resolve_params("sklearn", {"estimator": "sklearn.linear_model.LinearRegression", **told})
+        assert ("series_feature" in dict(params)) == bool(told)  # else models that do not set it would be others
+        forecaster = build(Recipe("skl", "sklearn", params))
+        forecaster.fit(Rows(learned.X, learned.keys, label), snapshot, seed=1)
+        given.append(len(set(np.round(points(forecaster.predict(alike, snapshot)), 9))))
+    assert given == [1, 2, 2]
+    with pytest.raises(UserError, match="series_feature is true or false"):
+        Sklearn(estimator="sklearn.linear_model.Ridge", series_feature=3)  # type: ignore[arg-type]
+
+
+def test_a_wide_panel_takes_little_more_memory_than_its_matrix_twice() -> None:
+    names = [f"s{number:03d}" for number in range(200)]
+    snapshot = made({name: wave(20) for name in names})
+    learned = training(snapshot, (1,), count=20)
+    label = np.linspace(-1.0, 1.0, len(learned))
+    forecaster, size = model("linear_model.Ridge"), len(learned) * (len(names) + 3) * 8
+    tracemalloc.start()
+    try:
+        forecaster.fit(Rows(learned.X, learned.keys, label), snapshot, seed=1)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert size < peak < 2.5 * size
 
 
 def test_complaints_and_constant_fits_are_recorded_not_printed() -> None:

@@ -10,14 +10,17 @@ from harness.backtest.engines.address import refuse_deserted, refuse_malformed
 from harness.backtest.engines.on_dask import OnDask
 from harness.backtest.engines.on_ray import OnRay
 from harness.backtest.engines.store import Store
+from harness.backtest.tuning.space import own_name, reachable
 from harness.core.errors import UnknownNameError, UserError
-from harness.core.recipe import Experiment
+from harness.core.recipe import Experiment, Recipe
 from harness.forecast.catalog import learns_from_rows_alone
 from harness.record.memory import memory_limit
-from harness.record.platform import available_cores
+from harness.record.platform import available_cores, is_nested
 
 LARGE = 1000
 """Series of a panel from which on a walk costs more than what the naive rivals answer on it."""
+THREADS = "num_threads"
+"""The one name of LightGBM's for threads that a model table may set."""
 ENGINES = ("local", "ray", "dask")
 
 
@@ -80,7 +83,7 @@ def engine_for(experiment: Experiment, workers: int | None, where: Where = HERE)
             value=f"--workers {workers} --engine-address {where.address}",
             fix="leave out --workers, or --engine-address to start workers on this machine",
         )
-    threads = max([int(str(dict(recipe.params).get("num_threads", 1))) for recipe in experiment.models] or [1])
+    threads = most_threads(experiment)
     count = 0 if where.address else _workers(workers, threads)
     if os.environ.get("HARNESS_WORKER"):
         return InProcess()
@@ -98,11 +101,27 @@ def engine_for(experiment: Experiment, workers: int | None, where: Where = HERE)
     return kind(count, threads, where.address, where.store)
 
 
+def most_threads(experiment: Experiment) -> int:
+    """Threads that a fit may ask for at most, by its own parameters or those that a table of ranges may draw.
+
+    What a function draws is not known before it is asked.
+    """
+    return max([_most_threads(recipe) for recipe in experiment.models] or [1])
+
+
+def _most_threads(recipe: Recipe) -> int:
+    asked: list[object] = [dict(one.params).get(THREADS) for one in reachable(recipe)]
+    for domain in recipe.search.space if recipe.search is not None else ():
+        if any(own_name(recipe, one, domain.name) == THREADS for one in reachable(recipe)):
+            asked += domain.choices or (int(domain.top),)
+    return max([1, *(one for one in asked if isinstance(one, int))])
+
+
 def _workers(workers: int | None, threads: int) -> int:
-    """Workers of this machine: those asked for, or as many as the cores allow."""
+    """Workers of this machine: those asked for, or as many as the cores allow; one within a process of a pool."""
     cores = available_cores()
     if workers is None:
-        workers = max(1, cores // threads)
+        workers = 1 if is_nested() else max(1, cores // threads)
     if workers < 1:
         raise UserError("no worker at all", value=f"--workers {workers}", rule="at least 1", fix="use --workers 1")
     if workers * threads > cores:
