@@ -20,8 +20,8 @@ TRIES = 5
 """Times that a folder is put in place, or read, while others put theirs there."""
 AT_WORKING_FOLDER, EXCHANGE = -100, 2
 """Of `renameat2`: paths are taken as they stand, and both names change what they stand for."""
-CANNOT = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})
-"""What a file system says that does not exchange names, as NFS does not."""
+CANNOT = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV})
+"""What a file system says that does not exchange names, as NFS does not; or not these, as of a layer that is shared."""
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes], *, durable: bool = True, keeping: bool = False) -> None:
@@ -133,6 +133,11 @@ def _put_aside(temporary: Path, folder: Path) -> bool:
         folder.replace(aside)
     except FileNotFoundError:
         return False
+    except OSError as error:
+        if error.errno != errno.EXDEV:  # what is of a shared layer, as of a container's image, can only be removed
+            raise
+        shutil.rmtree(folder)
+        return _moved(temporary, folder)
     try:
         placed = _moved(temporary, folder)
     except BaseException:

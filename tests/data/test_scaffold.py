@@ -374,4 +374,4 @@ def test_what_is_wrong_with_a_table_is_shown_by_what_stands_in_it(text: str, sai
 def test_the_zone_is_that_of_the_column_of_a_parquet_file(tmp_path: Path, carried: str | None, line: str) -> None:
     stamps = (pl.Series(MONTHS).cast(pl.Datetime("us")) + timedelta(days=20, hours=9)).dt.replace_time_zone(carried)
     frame = pl.DataFrame({"period": MONTHS, "published_at": stamps, "value": levels(120)})
-    assert line in new_dataset("sales", written(tmp_path, "x.parquet", frame), tmp_path)[1].read_text()
+    assert line in new_dataset("sales", written(tmp_path, "x.parquet", frame), tmp_path).paths[1].read_text()

@@ -77,6 +77,22 @@ def test_a_folder_that_says_the_same_stays_and_any_other_is_replaced(
     assert [path.name for path in tmp_path.iterdir()] == ["cell"]
 
 
+def test_a_folder_of_the_image_of_a_container_is_replaced(tmp_path: Path) -> None:
+    layers = {name: tmp_path / name for name in ("lower", "upper", "work", "home")}
+    for one in layers.values():
+        one.mkdir()
+    write_folder(layers["lower"] / "cell", {"a": b"old"})
+    of = f"lowerdir={layers['lower']},upperdir={layers['upper']},workdir={layers['work']},redirect_dir=off"
+    if subprocess.run(["mount", "-t", "overlay", "overlay", "-o", of, layers["home"]], check=False).returncode:
+        pytest.skip("no layers can be mounted here")
+    try:
+        write_folder(layers["home"] / "cell", {"a": b"new"})
+        assert content(layers["home"] / "cell") == {"a": b"new"}
+        assert [path.name for path in layers["home"].iterdir()] == ["cell"]
+    finally:
+        subprocess.run(["umount", "-l", layers["home"]], check=True)
+
+
 def test_a_folder_is_kept_where_that_is_asked_for(tmp_path: Path) -> None:
     write_folder(tmp_path / "run", {"manifest.json": b"theirs"})
     write_folder(tmp_path / "run", {"manifest.json": b"ours"}, keeping=True)
