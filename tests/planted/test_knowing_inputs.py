@@ -154,7 +154,7 @@ def test_columns_that_know_the_label_together_only_are_named_together(changes: C
 def test_values_that_always_come_out_as_their_period_begins_are_named(changes: ChangeFile) -> None:
     (found,) = of(checked(changes, replace(READ, series="early")), EARLY)
     assert (found.series_id, found.row, found.cells) == ("early", "period 2010-01-31", MONTHS)
-    assert "25.5 days before their end at the median" in found.found
+    assert "25.5 days before their end (median)" in found.found
 
 
 def test_honest_inputs_are_not_named(changes: ChangeFile) -> None:
