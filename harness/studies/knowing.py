@@ -145,7 +145,7 @@ def _own_past(plan: Plan, ends: _Ends, final: Values, where: tuple[int, int], ki
         at = bisect_right(periods, known) - 1
         row = [final[periods[at - back]] if at >= back else MISSING for back in (0, 1)]
         if season and kind not in "BT":
-            seasons = 0 if known < periods[0] else max(0, math.ceil((wanted - known) / season))
+            seasons = 0 if at < 0 else max(0, math.ceil((wanted - known) / season))
             row.append(final.get(wanted - season * seasons, MISSING))
         rows.append(row)
     return np.array(rows, dtype=np.float64)

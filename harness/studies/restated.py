@@ -31,8 +31,8 @@ JUMP = 2.0
 def too_early(plan: Plan, data: Mapping[str, PlainSeries]) -> list[Finding]:
     """Values stated before their period ended, where the lag rule or nine tenths of the other periods say otherwise.
 
-    Values that always come early may be a survey's; before half of their period had passed no more than a forecast or
-    an announcement can be known, so those are named unless their lag rule or `known_ahead` declares them.
+    Values that always come early may be a survey's; of a period of which not half has passed little can be measured, so
+    those are named unless a lag rule or `known_ahead` declares them.
 
     Args:
         plan: its inputs are looked at.
@@ -68,10 +68,10 @@ def _early(one: PlainSeries, name: str, odd: list[int], first: Mapping[int, int]
 
 def _said(odd: list[int], first: Mapping[int, int], ends: Mapping[int, int]) -> tuple[str, str]:
     days = median((ends[period] - first[period]) / MICROS_PER_DAY for period in odd)
-    found = f"{len(odd)} of {len(first)} earlier, {days:.3g} days before their end at the median"
+    found = f"{len(odd)} of {len(first)} earlier, {days:.3g} days before their end (median)"
     return (
         "once half of its period has passed, unless known_ahead or a lag rule declares it",
-        f"{found}: forecasts or wrong stamps?",
+        f"{found}: survey, forecast or wrong stamps?",
     )
 
 

@@ -124,11 +124,12 @@ def test_a_copy_of_the_first_release_is_named_where_that_is_the_outcome(changes:
 
 
 def test_a_copy_of_the_next_first_release_states_the_future(changes: ChangeFile) -> None:
-    check = checked(changes, replace(READ, series="ahead"))
+    check = checked(changes, replace(READ, series="ahead"), FeatureBlock("fixed", series="ahead", lag=(0, 1)))
     assert [(one.row, "FUTURE" in one.found) for one in of(check, COPY)] == [("sales, 1 target period ahead", True)]
     # at h = 0 it is the second newest value that ends before the target month and is its outcome
     assert [(one.row, one.column) for one in of(check, KNOWS)] == [
-        ("sales, h = 0", "read.latest_2"), ("sales, h = 1", "read.latest_1")
+        ("sales, h = 0", "read.latest_2"), ("sales, h = 0", "fixed.lag_1"),
+        ("sales, h = 1", "read.latest_1"), ("sales, h = 1", "fixed.lag_0"),
     ]  # fmt: skip
     closest = dict(check.tables)["closest_columns"].filter(column="read.latest_2", horizon=0).row(0, named=True)
     assert closest["correlation"] > 0.9999
@@ -153,7 +154,7 @@ def test_columns_that_know_the_label_together_only_are_named_together(changes: C
 def test_values_that_always_come_out_as_their_period_begins_are_named(changes: ChangeFile) -> None:
     (found,) = of(checked(changes, replace(READ, series="early")), EARLY)
     assert (found.series_id, found.row, found.cells) == ("early", "period 2010-01-31", MONTHS)
-    assert "25.5 days before their end at the median" in found.found
+    assert "25.5 days before their end (median)" in found.found
 
 
 def test_honest_inputs_are_not_named(changes: ChangeFile) -> None:
