@@ -97,7 +97,7 @@ audit: $(VENV)/ready ## prove that nothing reaches EXPERIMENT='s forecasts befor
 	@$(HARNESS) audit "$(EXPERIMENT)" $(if $(ORIGINS),--origins "$(ORIGINS)") $(if $(WORKERS),--workers "$(WORKERS)") \
 	  $(if $(PREMIUM),--premium) $(if $(STRESS),--stress "$(STRESS)") $(if $(PLACEBO),--placebo)
 
-bench: $(VENV)/ready ## time replay, ingest, rows, scores, searches, a seal, engines, doublings of everything, 2,000 origins and a million series
+bench: $(VENV)/ready ## time replay, ingest, rows, scores, searches, a seal; and, into RESULTS.md, engines, doublings, 2,000 origins, a million series, uk_inflation
 	$(BIN)/python experiments/benchmarks/replay.py
 	$(BIN)/python experiments/benchmarks/ingest.py
 	$(BIN)/python experiments/benchmarks/rows.py
@@ -105,12 +105,13 @@ bench: $(VENV)/ready ## time replay, ingest, rows, scores, searches, a seal, eng
 	$(BIN)/python experiments/benchmarks/search_record.py
 	$(BIN)/python experiments/benchmarks/tuned_trial.py
 	$(BIN)/python experiments/benchmarks/seal.py
-	$(BIN)/python experiments/benchmarks/engines.py
-	$(BIN)/python experiments/benchmarks/doubling.py
-	$(BIN)/python experiments/benchmarks/origins.py
-	$(BIN)/python experiments/benchmarks/million.py
+	$(BIN)/python experiments/benchmarks/engines.py --write
+	$(BIN)/python experiments/benchmarks/doubling.py --write
+	$(BIN)/python experiments/benchmarks/origins.py --write
+	$(BIN)/python experiments/benchmarks/million.py --write
+	$(BIN)/python experiments/benchmarks/shipped.py --write
 
-bench-peers: $(VENV)/ready $(PEERS)/peers.txt ## measure our path beside statsforecast, mlforecast and DuckDB (SHARE=0.1 of the series, ONLY="replay boosting-A")
+bench-peers: $(VENV)/ready $(PEERS)/peers.txt ## measure our path beside statsforecast, mlforecast and DuckDB, into RESULTS.md (SHARE=0.1 of the series, ONLY="replay boosting-A")
 	$(BIN)/python experiments/benchmarks/measure.py $(if $(SHARE),--share "$(SHARE)") $(if $(ONLY),--only $(ONLY))
 
 bench-peers-env: $(PEERS)/peers.txt ## create .venv-bench, the throw-away environment of the peers (bench-peers does so by itself)

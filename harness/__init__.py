@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from harness.studies.audit import Audit
     from harness.studies.reproduce import Reproduction
 
+__version__: Final = "0.1.0"
 __all__ = [
     "Archive",
     "Audit",
@@ -66,6 +67,7 @@ __all__ = [
     "Training",
     "Transform",
     "UserError",
+    "__version__",
     "audit",
     "backtest",
     "export_archive",
@@ -130,7 +132,7 @@ def audit(  # noqa: PLR0913 - the options of a verb, all by keyword
     """Audit an experiment for leakage: scramble what was not yet public, and see that no bit moves before.
 
     Args:
-        experiment: an experiment file, or an `Experiment` built in Python.
+        experiment: an experiment file, the bare name of one in `./experiments`, or an `Experiment` built in Python.
         archive: the archive to use; None = the home's.
         origins: sampled origins; None = every scored one.
         premium: also run the experiment unfaithfully, one liberty at a time.
@@ -295,7 +297,7 @@ class _Room(ModuleType):
         A local dataset that the archive lacks is ingested first; nothing is downloaded.
 
         Args:
-            experiment: an experiment file, or an `Experiment` built in Python.
+            experiment: an experiment file, the bare name of one in `./experiments`, or an `Experiment` built in Python.
             archive: the archive to use; None = the home's.
             workers: worker processes; None = as many as the cores allow.
             engine: `local`, `ray` or `dask`; the bits are the same.

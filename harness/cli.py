@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
+from harness import __version__
 from harness.cli_data import add_data_verbs
+from harness.cli_ending import TERMINATED, Terminated, terminable
 from harness.cli_holdout import add_holdout_verbs
 from harness.cli_records import add_record_verbs
 from harness.cli_shared import (
@@ -60,8 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments; None = those of the process.
 
     Returns:
-        0 done; 1 an audit failed; 2 refused, with one message on stderr; 130 interrupted. Anything else that goes wrong
-        is a bug of the harness and is raised (Python then ends with 1, and a traceback).
+        0 done; 1 an audit failed; 2 refused, with one message on stderr; 130 interrupted; 143 told to end. Anything
+        else that goes wrong is a bug of the harness and is raised (Python then ends with 1, and a traceback).
     """
     try:
         args = _parser().parse_args(argv)
@@ -71,16 +73,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if args.command not in UNHINDERED:
             _refuse_unfinished(args)
-        code = verb(args)
+        with terminable():
+            code = verb(args)
         sys.stdout.flush()
     except UserError as error:
         if isinstance(error, SealedError):
             _enter(error, args)
         print(f"harness: {error}", file=sys.stderr)
         return REFUSED
-    except KeyboardInterrupt:
-        print("harness: interrupted; run the same command again to resume", file=sys.stderr)
-        return INTERRUPTED
+    except KeyboardInterrupt as error:
+        told = isinstance(error, Terminated)
+        print(
+            f"harness: {'told to end' if told else 'interrupted'}; run the same command again to resume",
+            file=sys.stderr,
+        )
+        return TERMINATED if told else INTERRUPTED
     except BrokenPipeError:  # the reader of a pipe has seen enough
         _drop_output()
         return DONE
@@ -143,6 +150,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Backtests forecasts on the data as they were known at the time.",
         epilog="harness VERB --help explains a verb.",
     )
+    top.add_argument("--version", action="version", version=f"harness {__version__}")
     verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
 
     def add(name: str, verb: Verb, text: str) -> argparse.ArgumentParser:
@@ -226,7 +234,9 @@ def _add_backtest(parser: argparse.ArgumentParser) -> None:
 
 def _add_audit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", metavar="EXPERIMENT", help=EXPERIMENT_HELP)
-    parser.add_argument("--origins", metavar="N", default="5", help="sampled origins, or `all` (default: 5)")
+    parser.add_argument(
+        "--origins", metavar="N", default="5", help="sampled origins, 2 at least, or `all` (default: 5)"
+    )
     parser.add_argument(
         "--premium", action="store_true", help="also: what each leak would have pretended (says its price)"
     )
@@ -324,7 +334,9 @@ def _origins(text: str) -> int | None:
     if text == "all":
         return None
     if not text.isdecimal() or int(text) < 2:
-        raise UserError("origins are counted", value=f"--origins {text}", rule="a number of at least 2, or all")
+        raise UserError(
+            "an audit compares several origins", value=f"--origins {text}", rule="a number of at least 2, or all"
+        )
     return int(text)
 
 
@@ -361,12 +373,17 @@ def _runs(args: argparse.Namespace) -> None:
 
 
 def _show(args: argparse.Namespace) -> None:
+    from harness.record.runs import refuse_damaged
     from harness.report.profile import profile_text
     from harness.report.run import Run
     from harness.report.summary import summary
 
     run = Run(args.run, home_of(args))
-    print(profile_text(run.manifest) if args.profile else summary(run))
+    if args.profile:
+        print(profile_text(run.manifest))
+        return
+    print(summary(run), flush=True)
+    refuse_damaged(run.files, run.manifest)
 
 
 def _report(args: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli_shared import Add, archive_of, home_of, path_named, print_ingest, print_sealed
+from harness.cli_shared import Add, archive_of, home_of, path_named, print_ingest, print_sealed, told
 from harness.core.errors import UnknownNameError, UserError
 
 if TYPE_CHECKING:
@@ -50,9 +50,12 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 def _new(args: argparse.Namespace) -> None:
     from harness.data.scaffold import new_dataset
 
-    written = new_dataset(args.name, args.data, Path())
-    for path in written:
+    with told(f"reading {args.data.name}"):
+        written = new_dataset(args.name, args.data, Path())
+    for path in written.paths:
         print(f"wrote {path}")
+    if written.looked_at:
+        print(f"its keys were {written.looked_at}: what other rows hold may need more")
     print(f"next: read datasets/{args.name}/dataset.toml and fill in what it asks for, then")
     print(f"      harness ingest {args.name}; harness plan {args.name}; harness backtest {args.name}")
 
@@ -79,7 +82,9 @@ def _ingest(args: argparse.Namespace) -> None:
 
     home = home_of(args)
     archive = archive_of(args)
-    report = ingest(_dataset_folder(args.dataset), archive, raw_dir=home.raw)
+    folder = _dataset_folder(args.dataset)
+    with told(f"taking in {folder.name}"):
+        report = ingest(folder, archive, raw_dir=home.raw)
     print_ingest(report)
     if report.set_aside:
         _print_reasons(archive, report.dataset)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli_shared import FAILED, Add, Verb, home_of, path_named
+from harness.cli_shared import FAILED, Add, Verb, experiment_file, home_of, path_named
 from harness.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _seal(args: argparse.Namespace) -> None:
             fix="for example: harness holdout seal --from 2019-01-01 uk_inflation",
         )
     done = seal_experiments(
-        [_experiment_file(one) for one in args.experiments],
+        [experiment_file(one) for one in args.experiments],
         args.day,
         home_of(args),
         lock=Lock(
@@ -204,7 +204,7 @@ def _plan(args: argparse.Namespace) -> None:
     from harness.experiment.holdouts import planned
     from harness.report.opening import plan_text
 
-    print(plan_text(planned(_experiment_file(args.experiment), home_of(args), tell=print)))
+    print(plan_text(planned(experiment_file(args.experiment), home_of(args), tell=print)))
 
 
 def _open_options(parser: argparse.ArgumentParser) -> None:
@@ -321,12 +321,6 @@ def _written(out: Path) -> str:
 
 def _nothing(args: argparse.Namespace) -> None:
     """Never reached: a sub-verb is required."""
-
-
-def _experiment_file(name: str) -> Path:
-    """The file of an experiment: a path as it is, a bare name in ./experiments."""
-    path = Path(name)
-    return path if path.suffix == ".toml" or path.parent != Path() else Path("experiments") / f"{name}.toml"
 
 
 Options = Callable[[argparse.ArgumentParser], None]

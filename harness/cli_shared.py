@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +18,11 @@ if TYPE_CHECKING:
     from harness.record.home import Home
 
 DONE, FAILED = 0, 1
+CLEAR = "\x1b[K"
+"""Takes what a terminal shows from here to the end of the line away."""
 RUN_HELP = "run id, or its unambiguous beginning (see `harness runs`)"
+PATIENCE = 2.0
+"""Seconds of work after which a terminal is told what is being done."""
 Verb = Callable[[argparse.Namespace], int | None]
 Add = Callable[[str, Verb, str], argparse.ArgumentParser]
 
@@ -43,16 +51,51 @@ def archive_of(args: argparse.Namespace) -> Archive:
 
 def experiment_file(name: str) -> Path:
     """The file of an experiment: a path as it is, a bare name in ./experiments."""
-    path = Path(name)
-    return path if path.suffix == ".toml" or path.parent != Path() else Path("experiments") / f"{name}.toml"
+    from harness.experiment.load import experiment_file as found
+
+    return found(name)
+
+
+@contextmanager
+def told(doing: str, *, after: float = PATIENCE) -> Iterator[None]:
+    """Say on stderr what is being done, and for how long, where that is a terminal; the line is gone at the end.
+
+    Args:
+        doing: what it is.
+        after: seconds before anything is said.
+    """
+    done = threading.Event()
+
+    def say() -> None:
+        began, pause = time.monotonic(), after
+        while not done.wait(pause):
+            pause = 1.0
+            sys.stderr.write(f"\r{CLEAR}harness: {doing}, {time.monotonic() - began:.0f} s")
+            sys.stderr.flush()
+
+    if not sys.stderr.isatty():
+        yield
+        return
+    teller = threading.Thread(target=say, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        done.set()
+        teller.join()
+        sys.stderr.write(f"\r{CLEAR}")
+        sys.stderr.flush()
 
 
 def print_ingest(report: IngestReport) -> None:
     """Say what an ingest read, took and put aside."""
     if report.already:
         print(f"{report.dataset}: nothing new")
+        for one in report.sources:
+            _print_gone(one)
         return
-    print(f"{report.dataset}: {len(report.series)} series, {report.rows_in} rows in, {report.kept} new")
+    withdrawn = f", {report.withdrawn} withdrawals" if report.withdrawn else ""
+    print(f"{report.dataset}: {len(report.series)} series, {report.rows_in} rows in, {report.kept} new{withdrawn}")
     for one in report.sources:
         _print_source(one)
     if report.uncompared:
@@ -60,14 +103,17 @@ def print_ingest(report: IngestReport) -> None:
 
 
 def _print_source(one: SourceReport) -> None:
-    from harness.report.cleaning import RESTAMPED
+    from harness.report.cleaning import RESTAMPED, UNCLEAR
 
     if one.sealed:
         print(f"  {one.label}: {one.sealed} rows sealed")
     if one.ahead:
         print(f"  {one.label}: {one.ahead} rows, public before the seal, of periods that end after it stay readable")
+    if one.unclear:
+        print(f"  {one.label}: {one.unclear} {UNCLEAR}")
     if one.restamped:
         print(f"  {one.label}: {one.restamped} {RESTAMPED}")
+    _print_gone(one)
     if one.set_aside:
         print(f"  {one.label}: {one.set_aside} rows set aside")
     for name, touched in one.steps:
@@ -77,6 +123,12 @@ def _print_source(one: SourceReport) -> None:
             print(f"  {one.label}: {name} ({severity}): {verdict}" + (f", {failed} rows" if failed else ""))
     for name, rows in one.undeclared:
         print(f"  {one.label}: {name!r} is not declared, its {rows} rows stay in the raw input only")
+
+
+def _print_gone(one: SourceReport) -> None:
+    """Say of rows that they are not in their file any more."""
+    if one.gone:
+        print(f"  {one.label}: {one.gone} rows that the archive has of it are not in it any more; they stay")
 
 
 def print_sealed(args: argparse.Namespace) -> None:

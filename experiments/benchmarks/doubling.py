@@ -1,6 +1,6 @@
 """Our path over three doublings of series, origins and revisions each: what time and memory are multiplied by.
 
-    python experiments/benchmarks/doubling.py [--series 500] [--origins 6] [--revisions 4] [--only series]
+    python experiments/benchmarks/doubling.py [--series 500] [--origins 6] [--revisions 4] [--only series] [--write]
 
 Monthly panels go from Parquet to a leaderboard of the naive rivals; with revisions the whole of them is ingested and
 replayed. One of the three grows, the others stay. Every measurement is a process of its own, sizes in turn.
@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from alone import kept, parsed
 from panels import write
 from terms import Panel, panel_of
 from watched import Watched, watch
@@ -33,9 +34,17 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--only", nargs="*", choices=GROWING, default=list(GROWING))
-    options = parser.parse_args(arguments)
+    options = parsed(parser, arguments)
     for growing in options.only:
-        print(table(growing, grown(growing, options)), flush=True)
+        text = table(growing, grown(growing, options))
+        print(text, flush=True)
+        sizes = f"{options.series} series x {options.periods} months x {options.revisions} revisions, {options.origins}"
+        kept(
+            options,
+            f"doubling-{growing}",
+            f"Four naive rivals, {growing} doubled, from {sizes} origins x 12 months ahead",
+            text,
+        )
 
 
 def grown(growing: str, options: argparse.Namespace) -> dict[int, list[Watched]]:

@@ -1,5 +1,7 @@
 """What an engine itself costs: seconds until the first task is answered, milliseconds for each task that does nothing.
 
+    python experiments/benchmarks/engines.py [--tasks 400] [--repeats 3] [--write]
+
 Engines that are not installed are left out. A task is a stretch of cells: per cell it costs at most that.
 """
 
@@ -7,13 +9,15 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
+from alone import kept, parsed
 
 import harness as hs
 from harness.backtest.engine import Engine, InProcess
@@ -79,12 +83,12 @@ def engines(context: Context, store: str) -> dict[str, Engine]:
     return found
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, default=400, help="empty tasks (default: 400)")
     parser.add_argument("--repeats", type=int, default=3, help="repeats, of which the median counts (default: 3)")
-    args = parser.parse_args()
+    args = parsed(parser, arguments)
     with tempfile.TemporaryDirectory(prefix="harness-engines-") as folder:
         context, task = shared(exported(Path(folder)), Path(folder))
         found: dict[str, list[tuple[float, float]]] = {}
@@ -92,11 +96,23 @@ def main() -> None:
             for name, engine in engines(context, f"{folder}/store").items():
                 found.setdefault(name, []).append(timed(engine, context, [task] * args.tasks))
     print(f"{args.tasks} empty tasks, {available_cores()} workers, medians of {args.repeats}")
-    print("| engine | start (s) | per task (ms) |\n|---|---|---|")
+    print(table(found))
+    kept(
+        args,
+        "engines",
+        f"{args.tasks} empty tasks: until the first is answered, and for each one after it",
+        table(found),
+    )
+
+
+def table(found: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+    """Medians of seconds and milliseconds by engine, in Markdown."""
+    lines = ["| engine | start (s) | per task (ms) |", "|---|--:|--:|"]
     for name, times in found.items():
         start, each = (statistics.median(column) for column in zip(*times, strict=True))
-        print(f"| {name} | {start:.2f} | {each:.2f} |")
+        lines.append(f"| {name} | {start:.2f} | {each:.2f} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

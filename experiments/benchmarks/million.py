@@ -1,6 +1,6 @@
 """A million series of 60 months with the naive rivals and their scores, within a bound of memory.
 
-    python experiments/benchmarks/million.py [--series 1000000] [--origins 1] [--horizons 3] [--memory 8] [--workers 2]
+    python experiments/benchmarks/million.py [--series 1000000] [--origins 1] [--horizons 3] [--memory 8] [--write]
 
 The panel is streamed to Parquet, then one process takes it to a leaderboard; it is stopped when it and its workers hold
 more than `--memory` GB, of which it is told (`HARNESS_MEMORY`), and what it had come to is said. Ends with exit code 1
@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from alone import jobs_table, kept, parsed, row
 from panels import write
 from terms import panel_of
 from watched import watch
@@ -30,7 +31,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--memory", type=float, default=8.0, help="GB")
     parser.add_argument("--timeout", type=float, default=3600.0, help="seconds")
     parser.add_argument("--workers", type=int, default=2)
-    options = parser.parse_args(arguments)
+    options = parsed(parser, arguments)
     panel = panel_of("D", series=options.series)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "panel.parquet"
@@ -44,6 +45,12 @@ def main(arguments: list[str]) -> int:
             environment={"PYTHONPATH": str(HERE.parents[1]), "HARNESS_MEMORY": str(options.memory)},
         )
     size = f"{panel.series:,} series x {panel.periods} months, {options.origins} origins x {options.horizons} horizons"
+    kept(
+        options,
+        "million",
+        f"Four naive rivals and their scores within {options.memory:g} GB",
+        jobs_table([row(size, [done])]),
+    )
     if done.failure:
         print(f"{size}: {done.failure}, {done.wall:.0f} s, peak {done.peak / 2**20:,.0f} MB")
         return 1

@@ -1,6 +1,6 @@
 """Many origins on one daily series of 20 years: the rivals, an autoregression, and LightGBM fitted again once a month.
 
-    python experiments/benchmarks/origins.py [--counts 500 1000 2000] [--repeats 1] [--workers 2]
+    python experiments/benchmarks/origins.py [--counts 500 1000 2000] [--repeats 1] [--workers 2] [--write]
 
 Prints seconds by the clock and on the processor at each count, and of these what an origin and a further origin cost; a
 process of its own for each, whose start counts (so the cost of a further origin says whether it is flat). The last
@@ -17,6 +17,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+from alone import kept, parsed
 from ours import backtested, experiment
 from panels import write
 from terms import BOOSTING, LAGS, MEANS, TREES, Report, panel_of
@@ -40,7 +41,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--once", type=int, default=0, help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
+    options = parsed(parser, arguments)
     if options.once:
         once(options)
         return
@@ -56,6 +57,12 @@ def main(arguments: list[str]) -> None:
             print(f"{count} origins: {done}", file=sys.stderr, flush=True)
             found[count].append(done)
     print(table(found))
+    kept(
+        options,
+        "origins",
+        f"A daily series of {options.days:,} days, rivals at every origin, AR and LightGBM fitted every {MONTH}",
+        table(found),
+    )
 
 
 def once(options: argparse.Namespace) -> None:

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from terms import Panel
 
-HEAD = """# What it costs, beside the peers
+HEAD = """# What it costs, alone and beside the peers
 
-Written by `make bench-peers` (`measure.py`), which replaces the sections it measures; `README.md` says what is
+Written by `make bench-peers` (`measure.py`: ours beside the peers) and `make bench` (origins, doublings, a million
+series, engines, a shipped experiment), each of which replaces the sections it measures; `README.md` says what is
 compared. Seconds are medians after imports, from the Parquet file to the result, with the least and the most in
 brackets; *process* is the whole process, imports and compilation included, by the clock and on the processor (where
 busy neighbours disturb less). Peak memory is that of the process and its children, shared pages counted once.
@@ -44,14 +45,14 @@ class Machine:
     theirs: str
 
     @classmethod
-    def of(cls, peers_python: Path, workers: int) -> Machine:
+    def of(cls, peers_python: Path | None, workers: int) -> Machine:
         """This machine, how many of its cores a side may use, and the peers' environment if there is one."""
         cores = len(os.sched_getaffinity(0))
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
         place = f"{processor()}, {cores} cores ({workers} used by a side), {memory:.0f} GB"
         line = f"{place}, Python {platform.python_version()}"
         theirs = "not installed"
-        if peers_python.exists():
+        if peers_python is not None and peers_python.exists():
             asked = [str(peers_python), "-c", ASKED, *THEIRS]
             lines = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()  # noqa: S603
             theirs = ", ".join(lines)

@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.backtest.blocks import can_be_cut
 from harness.backtest.layout import compact, number_type
-from harness.backtest.splits import Plan, target_inputs
+from harness.backtest.splits import Plan, inputs_of
 from harness.backtest.task import Task
 from harness.backtest.tuning.space import reachable
 from harness.core.errors import UserError
@@ -53,7 +53,7 @@ def block_width(plan: Plan, changes: ChangeFile, spare: int | None, slots: int) 
     count = len(target.series)
     if count < LARGE or target.universe:
         return 0
-    periods, moved = _extent(changes, sorted(target_inputs(target)))
+    periods, moved = _extent(changes, inputs_of((), target))
     copies = 0 if target.transform.kind == "level" else 3
     each = periods * (PER_CELL + PER_COPY * copies) + PER_CHANGE * -(-moved // count) + PER_SERIES
     each += PER_FORECAST * len(plan.experiment.horizons) * sum(recipe.rival for recipe in models)

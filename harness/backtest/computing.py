@@ -158,6 +158,7 @@ def compute(
         _run(engine, context, early, stages, told)
         stages.done(CELLS)
 
+    told(0)  # whoever watches sees that it has begun
     design = alongside(build, answer_early) if early else build()
     if isinstance(design, Path) and not isinstance(engine, InProcess | Workers):
         written_out(design)
@@ -171,8 +172,9 @@ def compute(
 def _run(engine: Engine, context: Context, tasks: Sequence[Task], stages: Stages, told: Callable[[int], None]) -> None:
     for spent in engine.run(context, tasks):
         stages.slots = engine.slots  # known once a cluster has said how large it is
-        stages.add(spent)
+        stages.add(spent, apart=not isinstance(engine, InProcess))
         told(spent.cells)
+    stages.killed += engine.killed if isinstance(engine, Workers) else 0
 
 
 def settle(changes: ChangeFile) -> None:

@@ -272,6 +272,8 @@ def public_shares(plan: Plan, changes: ChangeFile) -> dict[str, float]:
     for origin, last, ends in _reaching(plan, changes):
         first = ends - (width if width > 1 else span) + 1
         asked = last[plan.members.rows(origin)]
+        if len(asked) and (asked == asked[0]).all():
+            asked = asked[:1] if span == 1 else asked  # of ones and zeros the mean is the same to the bit
         known = np.where(asked == NO_POSITION, first.min() - 1, asked)[:, None]
         shares.append(np.clip((known - first[None, :] + 1) / max(span, 1), 0.0, 1.0).mean(axis=0))
     mean = np.mean(shares, axis=0) if shares else np.zeros(len(plan.experiment.horizons))

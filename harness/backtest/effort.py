@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from harness.backtest.keys import RecipeIdentity, target_identity
-from harness.backtest.splits import Plan, target_inputs
+from harness.backtest.splits import Plan, inputs_of
 from harness.core.identity import Encoded, Headed, canonical, digest, encoded
 from harness.core.recipe import Experiment, Recipe
 from harness.core.search import Domain, domain_from, narrowed
@@ -17,6 +17,7 @@ from harness.core.transform import Floats
 from harness.data.changes import MANY, ChangeFile
 from harness.data.mapped import let_go
 from harness.data.newest import chunks
+from harness.data.standing import Layout, first_values, layout
 from harness.record.home import Home
 from harness.record.registry import Effort, effort_from
 from harness.record.runs import list_runs
@@ -46,15 +47,17 @@ def fingerprint(changes: ChangeFile, series_id: str) -> str:
     return fingerprints_of(changes, [series_id])[series_id]
 
 
-def fingerprints_of(changes: ChangeFile, series_ids: Sequence[str]) -> dict[str, str]:
+def fingerprints_of(
+    changes: ChangeFile, series_ids: Sequence[str], opening: tuple[Integers, Integers] | None = None
+) -> dict[str, str]:
     """`fingerprint` of many series, in one pass over the change file.
 
     Args:
         changes: the change file.
         series_ids: stored ids.
+        opening: what `_opening_rows` finds of them, where it was found otherwise.
     """
-    codes = changes.codes_of(series_ids)
-    first, lows = _opening_rows(changes, codes)
+    first, lows = _opening_rows(changes, changes.codes_of(series_ids)) if opening is None else opening
     whole = (first >= 0).all(axis=1)
     apart = np.flatnonzero(~whole)
     others = _one_by_one(changes, [series_ids[place] for place in apart.tolist()])
@@ -94,6 +97,16 @@ def _opening_rows(changes: ChangeFile, codes: Integers) -> tuple[Integers, Integ
         early = np.flatnonzero(column < FIRST)[::-1]  # of several for one period the last written stays
         flat[mine[early] * FIRST + column[early]] = row[early]
     return first, lows
+
+
+def _laid_rows(laid: Layout) -> tuple[Integers, Integers]:
+    """The same, read off where the changes of the series lie."""
+    found = first_values(laid)  # [period, series]
+    begin = (found >= 0).argmax(axis=0)  # of a series without values it is not looked at
+    places = begin + np.arange(FIRST)[:, None]
+    first = np.take_along_axis(found, np.minimum(places, len(found) - 1), axis=0)
+    first[places >= len(found)] = -1
+    return first.T.astype(np.int64), laid.cells.periods[begin]
 
 
 def _valued(changes: ChangeFile, rows: slice, place: Integers) -> tuple[Integers, Integers, Integers]:
@@ -150,7 +163,10 @@ def _first_values(changes: ChangeFile, rows: Integers) -> tuple[Integers, Intege
 
 def fingerprints(changes: ChangeFile, experiment: Experiment) -> dict[str, str]:
     """Source series of a target -> fingerprint."""
-    return fingerprints_of(changes, sorted(target_inputs(experiment.target)))
+    target, names = experiment.target, inputs_of((), experiment.target)
+    if not len(changes.code) or names != target.series:
+        return fingerprints_of(changes, names)
+    return fingerprints_of(changes, names, _laid_rows(layout(changes, target.series)))  # as the outcomes have laid it
 
 
 def look_of(identity: RecipeIdentity, experiment: Experiment, how: str) -> str:

@@ -166,6 +166,8 @@ class Workers:
 
     def __init__(self, count: int) -> None:
         self.count = self.slots = count
+        self.killed = 0
+        """How often workers were killed in the last run of tasks, and others took over."""
 
     def run(self, context: Context, tasks: Sequence[Task]) -> Iterator[Spent]:
         """Run all tasks in workers.
@@ -173,15 +175,15 @@ class Workers:
         Raises:
             UserError: workers were killed again and again (out of memory, or by hand); the cells done are stored.
         """
-        left, deaths = dict(enumerate(tasks)), 0
+        left, self.killed = dict(enumerate(tasks)), 0
         while left:
             try:
                 for number, spent in self._once(context, dict(left)):
                     del left[number]
                     yield spent
             except (TerminatedWorkerError, BrokenProcessPool) as error:
-                deaths += 1
-                if deaths > RETRIES:
+                self.killed += 1
+                if self.killed > RETRIES:
                     raise worker_killed(error, "with --workers 1, or a smaller --memory, it needs less") from error
 
     def _once(self, context: Context, tasks: Mapping[int, Task]) -> Iterator[tuple[int, Spent]]:

@@ -28,10 +28,11 @@ class History:
         spent: Spent,
         *,
         copy: bool = True,
+        dated: bool = True,
         rows: Integers | None = None,
     ) -> None:
         self.changes, self.plan, self.identity, self.spent = changes, plan, identity, spent
-        self.copy, self.rows = copy, rows
+        self.copy, self.dated, self.rows = copy, dated, rows
         self.replay: Replay | None = None
         self.origin = -1
         self.snapshot: Snapshot | None = None
@@ -65,4 +66,5 @@ class History:
             exclude_hindsight=experiment.exclude_hindsight,
             sources=self.identity.sources,
             rows=self.rows,
+            dated=self.dated,
         )

@@ -28,7 +28,7 @@ from harness.core.identity import canonical
 from harness.core.recipe import Experiment
 from harness.data.changes import ChangeFile, open_changes
 from harness.forecast.catalog import always_on
-from harness.record.cells import Cell, read_cell
+from harness.record.cells import Cell, read_cell, read_written
 from harness.record.files import refuse_unwritable
 from harness.record.home import Home
 from harness.record.memory import memory_limit, spare_memory
@@ -42,7 +42,7 @@ from harness.record.platform import (
     threads_here,
     threads_within,
 )
-from harness.record.registry import Effort, note
+from harness.record.registry import Effort, noted
 from harness.record.runs import RunFiles, start_run, write_run
 from harness.record.shelves import Shelves, sync
 from harness.record.studies import VOUCHED
@@ -95,6 +95,7 @@ def execute(
         files = RunFiles(name, home.runs / name)
         board = board_of(experiment)
         place = Place(change_folder, home, files.work, memory=where.memory)
+        held.callback(files.drop_work)  # of an interrupted run too
         begin = partial(_begin, home, files, experiment, held)
         keys, cells = cells_of(plan, board, place, engine, stages=stages, progress=progress, begin=begin)
         searches = study_keys(plan, changes, board)
@@ -113,8 +114,8 @@ def execute(
             "cell_checksums": checksums(cells),
             "batches": _of_use(batches, plan),
         }
-        write_run(files, manifest, results.frames, stages.record, code_diff=code_diff())
-        note(home, effort, files.run_id, all_of_run=True)
+        with noted(home, effort, files.run_id, all_of_run=True):
+            write_run(files, manifest, results.frames, stages.record, code_diff=code_diff())
         return files.run_id
 
 
@@ -138,6 +139,7 @@ def _begin(home: Home, files: RunFiles, experiment: Experiment, held: ExitStack)
     try:
         locked = held.enter_context(under_way(files.folder))
         start_run(home, files.run_id, experiment, locked=locked)
+        files.drop_work()  # what a killed run left would lie there as long as this one takes
     except BaseException:
         with suppress(OSError):  # it holds something: another run's record, or that of an earlier time
             files.folder.rmdir()
@@ -234,10 +236,10 @@ def _complete(
     """Every cell, those read that were not there before: of large ones several at a time, each against its checksum."""
     lacking = [key for name, mine in keys.items() for key, cell in zip(mine, cells[name], strict=True) if cell is None]
     if threads == 1 or not isinstance(shelves.cells, Path):
-        found = [read_cell(shelves.cells, key) for key in lacking]
+        found = [read_written(shelves.cells, key) for key in lacking]
     else:
         with ThreadPoolExecutor(threads) as pool:
-            found = list(pool.map(partial(read_cell, shelves.cells), lacking))
+            found = list(pool.map(partial(read_written, shelves.cells), lacking))
     if None in found:
         key = lacking[found.index(None)]
         raise UserError("a cell vanished while the run was read", value=key, fix="run the same command again")

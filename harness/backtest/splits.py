@@ -296,7 +296,7 @@ def resolved(experiment: Experiment, changes: ChangeFile) -> Experiment:
     )
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def target_inputs(target: Target) -> frozenset[str]:
     """Stored ids of every series the target is made of."""
     transform = target.transform

@@ -21,7 +21,8 @@ class Stages:
         seconds: per stage of this process, one after the other.
         models: per model and stage, added up over the workers.
         slots: tasks that ran at once.
-        peak_worker: bytes of the largest worker.
+        peak_worker: bytes of the largest worker process; 0 = there was none.
+        killed: how often workers were killed, and their tasks given to new ones.
         watch: looks at the memory this process holds; None = nobody said how much it may be.
         limit: bytes it may be.
         before: bytes it was before any data were read.
@@ -33,6 +34,7 @@ class Stages:
     models: dict[str, dict[str, float]] = field(default_factory=dict)
     slots: int = 1
     peak_worker: int = 0
+    killed: int = 0
     watch: Watch | None = None
     limit: int = 0
     before: int = 0
@@ -62,12 +64,13 @@ class Stages:
             if most > self.limit:
                 self.passed.append((stage, most))
 
-    def add(self, spent: Spent) -> None:
-        """Book what a task cost."""
+    def add(self, spent: Spent, *, apart: bool) -> None:
+        """Book what a task cost, and the memory of the process that did it where that was `apart`, a worker."""
         for (model, stage), seconds in spent.seconds.items():
             mine = self.models.setdefault(model or "all models", {})
             mine[stage] = mine.get(stage, 0.0) + seconds
-        self.peak_worker = max(self.peak_worker, spent.peak)
+        if apart:
+            self.peak_worker = max(self.peak_worker, spent.peak)
         if self.slots > 1:
             self.held_by_workers = max(self.held_by_workers, self.slots * spent.held)
 
@@ -88,4 +91,5 @@ class Stages:
             "models": {m: {s: round(v, 3) for s, v in stages.items()} for m, stages in sorted(self.models.items())},
             "peak_memory_bytes": peak_memory(),
             "peak_worker_bytes": self.peak_worker,
+            **({"workers_killed": self.killed} if self.killed else {}),
         }

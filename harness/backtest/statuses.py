@@ -31,6 +31,8 @@ SCHEMA = pl.Schema(
     }
 )
 WORDS = (*STATUSES, "fallback")
+Row = tuple[str, int, bool, str, str | None, int, datetime | None, datetime | None]
+"""Of `SCHEMA`."""
 
 
 def status_counts(plan: Plan, cells: Mapping[str, list[Cell]]) -> pl.DataFrame:
@@ -44,8 +46,14 @@ def status_counts(plan: Plan, cells: Mapping[str, list[Cell]]) -> pl.DataFrame:
         Columns of `SCHEMA`, in order of `KEYS`: `cells` point forecasts asked for; `trained_first`, `trained_last` of
         the fits that answered, null for models that fit nothing.
     """
-    parts = [part for recipe in plan.experiment.models for part in _of_model(plan, cells, recipe)]
-    whole = pl.concat(parts) if parts else SCHEMA.to_frame()
+    rows, frames = list[Row](), list[pl.DataFrame]()
+    for recipe in plan.experiment.models:
+        for part in _of_model(plan, cells, recipe):
+            if isinstance(part, pl.DataFrame):
+                frames.append(part)
+            else:
+                rows += part
+    whole = pl.concat([pl.DataFrame(rows, schema=SCHEMA, orient="row"), *frames])
     counted = whole.group_by(KEYS).agg(
         pl.col("cells").sum(), pl.col("trained_first").min(), pl.col("trained_last").max()
     )
@@ -67,7 +75,7 @@ def counts_of(forecasts: pl.DataFrame) -> pl.DataFrame:
     return counted.select(SCHEMA.names()).sort(KEYS)
 
 
-def _of_model(plan: Plan, cells: Mapping[str, list[Cell]], recipe: Recipe) -> Iterator[pl.DataFrame]:
+def _of_model(plan: Plan, cells: Mapping[str, list[Cell]], recipe: Recipe) -> Iterator[pl.DataFrame | list[Row]]:
     chain = _chain(plan, recipe)
     spans = declared_spans(plan).keys() & set(chain)
     for number, origin in enumerate(plan.issued):
@@ -93,8 +101,8 @@ def _chain(plan: Plan, recipe: Recipe) -> list[str]:
     return [one.name for one in chain]
 
 
-def _counted(model: str, panels: Sequence[PanelAnswers], *, scored: bool) -> pl.DataFrame:
-    """One cell as matrices; the panels are those of the model and of its stand-ins, of the same series."""
+def _counted(model: str, panels: Sequence[PanelAnswers], *, scored: bool) -> list[Row]:
+    """Rows of one cell as matrices; the panels are those of the model and of its stand-ins, of the same series."""
     mine, status = panels[0], panels[0].status
     for other in panels[1:]:
         lost = ((status == FAILED) | (status == ABSTAINED)) & (other.status == OK) & ~np.isnan(other.value)
@@ -104,7 +112,7 @@ def _counted(model: str, panels: Sequence[PanelAnswers], *, scored: bool) -> pl.
     if _alike(status) and _alike(reason) and _alike(answered):
         status, reason, answered, each = status[:1], reason[:1], answered[:1], mine.shape[0]
     codes = status.astype(np.int64) * width + reason
-    rows: list[tuple[str, int, bool, str, str | None, int, datetime | None, datetime | None]] = []
+    rows: list[Row] = []
     for place, step in enumerate(mine.horizons.tolist()):
         counts = np.bincount(codes[:, place])
         fitted = np.bincount(codes[:, place], answered[:, place])
@@ -112,7 +120,7 @@ def _counted(model: str, panels: Sequence[PanelAnswers], *, scored: bool) -> pl.
             word, why = WORDS[code // width], mine.reasons[code % width] if code % width else None
             at = mine.trained_at if fitted[code] else None
             rows.append((model, step, scored, word, why, int(counts[code]) * each, at, at))
-    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+    return rows
 
 
 def _alike(array: NDArray[Any]) -> bool:

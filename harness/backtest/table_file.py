@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.record.files import room_for
+
 
 def new_table(file: Path, shape: tuple[int, ...], number: type[np.floating]) -> NDArray[Any]:
     """A table to be filled that lies in a new file, as `numpy.load` reads it.
@@ -20,11 +22,12 @@ def new_table(file: Path, shape: tuple[int, ...], number: type[np.floating]) -> 
         number: what it holds.
 
     Raises:
-        OSError: the disk is too full for it: its place is taken at once, as what is mapped cannot be told later.
+        FullDiskError: there is no room for it: its place is taken at once, as what is mapped cannot be told later.
     """
-    table: NDArray[Any] = np.lib.format.open_memmap(file, mode="w+", dtype=number, shape=shape)
-    with file.open("r+b") as held:
-        os.posix_fallocate(held.fileno(), 0, held.seek(0, os.SEEK_END))
+    with room_for(file):
+        table: NDArray[Any] = np.lib.format.open_memmap(file, mode="w+", dtype=number, shape=shape)
+        with file.open("r+b") as held:
+            os.posix_fallocate(held.fileno(), 0, held.seek(0, os.SEEK_END))
     return table
 
 

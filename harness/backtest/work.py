@@ -28,6 +28,7 @@ from harness.backtest.spent import Spent
 from harness.backtest.splits import TrainingSet, too_short, training_set
 from harness.backtest.tuning.inner import Ground
 from harness.backtest.witness import Witness, World
+from harness.core.errors import raise_lack
 from harness.core.identity import canonical, digest
 from harness.core.recipe import Recipe
 from harness.core.snapshot import Snapshot, newest_periods, target_panel
@@ -95,7 +96,9 @@ def walk(
     first = recipes[0][1]
     # the naive rivals look at what is known and keep nothing of it: they are shown the matrices themselves
     views = witness is None and all(recipe.rival or learns_from_rows_alone(recipe) for recipe, _ in recipes)
-    history = History(world.changes, world.plan, first, spent, copy=not views, rows=world.rows)
+    # no naive rival asks for dates, unless members of a universe are told by them
+    dated = not (views and all(recipe.rival for recipe, _ in recipes)) or bool(world.plan.experiment.target.universe)
+    history = History(world.changes, world.plan, first, spent, copy=not views, dated=dated, rows=world.rows)
     labels = history if world.labels is None else History(world.labels, world.plan, first, spent)
     walks = [_Walk(world, recipe, identity, spent, witness) for recipe, identity in recipes]
     outlined = views and all(_reads_rows_alone(world, recipe) for recipe, _ in recipes)
@@ -220,18 +223,19 @@ class _Walk:
         seed = cell_seed(self.identity, experiment, self.plan.instants[origin].isoformat(), "fit")
         self.facts["seed"] = seed
         forecaster = build(self.recipe, folder=experiment.folder)
+        fits = self.fits if fit_key and isinstance(forecaster, Storable) else None
+        stored = None if fits is None else read_fit(fits, fit_key)
+        saved = None if stored is None else json.loads(stored)
+        record = ""
         try:
-            fits = self.fits if fit_key and isinstance(forecaster, Storable) else None
-            stored = None if fits is None else read_fit(fits, fit_key)
-            saved = None if stored is None else json.loads(stored)
             if saved is not None and saved.get("setting") == self._setting() and isinstance(forecaster, Storable):
                 forecaster.load(saved["fit"])
                 seen = saved["warnings"]
             else:
                 seen = self._estimate(forecaster, origin, snapshots, sets)
                 if fits is not None and isinstance(forecaster, Storable):
-                    record = {"fit": forecaster.dump(), "warnings": seen, "setting": self._setting()}
-                    write_fit(fits, fit_key, json.dumps(record, sort_keys=True))
+                    told = {"fit": forecaster.dump(), "warnings": seen, "setting": self._setting()}
+                    record = json.dumps(told, sort_keys=True)
             tuned = () if self.studied is None else self.studied.warnings
             noted = [*tuned, *getattr(forecaster, "warnings", ()), *seen]
             if noted:
@@ -239,10 +243,12 @@ class _Walk:
             self.forecaster = forecaster
             if self.witness is not None:
                 self.witness.fit(self.recipe.name, origin, forecaster)
-        except (KeyboardInterrupt, MemoryError):
-            raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model raises becomes a visible failed row
+            raise_lack(error)
             self.failure = _reason("fit", error)
+            return
+        if fits is not None and record:
+            write_fit(fits, fit_key, record)
 
     def _setting(self) -> str:
         """Identity of the chosen setting: a search limited by seconds may choose otherwise when it is made again."""
@@ -317,9 +323,8 @@ class _Walk:
                 self.witness.asked_rows(self.recipe.name, origin, rows)
             with heard():
                 answers = self.forecaster.predict(rows, snapshot)
-        except (KeyboardInterrupt, MemoryError):
-            raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model raises becomes a visible failed row
+            raise_lack(error)
             return failed(blank, _reason("predict", error))
         return checked_answers(blank, answers, trained_at=trained_at)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import re
 from collections.abc import Iterable
 
 SHOWN = 40
@@ -13,6 +15,11 @@ NEAR = 3
 """Names told at most as near ones, of more than `SHOWN`."""
 APART = 0.05
 """How much less alike they may be than the nearest one."""
+
+LACKS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.EIO, errno.EROFS})
+"""What the operating system says where the machine lacks something, whoever asked for it."""
+NO_MEMORY = re.compile(r"bad_alloc|(cannot|can't|could not|unable to|failed to) allocate|out of memory", re.IGNORECASE)
+"""How libraries say so that have no error of their own for it (LightGBM, torch)."""
 
 
 def listed(names: Iterable[object], shown: int = SHOWN) -> str:
@@ -109,6 +116,23 @@ class FullDiskError(UserError):
             fix="free space on that disk (or raise the limit on file sizes), or name another home folder (--home DIR, "
             "HARNESS_HOME=DIR), and give the same command again",
         )
+
+
+def raise_lack(error: BaseException) -> None:
+    """Raise an error on that tells what the machine lacks: it says nothing of a model, and is never recorded as such.
+
+    Args:
+        error: what a model, or code beside it, raised.
+
+    Raises:
+        MemoryError: there was not enough memory, whatever a library calls it.
+        FullDiskError: there is no room.
+        OSError: no room, no memory, no more files, or a disk that fails.
+    """
+    if isinstance(error, (MemoryError, FullDiskError)) or (isinstance(error, OSError) and error.errno in LACKS):
+        raise error
+    if (isinstance(error, OSError) and error.errno == errno.ENOMEM) or NO_MEMORY.search(str(error)):
+        raise MemoryError(str(error)) from error
 
 
 class BeyondKnownError(UserError):

@@ -6,11 +6,12 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.core.transform import Floats
 from harness.data.changes import ChangeFile
 from harness.data.declaration import kinds_of
-from harness.data.past import Past, past_of
+from harness.data.past import Integers, Past, past_of, rows_of
 from harness.data.rescaled import maybe_rescaled, rescaled_at_once
 
 NAMES = re.compile(r"(^|[^a-z])(adj|adjusted)($|[^a-z])|adj_?close|adjclose")
@@ -18,6 +19,8 @@ FEWEST = 60
 """Values below which the tick grid says nothing."""
 TICKS, GRID = 100.0, 1e-6
 """Ticks per unit of price, and how far from one (relative to the price, as 32-bit data are) is still on the grid."""
+TOGETHER = 1 << 7
+"""Series that are looked at together."""
 ON, OFF = 0.95, 0.5
 """Share on the grid in the newest stretch, and off it in the oldest, from which a series looks adjusted."""
 
@@ -45,7 +48,7 @@ def _signs(changes: ChangeFile, series_id: str, *, rescaled: bool) -> str:
         return ""
     past = past_of(changes, series_id)
     priced = series.parsed.kind in "BD" and bool((past.value[~np.isnan(past.value)] > 0).all())
-    if priced and NAMES.search(series.id.rpartition("/")[2].lower()):
+    if priced and _says_so(series.id):
         return "its name says that it is adjusted"
     events = (changes.events.code == changes.code_of(series_id)).any()
     found = off_grid_early(_newest_values(past)) if priced and not events else ""
@@ -53,7 +56,7 @@ def _signs(changes: ChangeFile, series_id: str, *, rescaled: bool) -> str:
 
 
 def look_adjusted(changes: ChangeFile, series_ids: Sequence[str]) -> list[str]:
-    """`looks_adjusted` of each series; what publications multiply is looked for in all of them at once.
+    """`looks_adjusted` of each series; what publications multiply, and grids, are looked for in all of them at once.
 
     Args:
         changes: the change file.
@@ -67,10 +70,50 @@ def look_adjusted(changes: ChangeFile, series_ids: Sequence[str]) -> list[str]:
     for name, kind in zip(series_ids, kinds, strict=True):
         if kind not in priced:
             priced[kind] = changes.series[name].parsed.kind in "BD"
-    return [
-        _signs(changes, name, rescaled=name in rescaled) if priced[kind] or name in rescaled else ""
-        for name, kind in zip(series_ids, kinds, strict=True)
-    ]
+    prices = [name for name, kind in zip(series_ids, kinds, strict=True) if priced[kind]]
+    suspect = rescaled | {name for name in prices if _says_so(name)} | maybe_off_grid(changes, prices)
+    return [_signs(changes, name, rescaled=name in rescaled) if name in suspect else "" for name in series_ids]
+
+
+def _says_so(series_id: str) -> bool:
+    return NAMES.search(series_id.rpartition("/")[2].lower()) is not None
+
+
+def maybe_off_grid(changes: ChangeFile, series_ids: Sequence[str]) -> set[str]:
+    """The series among some in which `off_grid_early` finds something, found in blocks of series.
+
+    Args:
+        changes: the change file.
+        series_ids: stored ids.
+    """
+    codes, found = np.unique(changes.codes_of(series_ids)), set[str]()
+    for start in range(0, len(codes), TOGETHER):
+        block = codes[start : start + TOGETHER]
+        found |= {changes.ids[code] for code in block[_off_grid_early(_newest_of(changes, block))].tolist()}
+    return found
+
+
+def _newest_of(changes: ChangeFile, codes: Integers) -> Floats:
+    """[series, period] newest values of some series, ascending; NaN = none."""
+    rows = rows_of(changes, codes)
+    period, series = changes.period[rows].astype(np.int64), np.searchsorted(codes, changes.code[rows])
+    low, high = (int(period.min()), int(period.max())) if len(rows) else (0, 0)
+    newest: Floats = np.full((len(codes), high - low + 1), np.nan)
+    newest[series, period - low] = changes.value[rows]  # of several the last stays
+    return newest
+
+
+def _off_grid_early(newest: Floats) -> NDArray[np.bool_]:
+    """[series] whether `off_grid_early` says something of the values there are."""
+    known = ~np.isnan(newest)
+    off = known & (np.abs(newest * TICKS - np.round(newest * TICKS)) > GRID * TICKS * newest)
+    rank = known.cumsum(axis=1, dtype=np.int32)
+    count = rank[:, -1:]
+    early, late = count // 3, np.maximum(FEWEST // 3, count // 10)
+    first, last = (off & (rank <= early)).sum(axis=1), (off & (rank > count - late)).sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        told: NDArray[np.bool_] = (first / early[:, 0] > OFF) & (1.0 - last / late[:, 0] >= ON)
+    return told & (count[:, 0] >= FEWEST)
 
 
 def off_grid_early(values: Floats) -> str:

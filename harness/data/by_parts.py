@@ -24,6 +24,7 @@ class InParts:
     Attributes:
         dataset, source, table: whose, as declared, and the file.
         empty: fields without a value, of the rows read so far.
+        unclear: stamps that a change of the clocks makes unclear, of the same rows.
         strangers: rows of series that the dataset does not declare, by name, of those read so far.
     """
 
@@ -31,6 +32,7 @@ class InParts:
     source: Source
     table: RawTable
     empty: int = 0
+    unclear: int = 0
     strangers: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -68,6 +70,7 @@ class InParts:
             met.update(named.to_list())
             found = observe(self.dataset, replace(self.source, series=tuple(here)), table)
             self.empty += found.empty
+            self.unclear += found.unclear
             for name, count in found.undeclared:
                 self.strangers[name] = self.strangers.get(name, 0) + count
             if found.rows.height:

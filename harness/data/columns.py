@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from functools import partial
@@ -13,10 +14,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from harness.core.ahead import beside
 from harness.core.errors import DataError
 from harness.core.series import Series
 from harness.core.time import end_of_day, micros, period_ends, period_ordinals
 from harness.data.declaration import Catalogue, Declarations, per_key, shaped
+from harness.record.platform import threads_for
 
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 DENSE = 1 << 16
@@ -120,7 +123,7 @@ def code_rows(column: pl.Series, catalogue: Catalogue) -> Coded:
         column = column.cast(pl.String)
     if column.null_count():
         raise DataError("column series_id has an empty entry", rule="every row names its series")
-    starts, place = _runs(column)
+    starts, lengths = _runs(column)
     names = starts.unique(maintain_order=True)
     codes = [catalogue.codes[name if name in catalogue.codes else catalogue.resolve(name)] for name in names.to_list()]
     per_name = pl.Series(codes, dtype=pl.Int32).to_numpy()
@@ -128,15 +131,26 @@ def code_rows(column: pl.Series, catalogue: Catalogue) -> Coded:
     found = list(dict.fromkeys(codes))
     series = catalogue.series
     some = series.only(found) if isinstance(series, Declarations) else {code: series[code] for code in found}
-    return Coded(per_start if place is None else per_start[place], some)
+    return Coded(per_start if lengths is None else np.repeat(per_start, lengths), some)
 
 
 def _runs(column: pl.Series) -> tuple[pl.Series, NDArray[np.uint32] | None]:
-    """The first of each run of equal names, and the run of each row; the column itself where runs are short."""
-    run = column.rle_id().to_numpy()
-    if not len(run) or int(run[-1]) * 2 > len(run):
+    """The name of each run of equal ones, and its length; the column itself where runs are short.
+
+    The halves of a large column are gone through side by side; a run that both have a part of is then two.
+    """
+    if _short(column[:DENSE].rle(), min(len(column), DENSE)):
         return column, None
-    return column.gather(np.concatenate(([0], np.flatnonzero(run[1:] != run[:-1]) + 1))), run
+    half = len(column) // 2
+    with beside(column[half:].rle, threads=threads_for(len(column))) as rest:
+        found = pl.concat([column[:half].rle(), rest()])
+    if _short(found, len(column)):
+        return column, None
+    return found.struct.field("value"), found.struct.field("len").to_numpy()
+
+
+def _short(runs: pl.Series, rows: int) -> bool:
+    return len(runs) * 2 > rows
 
 
 def numbers(column: pl.Series) -> pl.Series:
@@ -236,14 +250,25 @@ def by_distinct(numbers: NDArray[Any], told: Callable[[NDArray[Any]], NDArray[T]
         return each
     # days and periods lie close together: a table of all of them takes no sorting
     there = np.zeros(high - low + 1, dtype=bool)
-    offsets = numbers - numbers.dtype.type(low)
-    there[offsets] = True
+    for part in _parts(len(numbers)):
+        there[numbers[part] - low] = True
     unique = (np.flatnonzero(there) + low).astype(numbers.dtype)
     answers = told(unique)
     table = np.zeros(len(there), dtype=answers.dtype)
     table[there] = answers
-    found: NDArray[T] = table[offsets]
+    found = np.empty_like(table, shape=len(numbers))
+
+    def look_up(part: slice) -> None:
+        found[part] = table.take(numbers[part] - low)
+
+    with ThreadPoolExecutor(threads_for(len(numbers))) as pool:
+        list(pool.map(look_up, _parts(len(numbers))))
     return found
+
+
+def _parts(rows: int) -> Iterator[slice]:
+    """Rows looked at together, so that what is made of them stays in the processor's cache."""
+    yield from (slice(start, start + DENSE) for start in range(0, rows, DENSE))
 
 
 def ordinals(column: pl.Series, rows: Coded) -> NDArray[np.int32]:

@@ -10,6 +10,7 @@ import re
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -76,6 +77,71 @@ def csv_parts(path: Path, text: TextForm, rows: int, columns: Collection[str] | 
         yield from table.iter_slices(rows) if table.height else [table]
     if empty:
         raise DataError("data file is empty", value=path.name)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Head:
+    """The beginning of a CSV file.
+
+    Attributes:
+        frame: its rows.
+        names: its first line.
+        size: bytes that were looked at.
+    """
+
+    frame: pl.DataFrame
+    names: str
+    size: int
+
+
+def csv_head(path: Path, text: TextForm, size: int, ragged: dict[int, DataError]) -> Head:
+    """The first rows of a file.
+
+    Args:
+        path: the file.
+        text: how it is written.
+        size: bytes of text to look at, about; whole records are taken.
+        ragged: takes in the rows with fewer or more fields, as of `csv_table`.
+
+    Raises:
+        DataError: as `csv_table`; or a quotation mark is not closed for long.
+    """
+    found = ""
+    for whole in _records(path, text, size):
+        found += whole if found else whole.lstrip("\r\n")
+        if found.strip() and len(found) > _first_end(found):
+            break
+    if not found.strip():
+        raise DataError("data file is empty", value=path.name)
+    frame = _ragged_table(path.name, found, text, ragged)
+    if not frame.height:
+        raise DataError("data file has no rows", value=path.name)
+    return Head(frame, found[: _first_end(found)], size)
+
+
+def csv_tail(path: Path, text: TextForm, head: Head, size: int, ragged: dict[int, DataError]) -> pl.DataFrame | None:
+    """The last rows of a file; None where its end cannot be read by itself.
+
+    Args:
+        path: the file.
+        text: how it is written.
+        head: its beginning, of which nothing is taken.
+        size: bytes of text to look at.
+        ragged: as for `csv_head`; rows count from the first of these.
+
+    Raises:
+        DataError: the text is none of the encoding, or does not part into fields.
+    """
+    length = path.stat().st_size
+    start = max(head.size, length - size)
+    if path.suffix == ".gz" or text.encoding.startswith("utf-16") or start >= length:
+        return None
+    with path.open("rb") as stream, _read(path.name, text):
+        stream.seek(start)
+        body = stream.read().partition(b"\n")[2].decode(text.encoding)  # what is cut in two is left out
+    end = body.rfind("\n") + 1
+    body = body if body[end:].strip() else body[:end]
+    return _ragged_table(path.name, head.names + body, text, ragged) if body.strip() else None
 
 
 def _ragged_table(label: str, decoded: str, text: TextForm, ragged: dict[int, DataError]) -> pl.DataFrame:

@@ -15,24 +15,37 @@ import polars as pl
 from harness.core.errors import FEW, DataError, listed
 from harness.data.csv_text import is_note
 from harness.data.declared import Layout, TextForm
-from harness.data.tables import RawTable, numbers, read_file
-from harness.data.timing import PERIOD, Timing, date_formats, guess_timing, plain_day
+from harness.data.sampled import sample
+from harness.data.tables import RawTable, is_large, numbers, read_file
+from harness.data.timing import (
+    MOSTLY,
+    PERIOD,
+    Timing,
+    date_formats,
+    guess_timing,
+    plain_day,
+    reaching,
+    refuse_no_day,
+)
 
 PUBLISHED = ("published_at", "publication_date", "published", "release_date", "released_at", "release", "announced")
 VINTAGE = ("vintage_date", "vintage", "realtime_start", "real_time_start", "as_of", "asof", "edition")
+DATING = frozenset({*PUBLISHED, *VINTAGE})
 SERIES = ("series", "series_id", "variable", "ticker", "symbol", "indicator", "unique_id", "code", "id", "name")
 VALUE = ("value", "values", "obs_value", "val", "y")
 DELIMITERS = (",", ";", "\t", "|")
 NO_VALUE = frozenset({"na", "n/a", "#n/a", "n.a.", "nan", "null", "none", ".", "-", ".."})
 """Texts taken for "no value" among numbers, in small letters."""
-MOSTLY = 0.5
-"""Share of numbers from which on a column is meant as one of numbers."""
 SAMPLE = 5000
 """Rows looked at to tell a column of dates; the frequency is checked on every period."""
+ENOUGH = 30
+"""Distinct periods that tell a frequency."""
 THERE = "give the path of a file that is there"
 TREND = 4 / 3
 DATED = re.compile(r"(?<!\d)(19|20)\d{2}[-_./ ]?([01]\d|Q[1-4]|q[1-4]|[mM]\d{1,2})([-_./ ]?[0-3]\d)?(?!\d)")
 """A date, month or quarter inside a column's name."""
+ZONE = re.compile(r"[A-Z][A-Za-z]+(/[A-Za-z_+-]+)+")
+"""A zone with rules of its own, like Europe/London: UTC and bare offsets tell nothing of where days end."""
 MATRIX = 3
 """So many columns named by dates are no series."""
 
@@ -63,6 +76,8 @@ class Guess:
         unused: other columns of dates: nobody knows of what.
         footer: notes below the table.
         first: its first column, which they are in.
+        rows: how many of its first and of its last rows were looked at; () = all.
+        zone: (zone of the instants in its column of dates, name of that column); ("", "") = they have none.
     """
 
     layout: Layout
@@ -78,6 +93,8 @@ class Guess:
     unused: tuple[str, ...] = ()
     footer: tuple[str, ...] = ()
     first: str = ""
+    rows: tuple[int, ...] = ()
+    zone: tuple[str, str] = ("", "")
 
 
 def guess(path: Path) -> Guess:
@@ -87,14 +104,18 @@ def guess(path: Path) -> Guess:
         DataError: it cannot be read, has no column of dates or of numbers, or its dates follow no known frequency.
     """
     text = guess_text_form(path)
-    table, footer = _without_notes(read_file(path, text, fix=THERE, ragged=True))
-    found = {name: date_formats(table.frame[name].head(SAMPLE)) for name in table.frame.columns}
+    begin, table, footer = _looked_at(path, text)
+    found, dated_by, period = _date_columns(begin)
     dates = [name for name, formats in found.items() if formats]
-    dated_by = _dated_by(dates)
-    period = _pick(PERIOD, [name for name in dates if name != dated_by[1]])
+    if not dated_by[1]:
+        likely = [one for one in begin.frame.columns if one.lower() in DATING and one not in dates]
+        refuse_no_day(begin, likely, likely=True)
     if not period:
+        refuse_no_day(begin, [name for name in begin.frame.columns if name != dated_by[1]])
         raise _undated(path, table.frame.columns)
-    timing = guess_timing(table, period, found[period])
+    timing = guess_timing(begin, period, found[period])
+    if begin is not table:
+        timing = reaching(timing, table.frame[period].drop_nulls().unique().to_list())
     unused = tuple(name for name in dates if name not in (period, dated_by[1]))
     others = [name for name in table.frame.columns if name not in (period, dated_by[1], *unused)]
     numeric, nulls = _numeric(table, others, text.decimal_mark)
@@ -130,7 +151,48 @@ def guess(path: Path) -> Guess:
         unused,
         footer,
         table.frame.columns[0],
+        () if begin is table else (begin.frame.height, table.frame.height - begin.frame.height),
+        _zone(table, [name for name in (dated_by[1], period) if name]),
     )
+
+
+def _looked_at(path: Path, text: TextForm) -> tuple[RawTable, RawTable, tuple[str, ...]]:
+    """The rows a frequency is guessed from, all that are looked at, and notes below them.
+
+    Unless a file is large, both are its whole table.
+    """
+    if not is_large(path):
+        table, footer = _without_notes(read_file(path, text, fix=THERE, ragged=True))
+        return table, table, footer
+    some = sample(path, text, _tells_enough, fix=THERE)
+    try:
+        below, footer = _without_notes(some.last)
+    except DataError:  # a torn line: ingest refuses it by its number, which is not known here
+        below, footer = some.last.regular, ()
+    return some.first, replace(some.first, frame=pl.concat([some.first.frame, below.frame])), footer
+
+
+def _tells_enough(table: RawTable) -> bool:
+    """Whether rows have periods enough to tell a frequency, or none at all."""
+    _, _, period = _date_columns(table)
+    return not period or table.frame[period].n_unique() >= ENOUGH
+
+
+def _date_columns(table: RawTable) -> tuple[dict[str, tuple[str, ...]], tuple[str, str], str]:
+    """The forms of dates in each column; that of publication dates, with its meaning; that of periods. "" = none."""
+    found = {name: date_formats(table.frame[name].head(SAMPLE)) for name in table.frame.columns}
+    dates = [name for name, formats in found.items() if formats]
+    dated_by = _dated_by(dates)
+    return found, dated_by, _pick(PERIOD, [name for name in dates if name != dated_by[1]])
+
+
+def _zone(table: RawTable, names: Sequence[str]) -> tuple[str, str]:
+    """The first zone that columns of a Parquet file carry, and the name of the column."""
+    for name in names:
+        dtype = table.frame[name].dtype
+        if isinstance(dtype, pl.Datetime) and dtype.time_zone and ZONE.fullmatch(dtype.time_zone):
+            return dtype.time_zone, name
+    return "", ""
 
 
 def _undated(path: Path, names: Sequence[str]) -> DataError:
@@ -183,7 +245,8 @@ def guess_text_form(path: Path) -> TextForm:
     if not path.name.endswith((".csv", ".tsv", ".txt")):
         return TextForm()
     try:
-        head = path.read_bytes()[:65536]
+        with path.open("rb") as stream:
+            head = stream.read(65536)
     except OSError as error:
         raise DataError("data file cannot be read", value=path, rule=str(error.strerror), fix=THERE) from error
     try:
@@ -247,8 +310,9 @@ def _refuse_spoilt(table: RawTable, names: Sequence[str], decimal_mark: str) -> 
         if column.dtype != pl.String:
             continue
         plain = column.str.replace(",", ".", literal=True) if decimal_mark == "," else column
-        spoilt = plain.cast(pl.Float64, strict=False).is_null() & column.is_not_null()
-        if spoilt.sum() < MOSTLY * (len(column) - column.null_count()):
+        finite = plain.cast(pl.Float64, strict=False).is_finite().fill_null(value=False)
+        spoilt = ~(finite | column.str.to_lowercase().is_in(list(NO_VALUE))).fill_null(value=True)
+        if 0 < spoilt.sum() < MOSTLY * (len(column) - column.null_count()):
             row = int(spoilt.arg_max() or 0)
             raise DataError(
                 f"{table.place(row, name)}: not a number",

@@ -61,7 +61,9 @@ class _Grid:
 class Matrices:
     """Newest value, its publication and its vintage by series and period, for all panels."""
 
-    def __init__(self, groups: Sequence[Group], size: int, rows: Rows, chosen: Micros | None = None) -> None:
+    def __init__(
+        self, groups: Sequence[Group], size: int, rows: Rows, chosen: Micros | None = None, *, dated: bool = True
+    ) -> None:
         """Lay out empty matrices wide enough for all rows.
 
         Args:
@@ -69,8 +71,10 @@ class Matrices:
             size: codes are below it.
             rows: [change] code, period ordinal, published, value, vintage, in order of publication.
             chosen: the rows that count, ascending; None = all of them.
+            dated: whether publications and vintages are kept; else all of them are NEVER.
         """
         self._size, self._rows, self._chosen, self._alone = size, rows, chosen, len(groups) == 1
+        self._dated = dated
         count = len(rows[0]) if chosen is None else len(chosen)
         parts = (self._rows[3][self._part(first, count)] for first in range(0, count, CHUNK))
         self._withdrawn = any(bool(np.isnan(part).any()) for part in parts)
@@ -126,8 +130,11 @@ class Matrices:
             tables.append(table)
             start, seen, looked = start + len(codes) * grid.width, seen + grid.width, looked + len(table)
         self._column_of = np.concatenate([np.empty(0, np.int64), *tables])
-        self.values, self.published = np.full(start, np.nan), np.full(start, NEVER)
-        self.vintage, self._seen = np.full(start, NEVER), np.zeros(seen, dtype=bool)
+        self.values, self._seen = np.full(start, np.nan), np.zeros(seen, dtype=bool)
+        never = np.full(1, NEVER)
+        self.published, self.vintage = (
+            np.full(start, NEVER) if self._dated else np.broadcast_to(never, start) for _ in range(2)
+        )
 
     def announce(self, at: int) -> None:
         """Take out the columns of closures announced by an instant, and renew the order of periods.
@@ -153,7 +160,7 @@ class Matrices:
 
     def _narrow(self, kept: list[Ordinals | None]) -> None:
         old = list(self._grids)
-        before = (self.values, self.published, self.vintage)
+        before = (self.values, self.published, self.vintage) if self._dated else (self.values,)
         seen = self._seen
         narrower = []
         for grid, columns in zip(old, kept, strict=True):
@@ -163,7 +170,7 @@ class Matrices:
         self._place_all(narrower)
         for grid, new, columns in zip(old, self._grids, kept, strict=True):
             picked = slice(None) if columns is None else columns
-            for source, sink in zip(before, (self.values, self.published, self.vintage), strict=True):
+            for source, sink in zip(before, (self.values, self.published, self.vintage), strict=False):
                 sink[new.cells] = source[grid.cells].reshape(len(grid.ids), grid.width)[:, picked].ravel()
             self._seen[new.columns] = seen[grid.columns][picked]
 
@@ -171,7 +178,7 @@ class Matrices:
         """Write the changes of the chosen rows [start, end); of several for one cell the last one stays."""
         for first in range(start, end, CHUNK):
             rows = self._part(first, end)
-            code, period, published, value, vintage = (array[rows] for array in self._rows)
+            code, period, value = (array[rows] for array in (self._rows[0], self._rows[1], self._rows[3]))
             if self._plain:
                 # one panel of calendar periods: two numbers tell the span seen
                 cell = period + self._row_start[code]
@@ -181,12 +188,11 @@ class Matrices:
                 column = self._column_of[period - self._low[code]]
                 cell = self._row_start[code] + column
                 self._seen[self._seen_start[code] + column] = True
-            if self._withdrawn:
-                gone = np.isnan(value)
-                published, vintage = np.where(gone, NEVER, published), np.where(gone, NEVER, vintage)
             self.values[cell] = value
-            self.published[cell] = published
-            self.vintage[cell] = vintage
+            if self._dated:
+                gone = np.isnan(value) if self._withdrawn else None
+                for sink, dates in ((self.published, self._rows[2][rows]), (self.vintage, self._rows[4][rows])):
+                    sink[cell] = dates if gone is None else np.where(gone, NEVER, dates)
             if end - first > CHUNK:  # of what is mapped from a file no more than a part is held
                 give_back(*self._rows)
 

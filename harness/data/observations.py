@@ -19,7 +19,7 @@ from harness.data.cleaning.words import lined
 from harness.data.declared import Dataset, Source
 from harness.data.derive import rounded
 from harness.data.lags import release_micros
-from harness.data.stamps import as_instants, mapped, moments, period_of
+from harness.data.stamps import as_instants, mapped, moments, period_of, read_stamps
 from harness.data.tables import RawTable, numbers
 
 ROW = "_row"
@@ -35,6 +35,7 @@ class Observations:
         publications: series_id, published_at, first, last, complete, captured, availability; None = the rows tell.
         empty: fields without a value, in tables where that means "nothing known".
         undeclared: series of the table that the dataset does not declare, with their rows.
+        unclear: rows with a publication stamp that the clocks of its zone skip or have twice.
         treated: the cleaning record; None where the source declares no step and no assertion.
     """
 
@@ -43,6 +44,7 @@ class Observations:
     empty: int
     undeclared: tuple[tuple[str, int], ...]
     treated: Treated | None = None
+    unclear: int = 0
 
 
 def observe(
@@ -89,9 +91,10 @@ def observe(
     if not series:  # a part of a file that has none of them
         return Observations(named, None, empty, tuple(strangers.rows()))
     rows = _with_periods(named, series, source, table)
-    publications = None
+    publications, unclear = None, 0
     if source.dated_by:
-        rows = _dated(rows, series, source, table)
+        stamps, unclear = read_stamps(table, source.dated_by, zone=source.zone, date_format=source.text.date_format)
+        rows = _dated(rows, stamps, series, source, table)
     treated = None
     if treatment:
         others = _other_columns(source, table, ids) if source.layout == "wide" else _lines(tall.filter(~known), table)
@@ -102,7 +105,7 @@ def observe(
         publications = _publications(dataset, source, listed)
         rows = _matched(rows, publications, table, listed)
     _refuse_contradictions(rows, series, table)
-    return Observations(rows.drop("name", ROW), publications, empty, tuple(strangers.rows()), treated)
+    return Observations(rows.drop("name", ROW), publications, empty, tuple(strangers.rows()), treated, unclear)
 
 
 def _require_rows(table: RawTable) -> None:
@@ -260,9 +263,10 @@ def _with_periods(named: pl.DataFrame, series: Mapping[str, Series], source: Sou
     return pl.concat(parts)
 
 
-def _dated(placed: pl.DataFrame, series: Mapping[str, Series], source: Source, table: RawTable) -> pl.DataFrame:
+def _dated(
+    placed: pl.DataFrame, stamps: pl.Series, series: Mapping[str, Series], source: Source, table: RawTable
+) -> pl.DataFrame:
     """Add published_at from the table's own stamps; the number is of that very vintage."""
-    stamps = moments(table, source.dated_by, zone=source.zone, date_format=source.text.date_format)
     placed = placed.with_columns(stamp=stamps.gather(placed[ROW]))
     unstamped = placed.filter(pl.col("stamp").is_null())
     if unstamped.height:

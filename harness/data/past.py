@@ -100,6 +100,12 @@ def _grouped(changes: ChangeFile) -> tuple[Integers, Integers]:
     return order, edges
 
 
+def rows_of(changes: ChangeFile, codes: Integers) -> Integers:
+    """Rows of some series, one series after the other, each in order of publication."""
+    order, edges = _grouped(changes)
+    return np.concatenate([order[edges[code] : edges[code + 1]] for code in codes.tolist()])
+
+
 def past_of(changes: ChangeFile, series_id: str) -> Past:
     """The changes of one series; none where nothing of it was ever published."""
     order, edges = _grouped(changes)

@@ -41,6 +41,7 @@ class Replay:
         exclude_hindsight: bool = False,
         sources: Iterable[str] = (),
         rows: Micros | None = None,
+        dated: bool = True,
     ) -> None:
         """Stand before the first change.
 
@@ -52,6 +53,8 @@ class Replay:
             sources: sources of external forecasts to hand out.
             rows: the rows of the change file that are to be followed, ascending, where they are known already
                 (`data.series_blocks`); None = they are looked for.
+            dated: whether snapshots tell when values were published, and of which vintage they are; where nobody asks,
+                NEVER stands for all of it. Price events need it, and have it in any case.
 
         Raises:
             UnknownNameError: no such series.
@@ -63,11 +66,13 @@ class Replay:
         self._rows = chosen_rows(changes, codes, exclude_hindsight=exclude_hindsight) if rows is None else rows
         self._published = changes.published
         columns = (changes.code, changes.period, changes.published, changes.value, changes.vintage)
-        self._matrices = Matrices(groups_of(changes.series, ids, codes), len(changes.ids), columns, self._rows)
+        groups, self._prices = groups_of(changes.series, ids, codes), Adjuster(changes, ids)
+        dated = dated or not self._prices.idle
+        self._matrices = Matrices(groups, len(changes.ids), columns, self._rows, dated=dated)
         self._done = 0
         self._issues: list[Issue] = []
         self._pending = _forecasts(changes, codes, tuple(sources))
-        self._changes, self._prices = changes, Adjuster(changes, ids)
+        self._changes = changes
         self._universes: dict[str, Universe] = {}
 
     def advance(self, origin: datetime) -> None:

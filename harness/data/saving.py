@@ -17,7 +17,7 @@ import pyarrow as pa
 from harness.data.changes import FILES, FORMAT, MANIFEST, PUBLISHED, ChangeFile, manifest_hash, note_checked
 from harness.data.in_file import InFile
 from harness.data.laying import Laid, Memory
-from harness.record.arrow import buffered, text
+from harness.record.arrow import buffered, text, with_nulls
 from harness.record.files import room_for, sync_folder, unused_name
 
 CHANGED = ("code", "period", "published", "value", "vintage", "availability")
@@ -154,13 +154,13 @@ def _write_to(stream: Any, columns: Mapping[str, pl.Series]) -> None:
 
 def _plain(column: pl.Series) -> pa.Array:
     """One buffer of the values alone: bitmaps carry padding, and equal content must be equal bytes."""
-    if column.dtype.is_numeric() and not column.null_count():
-        return buffered(column.rechunk().to_numpy())
     if column.dtype == pl.Boolean:
         return buffered(column.cast(pl.UInt8).rechunk().to_numpy())
-    if column.dtype == pl.String and not column.null_count():
-        return text(column)
-    return pa.array(column.to_list(), type=column.to_arrow().type)
+    if not (column.dtype == pl.String or column.dtype.is_numeric()):
+        return pa.array(column.to_list(), type=column.to_arrow().type)
+    if column.null_count():
+        return with_nulls(column)
+    return text(column) if column.dtype == pl.String else buffered(column.rechunk().to_numpy())
 
 
 def _moved(temporary: Path, final: Path) -> Path:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -13,12 +15,14 @@ from harness.core.time import parse_frequency, period_containing, period_end
 from harness.data.dataset import FILL_IN
 from harness.data.dataset_panels import ANY, fits
 from harness.data.guessing import Guess, guess
-from harness.record.files import write_file
+from harness.record.files import whole_file, write_file
 
 MANY = 40
 """Series above which a long table is taken for a panel, declared at once."""
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+COPIED = 1 << 20
+"""Bytes copied at once."""
 GENERIC = frozenset({"value", "values", "obs_value", "val", "y"})
 SHARE_BEFORE_SCORES = 0.6
 """Share of the history that lies before the first scored origin."""
@@ -33,7 +37,20 @@ REFIT = {"D": 4, "B": 4, "W": 4, "M": 1, "Q": 1, "A": 1}
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
-def new_dataset(name: str, data_file: Path, root: Path) -> list[Path]:
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What `harness new` wrote.
+
+    Attributes:
+        paths: the data, dataset.toml, the experiment file.
+        looked_at: which rows of a large file it was guessed of; "" = all.
+    """
+
+    paths: tuple[Path, ...]
+    looked_at: str
+
+
+def new_dataset(name: str, data_file: Path, root: Path) -> Written:
     """Write `datasets/NAME/` (dataset.toml and a copy of the data) and `experiments/NAME.toml`.
 
     Where the table has a publication-date column it is used; else the reporting lag is left to be filled in, and
@@ -45,7 +62,7 @@ def new_dataset(name: str, data_file: Path, root: Path) -> list[Path]:
         root: the folder that has (or gets) `datasets` and `experiments`.
 
     Returns:
-        The files written.
+        The files written, and what they were guessed of.
 
     Raises:
         UserError: a bad name, or one that is taken; nothing is written.
@@ -62,9 +79,19 @@ def new_dataset(name: str, data_file: Path, root: Path) -> list[Path]:
     declaration = dataset_text(name, data_file.name, guessed, ids)
     plan = experiment_text(name, guessed, ids)
     written = [folder / data_file.name, folder / "dataset.toml", experiment]
-    for path, content in zip(written, (data_file.read_bytes(), declaration.encode(), plan.encode()), strict=True):
-        write_file(path, content)
-    return written
+    with data_file.open("rb") as source, whole_file(written[0]) as stream:
+        shutil.copyfileobj(source, stream, COPIED)
+    for path, content in zip(written[1:], (declaration, plan), strict=True):
+        write_file(path, content.encode())
+    return Written(tuple(written), looked_at(guessed))
+
+
+def looked_at(guessed: Guess) -> str:
+    """Which rows of a large file the guesses are of; "" = all."""
+    if not guessed.rows:
+        return ""
+    first, last = guessed.rows
+    return f"guessed of the first {first:,} rows" + (f" and the last {last:,}" if last else "") + " of a large file"
 
 
 def series_ids(guessed: Guess, name: str) -> tuple[str, ...]:
@@ -82,7 +109,8 @@ def series_ids(guessed: Guess, name: str) -> tuple[str, ...]:
 
 def is_panel(guessed: Guess) -> bool:
     """Whether one declaration goes for all series: of a long table with many ids that can stay as they are."""
-    return len(guessed.names) > MANY and bool(guessed.series) and all(map(fits, guessed.names))
+    many = len(guessed.names) > MANY or bool(guessed.rows)  # those that were not looked at may have others
+    return many and bool(guessed.series) and all(map(fits, guessed.names))
 
 
 def dataset_text(name: str, file: str, guessed: Guess, ids: Sequence[str]) -> str:
@@ -90,6 +118,7 @@ def dataset_text(name: str, file: str, guessed: Guess, ids: Sequence[str]) -> st
     timing = guessed.timing
     lines = [
         f"# Written by `harness new` from {file}. Guesses are marked; every key is explained in datasets/README.md.",
+        *_sampled_lines(guessed),
         "",
         "schema = 1",
         f"name = {_quoted(name)}",
@@ -98,13 +127,13 @@ def dataset_text(name: str, file: str, guessed: Guess, ids: Sequence[str]) -> st
         'licence = "not stated"  # may they be passed on, and how are they attributed?',
         "",
         "[defaults]  # for every series that does not say otherwise",
-        f"frequency = {_quoted(timing.frequency)}  # guessed from {_span(timing.periods)}",
+        f"frequency = {_quoted(timing.frequency)}  # guessed from {_span(guessed)}",
         *(
             [f"calendar = {_quoted(timing.calendar)}  # guessed: its sessions fit the days best"]
             if timing.calendar
             else []
         ),
-        'zone = "UTC"  # in which its days end; correct it, for example "Europe/London"',
+        _zone_line(guessed),
         '# unit = "per cent"',
         "# decimals = 1  # places at which two values count as different; absent = exactly",
         '# scale = "rebased"  # where base years or units change between vintages',
@@ -112,11 +141,19 @@ def dataset_text(name: str, file: str, guessed: Guess, ids: Sequence[str]) -> st
         "",
     ]
     if is_panel(guessed):
-        lines += [f'[series."{ANY}"]  # every id in the column {guessed.series!r}: {len(ids)} so far', ""]
+        so_far = f"{len(ids)} {'in the rows looked at' if guessed.rows else 'so far'}"
+        lines += [f'[series."{ANY}"]  # every id in the column {guessed.series!r}: {so_far}', ""]
     for series_id, in_file in () if is_panel(guessed) else zip(ids, guessed.names, strict=True):
         lines.append(f"[series.{_key(series_id)}]")
         lines += [f"in_file = {_quoted(in_file)}", ""] if _needs_in_file(guessed, series_id, in_file) else [""]
     return "\n".join([*lines, *_source_lines(file, guessed)]) + "\n"
+
+
+def _zone_line(guessed: Guess) -> str:
+    zone, column = guessed.zone
+    if zone:
+        return f"zone = {_quoted(zone)}  # in which its days end; guessed: the column {column!r} is in it"
+    return 'zone = "UTC"  # in which its days end; correct it, for example "Europe/London"'
 
 
 def _needs_in_file(guessed: Guess, series_id: str, in_file: str) -> bool:
@@ -200,9 +237,11 @@ def experiment_text(name: str, guessed: Guess, ids: Sequence[str]) -> str:
     periods_before = sum(day <= first for day in guessed.timing.periods) // APART.get(kind, 1)
     minimum = max(8, min(24 if kind in "MQAW" else 100, periods_before // 2))
     dated = bool(guessed.dated_by[1])
-    target, asked = (f"{name}/{ANY}", f"the {len(ids)} series of {name}") if is_panel(guessed) else (ids[0], ids[0])
+    count = "all" if guessed.rows else f"the {len(ids)}"
+    target, asked = (f"{name}/{ANY}", f"{count} series of {name}") if is_panel(guessed) else (ids[0], ids[0])
     lines = [
         f"# Written by `harness new`: forecasts of {asked}. Every key is explained in experiments/README.md.",
+        *_sampled_lines(guessed),
         "",
         "schema = 1",
         f"name = {_quoted(name)}",
@@ -295,8 +334,22 @@ def _input_lines(guessed: Guess, ids: Sequence[str]) -> list[str]:
     return lines
 
 
-def _span(periods: Sequence[date]) -> str:
-    return f"{len(periods)} periods, {periods[0]} to {periods[-1]}"
+def _span(guessed: Guess) -> str:
+    periods = guessed.timing.periods
+    ends = f"{periods[0]} to {periods[-1]}"
+    return f"rows from {ends}" if guessed.rows else f"{len(periods)} periods, {ends}"
+
+
+def _sampled_lines(guessed: Guess) -> list[str]:
+    """What is said in either file where only some rows of a large file were looked at."""
+    if not guessed.rows:
+        return []
+    said = f"# All of it was {looked_at(guessed)}: what other rows hold may need more."
+    named = bool(guessed.series) and not is_panel(guessed)
+    return [
+        said,
+        *(["# Series that only other rows name are not in it: their names can be no ids as they are."] * named),
+    ]
 
 
 def _quoted(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from harness.core.time import NEVER
 from harness.data.changes import ChangeFile
+from harness.record.files import room_for
 
 Micros = NDArray[np.int64]
 CHUNK = 1 << 20
@@ -88,7 +90,13 @@ class SeriesBlocks:
 
 
 def _numbers(count: int, scratch: Path | None) -> NDArray[np.uint32]:
+    """Room for numbers, in a file without a name where a folder is given.
+
+    Raises:
+        FullDiskError: there is no room for them; found out later, the process would end without a word.
+    """
     if scratch is None or not count:
         return np.empty(count, dtype=np.uint32)
-    with tempfile.TemporaryFile(dir=scratch) as stream:
+    with room_for(scratch), tempfile.TemporaryFile(dir=scratch) as stream:
+        os.posix_fallocate(stream.fileno(), 0, count * np.dtype(np.uint32).itemsize)
         return np.memmap(stream, dtype=np.uint32, mode="w+", shape=(count,))

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
@@ -158,7 +159,25 @@ def mapped(table: RawTable, name: str, convert: Callable[[object], date], rows: 
     return column.replace_strict(list(answers), list(answers.values()), return_dtype=pl.Date())
 
 
+class Read(NamedTuple):
+    """A column of stamps, read.
+
+    Attributes:
+        stamps: dates (Date), or instants (Datetime UTC).
+        unclear: rows with a local time that the clocks of the declared zone skip or have twice; the later reading
+            counts.
+    """
+
+    stamps: pl.Series
+    unclear: int = 0
+
+
 def moments(table: RawTable, name: str, *, zone: str = "", date_format: str = "") -> pl.Series:
+    """The stamps of `read_stamps` alone; arguments and errors are the same."""
+    return read_stamps(table, name, zone=zone, date_format=date_format).stamps
+
+
+def read_stamps(table: RawTable, name: str, *, zone: str = "", date_format: str = "") -> Read:
     """A column of publication stamps: dates (Date), or instants (Datetime UTC).
 
     Dates stay dates, for they end with the day of each series' own zone. A column of naive datetimes all at 00:00
@@ -175,16 +194,19 @@ def moments(table: RawTable, name: str, *, zone: str = "", date_format: str = ""
     """
     column = table.column(name)
     if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone:
-        return column.dt.convert_time_zone("UTC").cast(INSTANT)
+        return Read(column.dt.convert_time_zone("UTC").cast(INSTANT))
     parsed = _parsed(table, name, date_format)
     where = f"{table.label}, column {name!r}"
     days = _as_days(parsed)
     if days is not None:
-        return column.replace_strict(list(days), list(days.values()), default=None, return_dtype=pl.Date())
-    answers = {value: _instant(moment, zone, where) for value, moment in parsed.items()}
+        return Read(column.replace_strict(list(days), list(days.values()), default=None, return_dtype=pl.Date()))
+    readings = {value: _readings(moment, zone, where) for value, moment in parsed.items()}
     if not zone:
         _refuse_mixed(_one_per_offset(parsed), where)
-    return column.replace_strict(list(answers), list(answers.values()), default=None, return_dtype=INSTANT)
+    later = [max(one) for one in readings.values()]
+    unclear = [value for value, one in readings.items() if one[0] != one[-1]]
+    stamps = column.replace_strict(list(readings), later, default=None, return_dtype=INSTANT)
+    return Read(stamps, int(column.is_in(unclear).sum()) if unclear else 0)
 
 
 def _parsed(table: RawTable, name: str, date_format: str) -> dict[object, date | datetime]:
@@ -269,7 +291,8 @@ def _one_per_offset(parsed: dict[object, date | datetime]) -> dict[timedelta | N
     return {moment.utcoffset(): moment for moment in parsed.values() if isinstance(moment, datetime)}
 
 
-def _instant(moment: date | datetime, zone: str, where: str) -> datetime:
+def _readings(moment: date | datetime, zone: str, where: str) -> tuple[datetime, ...]:
+    """The instants that a stamp may be: two of a local time that the clocks skip or have twice."""
     if not isinstance(moment, datetime):
         raise DataError(
             f"{where}: some stamps have a time of day and some have not",
@@ -286,7 +309,7 @@ def _instant(moment: date | datetime, zone: str, where: str) -> datetime:
             raise DataError(
                 f"{where}: offset is not that of {zone}", value=moment.isoformat(), rule="mixed zones are refused"
             )
-        return moment.astimezone(UTC)
+        return (moment.astimezone(UTC),)
     if local is None:
         raise DataError(
             f"{where}: stamps with a time of day but no zone",
@@ -294,8 +317,7 @@ def _instant(moment: date | datetime, zone: str, where: str) -> datetime:
             rule="an instant needs a zone",
             fix='declare zone = "Europe/London" on the [[source]]',
         )
-    # a local time that the clocks skip or repeat is taken as the later of its two readings
-    return max(moment.replace(tzinfo=local, fold=fold).astimezone(UTC) for fold in (0, 1))
+    return tuple(moment.replace(tzinfo=local, fold=fold).astimezone(UTC) for fold in (0, 1))
 
 
 def as_instants(stamps: pl.Series, zone: str) -> pl.Series:

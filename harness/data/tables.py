@@ -33,6 +33,8 @@ READERS: Mapping[str, str] = MappingProxyType(
 """Tables shipped inside an installed package: reader -> module whose `load()` returns the table, dates as its index."""
 TIMES = 12
 """Memory that taking in a table needs, in sizes of its text."""
+LARGE = 1 << 26
+"""Bytes of text above which a file is not looked at as a whole where its beginning will do."""
 CELL = 8
 """Bytes of text that a field of a Parquet file is counted as."""
 TEXTS = {".csv": ".csv", ".csv.gz": ".csv.gz", ".tsv": ".csv", ".txt": ".csv"}
@@ -231,6 +233,13 @@ def beyond_memory(path: Path) -> bool:
     """Whether taking in a file at once would need more memory than there is; false of one that cannot be read."""
     limit = available_memory()
     return limit is not None and path.is_file() and _needed(path) > limit
+
+
+def is_large(path: Path) -> bool:
+    """Whether a file is looked at in part where that will do; false of one that cannot be read, or of no known kind."""
+    if not (path.is_file() and ending(path.name)):
+        return False
+    return _needed(path) > TIMES * LARGE or beyond_memory(path)
 
 
 def refuse_beyond_memory(path: Path, why: str = "") -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import polars as pl
 
 from harness.core.errors import DataError
 from harness.core.series import Series
-from harness.core.time import MONTHS, WEEKDAYS, parse_frequency, period_containing
+from harness.core.time import MONTHS, WEEKDAYS, parse_frequency, period_containing, period_end
 from harness.data.calendars import sessions_between
 from harness.data.declared import Stamp
 from harness.data.stamps import moment_of, period_of
@@ -24,6 +25,12 @@ PERIOD = (
 )  # fmt: skip
 DATE_FORMATS = ("", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%Y/%m/%d", "%Y%m%d", "%b %Y", "%b-%y", "%m/%Y")
 CALENDARS = ("XNYS", "XLON", "XETR", "XTKS")
+MOSTLY = 0.5
+"""Share of dates, or of numbers, from which on a column is meant as one of them."""
+NEARLY = 0.9
+"""The same of a column whose name says nothing."""
+SAMPLE = 1000
+"""Rows that tell in which form a column's dates are written, where not all of its entries are dates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,38 @@ def plain_day(value: object, date_format: str) -> date | None:
     return moment.date() if isinstance(moment, datetime) else moment
 
 
+def refuse_no_day(table: RawTable, names: Sequence[str], *, likely: bool = False) -> None:
+    """Refuse a table in which a column of dates has other entries among them, with the first of these.
+
+    Args:
+        table: the table.
+        names: columns that may be meant as one of dates; those named like one of periods are looked at first.
+        likely: whether all of them are named as if they were.
+
+    Raises:
+        DataError: there is such a column.
+    """
+    for name in sorted(names, key=lambda name: name.lower() not in PERIOD):
+        column = table.frame[name]
+        if column.dtype != pl.String:
+            continue
+        sample = column.drop_nulls().head(SAMPLE)
+        counts = sample.value_counts().rows()
+        known = {form: sum(n for one, n in counts if plain_day(one, form) is not None) for form in DATE_FORMATS}
+        form = max(known, key=known.__getitem__)
+        if known[form] <= (MOSTLY if likely or name.lower() in PERIOD else NEARLY) * len(sample):
+            continue
+        wrong = [value for value in column.drop_nulls().unique().to_list() if plain_day(value, form) is None]
+        if wrong:
+            rows = column.is_in(wrong).arg_true()
+            raise DataError(
+                f"{table.place(int(rows[0]), name)}: not a date",
+                value=f"{column[int(rows[0])]!r}; {len(rows)} such of {len(column)} rows",
+                rule="the other entries of this column are dates, and every row needs one",
+                fix="correct it, or take the row out, and run harness new again",
+            )
+
+
 def guess_timing(table: RawTable, period: str, formats: Sequence[str]) -> Timing:
     """Frequency and stamp of the period column, in the form that leaves the fewest holes in it.
 
@@ -86,6 +125,7 @@ def guess_timing(table: RawTable, period: str, formats: Sequence[str]) -> Timing
     values = table.frame[period].drop_nulls().unique(maintain_order=True).to_list()
     read = [timing for form in formats if (timing := _regular(values, form)) is not None]
     if not read:
+        refuse_no_day(table, [period])
         raise DataError(
             "the dates follow no known frequency",
             value=f"{table.label}, column {period!r}: {', '.join(str(value) for value in values[:6])} ...",
@@ -95,6 +135,29 @@ def guess_timing(table: RawTable, period: str, formats: Sequence[str]) -> Timing
     best = max(read, key=_filled)
     calendar = _calendar(best.periods) if best.frequency == "B" else ""
     return replace(best, calendar=calendar)
+
+
+def reaching(timing: Timing, stamps: Sequence[object]) -> Timing:
+    """The timing of some periods as that of all from the first to the last of these and others.
+
+    Args:
+        timing: of some rows.
+        stamps: further entries of the period column; what is no period is passed over.
+    """
+    frequency, ends = parse_frequency(timing.frequency), set(timing.periods)
+    for value in stamps:
+        with suppress(ValueError):
+            ends.add(period_of(value, frequency, timing.stamp, timing.date_format))
+    first, last = min(ends), max(ends)
+    if frequency.kind == "B":
+        days = sessions_between(Series("x", "B", calendar=timing.calendar), first, last)
+        ends |= {date(1970, 1, 1) + timedelta(days=int(day)) for day in days}
+    else:
+        ends |= {
+            period_end(frequency, number)
+            for number in range(period_containing(frequency, first), period_containing(frequency, last))
+        }
+    return replace(timing, periods=tuple(sorted(ends)))
 
 
 def _regular(values: Sequence[object], date_format: str) -> Timing | None:

@@ -16,7 +16,7 @@ from harness.core.restore import restored
 from harness.data.archive import Archive
 from harness.data.changes import ChangeFile
 from harness.experiment.launch import Tell, prepare, warned
-from harness.experiment.load import load_experiment
+from harness.experiment.load import experiment_file, load_experiment
 from harness.experiment.models import completed
 from harness.record.home import Home
 from harness.record.ledger import entries, refusals
@@ -43,7 +43,7 @@ def planned(experiment: Experiment | str | Path, home: Home, *, tell: Tell = war
         SealedError: inputs of the experiment are not sealed.
         UserError: the experiment was not run in development, or as `prepare`.
     """
-    file = "" if isinstance(experiment, Experiment) else str(Path(experiment).absolute())
+    file = "" if isinstance(experiment, Experiment) else str(experiment_file(experiment).absolute())
     with working(home):
         ready = prepare(experiment, home)
         ready.tell(tell)

@@ -20,10 +20,12 @@ from harness.core.series import Series
 from harness.core.time import default_season
 from harness.core.transform import Transform
 from harness.data.archive import Archive
+from harness.data.archive.engine import let_go
 from harness.data.changes import ChangeFile
 from harness.data.dataset import find_dataset, load_dataset
 from harness.data.ingest import IngestReport, ingest, lacks, untold
 from harness.data.ingest.agreement import refuse_foreign, refuse_forgotten
+from harness.experiment.built import refuse_misbuilt
 from harness.experiment.facts import is_pattern, matching
 from harness.experiment.load import load_experiment, validate
 from harness.experiment.models import completed
@@ -31,7 +33,7 @@ from harness.experiment.usercode import code_of
 from harness.record.files import refuse_unwritable
 from harness.record.home import Home
 from harness.record.ledger import refusals
-from harness.record.memory import memory_limit, passed_text, within
+from harness.record.memory import left_alone, memory_limit, passed_text, within
 from harness.record.platform import threads_within, wait_briefly
 from harness.record.runs import find_run, read_manifest
 from harness.record.seals import refuse_unfinished, seals_of
@@ -103,7 +105,7 @@ def prepare(experiment: Experiment | str | Path, home: Home, archive: Archive | 
 def _prepared(experiment: Experiment | str | Path, home: Home, archive: Archive | None) -> Prepared:
     with refusals(home, "prepare"):
         refuse_unfinished(home)
-    asked = experiment if isinstance(experiment, Experiment) else load_experiment(experiment)
+    asked = _asked(experiment)
     folder = Path(asked.folder) if asked.folder else None
     datasets = [load_dataset(find_dataset(name, folder)) for name in asked.datasets]
     if archive is None:
@@ -122,7 +124,15 @@ def _prepared(experiment: Experiment | str | Path, home: Home, archive: Archive 
         with refusals(home, f"prepare {asked.name}"):
             refuse_past_seal(resolved(asked, opened), opened, home)
     unasked = tuple(one.name for one in datasets if untold(archive, one))
+    let_go(archive.path)  # what runs on the change file would have it in memory for nothing
     return Prepared(with_rivals(asked), changes, ingested, batches, unasked)
+
+
+def _asked(experiment: Experiment | str | Path) -> Experiment:
+    if isinstance(experiment, Experiment):
+        refuse_misbuilt(experiment)
+        return experiment
+    return load_experiment(experiment)
 
 
 def without_writing(experiment: Experiment | str | Path, home: Home) -> tuple[Experiment, ChangeFile]:
@@ -135,7 +145,7 @@ def without_writing(experiment: Experiment | str | Path, home: Home) -> tuple[Ex
     Raises:
         UserError: the experiment or a dataset is wrong, or the archive lacks what it would have to ingest first.
     """
-    asked = experiment if isinstance(experiment, Experiment) else load_experiment(experiment)
+    asked = _asked(experiment)
     datasets = [
         load_dataset(find_dataset(name, Path(asked.folder) if asked.folder else None)) for name in asked.datasets
     ]
@@ -186,7 +196,7 @@ def launch(
     Raises:
         UserError: as `prepare` and `execute`.
     """
-    with working(home), within(where.memory), threads_within(workers):
+    with working(home), within(where.memory), threads_within(workers), left_alone():
         ready = prepare(experiment, home, archive)
         ready.tell(warned)
         run_id = execute(

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from harness.core.errors import ExperimentError, UserError
+from harness.core.errors import ExperimentError, UserError, listed
 from harness.core.reading import Problems, Table, meant
 from harness.core.recipe import Experiment
 from harness.core.series import Series
@@ -35,8 +35,8 @@ def load_experiment(path: str | Path) -> Experiment:
     Every model is built once, unfitted, so that wrong parameters are found here: this runs users' constructors.
 
     Args:
-        path: the TOML file. Datasets are looked for in `../datasets` of it, then in `./datasets`,
-            user classes beside it.
+        path: the TOML file, or as on the command line the bare name of one in `./experiments`. Datasets are looked
+            for in `../datasets` of it, then in `./datasets`, user classes beside it.
 
     Returns:
         The experiment with stored series ids, every default filled in.
@@ -45,13 +45,25 @@ def load_experiment(path: str | Path) -> Experiment:
         UserError: there is no such file.
         ExperimentError: everything wrong with the file, one line per problem.
     """
-    file = Path(path)
+    file = experiment_file(path)
     problems = Problems()
     top = Table("", _parsed(file), problems)
     experiment = _read(top, file.resolve().parent)
     if problems.lines or experiment is None:
-        raise ExperimentError(str(path), problems.lines)
+        raise ExperimentError(str(file), problems.lines)
     return experiment
+
+
+def experiment_file(named: str | Path) -> Path:
+    """The file of an experiment: a path as it is, a bare name in `./experiments`.
+
+    >>> experiment_file("uk_inflation").as_posix(), experiment_file("./mine/a.toml").as_posix()
+    ('experiments/uk_inflation.toml', 'mine/a.toml')
+    """
+    path = Path(named)
+    listed_there = Path("experiments") / f"{path.name}.toml"
+    bare = path.suffix != ".toml" and path.parent == Path()
+    return listed_there if bare and (listed_there.is_file() or not path.is_file()) else path
 
 
 def validate(
@@ -86,7 +98,8 @@ def _parsed(file: Path) -> dict[str, object]:
         return tomllib.loads(file.read_bytes().decode("utf-8"))
     except FileNotFoundError as error:
         siblings = [other.stem for other in file.parent.glob("*.toml")] if file.parent.is_dir() else []
-        hint = meant(file.stem, siblings) or f"there are: {', '.join(sorted(siblings)) or 'none'}"
+        there = f"in {file.parent} there are: {listed(sorted(siblings)) or 'none'}"
+        hint = meant(file.stem, siblings) or (there if file.parent.is_dir() else f"there is no folder {file.parent}")
         raise UserError("no such experiment file", value=file, fix=hint) from error
     except OSError as error:
         raise UserError("experiment file cannot be read", value=file, rule=str(error.strerror)) from error

@@ -160,6 +160,8 @@ def _newest(asked: Asked) -> Floats:
 
 def _or_known(asked: Asked, otherwise: Floats) -> Floats:
     known = values_at(asked, asked.position)
+    if known.size and not any(known.strides) and np.isnan(known.flat[0]):  # of none of them
+        return otherwise
     return np.where(np.isnan(known), otherwise, known)
 
 

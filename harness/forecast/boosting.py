@@ -13,6 +13,7 @@ from harness.core.errors import UnknownNameError, UserError
 from harness.core.frames import ANSWER_SCHEMA, Rows
 from harness.core.identity import derive_seed
 from harness.core.snapshot import Snapshot
+from harness.core.transform import Floats
 from harness.forecast.boosting_params import (
     BINNINGS,
     BOOSTINGS,
@@ -22,6 +23,7 @@ from harness.forecast.boosting_params import (
     OBJECTIVES,
     as_lists,
     check_values,
+    draws_rows,
 )
 from harness.forecast.boosting_rows import (
     Arranged,
@@ -29,11 +31,9 @@ from harness.forecast.boosting_rows import (
     Bins,
     Blocks,
     FirstWindow,
-    Matrix,
     Taught,
     drawn_alike,
     few_rows,
-    matrix_of,
 )
 from harness.forecast.direct import Design, column_names, designs
 from harness.forecast.lean_lightgbm import lgb
@@ -136,7 +136,7 @@ class LightGBM:
         several = designs(rows, snapshot)
         del rows  # if nobody else needs them, they are gone when the last horizon is trained
         for design in several:
-            taught = Taught.by(design, self._matrix(design, snapshot))
+            taught = self._taught(design, snapshot)
             del design
             for name in (POINT, *map(str, self.quantiles)):
                 self._texts[f"{taught.horizon}/{name}"] = self._trained(taught, name, seed)
@@ -154,14 +154,17 @@ class LightGBM:
         """
         self._columns = column_names(rows)
         for design in designs(rows, snapshot):
-            taught = Taught.by(design, self._matrix(design, snapshot))
+            taught = self._taught(design, snapshot)
             for name in (POINT, *map(str, self.quantiles)):
                 self._data(taught, name, self._settings(taught, name, seed))
+
+    def _taught(self, design: Design, snapshot: Snapshot) -> Taught:
+        return Taught.by(design, self._blocks(design, snapshot), arranged=not draws_rows(self._params))
 
     def _settings(self, taught: Taught, name: str, seed: int) -> dict[str, object]:
         params = {**self._params, "seed": derive_seed(seed, taught.horizon, name)}
         if not any(params.get(layout) for layout in LAYOUTS):
-            params[BY_ROWS if taught.matrix.shape[1] <= NARROW else BY_COLUMNS] = True
+            params[BY_ROWS if taught.blocks.shape[1] <= NARROW else BY_COLUMNS] = True
         return params if name == POINT else params | {"objective": "quantile", "alpha": float(name)}
 
     def _trained(self, taught: Taught, name: str, seed: int) -> str:
@@ -171,26 +174,25 @@ class LightGBM:
             data = self._data(taught, name, params)
         with self.time_within(TRAIN):
             booster = lgb.train(params, data, num_boost_round=self._rounds, keep_training_booster=True)
-        if taught.labels_differ and says_one_thing(booster, taught.matrix, self._threads):
+        if taught.labels_differ and says_one_thing(booster, taught.blocks, self._threads):
             rows = len(taught.y)
             self.warnings.append(f"horizon {taught.horizon}, {name}: the fit is constant on its {rows} training rows")
         return str(booster.model_to_string())
 
     def _data(self, taught: Taught, name: str, params: dict[str, object]) -> lgb.Dataset:
         """Binned rows and labels: found where they are shared, in the bins of the first window, or in their own."""
-        matrix, key = taught.matrix, (taught.horizon, *(params.get(one) for one in BINNING))
+        blocks, key = taught.blocks, (taught.horizon, *(params.get(one) for one in BINNING))
         data = None if self.bins is None else self.bins.get(key)
         if data is not None:
             return data
         first = None if self.first_window is None else self.first_window.bins.get((taught.horizon, name))
-        coded = matrix.coded if isinstance(matrix, Blocks) else matrix.shape[1] > len(self._columns)
-        arranged = Arranged(matrix, taught.column) if isinstance(matrix, Blocks) else None
+        arranged = Arranged(blocks, taught.column) if blocks.large else None
         data = Binned(
-            matrix if arranged is None else arranged,
+            blocks[:] if arranged is None else arranged,
             taught.y,
             reference=first,
-            categorical_feature=[len(self._columns)] if coded and first is None else "auto",
-            params=drawn_alike(params) if isinstance(matrix, Blocks) else params,
+            categorical_feature=[len(self._columns)] if blocks.coded and first is None else "auto",
+            params=drawn_alike(params) if blocks.large else params,
             free_raw_data=self.bins is None,
         )
         data.construct()
@@ -200,20 +202,20 @@ class LightGBM:
         if self.bins is not None:
             self.bins[key] = data
         if self.first_window is not None and not self.first_window.seen:
-            self.first_window.bins[taught.horizon, name] = few_rows(data, matrix)
+            self.first_window.bins[taught.horizon, name] = few_rows(data, blocks)
         return data
 
-    def _matrix(self, design: Design, snapshot: Snapshot) -> Matrix:
+    def _blocks(self, design: Design, snapshot: Snapshot) -> Blocks:
         """[row, feature], with the series code as last column when the target is a panel."""
         coded = self._coded and snapshot.target is not None and len(snapshot.target.series) > 1
-        return matrix_of(design, coded=coded, short=self._short)
+        return Blocks(design, coded=coded, short=self._short)
 
     def predict(self, rows: Rows, snapshot: Snapshot) -> pl.DataFrame:
         """Answer the asked rows; a horizon without a model abstains."""
         levels = [POINT, *map(str, self.quantiles)]
         values = np.full((len(rows), len(levels)), np.nan)  # [asked, level]
         for design in designs(rows, snapshot, self._columns) if len(rows) and self._texts else ():
-            matrix = self._matrix(design, snapshot)[:]
+            matrix = self._blocks(design, snapshot)[:]
             for column, name in enumerate(levels):
                 model = self._models.get(f"{design.horizon}/{name}")
                 if model is not None:
@@ -258,7 +260,7 @@ def _check_names(objective: str, native: Mapping[str, object]) -> None:
         )
 
 
-def says_one_thing(booster: lgb.Booster, matrix: Matrix, threads: int) -> bool:
+def says_one_thing(booster: lgb.Booster, matrix: Floats | Blocks, threads: int) -> bool:
     """Whether a model says the same for every row; the first two rows that differ settle it.
 
     Args:

@@ -173,8 +173,8 @@ WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """What is one of a few words."""
 MATRIX = 1 << 27
-"""Bytes of a matrix above which it is handed over in blocks: the bins, and so the model, are the same, but LightGBM
-reads the rows it draws them from one by one (0.3 s a fit)."""
+"""Bytes of a matrix above which it is handed over in blocks: its bins are the same, but LightGBM reads the rows it
+draws them from one by one (0.3 s a fit)."""
 LISTS: Mapping[str, str] = MappingProxyType(
     {
         "feature_contri": "a list of numbers, one for each column",
@@ -218,10 +218,8 @@ def check_together(params: Mapping[str, object]) -> None:
         UserError: two of them exclude each other.
     """
     told = {"top_rate": 0.2, "other_rate": 0.1, **DEFAULTS, **params}
-    freq, part, top, other = (
-        float(str(told[name])) for name in ("bagging_freq", "bagging_fraction", "top_rate", "other_rate")
-    )
-    bagged, goss = freq > 0 and part < 1, "goss" in (told["boosting"], told.get("data_sample_strategy"))
+    top, other = (float(str(told[name])) for name in ("top_rate", "other_rate"))
+    bagged, goss = _bags(told), _goss(told)
     medians = told.get("objective") in (*MEDIANS, "quantile", "mape", "mean_absolute_percentage_error")
     if goss and bagged:
         raise _apart("goss", "bagging_fraction below 1", "goss draws its own rows", "leave out bagging_freq")
@@ -240,6 +238,24 @@ def check_together(params: Mapping[str, object]) -> None:
     if told.get("monotone_constraints") and (medians or told.get("quantiles")):
         rule = "no monotone constraint on medians and quantiles"
         raise _apart("monotone_constraints", f'objective = "{told.get("objective")}", quantiles', rule)
+
+
+def draws_rows(params: Mapping[str, object]) -> bool:
+    """Whether trees are grown on rows drawn by their places, so that another order of the rows makes another model.
+
+    Args:
+        params: the parameters of a model, each checked by itself.
+    """
+    told = {**DEFAULTS, **params}
+    return _bags(told) or _goss(told)
+
+
+def _bags(told: Mapping[str, object]) -> bool:
+    return float(str(told["bagging_freq"])) > 0 and float(str(told["bagging_fraction"])) < 1
+
+
+def _goss(told: Mapping[str, object]) -> bool:
+    return "goss" in (told["boosting"], told.get("data_sample_strategy"))
 
 
 def as_lists(value: object) -> object:

@@ -1,4 +1,7 @@
-"""What LightGBM is handed: a matrix, or blocks of one where the rows are many, so that no copy of them all exists."""
+"""What LightGBM is handed: a matrix, or blocks of one where the rows are many, so that no copy of them all exists.
+
+Once binned, rows are not looked at again but for a glance: so nobody holds the matrix while trees grow.
+"""
 
 from __future__ import annotations
 
@@ -64,10 +67,16 @@ class Blocks(lgb.Sequence):
             design: the rows.
             coded: whether the series' code is the last column.
             short: whether numbers are float32.
+
+        Attributes:
+            coded: as given.
+            large: whether a matrix of all rows would be.
         """
         self._rows, self._features, self.coded = len(design.place), design.features, coded
         self._codes = design.codes if coded else None  # nothing else of the design is held
         self._number = np.float32 if short else np.float64
+        first = self._block(slice(0, 1))
+        self._columns, self.large = int(first.shape[1]), self._rows * first.nbytes > MATRIX
 
     def __len__(self) -> int:
         return self._rows
@@ -75,7 +84,7 @@ class Blocks(lgb.Sequence):
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
-        return len(self), int(self._block(slice(0, 1)).shape[1])
+        return self._rows, self._columns
 
     def __getitem__(self, index: int | slice | list[int]) -> Floats:
         """A block of rows, or one row: a LightGBM that does not draw rows by `Binned` asks for each by itself."""
@@ -107,25 +116,21 @@ class Blocks(lgb.Sequence):
         return out
 
 
-Matrix = Floats | Blocks
-
-
 class Arranged(lgb.Sequence):
     """Blocks whose rows come in ascending order of one column, each within its block.
 
     A tree's leaves are ranges of columns, so the rows of a leaf then lie side by side, and memory is read in runs: on
     12 million rows trees grew in 70 % of the time. Which rows a leaf has does not change; its sums add up in another
-    order, which may show in their last bits, and bags are drawn by other places. Rows asked for by number, from which
-    bins are drawn, are not rearranged.
+    order, which may show in their last bits. Rows asked for by number, from which bins are drawn, are not rearranged.
 
     Attributes:
         blocks: the rows.
-        column: the column.
+        column: the column; None = they come as they are.
     """
 
     batch_size = BLOCK
 
-    def __init__(self, blocks: Blocks, column: int) -> None:
+    def __init__(self, blocks: Blocks, column: int | None) -> None:
         self.blocks, self.column = blocks, column
         self._places = np.empty(len(blocks), dtype=np.uint16)  # [row] which row of its block comes here
 
@@ -136,6 +141,9 @@ class Arranged(lgb.Sequence):
         """A block in its order, or one row by its number."""
         found = self.blocks[index]
         if not isinstance(index, slice):
+            return found
+        if self.column is None:
+            self._places[index] = np.arange(len(found))
             return found
         self._places[index] = order = np.argsort(found[:, self.column], kind="stable")
         return np.take(found, order, axis=0)
@@ -153,25 +161,25 @@ class Taught:
 
     Attributes:
         horizon: the horizon.
-        matrix: [row, feature].
+        blocks: [row, feature].
         y: [row] label, in the single precision that LightGBM learns in.
         labels_differ: whether not all labels are the same.
-        column: the column by which blocks are arranged.
+        column: the column by which large blocks are arranged; None = they come as they are.
     """
 
     horizon: int
-    matrix: Matrix
+    blocks: Blocks
     y: NDArray[np.float32]
     labels_differ: bool
-    column: int
+    column: int | None
 
     @staticmethod
-    def by(design: Design, matrix: Matrix) -> Taught:
-        """What a design with labels teaches."""
+    def by(design: Design, blocks: Blocks, *, arranged: bool) -> Taught:
+        """What a design with labels teaches; large blocks are arranged where asked for."""
         assert design.y is not None  # noqa: S101 - fit has refused rows without labels
         y = design.y.astype(np.float32)
-        column = telling_column(matrix, y) if isinstance(matrix, Blocks) else 0
-        return Taught(design.horizon, matrix, y, bool(np.ptp(design.y) > 0.0), column)
+        column = telling_column(blocks, y) if arranged and blocks.large else None
+        return Taught(design.horizon, blocks, y, bool(np.ptp(design.y) > 0.0), column)
 
 
 def telling_column(blocks: Blocks, y: NDArray[np.float32]) -> int:
@@ -189,13 +197,6 @@ def telling_column(blocks: Blocks, y: NDArray[np.float32]) -> int:
     return int(stump.dump_model()["tree_info"][0]["tree_structure"].get("split_feature", 0))
 
 
-def matrix_of(design: Design, *, coded: bool, short: bool) -> Floats | Blocks:
-    """[row, feature], with the series' code as last column where asked for; blocks of it when it would be large."""
-    blocks = Blocks(design, coded=coded, short=short)
-    first = blocks[:1]
-    return blocks if len(blocks) * first.nbytes > MATRIX else blocks[:]
-
-
 def drawn_alike(params: Mapping[str, object]) -> dict[str, object]:
     """Parameters by which blocks draw their bins from the rows that a matrix would.
 
@@ -209,8 +210,8 @@ def drawn_alike(params: Mapping[str, object]) -> dict[str, object]:
     return {**params, "data_random_seed": int(found.group(1))}
 
 
-def few_rows(data: lgb.Dataset, matrix: Floats | Blocks) -> lgb.Dataset:
+def few_rows(data: lgb.Dataset, blocks: Blocks) -> lgb.Dataset:
     """The bins of a constructed dataset without its rows: one row of it, binned alike."""
-    held = Binned(matrix[:1], np.zeros(1), reference=data, params=data.get_params()).construct()
+    held = Binned(blocks[:1], np.zeros(1), reference=data, params=data.get_params()).construct()
     held.reference = None  # else all of its rows would be kept with it
     return held

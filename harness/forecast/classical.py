@@ -6,12 +6,13 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from statsmodels.tsa.statespace.sarimax import SARIMAX
 
 from harness.core.errors import UnknownNameError, UserError
 from harness.core.transform import Floats
+from harness.forecast.imported import imported
 from harness.forecast.univariate import Fitted, Univariate, Work, WorksOn
 
 CRITERIA = ("aic", "bic", "hqic")
@@ -124,10 +125,14 @@ class _Autoregression:
         """State space form: a lag that is missing is replaced by its estimate given everything before it."""
         lags, intercept, slopes = _unpacked(fitted)
         ordered = [int(lag in lags) for lag in range(1, max(lags) + 1)]
-        model = SARIMAX(work.values, order=(ordered, 0, 0), trend="c", enforce_stationarity=False)
+        model = _sarimax(work.values, order=(ordered, 0, 0), trend="c", enforce_stationarity=False)
         params = np.array([intercept, *slopes, max(float(str(fitted["variance"])), np.finfo(float).tiny)])
         path: Floats = np.asarray(model.filter(params).forecast(steps))
         return path
+
+
+def _sarimax(values: Floats, **options: object) -> Any:
+    return imported("statsmodels.tsa.statespace.sarimax", "SARIMAX")(values, **options)
 
 
 def _explosive(fitted: Fitted) -> bool:
@@ -146,12 +151,12 @@ class _Arima:
     trend: str
     max_iterations: int
 
-    def _model(self, work: Work, unit: float = 1.0) -> SARIMAX:
+    def _model(self, work: Work, unit: float = 1.0) -> Any:
         season = self.seasonal_order[3] if len(self.seasonal_order) == 4 else work.season
         seasonal = (*self.seasonal_order[:3], season if any(self.seasonal_order[:3]) else 0)
         if any(seasonal[:3]) and season < 2:
             raise UserError("arima: a seasonal order needs a season", value=season, fix="declare the target's season")
-        return SARIMAX(work.values / unit, order=self.order, seasonal_order=seasonal, trend=self.trend)
+        return _sarimax(work.values / unit, order=self.order, seasonal_order=seasonal, trend=self.trend)
 
     def _too_short(self, work: Work) -> bool:
         season = self.seasonal_order[3] if len(self.seasonal_order) == 4 else work.season

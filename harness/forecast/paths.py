@@ -110,6 +110,9 @@ def cells(matrix: Floats, row: Micros, column: Micros) -> Floats:
     if not inside.any():
         return np.broadcast_to(np.full(1, np.nan), shape)
     if inside.all():
+        if row.shape == (len(matrix), 1) and column.shape[:-1] == (1,) and (row[:, 0] == np.arange(len(matrix))).all():
+            every: Floats = matrix.take(column[0], axis=1)  # the same columns of all rows, in their order
+            return every
         return np.broadcast_to(matrix[row, column], shape)
     rows, columns, there = np.broadcast_arrays(row, column, inside)
     out = np.full(shape, np.nan)
@@ -149,7 +152,9 @@ def seasonal_newest(matrix: Floats, season: int) -> Floats:
     every = np.arange(len(matrix))
     for phase in range(min(season, matrix.shape[1])):
         part = matrix[:, phase::season]
-        out[:, phase] = cells(part, every, newest_column(part))
+        newest = newest_column(part)
+        alike = len(newest) > 0 and newest[0] >= 0 and bool((newest == newest[0]).all())
+        out[:, phase] = part[:, newest[0]] if alike else cells(part, every, newest)
     return out
 
 
@@ -164,15 +169,19 @@ def known_mean(matrix: Floats) -> Floats:
         return out
     for start in range(0, len(matrix), ROWS):
         part = np.ascontiguousarray(matrix[start : start + ROWS].T)  # [period, series]
-        known = ~np.isnan(part)
-        count = known.sum(axis=0)
-        if not known.all():
-            part = np.where(known, part, 0.0)
-        # numpy adds one by one, but for the last axis: that is the series, unless there is just one
-        total = np.add.reduce(part, axis=0) if part.shape[1] > 1 else np.cumsum(part, axis=0)[-1]
-        total = total + 0.0  # a sum of nothing but -0.0 is 0.0
+        total, count = _summed(part), np.full(part.shape[1], len(part))
+        if np.isnan(total).any():
+            known = ~np.isnan(part)
+            total, count = _summed(np.where(known, part, 0.0)), known.sum(axis=0)
         out[start : start + ROWS] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
     return out
+
+
+def _summed(part: Floats) -> Floats:
+    """[series] sums over [period, series], one after the other; those of nothing but -0.0 are 0.0."""
+    # numpy adds one by one, but for the last axis: that is the series, unless there is just one
+    total: Floats = np.add.reduce(part, axis=0) if part.shape[1] > 1 else np.cumsum(part, axis=0)[-1]
+    return total + 0.0
 
 
 def steps_needed(asked: Asked) -> int:

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from statsmodels.tsa.exponential_smoothing.ets import ETSModel
-from statsmodels.tsa.forecasting.theta import ThetaModel
 
 from harness.core.errors import UnknownNameError, UserError
 from harness.core.transform import Floats
+from harness.forecast.imported import imported
 from harness.forecast.smoothed_states import Carrier, State, Weights, ahead
 from harness.forecast.univariate import Fitted, Univariate, Work, WorksOn
 
@@ -88,8 +87,8 @@ class _Ets:
     max_iterations: int
     carrier: Carrier = field(default_factory=Carrier, compare=False, repr=False)
 
-    def _model(self, values: Floats, season: int, seasonal: str) -> ETSModel:
-        return ETSModel(
+    def _model(self, values: Floats, season: int, seasonal: str) -> Any:
+        return imported("statsmodels.tsa.exponential_smoothing.ets", "ETSModel")(
             values,
             error=self.error,
             trend=None if self.trend == "none" else self.trend,
@@ -176,7 +175,7 @@ class _Theta:
         if count < 5 or np.ptp(work.values) == 0.0:
             return None
         seasonal = self.deseasonalize and work.season > 1 and count >= CYCLES * work.season
-        model = ThetaModel(
+        model = imported("statsmodels.tsa.forecasting.theta", "ThetaModel")(
             work.values,
             period=work.season if seasonal else None,
             deseasonalize=seasonal,

@@ -6,12 +6,14 @@ import hashlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 
 from harness.core.errors import DamagedError
-from harness.record.files import json_bytes, read_json, seal_holds, sealed, write_folder
+from harness.record.files import json_bytes, read_json, seal_holds, sealed
+from harness.record.folders import read_whole, write_folder
 from harness.record.home import Home
 
 RECORD = "audit.json"
@@ -55,6 +57,10 @@ def read_audit(home: Home, run_id: str) -> AuditRecord | None:
         DamagedError: a file is not what was written.
     """
     folder = home.audits / run_id
+    return read_whole(folder, partial(_read, folder, run_id))
+
+
+def _read(folder: Path, run_id: str) -> AuditRecord | None:
     if not (folder / RECORD).exists():
         return None
     facts = read_json(folder / RECORD)

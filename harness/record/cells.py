@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -15,7 +16,8 @@ import pyarrow as pa
 
 from harness.core.errors import DamagedError
 from harness.core.frames import UTC_INSTANT
-from harness.record.files import fill_folder, json_bytes, parsed_json, room_for
+from harness.record.files import json_bytes, parsed_json, room_for
+from harness.record.folders import fill_folder, read_whole
 from harness.record.panel_cells import PanelAnswers, from_arrow, tidy_panels, to_arrow
 from harness.record.shelves import Shelf, get, put
 
@@ -38,6 +40,8 @@ CELL_SCHEMA = pl.Schema(
 )
 MAPPED = 1 << 20
 """Bytes above which a cell is mapped instead of read."""
+PAUSE = 0.1
+"""Seconds after which a cell that was stored, and is not there, is looked for once more."""
 FORECASTS, META = "forecasts.arrow", "cell.json"
 FIT, FIT_META = "fit.json", "meta.json"
 
@@ -141,7 +145,8 @@ def _fill_large_cell(shelf: Path, key: str, fill: Callable[[Path], object], fact
             _WRITTEN.clear()
         _WRITTEN[_seen(path)] = content
         meta = {"key": key, "sha256": _told(content, facts), "facts": dict(facts)}
-        (folder / META).write_bytes(json_bytes(meta))
+        with room_for(shelf / key):
+            (folder / META).write_bytes(json_bytes(meta))
 
     fill_folder(shelf / key, with_facts)
 
@@ -159,15 +164,33 @@ def tidy(cells: Sequence[Cell]) -> pl.DataFrame:
 
 def read_cell(shelf: Shelf, key: str) -> Cell | None:
     """The stored cell, or None when there is none or what is there is damaged (it is then computed again)."""
-    if isinstance(shelf, Path) and _size(shelf / key / FORECASTS) > MAPPED:
-        return _mapped(shelf / key, key)
     try:
-        content, meta = _checked(shelf, FORECASTS, META, key)
-        table = pa.ipc.open_file(pa.BufferReader(content)).read_all()
-        panel = from_arrow(table)
-        given = pl.read_ipc(io.BytesIO(content)) if panel is None else panel
+        return read_whole(shelf / key, partial(_cell, shelf, key))
     except (DamagedError, OSError, pa.ArrowException, pl.exceptions.PolarsError):
         return None
+
+
+def read_written(shelf: Shelf, key: str) -> Cell | None:
+    """A cell that was stored before: where it is met absent, as others put theirs there, it is looked for again."""
+    found = read_cell(shelf, key)
+    if found is None:
+        time.sleep(PAUSE)
+        found = read_cell(shelf, key)
+    return found
+
+
+def _cell(shelf: Shelf, key: str) -> Cell | None:
+    """The stored cell; None where it has another form.
+
+    Raises:
+        OSError: there is none.
+        DamagedError: it is not what was written.
+    """
+    if isinstance(shelf, Path) and _size(shelf / key / FORECASTS) > MAPPED:
+        return _mapped(shelf / key, key)
+    content, meta = _checked(shelf, FORECASTS, META, key)
+    panel = from_arrow(pa.ipc.open_file(pa.BufferReader(content)).read_all())
+    given = pl.read_ipc(io.BytesIO(content)) if panel is None else panel
     facts = meta.get("facts")
     if (isinstance(given, pl.DataFrame) and given.schema != CELL_SCHEMA) or not isinstance(facts, dict):
         return None
@@ -183,16 +206,13 @@ def _size(path: Path) -> int:
 
 def _mapped(folder: Path, key: str) -> Cell | None:
     """A large cell, its checksum told from the file piece by piece and its matrices left where they are."""
-    try:
-        meta = parsed_json((folder / META).read_bytes(), META)
-        content = _WRITTEN.pop(_seen(folder / FORECASTS), None) or _hashed(folder / FORECASTS)
-        facts, found = meta.get("facts"), _told(content, meta.get("facts", {}))
-        if meta.get("key") != key or meta.get("sha256") != found or not isinstance(facts, dict):
-            return None
-        panel = panel_at(folder / FORECASTS)
-        given = pl.read_ipc(folder / FORECASTS) if panel is None else None
-    except (DamagedError, OSError, pa.ArrowException, pl.exceptions.PolarsError):
-        return None
+    meta = parsed_json((folder / META).read_bytes(), META)
+    content = _WRITTEN.pop(_seen(folder / FORECASTS), None) or _hashed(folder / FORECASTS)
+    facts, found = meta.get("facts"), _told(content, meta.get("facts", {}))
+    if meta.get("key") != key or meta.get("sha256") != found or not isinstance(facts, dict):
+        raise DamagedError("checksum does not hold", value=f"{key}/{FORECASTS}", fix="delete it and rerun")
+    panel = panel_at(folder / FORECASTS)
+    given = pl.read_ipc(folder / FORECASTS) if panel is None else None
     if given is not None:
         return Cell(given, facts, str(meta["sha256"])) if given.schema == CELL_SCHEMA else None
     return Cell(partial(_panel_in, folder / FORECASTS), facts, str(meta["sha256"]))
@@ -205,12 +225,14 @@ def panel_at(path: Path) -> PanelAnswers | None:
 
 
 def _panel_in(path: Path) -> PanelAnswers:
-    """The matrices of a large cell.
+    """The matrices of a large cell; where it is met absent, as others put theirs in its place, it is read once more.
 
     Raises:
         DamagedError: they are gone.
     """
     try:
+        if not path.exists():
+            time.sleep(PAUSE)
         panel = panel_at(path)
     except (OSError, pa.ArrowException) as error:
         raise DamagedError("a cell vanished", value=path.parent.name, fix="run the same command again") from error
@@ -229,7 +251,7 @@ def write_fit(shelf: Shelf, key: str, text: str) -> None:
 def read_fit(shelf: Shelf, key: str) -> str | None:
     """The stored fit, or None when there is none or it is damaged (it is then fitted again)."""
     try:
-        content, _ = _checked(shelf, FIT, FIT_META, key)
+        content, _ = read_whole(shelf / key, partial(_checked, shelf, FIT, FIT_META, key))
         return content.decode()
     except (DamagedError, OSError, UnicodeDecodeError):
         return None
@@ -243,8 +265,9 @@ def stored_checksum(shelf: Shelf, key: str, *, fit: bool = False) -> str | None:
     """
     if not (shelf / key).is_dir():
         return None
+    names = (FIT, FIT_META) if fit else (FORECASTS, META)
     try:
-        return str(_checked(shelf, *((FIT, FIT_META) if fit else (FORECASTS, META)), key)[1]["sha256"])
+        return str(read_whole(shelf / key, partial(_checked, shelf, *names, key))[1]["sha256"])
     except OSError as error:
         raise DamagedError("a file is missing", value=error.filename, fix="delete the folder and rerun") from error
 

@@ -8,8 +8,7 @@ import hashlib
 import json
 import os
 import secrets
-import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -120,54 +119,6 @@ def write_file(path: Path, content: bytes) -> None:
     """Write a file so that a reader, or a crash, sees the old content or the new, never a part."""
     with whole_file(path) as stream:
         stream.write(content)
-
-
-def write_folder(folder: Path, files: Mapping[str, bytes], *, durable: bool = True) -> None:
-    """Write a folder of files that appears whole or not at all, replacing what stood there.
-
-    Args:
-        folder: its final place.
-        files: content by name.
-        durable: wait until it is on the disk. Otherwise a loss of power before `sync_filesystem` may leave a part: only
-            for what carries a checksum and can be made again.
-    """
-
-    def fill(temporary: Path) -> None:
-        for name, content in files.items():
-            with room_for(folder), (temporary / name).open("wb") as stream:
-                stream.write(content)
-                stream.flush()
-                if durable:
-                    os.fsync(stream.fileno())
-
-    fill_folder(folder, fill)
-    if durable:
-        sync_folder(folder.parent)
-
-
-def fill_folder(folder: Path, fill: Callable[[Path], None]) -> None:
-    """Make a folder that appears whole or not at all, replacing what stood there.
-
-    Args:
-        folder: its final place.
-        fill: writes its files into the folder it is given, which has a temporary name.
-    """
-    temporary = unused_name(folder.parent)
-    temporary.mkdir(parents=True)
-    try:
-        fill(temporary)
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.replace(folder)
-    except FileExistsError:  # another process wrote the same content first
-        shutil.rmtree(temporary, ignore_errors=True)
-    except OSError:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if not folder.exists():
-            raise
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
 
 
 def unused_name(folder: Path) -> Path:

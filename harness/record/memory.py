@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import mmap
 import os
 import resource
@@ -208,6 +209,22 @@ def give_back(*arrays: NDArray[Any]) -> None:
             whole = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
             length = max(0, (start + size - whole) // mmap.PAGESIZE * mmap.PAGESIZE)
             library.madvise(ctypes.c_void_p(whole), ctypes.c_size_t(length), mmap.MADV_DONTNEED)
+
+
+@contextmanager
+def left_alone() -> Iterator[None]:
+    """Have the collector of cycles pass over what is there already, as modules are, for the length of the block.
+
+    It looks through everything again and again while many small objects are made, and finds nothing.
+    """
+    mine = gc.get_freeze_count() == 0  # else somebody else has a use for it
+    if mine:
+        gc.freeze()
+    try:
+        yield
+    finally:
+        if mine:
+            gc.unfreeze()
 
 
 def trim_heap() -> None:

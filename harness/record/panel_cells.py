@@ -194,9 +194,10 @@ def told_once(panel: PanelAnswers) -> tuple[dict[bytes, str], dict[str, Words]]:
     }
     differing = {}
     for name in ("status", "reason", "answered"):
-        array = getattr(panel, name).astype(np.uint8)
+        array = getattr(panel, name)
+        array = array.view(np.uint8) if array.dtype == np.bool_ else array.astype(np.uint8, copy=False)
         first = array.flat[0] if array.size else 0
-        if (array == first).all():
+        if not any(array.strides) or (array == first).all():
             facts[name] = int(first)
         else:
             differing[name] = array

@@ -8,14 +8,15 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from email import message_from_string
 from functools import lru_cache
 from importlib import metadata
 from multiprocessing import parent_process
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from packaging.requirements import Requirement
 
@@ -25,7 +26,16 @@ from harness.record.limits import allowed_cores
 STARTED_WITH = dict(os.environ)
 """The environment before any model ran: what a user's class has put into it since is handed to no child of an audit."""
 PACKAGE = Path(__file__).resolve().parents[1]
-FACES = ("cli.py", "cli_data.py", "cli_holdout.py", "cli_records.py", "cli_shared.py", "holdout.py", "report")
+FACES = (
+    "cli.py",
+    "cli_data.py",
+    "cli_ending.py",
+    "cli_holdout.py",
+    "cli_records.py",
+    "cli_shared.py",
+    "holdout.py",
+    "report",
+)
 """Files that ask, or print what was computed: no other file imports them, so that they cannot move a number."""
 DIFF_BYTES = 1_000_000
 """Longest uncommitted difference that is kept with a run."""
@@ -55,22 +65,37 @@ def installed_packages() -> dict[str, str]:
         told = None if name in found else _told_of(name)
         if told is None:
             continue
-        found[name] = told["Version"]
+        found[name] = told.version
         waiting += [
             _plain(needed.name)
-            for needed in map(Requirement, told.get_all("Requires-Dist") or ())
+            for needed in map(Requirement, told.requires)
             if needed.marker is None or needed.marker.evaluate({"extra": ""})
         ]
     found.pop(OURS, None)
     return dict(sorted(found.items()))
 
 
-def _told_of(name: str) -> metadata.PackageMetadata | None:
-    """What an installed distribution tells of itself: looked up by its name, as reading all that are there is slow."""
+class _Told(NamedTuple):
+    """What a distribution says of itself."""
+
+    version: str
+    requires: Sequence[str]
+
+
+def _told_of(name: str) -> _Told | None:
+    """What an installed distribution tells of itself, without the long description, which takes most of the time.
+
+    Looked up by its name, as reading all that are there is slow.
+    """
     try:
-        return metadata.metadata(name)
+        found = metadata.distribution(name)
     except metadata.PackageNotFoundError:
         return None
+    text = found.read_text("METADATA")
+    if text is None:  # of an older form
+        return _Told(found.version, found.requires or ())
+    head = message_from_string(text.partition("\n\n")[0])
+    return _Told(head["Version"] or "", head.get_all("Requires-Dist") or ())
 
 
 OURS = "harness-backtest"

@@ -10,10 +10,12 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from harness.core.ahead import beside
 from harness.core.errors import DamagedError
 from harness.record.audits import RECORD
 from harness.record.files import read_json, writable
@@ -94,8 +96,26 @@ def note(home: Home, effort: Effort, source: str, *, all_of_run: bool = False) -
         source: run id.
         all_of_run: whether it is what the record of the run tells, which then need not be read for it.
     """
-    with _opened(home, besides=source if all_of_run else "") as registry:
-        _insert(registry, [(effort, source)])
+    with noted(home, effort, source, all_of_run=all_of_run):
+        pass
+
+
+@contextmanager
+def noted(home: Home, effort: Effort, source: str, *, all_of_run: bool = False) -> Iterator[None]:
+    """The same once the block has ended well, and nothing where it has not; it is made ready meanwhile.
+
+    Args:
+        home: the home folder.
+        effort: what was done.
+        source: run id.
+        all_of_run: as of `note`.
+    """
+    with (
+        _opened(home, besides=source if all_of_run else "") as registry,
+        beside(partial(_insert, registry, [(effort, source)])) as inserted,
+    ):
+        yield
+        inserted()
 
 
 def forget(home: Home) -> None:
@@ -141,14 +161,14 @@ def counts(home: Home, fingerprints: Iterable[str]) -> Counts:
         fingerprints: of the source series.
     """
     mine = sorted(set(fingerprints))
-    with _asked(home) as registry:
-        looks = _ask(registry, "how, count(distinct look)", "looks", mine, "group by how order by how")
-        (looked,) = _ask(registry, "count(distinct look)", "looks", mine)[0]
-        names = _ask(registry, "distinct series", "targets", mine, "order by series")
-        searches = _ask(registry, "distinct study, trials", "searches", mine)
+    with _asked(home) as registry, _offered(registry, mine):
+        looks = _ask(registry, "how, count(distinct look)", "looks", "group by how order by how")
+        (looked,) = _ask(registry, "count(distinct look)", "looks")[0]
+        names = [name for (name,) in _ask(registry, "distinct series", "targets", "order by series")]
+        searches = _ask(registry, "distinct study, trials", "searches")
     told = {str(how): int(str(number)) for how, number in looks}
     searched = sum(int(str(trials)) for _, trials in searches)
-    return Counts(searched, int(str(looked)), told, tuple(str(name) for (name,) in names))
+    return Counts(searched, int(str(looked)), told, tuple(map(str, names)))
 
 
 def details(home: Home, fingerprints: Iterable[str]) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
@@ -159,9 +179,9 @@ def details(home: Home, fingerprints: Iterable[str]) -> tuple[list[tuple[object,
         fingerprints: of the source series.
     """
     mine = sorted(set(fingerprints))
-    with _asked(home) as registry:
-        looks = _ask(registry, "distinct source, model, how, look", "looks", mine, "order by source, model, how")
-        searches = _ask(registry, "distinct source, model, study, trials", "searches", mine, "order by source, model")
+    with _asked(home) as registry, _offered(registry, mine):
+        looks = _ask(registry, "distinct source, model, how, look", "looks", "order by source, model, how")
+        searches = _ask(registry, "distinct source, model, study, trials", "searches", "order by source, model")
     totals: dict[tuple[object, object], tuple[int, int]] = {}
     for source, model, _, trials in searches:
         number, made = totals.get((source, model), (0, 0))
@@ -184,13 +204,20 @@ def effort_rows(home: Home) -> Iterator[tuple[str, str, str, str, str, str | Non
                 yield "searched", series, mark, model, "", origin, trials, key, source
 
 
-def _ask(
-    registry: duckdb.DuckDBPyConnection, what: str, table: str, fingerprints: Sequence[str], rest: str = ""
-) -> list[tuple[object, ...]]:
-    asked = pl.DataFrame({"fingerprint": list(fingerprints)}, schema={"fingerprint": pl.String()})
+@contextmanager
+def _offered(registry: duckdb.DuckDBPyConnection, fingerprints: Sequence[str]) -> Iterator[None]:
+    """Fingerprints that questions can be limited to, for the length of the block."""
+    asked = pl.DataFrame({"fingerprint": fingerprints}, schema={"fingerprint": pl.String()})
     registry.register("asked", asked.to_arrow())
+    try:
+        yield
+    finally:
+        registry.unregister("asked")
+
+
+def _ask(registry: duckdb.DuckDBPyConnection, what: str, table: str, rest: str = "") -> list[tuple[object, ...]]:
+    """Rows of a table that tell of the fingerprints on offer."""
     found: list[tuple[object, ...]] = registry.execute(f"select {what} {MINE.format(table=table)} {rest}").fetchall()
-    registry.unregister("asked")
     return found
 
 

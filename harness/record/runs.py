@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from harness.core.ahead import beside
-from harness.core.errors import DamagedError, MissingTableError, SealedError, UnknownNameError, UserError
+from harness.core.errors import DamagedError, MissingTableError, SealedError, UnknownNameError, UserError, listed
 from harness.core.identity import canonical, digest
 from harness.core.recipe import Experiment
 from harness.record.files import (
@@ -295,6 +295,25 @@ def stores(manifest: Mapping[str, object], name: str) -> bool:
     """
     hashes = manifest.get("files")
     return isinstance(hashes, dict) and f"{name}.parquet" in hashes
+
+
+def refuse_damaged(files: RunFiles, manifest: Mapping[str, object]) -> None:
+    """Refuse a finished run of which any file is not what was written, whoever reads it.
+
+    Raises:
+        DamagedError: some are; all of them are named.
+    """
+    hashes = manifest.get("files")
+    listed_there = hashes if isinstance(hashes, dict) else {}
+    paths = {files.folder / str(name): expected for name, expected in listed_there.items()}
+    damaged = [path.name for path, expected in paths.items() if not path.exists() or sha256_of(path) != expected]
+    if damaged:
+        raise DamagedError(
+            "files of the run are damaged, though none that is shown here",
+            value=f"{files.run_id}/{listed(damaged)}",
+            rule="their checksums do not hold, so they are not used",
+            fix=f"run harness backtest {manifest.get('name') or 'EXPERIMENT'} again: the cells are still there",
+        )
 
 
 def read_table(files: RunFiles, name: str, manifest: Mapping[str, object] | None = None) -> pl.DataFrame:

@@ -14,7 +14,8 @@ from typing import Protocol
 import pyrage
 
 from harness.core.errors import DamagedError
-from harness.record.files import sync_filesystem, write_folder
+from harness.record.files import sync_filesystem
+from harness.record.folders import write_folder
 
 
 class SealedShelf:
@@ -103,10 +104,26 @@ def sealed_shelves(folder: Path, identity: str) -> SealedShelves:
 
 
 def put(shelf: Shelf, key: str, files: Mapping[str, bytes], *, durable: bool = True) -> None:
-    """Write the files of a key, all or none; those that are not durable are only after `sync`."""
+    """Write the files of a key, all or none; those that are not durable are only after `sync`.
+
+    What says the same already is left alone: another process may be reading it.
+    """
     if isinstance(shelf, SealedShelf):
+        if _says(shelf, key, files):  # no two encryptions have the same bytes
+            if durable:
+                sync(shelf)
+            return
         files = {name: shelf.encrypted(content) for name, content in files.items()}
     write_folder(shelf / key, files, durable=durable)
+
+
+def _says(shelf: SealedShelf, key: str, files: Mapping[str, bytes]) -> bool:
+    """Whether a folder of encrypted files holds just these."""
+    try:
+        names = {path.name for path in (shelf / key).iterdir()}
+        return names == set(files) and all(get(shelf, key, name) == files[name] for name in files)
+    except (OSError, DamagedError):
+        return False
 
 
 def sync(shelf: Shelf) -> None:

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO
@@ -16,6 +17,7 @@ from typing import BinaryIO
 from harness.core.errors import DamagedError
 from harness.core.identity import digest
 from harness.record.files import json_bytes, parsed_json, sync_folder, write_file
+from harness.record.folders import read_whole
 from harness.record.shelves import SealedShelf, Shelf, closed, closed_line, get, opened_line
 
 STUDY, TRIALS, JOURNAL = "study.json", "trials.jsonl", "journal.log"
@@ -211,7 +213,7 @@ def study_told(shelf: Shelf, key: str) -> StudyRecord:
 def finished_study(shelf: Shelf, key: str) -> StudyRecord | None:
     """The record of a search that is over; None = there is none, it is not over, or it is damaged."""
     try:
-        record = read_study(shelf, key)
+        record = read_whole(shelf / key, partial(read_study, shelf, key))
     except (DamagedError, OSError):
         return None
     return record if record.end else None

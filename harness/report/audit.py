@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import polars as pl
 
@@ -76,10 +77,17 @@ def audit_text(record: AuditRecord, home: Home | None = None) -> str:
             lines.append(table(figures.columns, rows, left=1, indent="  "))
         parts.append("\n".join(lines))
     others = sorted(name for name in record.tables if name.partition(".")[2] not in ("", *PRINTED))
-    parts.append(f"More tables: {', '.join(others)}" if others else "")
+    parts.append(f"More tables: {', '.join(others)}\n  {_where(record, home)}" if others else "")
     parts.append(_price(record))
     parts.append("Not provable here\n" + "\n".join(f"  - {text}" for text in _limits(record)))
     return "\n\n".join(part for part in parts if part)
+
+
+def _where(record: AuditRecord, home: Home | None) -> str:
+    """Where the tables lie, and how they are read."""
+    name = str(record.facts.get("run_id", "ID"))
+    folder = Path("audits") / name if home is None else home.audits / name
+    return f"each as NAME.parquet in {folder}, or audit.table(NAME) in Python"
 
 
 def _holdout(record: AuditRecord, home: Home | None) -> str:

@@ -13,6 +13,10 @@ from harness.core.errors import UserError
 from harness.data.archive import Archive
 from harness.report.text import table
 
+UNCLEAR = (
+    "publication stamp(s) name a local time that the clocks of the declared zone skip or have twice: the later reading "
+    "is taken. Where the file knows better, write the offset (2024-11-03T01:30:00-04:00) or UTC"
+)
 SHOWN = 20
 """Rows of each table shown unless all are asked for."""
 
@@ -43,15 +47,15 @@ def status_text(archive: Archive, dataset: str) -> str:
     batches, refused = _batches(archive, dataset)
     parts = [
         *(
-            _taken_in(archive, batches, _superseded(archive, batches))
+            _taken_in(archive, batches, _superseded(batches))
             if batches.height
             else [f"nothing of {dataset} was ingested"]
         )
     ]
-    for batch, source, told in batches.select("batch", "source", "cleaning").rows():
+    for batch, label, told in batches.select("batch", "label", "cleaning").rows():
         count = json.loads(told).get("restamped", 0)
         if count:
-            parts.append(f"batch {batch}, {_label(source)}: {count:,} {RESTAMPED}")
+            parts.append(f"batch {batch}, {label}: {count:,} {RESTAMPED}")
     if refused.height:
         parts.append(_refused_text(archive, refused))
     return "\n\n".join(parts)
@@ -59,13 +63,15 @@ def status_text(archive: Archive, dataset: str) -> str:
 
 def _taken_in(archive: Archive, batches: pl.DataFrame, superseded: Mapping[int, int]) -> list[str]:
     """Every batch; the steps and assertions of those that stand."""
-    columns = ("batch", "source", "rows_in", "kept", "duplicates", "set_aside", "known_through", "ingested")
+    columns = ("batch", "label", "rows_in", "kept", "duplicates", "set_aside", "known_through", "ingested")
     rows = [
-        [str(row[0]), _label(row[1]), *(f"{count:,}" for count in row[2:6]), *(_minute(at) for at in row[6:])]
+        [str(row[0]), row[1], *(f"{count:,}" for count in row[2:6]), *(_minute(at) for at in row[6:])]
         for row in batches.select(columns).rows()
     ]
     names = ["batch", "source", "rows in", "new", "duplicates", "set aside", "known through", "ingested"]
     parts = [table(names, rows)]
+    withdrawn = archive.withdrawals()
+    parts += [f"batch {one}: {withdrawn[one]:,} withdrawals" for one in batches["batch"] if one in withdrawn]
     if superseded:
         parts.append(_superseded_text(superseded))
     standing = _standing(batches, superseded)
@@ -109,7 +115,7 @@ def failures_text(archive: Archive, dataset: str, *, everything: bool = False) -
         UserError: nothing of it was ingested, nor refused.
     """
     every, refused = _batches(archive, dataset)
-    superseded = _superseded(archive, every)
+    superseded = _superseded(every)
     batches = _standing(every, superseded)
     where = ("line", "series", "period", "published", "before", "after", "reason")
     asked = ("assertion", "severity")
@@ -138,17 +144,15 @@ def failures_text(archive: Archive, dataset: str, *, everything: bool = False) -
     return "\n\n".join(parts) or f"{dataset}: no row failed, was touched or was set aside"
 
 
-def _superseded(archive: Archive, batches: pl.DataFrame) -> dict[int, int]:
+def _superseded(batches: pl.DataFrame) -> dict[int, int]:
     """Batches of which the very same file was read again, each with the newest batch of it.
 
     A file that several sources share is left out: what one of them says supersedes nothing of another.
     """
     files: dict[tuple[object, ...], list[dict[str, Any]]] = {}
-    facts = {fact["batch"]: fact["raw"] for fact in archive.provenance()[1]}
     for row in batches.iter_rows(named=True):
-        raw: Any = facts[row["batch"]]
-        if raw:
-            key = (row["kind"], _label(row["source"]), *(one["sha256"] for one in raw))
+        if row["files"]:
+            key = (row["kind"], _label(row["source"]), *row["files"])
             files.setdefault(key, []).append(row)
     found: dict[int, int] = {}
     for rows in files.values():
@@ -178,12 +182,32 @@ def _label(source: str) -> str:
 
 
 def _batches(archive: Archive, dataset: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Batches and refusals of a dataset."""
-    found = archive.batches().filter(pl.col("source").str.starts_with(f"{dataset}: "))
+    """Batches and refusals of a dataset; `label` says what each batch came from, `files` the hashes of its files."""
+    facts: list[dict[str, Any]] = archive.provenance()[1]
+    told = [
+        {"batch": one["batch"], "label": label, "files": [raw["sha256"] for raw in one["raw"]]}
+        for one in facts
+        if (label := _of_dataset(one, dataset))
+    ]
+    mine = pl.DataFrame(told, schema={"batch": pl.Int32, "label": pl.String, "files": pl.List(pl.String)})
+    found = archive.batches().join(mine, on="batch", maintain_order="left")
     refused = archive.refusals().filter(pl.col("dataset") == dataset)
     if not found.height and not refused.height:
         raise UserError("nothing of this dataset was ingested", value=dataset, fix=f"harness ingest {dataset}")
     return found, refused
+
+
+def _of_dataset(fact: Mapping[str, Any], dataset: str) -> str:
+    """What a batch of a dataset came from; "" = it is none of its own.
+
+    A batch is called by its dataset and file; forecasts, of which nothing is asserted, by their issuers.
+    """
+    if fact["source"].startswith(f"{dataset}: "):
+        return _label(fact["source"])
+    if fact["kind"] != "forecasts" or not any(one.startswith(f"{dataset}/") for one in fact["series"]):
+        return ""
+    files = ", ".join(one["name"] for one in fact["raw"])
+    return f"{dataset}: {files}" if files else fact["source"]
 
 
 def _mine(frame: pl.DataFrame, batches: pl.DataFrame) -> pl.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from harness.core.errors import FEW, listed
 from harness.report.text import number, share, table
 
 
@@ -30,7 +31,20 @@ def lags_text(lags: pl.DataFrame, more: int = 0) -> str:
     return (
         table(head, rows, left=2)
         + (f"\nand {more} more series (--all measures every series)" if more else "")
+        + _early(lags)
         + "\n\nlag: days from a period's end to its first publication, measured where vintages exist."
         "\nrevision: mean absolute difference between first and newest value, in the unit and in per cent; of a rebased"
         "\nseries that of its one-period growth, in percentage points."
+    )
+
+
+def _early(lags: pl.DataFrame) -> str:
+    """Which series come out before their periods end; "" = none."""
+    early = lags.filter(pl.col("lag_min") < 0)
+    if not early.height:
+        return ""
+    named = [f"{name} (up to {-least:g} days)" for name, least in early.select("series_id", "lag_min").iter_rows()]
+    return (
+        f"\n\nOut before their period ended: {listed(named, FEW)}. Surveys, forecasts and announcements are;"
+        "\na measurement is not: are these its publication dates?"
     )

@@ -149,4 +149,7 @@ def cost(facts: Facts) -> Iterator[tuple[str, str]]:
     worker = facts.measured.get("peak_worker_bytes")
     peak = f"peak {megabytes(facts.measured.get('peak_memory_bytes'))}"
     passed = passed_text(facts.measured)
-    yield "memory", "; ".join(filter(None, [f"{peak}, in a worker {megabytes(worker)}" if worker else peak, passed]))
+    killed = facts.measured.get("workers_killed")
+    again = f"workers were killed {killed} x, and their tasks done again" if killed else ""
+    held = f"{peak}, in a worker {megabytes(worker)}" if worker else peak
+    yield "memory", "; ".join(filter(None, [held, again, passed]))

@@ -1,4 +1,4 @@
-"""Inputs that are the target under another name, and columns that say what is still to come.
+"""Inputs that are the target under another name.
 
 High correlation alone proves nothing about trending numbers, so both the values and their changes must agree.
 """
@@ -11,14 +11,12 @@ from statistics import median
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from harness.backtest.splits import Plan, target_inputs
 from harness.core.recipe import FeatureBlock
-from harness.core.time import NEVER, Frequency, micros, period_containing, period_end
+from harness.core.time import Frequency, period_containing, period_end
 from harness.core.transform import Floats, Transform
 from harness.data.outcomes import MATURED
-from harness.studies.near_origin import Arrivals
 from harness.studies.plain_cells import MISSING, PlainSeries, evenly, order_at, standing, transformed
 from harness.studies.plain_prices import adjusted, factors
 from harness.studies.verdict import Finding
@@ -35,27 +33,27 @@ COPIES = {
     "series_id": pl.String(),
     "transform": pl.String(),
     "target": pl.String(),
+    "target_values": pl.String(),
     "ahead": pl.Int64(),
     "pairs": pl.Int64(),
     "correlation": pl.Float64(),
     "correlation_of_changes": pl.Float64(),
     "equal_share": pl.Float64(),
 }
-KNOWING = {
-    "column": pl.String(),
-    "horizon": pl.Int32(),
-    "rows": pl.Int64(),
-    "correlation": pl.Float64(),
-    "correlation_of_changes": pl.Float64(),
-}
 Values = dict[int, float]
+FINAL, PINNED = "final values", "outcomes"
+"""Which values of the target are compared."""
 
 
 def near_copies(plan: Plan, data: Mapping[str, PlainSeries]) -> tuple[pl.DataFrame, list[Finding]]:
     """Inputs whose transformed values are the target's, at an offset of -2 to 2 target periods, as the archive ends.
 
+    The target's values are those at the archive's end (`final`) and those that the outcome rule pins (`outcomes`): of a
+    series that is revised, a copy of the first release is near the one and not the other.
+
     Returns:
-        The closest offset of every (input, transform, target series); and a finding for each that is a near-copy.
+        The closest offset of every (input, transform, target series), with the values that it is close to; and a
+        finding for each that is a near-copy.
     """
     experiment = plan.experiment
     own = target_inputs(experiment.target)
@@ -64,87 +62,46 @@ def near_copies(plan: Plan, data: Mapping[str, PlainSeries]) -> tuple[pl.DataFra
     for place in evenly(range(len(experiment.target.series)), SERIES):
         name = experiment.target.series[place]
         base = data[experiment.target.transform.inputs(name)[0]].series.parsed
-        target = dict(enumerate(_in_order(_final(plan, data, experiment.target.transform, name), base)))
+        target = dict(enumerate(_in_order(final_values(plan, data, experiment.target.transform, name), base)))
         days = {end: position for position, (end, _) in target.items()}
-        numbers = {position: value for position, (_, value) in target.items()}
+        numbers = {FINAL: {position: value for position, (_, value) in target.items()}}
+        if experiment.target.outcome.kind != "latest":
+            pinned = _pinned(plan, place)
+            numbers[PINNED] = {days[end]: value for end, value in pinned.items() if end in days}
         for series_id, transform in sorted(pairs, key=repr):
             if set(transform.inputs(series_id)) & own:
                 continue
-            given = _final(plan, data, transform, series_id)
+            given = final_values(plan, data, transform, series_id)
             source = _by_target_period(given, data[series_id].series.parsed, base)
             placed = {days[end]: value for end, value in source.items() if end in days}
-            found = [(ahead, *_likeness(placed, numbers, ahead)) for ahead in OFFSETS]
-            ahead, count, alike, changes, equal = max(found, key=lambda row: (_strength(row[1:]), -abs(row[0])))
+            found = [
+                (of, ahead, *_likeness(placed, values, ahead)) for of, values in numbers.items() for ahead in OFFSETS
+            ]
+            of, ahead, count, alike, changes, equal = max(found, key=lambda row: (_strength(row[2:]), -abs(row[1])))
             described = f"{transform.kind} {transform.span}"
-            rows.append((series_id, described, name, ahead, count, _shown(alike), _shown(changes), _shown(equal)))
+            rows.append((series_id, described, name, of, ahead, count, shown(alike), shown(changes), shown(equal)))
             if count >= LEAST and ((abs(alike) >= ALIKE and abs(changes) >= ALIKE) or equal >= EQUAL):
-                findings.append(_copy(series_id, name, ahead, (count, alike, equal)))
+                findings.append(_copy(series_id, (name, of), ahead, (count, alike, equal)))
     return pl.DataFrame(rows, schema=COPIES, orient="row"), findings
 
 
-def _copy(series_id: str, target: str, ahead: int, seen: tuple[int, float, float]) -> Finding:
-    when = f"{abs(ahead)} target periods {'ahead' if ahead > 0 else 'back'}" if ahead else "of the same period"
-    worse = ": it states the target's FUTURE" if ahead > 0 else ""
+def _pinned(plan: Plan, series: int) -> Values:
+    """Matured outcomes of one target series by the last period of their window."""
+    table = plan.outcomes
+    value, matured = table.value[series], table.status[series] == MATURED
+    asked = zip(plan.ends.ravel().tolist(), plan.request.ravel().tolist(), strict=True)
+    return {end: float(value[request]) for end, request in asked if matured[request]}
+
+
+def _copy(series_id: str, target: tuple[str, str], ahead: int, seen: tuple[int, float, float]) -> Finding:
+    periods = f"{abs(ahead)} target period{'s' * (abs(ahead) > 1)}"
+    when = f"{periods} {'ahead' if ahead > 0 else 'back'}" if ahead else "of the same period"
+    name, of = target
     return Finding(
-        "facts", "near-copy of the target", stage="inputs", series_id=series_id, row=f"{target}, {when}",
+        "facts", "near-copy of the target", stage="inputs", series_id=series_id, row=f"{name}, {when}",
         expected="an input other than the target",
-        found=f"correlation {seen[1]:.6f}, {seen[2]:.0%} equal up to scale and shift over {seen[0]} periods{worse}",
-        cells=seen[0],
-    )  # fmt: skip
-
-
-def knowing_columns(
-    plan: Plan, design: Floats, arrived: Mapping[str, Arrivals], data: Mapping[str, PlainSeries]
-) -> tuple[pl.DataFrame, list[Finding]]:
-    """Columns that run with the labels although their newest known period ends before the target period does.
-
-    Args:
-        plan: the plan.
-        design: [origin, series, horizon, feature].
-        arrived: when new periods of every input came out.
-        data: everything stated of the inputs.
-
-    Returns:
-        The closest columns by horizon, and a finding for each whose values and changes both correlate by 0.999.
-    """
-    experiment = plan.experiment
-    rows, findings = [], []
-    columns = [(block, name) for block in experiment.features for name in block.columns()]
-    newest = {name: _newest_ends(plan, arrived[name], data[name].series.parsed) for name in plan.inputs}
-    for series in evenly(range(len(experiment.target.series)), SERIES):
-        own = experiment.target.series[series]
-        for place, step in enumerate(experiment.horizons):
-            labels = _labels(plan, series, place)
-            for column, (block, name) in enumerate(columns):
-                if name.removeprefix(f"{block.name}.") in block.calendar:
-                    continue
-                source = block.series or own
-                known = np.max([newest[each] for each in block.transform.inputs(source)], axis=0)
-                values = design[:, series, place, column]
-                kept = _ignorant(plan, place, known, ~np.isnan(labels) & ~np.isnan(values))
-                seen = _correlations(values[kept], labels[kept])
-                rows.append((name, step, seen[0], _shown(seen[1]), _shown(seen[2])))
-                if seen[0] >= LEAST and min(abs(seen[1]), abs(seen[2])) >= ALIKE:
-                    findings.append(_knowing((source, own), name, step, seen))
-    frame = pl.DataFrame(rows, schema=KNOWING, orient="row")
-    return frame.sort(pl.col("correlation").abs(), descending=True, nulls_last=True).head(10), findings
-
-
-def _ignorant(plan: Plan, place: int, known: Floats, there: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Origins whose newest known input period ends before the target period: the last of each target period."""
-    behind = known < plan.end_days[:, place].astype("datetime64[D]").astype(np.int64)
-    kept = np.flatnonzero(behind & there)
-    ends = plan.ends[kept, place]
-    newest: NDArray[np.intp] = kept[np.append(ends[1:] != ends[:-1], np.ones(min(1, len(kept)), dtype=bool))]
-    return newest
-
-
-def _knowing(names: tuple[str, str], column: str, step: int, seen: tuple[int, float, float]) -> Finding:
-    count, alike, changes = seen
-    return Finding(
-        "facts", "column knows the label", stage="design", series_id=names[0], row=f"{names[1]}, h = {step}",
-        column=column, expected="an input that ends before the target period does not fix its outcome",
-        found=f"correlation {alike:.6f} with the labels of {count} rows, {changes:.6f} of changes", cells=count,
+        found=f"the target's {'FUTURE ' * (ahead > 0)}{of}: correlation {seen[1]:.6f}, {seen[2]:.0%} on one line, "
+        f"{seen[0]} periods", cells=seen[0],
     )  # fmt: skip
 
 
@@ -152,28 +109,7 @@ def _reads(block: FeatureBlock) -> bool:
     return len(block.columns()) > len(block.calendar)
 
 
-def _labels(plan: Plan, series: int, place: int) -> Floats:
-    """[origin] matured outcomes that were no public knowledge at their own origin; NaN = none."""
-    request = plan.request[:, place]
-    table = plan.outcomes
-    public = table.first_public if plan.experiment.target.outcome.kind == "latest" else table.matured_at
-    at = public[series, request]
-    usable = (table.status[series, request] == MATURED) & ((at == NEVER) | (at > plan.known))
-    labels: Floats = np.where(usable, table.value[series, request], np.nan)
-    return labels
-
-
-def _newest_ends(plan: Plan, arrived: Arrivals, frequency: Frequency) -> Floats:
-    """[origin] epoch day on which the newest known period of an input ends; -inf = nothing known."""
-    out = np.full(len(plan.instants), -np.inf)
-    for origin, moment in enumerate(plan.instants):
-        newest = arrived.newest_by(micros(moment - plan.experiment.origins.latency))
-        if newest is not None:
-            out[origin] = np.datetime64(period_end(frequency, newest), "D").astype(np.int64)
-    return out
-
-
-def _final(plan: Plan, data: Mapping[str, PlainSeries], transform: Transform, name: str) -> Values:
+def final_values(plan: Plan, data: Mapping[str, PlainSeries], transform: Transform, name: str) -> Values:
     """Transformed values by ordinal, as the archive ends."""
     inputs = transform.inputs(name)
     order = order_at(data[inputs[0]].series, plan.until)
@@ -227,10 +163,11 @@ def _likeness(given: Values, target: Values, ahead: int) -> tuple[int, float, fl
         if not math.isnan(target.get(t + ahead, MISSING))
     ]
     x, y = np.array([one for one, _ in both]), np.array([one for _, one in both])
-    return (*_correlations(x, y), _equal_share(x, y))
+    return (*correlations(x, y), _equal_share(x, y))
 
 
-def _correlations(x: Floats, y: Floats) -> tuple[int, float, float]:
+def correlations(x: Floats, y: Floats) -> tuple[int, float, float]:
+    """Pairs, and the correlation of their values and of their changes; NaN where there are too few or they rest."""
     return len(x), _correlation(x, y), _correlation(np.diff(x), np.diff(y))
 
 
@@ -263,5 +200,6 @@ def _strength(seen: tuple[int, float, float, float]) -> float:
     return max(0.0 if math.isnan(both) else both, 0.0 if math.isnan(equal) else equal)
 
 
-def _shown(number: float) -> float | None:
+def shown(number: float) -> float | None:
+    """A number as a table shows it: NaN is null."""
     return None if math.isnan(number) else number

@@ -14,8 +14,9 @@ from harness.core.frames import UTC_INSTANT
 from harness.core.transform import Floats
 from harness.data.changes import ChangeFile
 from harness.data.replay import Replay
-from harness.studies.copies import knowing_columns, near_copies
+from harness.studies.copies import near_copies
 from harness.studies.frozen_rows import compare_rows
+from harness.studies.knowing import knowing_columns
 from harness.studies.near_origin import all_arrivals, same_day, stale_inputs
 from harness.studies.plain_cells import evenly, plain_series
 from harness.studies.plain_members import PlainMembers
@@ -55,7 +56,7 @@ def facts(
     near, near_found = same_day(plan, changes)
     stale, stale_found = stale_inputs(plan, data, members, arrived)
     copies, copies_found = near_copies(plan, data)
-    closest, closest_found = knowing_columns(plan, design, arrived, data)
+    closest, closest_found = knowing_columns(plan, design, data)
     inputs = input_facts(plan, changes)
     asked = [
         Finding(NAME, "warning", stage="inputs", series_id=name, found=said)

@@ -14,6 +14,7 @@ from harness.backtest.answers import checked_rows
 from harness.backtest.keys import cell_seed, recipe_identity
 from harness.backtest.splits import TrainingSet
 from harness.backtest.tuning.study import Studied
+from harness.core.errors import raise_lack
 from harness.core.frames import Rows
 from harness.core.recipe import Recipe
 from harness.core.snapshot import Snapshot, newest_periods
@@ -168,9 +169,8 @@ def reply(question: Question, folder: str) -> Reply:
                 forecaster.fit(question.rows, question.fitted_on, seed=question.seed)
             stage = "predict"
             answers = forecaster.predict(question.asked, question.snapshot)
-    except (KeyboardInterrupt, MemoryError):
-        raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a failure is an answer to be compared
+        raise_lack(error)
         failure = f"{stage}: {type(error).__name__}: {' '.join(str(error).split())}"[:300]
     frame = checked_rows(blank, answers, failure=failure)
     return Reply(frame.select(*ANSWER_KEYS, "value"), failure_of(frame))

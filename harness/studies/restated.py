@@ -9,9 +9,9 @@ from statistics import median
 
 import numpy as np
 
-from harness.backtest.splits import Plan
+from harness.backtest.splits import Plan, target_inputs
 from harness.core.errors import UserError
-from harness.core.time import end_of_day, instant, local_day, micros, period_end
+from harness.core.time import day_before, end_of_day, instant, local_day, micros, period_end
 from harness.data.changes import ChangeFile
 from harness.data.lags import release_micros
 from harness.studies.plain_cells import PlainSeries, first_public
@@ -23,6 +23,7 @@ STRETCH = 8
 """Periods never revised that are worth a word."""
 CHANCE = 1e-4
 """Probability below which an unrevised stretch is no accident."""
+MICROS_PER_DAY = 86_400_000_000
 JUMP = 2.0
 """Typical one-period changes that a change of base is at least worth."""
 
@@ -30,11 +31,15 @@ JUMP = 2.0
 def too_early(plan: Plan, data: Mapping[str, PlainSeries]) -> list[Finding]:
     """Values stated before their period ended, where the lag rule or nine tenths of the other periods say otherwise.
 
+    Values that always come early may be a survey's; before half of their period had passed no more than a forecast or
+    an announcement can be known, so those are named unless their lag rule or `known_ahead` declares them.
+
     Args:
         plan: its inputs are looked at.
         data: everything stated of them.
     """
     findings = []
+    ahead = _declared_ahead(plan)
     for name in plan.inputs:
         one = data[name]
         first = {period: at for period in one.stated if (at := first_public(one, period)) is not None}
@@ -42,16 +47,49 @@ def too_early(plan: Plan, data: Mapping[str, PlainSeries]) -> list[Finding]:
         early = sorted(period for period, at in first.items() if at < ends[period])
         odd = early if len(early) <= RARE * len(first) else _ruled_later(one, early, ends)
         if odd:
-            period = odd[0]
+            found = f"{instant(first[odd[0]]).isoformat()}; so for {len(odd)} periods"
+            others = f", as {len(first) - len(early)} others are" if len(early) < len(first) else ""
             findings.append(
-                Finding(
-                    "facts", "public before its period ended", instant(first[period]), "inputs", series_id=name,
-                    row=f"period {period_end(one.series.parsed, period)}",
-                    expected=f"after {instant(ends[period]).isoformat()}, as {len(first) - len(early)} others are",
-                    found=f"{instant(first[period]).isoformat()}; so for {len(odd)} periods", cells=len(odd),
-                )
-            )  # fmt: skip
+                _early(one, name, odd, first, (f"after {instant(ends[odd[0]]).isoformat()}{others}", found))
+            )
+        elif name not in ahead and one.series.lag is None:
+            odd = [period for period in early if first[period] < _middle(one, period, ends[period])]
+            if odd:
+                findings.append(_early(one, name, odd, first, _said(odd, first, ends)))
     return findings
+
+
+def _early(one: PlainSeries, name: str, odd: list[int], first: Mapping[int, int], said: tuple[str, str]) -> Finding:
+    return Finding(
+        "facts", "public before its period ended", instant(first[odd[0]]), "inputs", series_id=name,
+        row=f"period {period_end(one.series.parsed, odd[0])}", expected=said[0], found=said[1], cells=len(odd),
+    )  # fmt: skip
+
+
+def _said(odd: list[int], first: Mapping[int, int], ends: Mapping[int, int]) -> tuple[str, str]:
+    days = median((ends[period] - first[period]) / MICROS_PER_DAY for period in odd)
+    found = f"{len(odd)} of {len(first)} earlier, {days:.3g} days before their end at the median"
+    return (
+        "once half of its period has passed, unless known_ahead or a lag rule declares it",
+        f"{found}: forecasts or wrong stamps?",
+    )
+
+
+def _middle(one: PlainSeries, period: int, end: int) -> int:
+    """Microseconds UTC at which half of a period had passed; for a day or session, which has quotes, its beginning."""
+    begin = micros(end_of_day(day_before(one.series.parsed, period), one.series.zone))
+    return begin + (0 if one.series.parsed.kind in "BD" else (end - begin) // 2)
+
+
+def _declared_ahead(plan: Plan) -> set[str]:
+    """Inputs that are read as known ahead only."""
+    target = target_inputs(plan.experiment.target)
+    read: dict[str, list[bool]] = {}
+    for block in plan.experiment.features:
+        only = len(block.columns()) == len(block.known_ahead) + len(block.calendar)
+        for name in block.transform.inputs(block.series) if block.series else ():
+            read.setdefault(name, []).append(only)
+    return {name for name, only in read.items() if all(only) and name not in target}
 
 
 def _ruled_later(one: PlainSeries, early: list[int], ends: Mapping[int, int]) -> list[int]:
@@ -121,7 +159,7 @@ def _lives(changes: ChangeFile, name: str, one: PlainSeries) -> dict[int, _Life]
     newest: dict[int, int] = {}
     for delay, at in delays.values():
         newest[at] = min(delay, newest.get(at, delay))
-    usual = max(2 * median(newest.values()), median(newest.values()) + 31 * 86_400_000_000)
+    usual = max(2 * median(newest.values()), median(newest.values()) + 31 * MICROS_PER_DAY)
     lives = {}
     for period, (delay, at) in delays.items():
         again = len(np.unique(when[(when > at) & (low <= period) & (period <= high)]))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.backtest.splits import Plan
-from harness.core.errors import UserError
+from harness.core.errors import UserError, raise_lack
 from harness.core.identity import derive_seed
 from harness.core.time import local_day
 from harness.data.changes import ChangeFile
@@ -103,9 +103,8 @@ def _answering(ground: Ground, origin: int, kind: str, out: Scrambled) -> Iterat
     """An error that only another future provokes is evidence, too."""
     try:
         yield
-    except MemoryError:
-        raise
     except Exception as error:  # noqa: BLE001 - whatever is raised in one world and not in the other
+        raise_lack(error)
         frames = traceback.extract_tb(error.__traceback__)
         place = next((one for one in reversed(frames) if f"{PACKAGE.name}/" in one.filename), frames[-1])
         module = place.filename.rpartition(f"{PACKAGE.name}/")[2].removesuffix(".py").replace("/", ".")

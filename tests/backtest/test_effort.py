@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from harness.backtest.effort import fingerprint
+from harness.backtest.effort import fingerprint, fingerprints
 from harness.core.search import Domain, Search
 from harness.core.search import narrowed as narrower
 from harness.core.transform import Transform
@@ -18,6 +18,7 @@ from harness.data.changes import ChangeFile
 from harness.record.home import Home
 from harness.report.run import Run
 from tests.backtest.made_runs import AR, END, RIDGE, TREES, exported, releases, run
+from tests.backtest.test_blocks import NAMES, asked_of, ragged
 from tests.backtest.test_resume import assert_same
 from tests.backtest.test_tuning import SEARCH, TUNED, few
 from tests.data.stops import watched
@@ -42,6 +43,13 @@ def test_a_series_is_known_by_its_values_whatever_comes_later(changes: Path, tmp
     assert fingerprint(plain, "cpi") != fingerprint(plain, "gdp")
     moved = exported(releases(seed=2), tmp_path / "moved")
     assert fingerprint(plain, "cpi") != fingerprint(ChangeFile.open(moved), "cpi")
+
+
+def test_series_are_known_alike_however_their_first_values_are_found(tmp_path: Path) -> None:
+    ragged_file = ChangeFile.open(exported(ragged(), tmp_path))
+    one_by_one = {name: fingerprint(ragged_file, name) for name in NAMES}
+    assert fingerprints(ragged_file, asked_of(tmp_path, Transform("level"), NAMES, ())) == one_by_one
+    assert len(set(one_by_one.values())) == len(NAMES)
 
 
 def effort(ran: object, home: Path) -> tuple[int, int]:

@@ -6,17 +6,19 @@ import os
 import socket
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from threading import Barrier, Event, get_ident, main_thread
+from typing import cast
 
 import pytest
 
 from harness.backtest import computing
 from harness.backtest.engine import InProcess, Workers, alongside
 from harness.backtest.engines import Where, engine_for, goods, worker
+from harness.backtest.engines import store as engine_store
 from harness.backtest.engines.address import refuse_deserted
 from harness.backtest.engines.goods import goods_of, orders_of, put_back, this_maker
 from harness.backtest.engines.store import Store
@@ -36,7 +38,7 @@ from harness.data.changes import ChangeFile
 from harness.forecast.boosting import LightGBM
 from harness.forecast.catalog import resolve_params
 from harness.record import platform
-from harness.record.files import write_folder
+from harness.record.folders import write_folder
 from harness.record.home import Home
 from harness.record.runs import read_manifest
 from tests.backtest.made_clusters import deadly, looking, mixed, run_on
@@ -426,6 +428,28 @@ def test_what_was_stored_comes_back_once(kind: str, changes: Path, tmp_path: Pat
     assert store.get_changes(changes.name, cache) == found
 
 
+def test_a_change_folder_that_another_worker_fetched_meanwhile_is_left_to_it(
+    changes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, cache, looked = Store(str(tmp_path / "store")), tmp_path / "cache", list[int]()
+    store.put_changes(changes)
+
+    def before_the_other_is_done(folder: Path) -> bool:
+        holds = looks(folder)
+        looked.append(1)
+        if len(looked) == 1:  # no, and then the other one puts it there
+            looked.append(store.get_changes(changes.name, cache).stat().st_ino)
+        return holds
+
+    looks = engine_store._holds
+    monkeypatch.setattr(engine_store, "_holds", before_the_other_is_done)
+    found = store.get_changes(changes.name, cache)
+    assert found.stat().st_ino in looked
+    (found / "manifest.json").write_bytes(b"damaged")
+    assert ChangeFile.open(store.get_changes(changes.name, cache)).hash == changes.name
+    assert [path.name for path in (cache / "changes").iterdir()] == [changes.name]
+
+
 def test_content_that_is_not_what_was_stored_is_never_used(changes: Path, tmp_path: Path) -> None:
     store, cache = Store(str(tmp_path / "store")), tmp_path / "cache"
     name = store.put(b"content")
@@ -479,10 +503,10 @@ def through_store(asked: Experiment, changes: Path, home: Home, url: str) -> dic
 def _within(home: object) -> object:
     """Writing of folders that refuses the home folder of the driver."""
 
-    def write(folder: Path, files: dict[str, bytes], *, durable: bool = True) -> None:
+    def write(folder: Path, files: Mapping[str, bytes], *, durable: bool = True, keeping: bool = False) -> None:
         assert isinstance(home, Home)
         assert home.root not in folder.parents
-        write_folder(folder, files, durable=durable)
+        write_folder(folder, files, durable=durable, keeping=keeping)
 
     return write
 
@@ -553,7 +577,10 @@ def test_a_killed_worker_is_survived_and_the_bits_are_the_same(
     dying = deadly(place, tmp_path / "deaths", 2)
     killed = run_on(Where(), dying, changes, tmp_path / "killed", 2)
     assert len(list((tmp_path / "deaths").iterdir())) == 2
-    assert recorded(run_on(Where(), dying, changes, tmp_path / "whole", 2)) == recorded(killed)
+    whole = run_on(Where(), dying, changes, tmp_path / "whole", 2)
+    assert recorded(whole) == recorded(killed)
+    told = [cast("dict[str, object]", read_manifest(one.files)["measured"]) for one in (whole, killed)]
+    assert [one.get("workers_killed", 0) for one in told] == [0, 2]
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from harness.backtest.layout import compact, number_type, usable
 from harness.backtest.runner import with_rivals
 from harness.backtest.splits import Plan, build_plan, training_set
 from harness.backtest.table_file import let_go, new_table
+from harness.core.errors import FullDiskError
 from harness.core.recipe import Experiment, FeatureBlock, Origins, Recipe, Schedule, Target, Training
 from harness.core.series import Series
 from harness.data.archive import Archive
@@ -124,7 +125,7 @@ def test_a_table_that_the_disk_has_no_room_for_is_an_error_at_once(tmp_path: Pat
     most = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, most[1]))
     try:
-        with pytest.raises(OSError, match="File too large"):
+        with pytest.raises(FullDiskError, match="no room"):
             new_table(tmp_path / "design.npy", (1 << 10, 1 << 10), np.float64)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, most)

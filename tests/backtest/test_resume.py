@@ -20,7 +20,7 @@ import pytest
 
 from harness.core.errors import FullDiskError
 from harness.core.recipe import Experiment
-from harness.record import cells, files, runs
+from harness.record import cells, files, folders, runs
 from harness.record.home import Home
 from harness.record.runs import list_runs
 from tests.backtest.made_runs import AR, MINE, RIDGE, TREES, Ran, exported, quarter, releases, run, small
@@ -40,7 +40,7 @@ class StoppedAt:
         self.remove, self.unlink = shutil.rmtree, Path.unlink
         patch.setattr(files.os, "fsync", self.counted(os.fsync))
         patch.setattr(Path, "replace", self.counted(Path.replace, only=Path.is_dir))
-        patch.setattr(files.shutil, "rmtree", self.unless_gone(self.remove))
+        patch.setattr(folders.shutil, "rmtree", self.unless_gone(self.remove))
         patch.setattr(Path, "unlink", self.unless_gone(self.unlink))
 
     def counted(self, act: Callable[..., Any], *, only: Callable[..., bool] = lambda *_: True) -> Callable[..., Any]:
@@ -295,17 +295,24 @@ def cells_of(home: Path) -> int:
     return sum(not path.name.startswith(".") for path in folder.iterdir()) if folder.is_dir() else 0
 
 
-def killed(arguments: list[str], home: Path, cells: int) -> None:
-    """Start a process that runs the experiment and kill it, workers and all, when so many cells are there."""
+def started(arguments: list[str], home: Path, cells: int, *, code: str = CHILD) -> subprocess.Popen[str]:
+    """A process that runs the experiment, when so many cells are there."""
     child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, *arguments], start_new_session=True, cwd=Path(__file__).parents[2],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        [sys.executable, "-c", code, *arguments], start_new_session=True, cwd=Path(__file__).parents[2],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     deadline = time.monotonic() + 120
     while cells_of(home) < cells and child.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)
+    return child
+
+
+def killed(arguments: list[str], home: Path, cells: int) -> None:
+    """Start a process that runs the experiment and kill it, workers and all, when so many cells are there."""
+    child = started(arguments, home, cells)
     os.killpg(child.pid, signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL
+    child.communicate()
+    assert child.returncode == -signal.SIGKILL
 
 
 @pytest.mark.slow
@@ -321,6 +328,31 @@ def test_a_process_killed_at_five_points_of_its_life_leaves_a_run_that_resumes(
         killed([str(place), str(changes), str(home), str(workers)], home, wanted)
         assert {made.get("status") for made in list_runs(Home(home))} <= {"stopped"}
     assert_same(run(killable(place), changes, home), uninterrupted)
+
+
+TOLD = f"""
+from harness.cli_ending import TERMINATED, Terminated, terminable
+try:
+    with terminable():{CHILD.replace(chr(10), chr(10) + " " * 8)}
+except Terminated:
+    sys.exit(TERMINATED)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_told_to_end_leaves_nothing_behind_and_resumes(
+    place: Path, changes: Path, tmp_path: Path, workers: int
+) -> None:
+    home = tmp_path / "home"
+    child = started([str(place), str(changes), str(home), str(workers)], home, 8, code=TOLD)
+    child.terminate()
+    _, said = child.communicate(timeout=60)
+    assert (child.returncode, said) == (128 + signal.SIGTERM, "")
+    assert not session(child.pid)
+    assert [made.get("status") for made in list_runs(Home(home))] == ["stopped"]
+    assert not list(home.glob("runs/*/.work-*"))
+    assert_same(run(killable(place), changes, home), run(killable(place), changes, tmp_path / "whole"))
 
 
 def session(number: int) -> list[int]:

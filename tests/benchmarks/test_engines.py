@@ -13,9 +13,10 @@ SCRIPT = Path(__file__).parents[2] / "experiments" / "benchmarks" / "engines.py"
 
 
 @pytest.mark.slow
-def test_the_benchmark_of_engines_measures_those_that_are_installed() -> None:
-    command = [sys.executable, str(SCRIPT), "--tasks", "5", "--repeats", "1"]
+def test_the_benchmark_of_engines_measures_those_that_are_installed(tmp_path: Path) -> None:
+    command = [sys.executable, str(SCRIPT), "--tasks", "5", "--repeats", "1", "--write", str(tmp_path / "R.md")]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     measured = [line.split("|")[1].strip() for line in lines if line.startswith("| ")][1:]
     clusters = [name for name, module in (("ray", "ray"), ("dask", "distributed")) if find_spec(module)]
+    assert lines[-1] in (tmp_path / "R.md").read_text(encoding="utf-8")
     assert measured == ["in process", "local", *clusters, *(f"{name}, store" for name in clusters)]

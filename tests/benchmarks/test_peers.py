@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +21,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "experiments" / "benchmarks"
 PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
-SCRIPTS = ("terms", "panels", "watched", "results", "measure")
+SCRIPTS = ("terms", "panels", "watched", "results", "measure", "alone")
 with_peers = pytest.mark.skipif(not PEERS_PYTHON.exists(), reason="the peers are not installed: make bench-peers-env")
 Script = Callable[[str], ModuleType]
 
@@ -87,6 +89,19 @@ def ended(process: int) -> bool:
 
 
 HUNGRY = "import os, time; print(os.getpid(), flush=True); x = bytes(300 << 20) + b'1'; time.sleep(60)"
+FEW = """schema = 1
+name = "few"
+question = "What does a first run cost?"
+datasets = ["uk_macro"]
+[target]
+series = ["cpi"]
+transform = { log_growth = 4 }
+[origins]
+every = "quarter end"
+first = 2020-03-31
+[horizons]
+steps = [1]
+"""
 PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]], stdout=open(sys.argv[2], 'w'))"
 
 
@@ -146,6 +161,41 @@ def test_a_section_is_replaced_and_others_stay(script: Script, tmp_path: Path) -
     assert whole.endswith("\n## a\n\nthird\n\n## b\n\nsecond\n")
 
 
+def test_what_is_measured_alone_is_written_where_that_is_asked_for(script: Script, tmp_path: Path) -> None:
+    alone, watched, file = script("alone"), script("watched"), tmp_path / "R.md"
+    runs = [watched.Watched(2.0, 3.0, 2**20, {"ingest": one, "backtest": 1.0}) for one in (1.0, 0.5)]
+    table = alone.jobs_table([alone.row("million", runs)])
+    assert "| million | 1.75 (1.50-2.00) | ingest 0.75, backtest 1.00 | 2.00 | 3.00 | 1 MB |" in table
+    for told, asked in (([], False), (["--write", str(file)], True), ([f"--write={file}"], True)):
+        parser = argparse.ArgumentParser(prog="million.py")
+        parser.add_argument("--repeats", type=int)
+        alone.kept(alone.parsed(parser, ["--repeats", "2", *told]), "million", "A million", table)
+        assert file.exists() is asked
+    text = file.read_text(encoding="utf-8")
+    assert text.count("## million") == 1
+    assert (
+        text.index("A million:")
+        < text.index("| million |")
+        < text.index("`python experiments/benchmarks/million.py --r")
+    )
+    assert "million.py --repeats 2`" in text
+    assert f"- {datetime.now(UTC):%Y-%m-}" in text
+    assert "2 x each; load up to" in text
+    assert "polars " in text
+    parser = argparse.ArgumentParser()
+    assert alone.parsed(parser, ["--write"]).write == FOLDER / "RESULTS.md"  # what `make bench` rewrites
+    stopped = alone.row("million", [watched.Watched(2.0, 3.0, 2**33, failure="stopped above 8 GB")])
+    assert "| million | - | stopped above 8 GB | - | - | 8,192 MB |" in alone.jobs_table([stopped])
+
+
+def test_every_benchmark_that_writes_its_section_does_so_when_made(script: Script) -> None:
+    scripts = [path.name for path in FOLDER.glob("*.py") if "kept(" in path.read_text() and path.name != "alone.py"]
+    made = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert sorted(scripts) == ["doubling.py", "engines.py", "million.py", "origins.py", "shipped.py"]
+    assert all(f"experiments/benchmarks/{name} --write\n" in made for name in scripts)
+    assert (FOLDER / "RESULTS.md").read_text(encoding="utf-8").startswith(script("results").HEAD)
+
+
 @pytest.mark.slow
 def test_our_scores_of_the_rivals_are_those_of_the_plain_definition(tmp_path: Path) -> None:
     file = panel_file(tmp_path, "C", "--series", 3, "--periods", 60)
@@ -202,24 +252,40 @@ def test_both_sides_of_a_job_come_to_the_same(job: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_benchmark_of_doublings_prints_what_each_multiplies_by() -> None:
+def test_the_benchmark_of_doublings_prints_what_each_multiplies_by(tmp_path: Path) -> None:
     sizes = ["--series", 2, "--origins", 1, "--revisions", 2, "--repeats", 1, "--only", "series"]
+    sizes += ["--write", tmp_path / "R.md"]
     rows = run(FOLDER / "doubling.py", *sizes).stdout.splitlines()[2:6]
     assert [row.split("|")[1].strip() for row in rows] == ["2", "4", "8", "16"]
     assert all(float(row.split("|")[3]) > 0 for row in rows[1:])
+    assert "## doubling-series\n" in (tmp_path / "R.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
-def test_the_benchmark_of_many_origins_prints_what_each_costs() -> None:
-    rows = run(FOLDER / "origins.py", "--counts", 3, 6, "--days", 90, "--workers", 1).stdout.splitlines()[2:]
+def test_the_benchmark_of_many_origins_prints_what_each_costs(tmp_path: Path) -> None:
+    told = ["--counts", 3, 6, "--days", 90, "--workers", 1, "--write", tmp_path / "R.md"]
+    rows = run(FOLDER / "origins.py", *told).stdout.splitlines()[2:]
+    assert rows[1] in (tmp_path / "R.md").read_text(encoding="utf-8")
     assert [row.split("|")[1].strip() for row in rows] == ["3", "6"]
 
 
 @pytest.mark.slow
-def test_the_benchmark_of_a_million_series_stops_at_its_bound_of_memory() -> None:
+def test_a_first_run_of_an_experiment_that_ships_is_measured(tmp_path: Path) -> None:
+    few = tmp_path / "experiments" / "few.toml"
+    few.parent.mkdir()
+    few.write_text(FEW, encoding="utf-8")
+    (tmp_path / "datasets").symlink_to(ROOT / "datasets")
+    asked = ["--experiment", few, "--repeats", 1, "--workers", 1, "--write", tmp_path / "R.md"]
+    assert "ingest and backtest" in run(FOLDER / "shipped.py", *asked).stdout
+    assert "## few\n" in (tmp_path / "R.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_a_million_series_stops_at_its_bound_of_memory(tmp_path: Path) -> None:
     done = run(FOLDER / "million.py", "--series", 20, "--workers", 1)
     assert "20 series x 60 months, 1 origins x 3 horizons: " in done.stdout
-    bound = [sys.executable, FOLDER / "million.py", "--series", "20", "--memory", "0.1"]
+    bound = [sys.executable, FOLDER / "million.py", "--series", "20", "--memory", "0.1", "--write", tmp_path / "R.md"]
     stopped = subprocess.run(bound, capture_output=True, text=True, check=False, env=environment())
     assert stopped.returncode == 1
     assert "stopped above 0.1 GB" in stopped.stdout
+    assert "| - | stopped above 0.1 GB | - | - |" in (tmp_path / "R.md").read_text(encoding="utf-8")

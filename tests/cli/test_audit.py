@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import polars as pl
@@ -65,6 +66,9 @@ def test_an_audit_passes_is_kept_and_is_shown_wherever_the_run_is(small: Path, u
         assert f"\n{check}: pass within the pipeline\n" in out
     for limit in NOT_PROVABLE:
         assert f"- {limit}" in out
+    told = re.search(r"^More tables: (\S+),.*\n  each as NAME.parquet in (\S+),", out, flags=re.MULTILINE)
+    assert told is not None
+    assert (Path(told[2]) / f"{told[1]}.parquet").is_file()
     record = stored(uk_home, run.id)
     assert (uk_home.audits / run.id / "audit.json").is_file()
     assert record.facts["verdict"] == "pass"
@@ -99,6 +103,7 @@ def test_a_number_of_origins_that_is_none_is_refused(wrong: str, small: Path, ca
     assert main(["audit", "small", f"--origins={wrong}"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
+    assert err.startswith("harness: an audit compares several origins")
     assert "a number of at least 2, or all" in err
 
 

@@ -116,6 +116,27 @@ def test_corrected_stamps_are_told_by_ingest_and_by_status(ingested: str, capsys
     assert "6 value(s) were already there under another publication stamp" in capsys.readouterr().out
 
 
+def test_stamps_that_are_unclear_are_told(ingested: str, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path("datasets") / "mine"
+    values = folder / "values.csv"
+    values.write_text(values.read_text().replace("2013-06-20T09:30:00", "2013-10-27T01:30:00"))
+    assert main(["ingest", "mine", "--home", "other"]) == 0
+    assert "values.csv: 6 publication stamp(s) name a local time that the clocks" in capsys.readouterr().out
+
+
+def test_rows_that_are_gone_and_withdrawals_are_told(ingested: str, capsys: pytest.CaptureFixture[str]) -> None:
+    values = Path("datasets") / "mine" / "values.csv"
+    lines = values.read_text().splitlines(keepends=True)
+    values.write_text("".join(lines[:-1]))
+    assert main(["ingest", "mine"]) == 0
+    gone = "1 rows that the archive has of it are not in it any more; they stay"
+    assert f"0 new\n  values.csv: {gone}\n" in capsys.readouterr().out
+    series, period, stamp, _, note = lines[-1].split(",")
+    values.write_text("".join([*lines, f"{series},{period},{stamp.replace('2020', '2021')},,{note}"]))
+    assert main(["ingest", "mine"]) == 0
+    assert ", 1 withdrawals\n" in capsys.readouterr().out
+
+
 def test_an_archive_without_a_dataset_folder_tells_all_the_same(
     ingested: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

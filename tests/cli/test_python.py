@@ -124,3 +124,17 @@ def test_bare_names_are_those_of_the_experiments_datasets_first(uk_home: Home) -
     ):
         with pytest.raises(hs.UserError, match=message):
             prepare(replace(experiment, origins=replace(experiment.origins, **wrong)), uk_home, archive)
+
+
+def test_a_bare_name_is_that_of_a_file_as_on_the_command_line(small: Path, home: Home) -> None:
+    assert hs.load_experiment("small") == hs.load_experiment(small)
+    for there in ("smal", "./experiments/smal.toml"):
+        with pytest.raises(hs.UserError, match=r"experiments/smal.toml; fix: did you mean \"small\""):
+            hs.load_experiment(there)
+    with pytest.raises(hs.UserError, match="in experiments there are: small"):
+        hs.backtest("quite_other", home=home.root)
+    small.rename("bare")
+    assert hs.load_experiment("bare").name == "small"
+    small.parent.rmdir()
+    with pytest.raises(hs.UserError, match="there is no folder experiments"):
+        hs.load_experiment("small")

@@ -2,8 +2,10 @@ import argparse
 import hashlib
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -78,6 +80,17 @@ def test_a_command_that_runs_out_of_memory_says_so(capsys: Capture, monkeypatch:
 
     monkeypatch.setattr("harness.record.runs.list_runs", none_left)
     assert "out of memory; what was finished is stored" in refused(["runs"], capsys)
+
+
+def test_a_command_that_is_told_to_end_says_so(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(_: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    monkeypatch.setattr("harness.record.runs.list_runs", told)
+    assert main(["runs"]) == 143
+    assert capsys.readouterr().err == "harness: told to end; run the same command again to resume\n"
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 def test_an_option_that_names_a_file_needs_a_name(capsys: Capture) -> None:

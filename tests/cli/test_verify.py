@@ -345,3 +345,15 @@ def test_effort_that_was_lowered_in_the_registry_is_noticed(kept: Kept, text: st
     home.registry.unlink()
     counts(home, ["any"])
     assert not any(one.problem for one in effort(home))
+
+
+def test_show_tells_of_a_damaged_table_that_it_does_not_show(kept: Kept, capsys: Capture) -> None:
+    home, run_id = kept
+    assert main(["show", run_id, "--home", str(home.root)]) == 0
+    assert capsys.readouterr().err == ""
+    flip(FILES["table"](home), 100)
+    assert main(["show", run_id, "--home", str(home.root)]) == 2
+    printed = capsys.readouterr()
+    assert "Every model answered" in printed.out
+    assert f"files of the run are damaged, though none that is shown here: {run_id}/scores.parquet" in printed.err
+    assert main(["show", run_id, "--profile", "--home", str(home.root)]) == 0

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from harness.core.series import LagRule, Series
-from harness.data.adjusted import looks_adjusted
+from harness.data.adjusted import look_adjusted, looks_adjusted, maybe_off_grid
 from harness.data.archive import Archive
 from harness.data.changes import ChangeFile
 from tests.data.price_samples import closes, day, events, night
@@ -66,6 +66,35 @@ def test_declared_events_speak_for_the_prices(tmp_path: Path) -> None:
 
 def test_few_values_say_nothing(tmp_path: Path) -> None:
     assert told(tmp_path, daily(), closes({"acme": adjusted(raw())[:50]})) == ""
+
+
+def test_all_series_together_are_said_what_each_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    random, archive = Random(3), Archive.open(tmp_path / "archive.duckdb")
+    sold = {"none": raw()[:0], "few": adjusted(raw())[:59], "own": [0.0, *adjusted(raw())]}
+    sold |= {f"s{number}": mixed(random) for number in range(20)}
+    archive.define_many(list(sold), like=daily())
+    archive.append(closes({name: values for name, values in sold.items() if values}), source="vendor")
+    withdrawn = pl.DataFrame({"period": [day(3), day(LENGTH - 3)], "published_at": [night(LENGTH)] * 2})
+    gone = withdrawn.with_columns(series_id=pl.lit("s1"), value=pl.lit(None, dtype=pl.Float64))
+    again = withdrawn.with_columns(series_id=pl.lit("s2"), value=pl.lit(7.123456))
+    archive.append(pl.concat((gone, again)), source="vendor")
+    changes = ChangeFile.open(archive.export(tmp_path / "changes"))
+    each = {name: looks_adjusted(changes, name) for name in sold}
+    assert {bool(said) for said in each.values()} == {True, False}
+    for together in (1, 7, 100):
+        monkeypatch.setattr("harness.data.adjusted.TOGETHER", together)
+        assert dict(zip(sold, look_adjusted(changes, list(sold)), strict=True)) == each
+        assert maybe_off_grid(changes, list(sold)) >= {name for name, said in each.items() if said}
+
+
+def mixed(random: Random) -> list[float]:
+    """Prices of which some early ones are off the grid, and hardly any late ones."""
+    off, late = random.uniform(0.3, 0.7), random.choice((0.0, 0.02, 0.06))
+    shares = [off if place < LENGTH // 3 else late for place in range(random.randint(61, LENGTH))]
+    return [
+        price + 0.005 * (random.random() < share)
+        for price, share in zip(raw(random.randint(0, 99)), shares, strict=False)
+    ]
 
 
 @pytest.mark.parametrize("name", ["acme.adj_close", "AdjClose", "acme-adjusted", "adj.acme"])

@@ -73,6 +73,19 @@ def test_an_engine_that_had_a_large_file_open_is_not_kept(tmp_path: Path, monkey
     assert held(tmp_path) == set()
 
 
+def test_an_engine_lets_go_of_a_file_that_is_not_small_when_nothing_more_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = filled(tmp_path / "one.duckdb", 1)
+    engine.let_go(path)
+    assert idle() is not None
+    monkeypatch.setattr(engine, "SMALL", path.stat().st_size - 1)
+    engine.let_go(path)
+    assert idle() is None
+    engine.let_go(path)  # there is none
+    assert values(path) == [(1,)]
+
+
 def test_a_block_within_the_block_has_an_engine_of_its_own(tmp_path: Path) -> None:
     path = filled(tmp_path / "one.duckdb", 1)
     with connected(path, read_only=True) as outer:

@@ -15,7 +15,8 @@ from harness.core.errors import FullDiskError
 from harness.core.series import Series
 from harness.data.archive import Archive
 from harness.data.changes import ChangeFile
-from harness.record.files import write_file, write_folder
+from harness.record.files import write_file
+from harness.record.folders import write_folder
 
 ROWS = 120_000
 LIMITED = """

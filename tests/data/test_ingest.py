@@ -180,6 +180,21 @@ def test_offsets_are_checked_against_the_declared_zone(desk: Desk) -> None:
     assert desk.archive.revisions("mine/cpi")["published_at"].to_list()[-1] == datetime(2020, 3, 31, 8, 30, tzinfo=UTC)
 
 
+def test_stamps_that_a_change_of_the_clocks_makes_unclear_are_counted(desk: Desk) -> None:
+    zoned = VINTAGES.replace('file = "values.csv"', 'file = "values.csv"\nzone = "America/New_York"')
+    rows = [
+        "2024-01-31,2024-03-10 02:30,1",  # the clocks go from 2:00 to 3:00
+        "2024-02-29,2024-03-10 02:30,2",
+        "2024-09-30,2024-11-03 01:30,3",  # and from 2:00 back to 1:00
+        "2024-10-31,2024-11-03 02:30,4",
+        "2024-11-30,2024-12-02 01:30,5",
+    ]
+    report = desk.ingest(zoned, "\n".join(["period,released,value", *rows]))
+    assert report.sources[0].unclear == 3
+    stamps = desk.archive.revisions("cpi").sort("period")["published_at"].to_list()
+    assert [f"{one:%m-%dT%H:%M}" for one in stamps[1:4]] == ["03-10T07:30", "11-03T06:30", "11-03T07:30"]
+
+
 def test_times_of_day_are_taken_in_the_declared_zone(desk: Desk) -> None:
     zoned = VINTAGES.replace('file = "values.csv"', 'file = "values.csv"\nzone = "America/New_York"')
     desk.ingest(zoned, "period,released,value\n2020-01-31,2020-02-19 08:30,1\n2020-02-29,2020-03-25 08:30,2\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from harness.core.errors import DataError, UserError
 from harness.data.archive import Archive
 from harness.data.ingest import ingest
+from harness.record.home import Home
 from harness.report.cleaning import failures_text, status_text
 from tests.data.dirt import HEAD, KINDS, clean, text
 from tests.data.test_dirt import declared, dirty, taken_in
@@ -197,3 +199,48 @@ def test_the_same_values_in_another_dataset_are_its_own(tmp_path: Path) -> None:
     (folder / "dataset.toml").write_text(VINTAGES.replace('"mine"', '"other"'))
     (folder / "values.csv").write_text(HISTORY.replace("-19,", "-20,"))
     assert ingest(folder, archive, raw_dir=tmp_path / "raw").sources[0].restamped == 0
+
+
+# ---- rows that are gone from a file, and rows without a value
+
+GONE = [
+    (HISTORY.replace("2020-03-31,2020-04-19,3.0\n", ""), 1),  # a line taken out
+    (HISTORY.replace("2020-03-31,2020-04-19,3.0", "2020-03-31,2020-04-20,3.5"), 1),  # and another put there
+    (HISTORY.replace("2020-01-31,2020-02-19,1.0\n", ""), 0),  # a window that moved on reaches back no further
+    (HISTORY.replace("2020-04-19", "2020-04-20"), 0),  # a corrected stamp is told as such
+    (HISTORY + "2020-06-30,2020-07-19,6.0\n", 0),
+]
+
+
+@pytest.mark.parametrize(("second", "count"), GONE)
+def test_rows_that_are_gone_from_a_file_are_counted(tmp_path: Path, second: str, count: int) -> None:
+    taken_in(tmp_path, VINTAGES, HISTORY)
+    archive, report = taken_in(tmp_path, VINTAGES, second)
+    assert report.sources[0].gone == count
+    assert archive.stated(["mine/cpi"]).height >= 5  # they stay
+
+
+def test_rows_of_another_file_of_the_dataset_are_not_missed(tmp_path: Path) -> None:
+    again = VINTAGES.partition("[[source]]")[2].replace("values.csv", "more.csv")
+    two = f"{VINTAGES}\n[[source]]{again}"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "more.csv").write_text("period,released,value\n2020-03-31,2020-07-19,3.1\n")
+    taken_in(tmp_path, two, HISTORY)
+    _, report = taken_in(tmp_path, two, HISTORY + "2020-03-31,2020-08-19,3.2\n")
+    assert [one.gone for one in report.sources] == [0, 0]
+
+
+def test_withdrawals_are_counted_by_ingest_and_by_status(tmp_path: Path) -> None:
+    archive, report = taken_in(tmp_path, VINTAGES, HISTORY.replace(",3.0", ",") + "2020-04-30,2020-07-19,\n")
+    assert (report.kept, report.withdrawn) == (6, 2)
+    assert "batch 1: 2 withdrawals" in status_text(archive, "mine")
+    _, report = taken_in(tmp_path, VINTAGES, HISTORY.replace(",3.0", ",") + "2020-04-30,2020-08-19,4.0\n")
+    assert (report.kept, report.withdrawn) == (1, 0)
+    assert "batch 2: " not in status_text(archive, "mine")
+
+
+def test_status_tells_of_forecasts_too(uk_home: Home) -> None:
+    status = status_text(Archive.open(uk_home.archive), "uk_macro")
+    assert re.search(r"uk_macro: forecasts.parquet +21,356 +21,356 ", status)
+    with pytest.raises(UserError, match="nothing of this dataset"):
+        status_text(Archive.open(uk_home.archive), "uk_mac")

@@ -59,7 +59,7 @@ def sessions(calendar: str) -> list[date]:
 
 
 def test_a_wide_file_of_final_values(tmp_path: Path) -> None:
-    paths = new_dataset("shop", written(tmp_path, "shop.csv", wide()), tmp_path)
+    paths = list(new_dataset("shop", written(tmp_path, "shop.csv", wide()), tmp_path).paths)
     assert paths == [
         tmp_path / "datasets" / "shop" / "shop.csv",
         tmp_path / "datasets" / "shop" / "dataset.toml",
@@ -83,7 +83,7 @@ def fill_in(declaration: Path) -> None:
 
 
 def test_ingest_refuses_until_the_lag_is_filled_in_and_then_takes_everything(tmp_path: Path) -> None:
-    paths = new_dataset("shop", written(tmp_path, "shop.csv", wide()), tmp_path)
+    paths = list(new_dataset("shop", written(tmp_path, "shop.csv", wide()), tmp_path).paths)
     archive = Archive.open(tmp_path / "archive.duckdb")
     with pytest.raises(ExperimentError, match="lag"):
         ingest(paths[0].parent, archive, raw_dir=tmp_path / "raw")
@@ -99,7 +99,7 @@ def test_ingest_refuses_until_the_lag_is_filled_in_and_then_takes_everything(tmp
 
 
 def test_a_long_file_with_publication_dates_needs_nothing_filled_in(tmp_path: Path) -> None:
-    paths = new_dataset("trade", written(tmp_path, "trade.csv", long()), tmp_path)
+    paths = list(new_dataset("trade", written(tmp_path, "trade.csv", long()), tmp_path).paths)
     archive = Archive.open(tmp_path / "archive.duckdb")
     report = ingest(paths[0].parent, archive, raw_dir=tmp_path / "raw")
     assert report.kept == 160
@@ -147,7 +147,7 @@ def test_european_csv_files_are_understood(tmp_path: Path) -> None:
     rows = [f"{day:%d.%m.%Y};{place},5" for place, day in enumerate(MONTHS)]
     path = tmp_path / "größe.csv"
     path.write_bytes(("Datum;Größe\n" + "\n".join(rows)).encode("cp1252"))
-    paths = new_dataset("groesse", path, tmp_path)
+    paths = list(new_dataset("groesse", path, tmp_path).paths)
     fill_in(paths[1])
     archive = Archive.open(tmp_path / "archive.duckdb")
     ingest(paths[0].parent, archive, raw_dir=tmp_path / "raw")
@@ -157,7 +157,7 @@ def test_european_csv_files_are_understood(tmp_path: Path) -> None:
 
 def test_a_single_value_column_takes_the_name_of_the_dataset(tmp_path: Path) -> None:
     frame = pl.DataFrame({"date": MONTHS, "value": levels(120)})
-    paths = new_dataset("sales", written(tmp_path, "x.parquet", frame), tmp_path)
+    paths = list(new_dataset("sales", written(tmp_path, "x.parquet", frame), tmp_path).paths)
     fill_in(paths[1])
     assert [one.id for one in load_dataset(paths[0].parent).series] == ["sales/sales"]
 
@@ -182,14 +182,14 @@ def test_files_that_cannot_be_understood_are_refused_and_nothing_is_written(
 
 def test_a_column_of_dates_that_is_not_used_is_named(tmp_path: Path) -> None:
     stamped = wide().with_columns(pl.col("DATE").str.to_date().dt.offset_by("50d").alias("seen"), year=pl.lit(2000))
-    paths = new_dataset("shop", written(tmp_path, "shop.csv", stamped), tmp_path)
+    paths = list(new_dataset("shop", written(tmp_path, "shop.csv", stamped), tmp_path).paths)
     text = paths[1].read_text()
     assert "# The column 'seen' holds dates too and is not used." in text
     assert 'columns.published_at = "seen"' in text
     assert "[series.seen]" not in text
     fill_in(paths[1])
     assert {one.id for one in load_dataset(paths[0].parent).series} == {"shop/price_eur", "shop/rate"}
-    assert "is not used" not in new_dataset("plain", written(tmp_path, "p.csv", wide()), tmp_path)[1].read_text()
+    assert "is not used" not in new_dataset("plain", written(tmp_path, "p.csv", wide()), tmp_path).paths[1].read_text()
 
 
 def test_dates_are_no_names_of_series(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_dates_are_no_names_of_series(tmp_path: Path) -> None:
 def test_the_first_origin_of_days_has_the_training_rows_it_asks_for(tmp_path: Path) -> None:
     days = pl.date_range(date(2015, 1, 1), date(2017, 12, 31), "1d", eager=True)
     frame = pl.DataFrame({"day": days, "value": levels(len(days))})
-    paths = new_dataset("days", written(tmp_path, "days.csv", frame), tmp_path)
+    paths = list(new_dataset("days", written(tmp_path, "days.csv", frame), tmp_path).paths)
     fill_in(paths[1])
     experiment = load_experiment(paths[2])
     first = experiment.origins.first
@@ -225,7 +225,7 @@ def test_a_file_that_is_not_there_is_the_users_not_a_declarations(tmp_path: Path
 
 def test_a_long_panel_is_declared_at_once(tmp_path: Path) -> None:
     stores = [pl.DataFrame({"date": MONTHS, "store": f"No{number}", "sold": levels(120)}) for number in range(41)]
-    paths = new_dataset("shops", written(tmp_path, "shops.parquet", pl.concat(stores)), tmp_path)
+    paths = list(new_dataset("shops", written(tmp_path, "shops.parquet", pl.concat(stores)), tmp_path).paths)
     text = paths[1].read_text()
     assert text.count("[series.") == 1
     assert "[series.\"*\"]  # every id in the column 'store': 41 so far" in text
@@ -245,7 +245,7 @@ def test_a_long_panel_is_declared_at_once(tmp_path: Path) -> None:
 def test_a_panel_is_taken_as_it_is_where_one_of_its_series_has_no_logarithm(tmp_path: Path) -> None:
     stores = [pl.DataFrame({"date": MONTHS, "store": f"No{number}", "sold": levels(120)}) for number in range(41)]
     stores[7] = stores[7].with_columns(sold=pl.col("sold") - 120)
-    paths = new_dataset("shops", written(tmp_path, "shops.parquet", pl.concat(stores)), tmp_path)
+    paths = list(new_dataset("shops", written(tmp_path, "shops.parquet", pl.concat(stores)), tmp_path).paths)
     fill_in(paths[1])
     assert load_experiment(paths[2]).target.transform.kind == "level"
 
@@ -254,7 +254,7 @@ def test_a_panel_is_taken_as_it_is_where_one_of_its_series_has_no_logarithm(tmp_
 def test_a_long_panel_whose_ids_cannot_stay_is_declared_one_by_one(tmp_path: Path, odd: str) -> None:
     names = [odd, *(f"no{number}" for number in range(41))]
     stores = [pl.DataFrame({"date": MONTHS, "store": name, "sold": levels(120)}) for name in names]
-    paths = new_dataset("shops", written(tmp_path, "shops.parquet", pl.concat(stores)), tmp_path)
+    paths = list(new_dataset("shops", written(tmp_path, "shops.parquet", pl.concat(stores)), tmp_path).paths)
     fill_in(paths[1])
     assert paths[1].read_text().count("[series.") == len(load_dataset(paths[0].parent).series) == 42
 
@@ -273,7 +273,7 @@ def test_bad_and_taken_names_are_refused(tmp_path: Path) -> None:
 def test_texts_taken_for_absent_values_are_named_in_a_comment(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("\n".join(["date,value", *(f"{day},{'NaN' if day == MONTHS[3] else 1.5}" for day in MONTHS)]))
-    text = new_dataset("sales", path, tmp_path)[1].read_text()
+    text = new_dataset("sales", path, tmp_path).paths[1].read_text()
     assert 'null_values = ["NaN"]  # guessed' in text
     assert "absent values" in text
 
@@ -282,7 +282,7 @@ def test_texts_taken_for_absent_values_are_named_in_a_comment(tmp_path: Path) ->
 def test_one_absent_value_among_numbers_is_found_however_it_is_spelt(tmp_path: Path, word: str) -> None:
     path = tmp_path / "x.csv"
     path.write_text("\n".join(["date,value", *(f"{day},{word if day == MONTHS[3] else 1.5}" for day in MONTHS)]))
-    assert f'null_values = ["{word}"]  # guessed' in new_dataset("sales", path, tmp_path)[1].read_text()
+    assert f'null_values = ["{word}"]  # guessed' in new_dataset("sales", path, tmp_path).paths[1].read_text()
 
 
 def test_what_is_no_number_is_named_by_its_line(tmp_path: Path) -> None:
@@ -332,9 +332,46 @@ def test_a_file_in_utf_16_is_read_as_such(tmp_path: Path) -> None:
             "date;a\n" + "".join(f"{day};{'1.234' if day == MONTHS[1] else '999,5'}\n" for day in MONTHS),
             "line 3, column 'a': thousands or a fraction: '1.234'",
         ),
+        (
+            "date,a\n" + "".join(f"{day},{'inf' if day == MONTHS[1] else 1.5}\n" for day in MONTHS),
+            "line 3, column 'a': not a number: 'inf'; 1 such of 120 rows",
+        ),
+        (
+            "date,a\n"
+            + "".join(f"{day},{('NA', 'oops')[day == MONTHS[3]] if day <= MONTHS[3] else 1}\n" for day in MONTHS),
+            "line 5, column 'a': not a number: 'oops'; 1 such",
+        ),
+        (
+            "s,period,published_at,a\n"
+            + "".join(f"x,{'2010-02-30' if day == MONTHS[1] else day},2031-01-01,1\n" for day in MONTHS),
+            "line 3, column 'period': not a date: '2010-02-30'; 1 such of 120 rows",
+        ),
+        (
+            "date,published_at,a\n"
+            + "".join(f"{day},{'30.02.2010' if day == MONTHS[1] else '01.03.2031'},1\n" for day in MONTHS),
+            "line 3, column 'published_at': not a date: '30.02.2010'",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_table_is_shown_by_what_stands_in_it(text: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(DataError, match=said):
         guess(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    ("carried", "line"),
+    [
+        (
+            "America/New_York",
+            "zone = \"America/New_York\"  # in which its days end; guessed: the column 'published_at'",
+        ),
+        ("UTC", 'zone = "UTC"  # in which its days end; correct it'),
+        ("+02:00", 'zone = "UTC"  # in which its days end; correct it'),
+        (None, 'zone = "UTC"  # in which its days end; correct it'),
+    ],
+)
+def test_the_zone_is_that_of_the_column_of_a_parquet_file(tmp_path: Path, carried: str | None, line: str) -> None:
+    stamps = (pl.Series(MONTHS).cast(pl.Datetime("us")) + timedelta(days=20, hours=9)).dt.replace_time_zone(carried)
+    frame = pl.DataFrame({"period": MONTHS, "published_at": stamps, "value": levels(120)})
+    assert line in new_dataset("sales", written(tmp_path, "x.parquet", frame), tmp_path)[1].read_text()

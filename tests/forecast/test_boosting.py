@@ -6,6 +6,7 @@ import json
 import math
 import pickle
 import re
+import weakref
 
 import lightgbm as lgb
 import numpy as np
@@ -18,7 +19,7 @@ from harness.core.identity import derive_seed
 from harness.core.recipe import Recipe
 from harness.core.snapshot import Snapshot
 from harness.core.transform import Floats, Transform
-from harness.forecast import boosting_rows
+from harness.forecast import boosting, boosting_rows
 from harness.forecast.boosting import FIXED, NARROW, LightGBM, says_one_thing
 from harness.forecast.boosting_params import (
     FLAGS,
@@ -268,20 +269,47 @@ def as_arrays(rows: Rows) -> CutRows:
     return CutRows(tuple(rows.X.columns), keys, order, Cells(rows.X.to_numpy(), order, columns), rows.y)
 
 
-def test_rows_handed_over_in_blocks_give_the_bits_of_one_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "drawn", [{"bagging_fraction": 0.6, "bagging_freq": 1}, {"data_sample_strategy": "goss", "learning_rate": 0.5}]
+)
+def test_rows_handed_over_in_blocks_give_the_bits_of_one_matrix(
+    monkeypatch: pytest.MonkeyPatch, drawn: dict[str, object]
+) -> None:
     snapshot = panel()
     learned, rows = as_arrays(training(snapshot, (0, 1), count=60)), asked(snapshot, (0, 1), features=3)
     given = []
     for large, together in ((boosting_rows.MATRIX, True), (0, True), (0, False)):
         monkeypatch.setattr(boosting_rows, "MATRIX", large)
         monkeypatch.setattr(boosting_rows.Arranged, "batch_size", 7)
-        monkeypatch.setattr(boosting_rows, "telling_column", lambda *_: -1)  # the series, by which rows are sorted
         if not together:  # as a LightGBM without that method of its own would ask
             monkeypatch.delattr(boosting_rows.Binned, "_yield_row_from_seqlist")
-        forecaster = model(quantiles=[0.9], bagging_fraction=0.6, bagging_freq=1)
+        forecaster = model(quantiles=[0.9], **drawn)  # rows are drawn by their places, so they come in their order
         forecaster.fit(learned, snapshot, seed=1)
         given.append((forecaster.dump(), points(forecaster.predict(rows, snapshot))))
     assert given[0] == given[1] == given[2]
+
+
+def test_nobody_holds_the_matrix_while_trees_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, alive, read, grown = list[weakref.ref[Floats]](), list[int](), boosting_rows.Blocks._block, boosting.lgb.train
+
+    def watched(self: boosting_rows.Blocks, part: slice) -> Floats:
+        cells = read(self, part)
+        made.append(weakref.ref(cells))
+        return cells
+
+    def counted(*told: object, **more: object) -> lgb.Booster:
+        alive.append(sum(one() is not None for one in made))
+        return grown(*told, **more)
+
+    monkeypatch.setattr(boosting_rows.Blocks, "_block", watched)
+    monkeypatch.setattr(boosting.lgb, "train", counted)
+    snapshot = panel()
+    kept = model(quantiles=[0.9])
+    kept.bins = {}
+    for forecaster in (model(quantiles=[0.9]), kept):
+        forecaster.fit(as_arrays(training(snapshot, (0, 1), count=60)), snapshot, seed=1)
+    assert alive[:4] == [0] * 4
+    assert any(alive[4:]), "the specimen: bins that are kept keep their rows"
 
 
 @pytest.mark.parametrize("arranged", [True, False])
@@ -291,10 +319,11 @@ def test_rows_of_a_block_are_taught_in_the_order_of_the_column_that_tells_most(
     count, block = 900, 400
     cells = np.random.default_rng(2).normal(size=(count, 3))
     cells[::7, 1] = np.nan
-    labels = np.where(np.isnan(cells[:, 1]), 3.0, cells[:, 1]) * 5.0 + cells[:, 2]
+    told = np.where(np.isnan(cells[:, 1]), 3.0, cells[:, 1])
+    labels = np.exp(9.0 * told + cells[:, 2])  # of such different sizes that the order of a sum shows in its last bits
     monkeypatch.setattr(boosting_rows, "MATRIX", 0)
     monkeypatch.setattr(boosting_rows.Arranged, "batch_size", block)
-    forecaster = model(n_estimators=20, bagging_fraction=0.6, bagging_freq=1)  # draws rows by their places
+    forecaster = model(n_estimators=20)
     forecaster.fit(one_series_rows(cells, labels), one_series(), seed=1)
     orders = [start + np.argsort(cells[start : start + block, 1], kind="stable") for start in range(0, count, block)]
     order = np.concatenate(orders) if arranged else np.arange(count)

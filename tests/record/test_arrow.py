@@ -99,6 +99,20 @@ def test_text_is_the_column_that_arrow_makes_and_comes_back() -> None:
     assert arrow.words(pa.chunked_array([column])).to_list() == words
 
 
+@pytest.mark.parametrize("kind", [pl.Int64(), pl.Int32(), pl.Float64(), pl.String()])
+@pytest.mark.parametrize("length", [1, 8, 9, 65])
+def test_columns_with_nulls_are_those_that_arrow_makes(kind: pl.DataType, length: int) -> None:
+    values = [place if place % 3 else None for place in range(length)]
+    column = pl.Series(values, dtype=pl.Int64()).cast(kind)
+    expected = pa.array(column.to_list(), type=column.to_arrow(compat_level=pl.CompatLevel.oldest()).type)
+    assert content(arrow.with_nulls(column)) == content(expected)
+
+
+def test_what_is_no_number_is_no_null() -> None:
+    column = pl.Series([1.0, float("nan"), None])
+    assert content(arrow.with_nulls(column)) == content(pa.array(column.to_list()))
+
+
 @pytest.mark.slow
 def test_a_run_imports_no_package_that_it_does_not_need() -> None:
     subprocess.run([sys.executable, "-c", RUN], check=True)

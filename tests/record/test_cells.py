@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import harness.record.cells
+from harness.core.errors import FullDiskError
 from harness.core.names import Names
 from harness.core.snapshot import NO_POSITION
 from harness.record.cells import CELL_SCHEMA, Cell, read_cell, read_fit, tidy, write_cell, write_fit, write_large_cell
@@ -74,6 +76,18 @@ def test_a_cell_under_another_key_is_not_used(tmp_path: Path) -> None:
     write_cell(tmp_path, "k", CELL)
     (tmp_path / "k").rename(tmp_path / "other")
     assert read_cell(tmp_path, "other") is None
+
+
+def test_no_room_for_the_facts_of_a_large_cell_is_told(tmp_path: Path) -> None:
+    whole = panel(datetime(2020, 4, 1, tzinfo=UTC), trained=None)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, limits[1]))  # the matrices fit, the warnings do not
+    try:
+        with pytest.raises(FullDiskError, match="no room"):
+            write_large_cell(tmp_path, "k", whole, {"warnings": ["constant" * 64] * 256})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_fit_comes_back_and_a_damaged_one_does_not(tmp_path: Path) -> None:

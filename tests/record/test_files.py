@@ -23,8 +23,8 @@ from harness.record.files import (
     sealed_bytes,
     sync_filesystem,
     write_file,
-    write_folder,
 )
+from harness.record.folders import write_folder
 from harness.record.named import to_write
 
 

@@ -41,6 +41,18 @@ def fill(shelf: Path | SealedShelf) -> None:
         log.append({END: WORD, "trials": 1, "best": 0})
 
 
+def test_what_says_the_same_is_left_alone_and_what_is_damaged_is_replaced(shelf: SealedShelf) -> None:
+    write_cell(shelf, "key1", CELL)
+    first = (shelf / "key1").stat().st_ino
+    write_cell(shelf, "key1", CELL)
+    assert (shelf / "key1").stat().st_ino == first
+    for path in (shelf / "key1").iterdir():
+        path.write_bytes(b"damaged")
+    assert read_cell(shelf, "key1") is None
+    write_cell(shelf, "key1", CELL)
+    assert read_cell(shelf, "key1") is not None
+
+
 def in_clear(folder: Path) -> set[str]:
     """Which of the marks stand in some file, or in a name, as they are."""
     marks = {"word": WORD.encode(), "double": struct.pack("<d", MARK), "text": repr(MARK).encode(), "key": b"key1"}

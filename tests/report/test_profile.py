@@ -52,9 +52,19 @@ def test_parts_of_a_fit_are_rows_of_their_own_and_the_rest_stays_with_it() -> No
     assert spent.seconds["gbm", "train"] >= 0.02
     assert 0.0 <= spent.seconds["gbm", "fit"] < 0.02
     stages = Stages()
-    stages.add(spent)
+    stages.add(spent, apart=False)
     shown = {"measured": {"wall_seconds": 1.0, "slots": 1, "seconds": {"cells": 1.0}, "models": stages.models}}
     assert {("fit", "gbm"), ("fit: trees", "gbm")} <= {row[:2] for row in profile_rows(shown)}
+
+
+def test_the_memory_of_a_worker_is_that_of_another_process() -> None:
+    stages = Stages()
+    spent = Spent()
+    spent.peak = 7
+    stages.add(spent, apart=False)
+    assert stages.record()["peak_worker_bytes"] == 0
+    stages.add(spent, apart=True)
+    assert stages.record()["peak_worker_bytes"] == 7
 
 
 def test_a_run_without_a_profile_says_so() -> None:

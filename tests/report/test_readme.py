@@ -1,5 +1,6 @@
 import argparse
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,20 @@ def test_the_links_lead_to_files() -> None:
     for document in [README, (ROOT / "harness" / "README.md").read_text(encoding="utf-8")]:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", document):
             assert (ROOT / target).exists(), target
+
+
+def test_what_the_examples_write_is_no_part_of_the_clone() -> None:
+    written = re.findall(
+        r'(?:\.open|export_archive|\.report)\("([^"/]+)"|home="([^"/]+)"', "".join(python_blocks(README))
+    )
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    names = {name for pair in written for name in pair if name}
+    assert {"archive.duckdb", "archive.zip", "elsewhere", "uk_inflation.html"} <= names
+    assert [name for name in sorted(names) if not {f"/{name}", f"/{name}*", f"/{name}/"} & set(ignored)] == []
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert hs.__version__ == declared
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"harness {declared}\n"

@@ -8,6 +8,7 @@ import pickle
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from harness.backtest.engines.store import Store
@@ -17,7 +18,8 @@ from harness.backtest.task import Context, Task
 from harness.core.errors import UserError
 from harness.core.identity import digest
 from harness.core.recipe import Recipe
-from harness.record.files import write_file, write_folder
+from harness.record.files import write_file
+from harness.record.folders import read_whole, write_folder
 from harness.record.home import Home
 from harness.record.platform import COMPUTES, code_hash, installed_packages, numeric_platform
 from harness.record.shelves import Shelves
@@ -181,9 +183,13 @@ def taken(shelves: Shelves, keys: Sequence[tuple[str, str]]) -> Parcel:
     for shelf, key in keys:
         folder = getattr(shelves, shelf) / key
         if folder.is_dir():
-            files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".tmp-"))
-            found.append((shelf, key, tuple((path.name, path.read_bytes()) for path in files)))
+            found.append((shelf, key, read_whole(folder, partial(_contents, folder))))
     return tuple(found)
+
+
+def _contents(folder: Path) -> tuple[tuple[str, bytes], ...]:
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".tmp-"))
+    return tuple((path.name, path.read_bytes()) for path in files)
 
 
 def put_back(home: Home, parcel: Parcel) -> None:

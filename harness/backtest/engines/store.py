@@ -14,6 +14,7 @@ from harness.backtest.engines.optional import optional
 from harness.core.errors import DamagedError, UserError
 from harness.data.changes import FILES, MANIFEST, ChangeFile
 from harness.record.files import sha256_of, unused_name
+from harness.record.folders import fill_folder
 
 
 class Store:
@@ -99,17 +100,20 @@ class Store:
         place = cache / "changes" / name
         if _holds(place):
             return place
-        shutil.rmtree(place, ignore_errors=True)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".tmp-", dir=place.parent) as temporary:
-            fresh = Path(temporary) / name
+
+        def fill(folder: Path) -> None:
+            fresh = folder / name  # the name is what its content is held against
             fresh.mkdir()
             for file in (MANIFEST, *FILES.values()):
                 self._get(f"changes/{name}/{file}", fresh / file)
             if not _holds(fresh):
                 raise _damaged(f"{self.url}/changes/{name}")
-            with _unless_there(place):
-                fresh.replace(place)
+            for path in fresh.iterdir():
+                path.rename(folder / path.name)
+            fresh.rmdir()
+
+        place.parent.mkdir(parents=True, exist_ok=True)
+        fill_folder(place, fill)
         return place
 
     def _put(self, key: str, content: Path | bytes) -> None:

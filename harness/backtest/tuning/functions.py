@@ -11,7 +11,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import Trial
 
-from harness.core.errors import UserError, reason_of
+from harness.core.errors import UserError, raise_lack, reason_of
 from harness.forecast.user_class import load_module
 
 
@@ -50,9 +50,8 @@ def ask(function: Any, trial: Trial) -> Given:
     try:
         given = function(trial)
         values = plain_table(dict(given or trial.params))
-    except (KeyboardInterrupt, MemoryError):
-        raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a failed trial with its reason, like any other
+        raise_lack(error)
         failure = f"space: {reason_of(error)}"[:300]
     distributions, params = dict[str, BaseDistribution](), dict[str, Any]()
     for name, one in trial.distributions.items():

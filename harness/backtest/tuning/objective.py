@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from harness.backtest.splits import Plan, TrainingSet, training_labels
 from harness.backtest.tuning.inner import Inner
-from harness.core.errors import reason_of
+from harness.core.errors import raise_lack, reason_of
 from harness.core.frames import Rows
 from harness.core.identity import derive_seed
 from harness.core.recipe import Recipe
@@ -128,9 +128,8 @@ def evaluate(
         try:
             alone = Pool(judge.metric)
             unanswered += _fold(inner, number, recipe, judge, (alone, whole), derive_seed(seed, "fold", number))
-        except (KeyboardInterrupt, MemoryError):
-            raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a setting a model refuses is a failed trial, recorded
+            raise_lack(error)
             reason = f"fold {number}: {reason_of(error)}"[:300]
             return Outcome("failed", float("nan"), tuple(folds), tuple(running), reason, unanswered)
         folds.append(alone.value())

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from harness.core.time import period_ends
 from harness.data.archive.cut import Cuts
 from harness.data.archive.held_rows import HeldRows
-from harness.data.archive.restamped import restamped
+from harness.data.archive.restamped import Otherwise, otherwise
 from harness.data.archive.store import insert, offered, query
 from harness.data.batch import Batch, contradiction
 from harness.data.declaration import Catalogue
@@ -91,19 +91,19 @@ def enter_blocks(
     source: str,
     number: int,
     held: HeldRows,
-) -> tuple[Entered, int]:
-    """Add a batch, given in parts of whole series; what it added, and its restamped rows.
+) -> tuple[Entered, Otherwise]:
+    """Add a batch, given in parts of whole series; what it added, and what it states otherwise than before.
 
     Raises:
         DataError: a statement contradicts one of the same cell and instant.
         SealedError: a row is sealed.
         FullDiskError: there is no room for its rows.
     """
-    entered, again, dated = Entered(0, 0, 0, 0), 0, list[pl.DataFrame]()
+    entered, again, dated = Entered(0, 0, 0, 0), Otherwise(), list[pl.DataFrame]()
     for block in blocks:
         cuts.refuse(block.statements, "published")
         cuts.refuse(block.publications.select("code", "published"), "published")
-        again += restamped(connection, block.statements, source, catalogue)
+        again += otherwise(connection, block.statements, source, catalogue)
         entered += enter(connection, block, catalogue, number, held)
         dated.append(_dated_by_rule(block.statements, catalogue))
     held.pour(connection)

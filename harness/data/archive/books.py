@@ -41,6 +41,8 @@ class BatchReport:
         ahead: rows published before the cut of a seal, of periods that end after it: they were public, and stay
             readable.
         uncompared: series of a home under seal that had too few values to be compared with sealed ones, in words.
+        gone: rows that the archive has of the same file, and that are not in it any more (`archive.restamped`).
+        withdrawn: withdrawals: rows without a value, and cells a complete publication left out.
     """
 
     batch: int
@@ -56,6 +58,8 @@ class BatchReport:
     sealed: int = 0
     ahead: int = 0
     uncompared: str = ""
+    gone: int = 0
+    withdrawn: int = 0
 
 
 def catalogue_of(connection: duckdb.DuckDBPyConnection) -> Catalogue:

@@ -11,6 +11,8 @@ import duckdb
 
 LARGE = 1 << 26
 """Bytes of a file from which on an engine is not kept: it would keep the memory it read the file into."""
+SMALL = 1 << 22
+"""Bytes of a file up to which an engine holds little of it."""
 _IDLE: dict[int, duckdb.DuckDBPyConnection] = {}
 """The engine that waits for the next file, by process id: a forked child must not use its parent's."""
 
@@ -66,3 +68,13 @@ def _kept(engine: duckdb.DuckDBPyConnection, path: Path) -> bool:
     if path.exists() and path.stat().st_size >= LARGE:
         return False
     return _IDLE.setdefault(os.getpid(), engine) is engine
+
+
+def let_go(path: Path) -> None:
+    """Close the engine that waits for the next file, unless the last one is small; whoever comes next starts another.
+
+    Args:
+        path: the file that nothing more is asked of for long.
+    """
+    if path.exists() and path.stat().st_size > SMALL and (engine := _IDLE.pop(os.getpid(), None)) is not None:
+        engine.close()

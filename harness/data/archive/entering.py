@@ -68,8 +68,10 @@ def enter_values(
             aside.height,
             instant(min(known.values())) if known else None,
             entry.key(batch.sha256),
-            again,
+            again.restamped,
             entry.sealed_rows,
+            gone=again.gone,
+            withdrawn=provenance.withdrawn(connection, number),
         )
         return entry.note(store, connection, report, kind="values", coverage=coverage, aside=aside)
 

@@ -27,6 +27,10 @@ SELECT DISTINCT b.source, s.published FROM set_aside s JOIN batches b USING (bat
 WHERE contains(s.reason, ?) AND s.published <> ''
 AND b.batch = (SELECT max(o.batch) FROM batches o WHERE o.source = b.source)
 """
+WITHDRAWN = """
+SELECT batch, count(*) FROM (SELECT * FROM changes UNION ALL SELECT * FROM restatements)
+WHERE value IS NULL AND availability <> 2 AND (batch = ? OR ? IS NULL) GROUP BY batch ORDER BY batch
+"""
 OF_BATCHES = ("cleaning", "touched", "assertions", "failures")
 """Tables of an ingest that records its cleaning steps."""
 
@@ -67,6 +71,17 @@ def waiting(connection: duckdb.DuckDBPyConnection, now: int) -> set[str]:
     return {
         source for source, at in rows.select("source", "published").rows() if micros(datetime.fromisoformat(at)) <= now
     }
+
+
+def withdrawn(connection: duckdb.DuckDBPyConnection, batch: int) -> int:
+    """How many withdrawals a batch states: rows without a value, and cells a complete publication left out."""
+    return withdrawals(connection, batch).get(batch, 0)
+
+
+def withdrawals(connection: duckdb.DuckDBPyConnection, batch: int | None = None) -> dict[int, int]:
+    """How many withdrawals each batch (or one) states; batches without any are left out."""
+    found = connection.execute(WITHDRAWN, [batch, batch]).fetchall()
+    return {int(number): int(count) for number, count in found}
 
 
 def batch_facts(connection: duckdb.DuckDBPyConnection, names: Mapping[int, str]) -> list[dict[str, object]]:

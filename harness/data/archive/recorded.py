@@ -43,6 +43,11 @@ class Recorded:
         with self._store.reading() as connection:
             return provenance.originals(connection)
 
+    def withdrawals(self) -> dict[int, int]:
+        """How many withdrawals each batch states; batches without any are left out."""
+        with self._store.reading() as connection:
+            return provenance.withdrawals(connection)
+
     def waiting(self) -> set[str]:
         """What batches are called of which rows were set aside for lying in the future, and are past now."""
         with self._store.reading() as connection:

@@ -32,7 +32,8 @@ from harness.data.archive.store import FORMAT, Store, insert, query
 from harness.data.changes import MANIFEST as LISTED
 from harness.data.changes import ChangeFile, manifest_hash
 from harness.record import bundle
-from harness.record.files import seal_holds, sha256_of, unused_name, write_file, write_folder
+from harness.record.files import seal_holds, sha256_of, unused_name, write_file
+from harness.record.folders import write_folder
 from harness.record.home import Home
 from harness.record.ledger import refusals, under_seal
 from harness.record.registry import forget
@@ -327,7 +328,7 @@ def _bring_runs(home: Home, source: bundle.Bundle) -> list[str]:
         if unfinished or not (home.root / folder).exists():
             aside = (home.root / folder).glob(f"*.{ASIDE}-*") if kind == STUDIES else ()
             files |= {one.name: one.read_bytes() for one in aside}
-            write_folder(home.root / folder, files)
+            write_folder(home.root / folder, files, keeping=not unfinished)
     return sorted(folder.partition("/")[2] for folder in folders if folder.startswith(f"{RUNS}/"))
 
 

@@ -366,7 +366,7 @@ def _append_parts(into: Archive | Gate, one: Input, found: InParts, refused: Ref
     """Append what a source holds that is read part by part meanwhile."""
     with refused(one.tag, one.kept, one.notes):
         report = into.append(found.rows, source=one.tag, coverage=one.source.coverage, raw=raw_hashes(one.kept))
-    return replace(reported(one.source.label, report, None), empty=found.empty, undeclared=found.undeclared)
+    return _with_found(reported(one.source.label, report, None), found)
 
 
 def _append(into: Archive | Gate, one: Input, found: Observations | InParts | None, refused: Refused) -> SourceReport:
@@ -388,8 +388,11 @@ def _append(into: Archive | Gate, one: Input, found: Observations | InParts | No
             treated=None if found.treated is None else replace(found.treated, originals=one.originals),
             raw=raw_hashes(one.kept, one.listed),
         )
-    shown = reported(one.source.label, report, found.treated)
-    return replace(shown, empty=found.empty, undeclared=found.undeclared)
+    return _with_found(reported(one.source.label, report, found.treated), found)
+
+
+def _with_found(shown: SourceReport, found: Observations | InParts) -> SourceReport:
+    return replace(shown, empty=found.empty, undeclared=found.undeclared, unclear=found.unclear)
 
 
 def _announce(into: Archive | Gate, one: Listing, refused: Refused) -> SourceReport:

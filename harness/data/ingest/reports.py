@@ -24,6 +24,9 @@ class SourceReport:
         steps: (name of a cleaning step, rows it touched).
         assertions: (name, severity, verdict, rows that failed).
         restamped: rows whose value was there under a publication stamp that the file no longer has: the old row stays.
+        withdrawn: rows that withdraw a value: without one, or left out of a complete publication.
+        gone: rows that the archive has of this very file, and that are not in it any more: they stay.
+        unclear: publication stamps that the clocks of the declared zone skip or have twice; the later reading counts.
         undeclared: (name in the file, rows) of series the dataset does not declare; they stay in the raw input only.
     """
 
@@ -37,6 +40,9 @@ class SourceReport:
     empty: int = 0
     restamped: int = 0
     ahead: int = 0
+    withdrawn: int = 0
+    gone: int = 0
+    unclear: int = 0
     undeclared: tuple[tuple[str, int], ...] = ()
     steps: tuple[tuple[str, int], ...] = ()
     assertions: tuple[tuple[str, str, str, int], ...] = ()
@@ -81,6 +87,11 @@ class IngestReport:
         return sum(one.set_aside for one in self.sources)
 
     @property
+    def withdrawn(self) -> int:
+        """Withdrawals."""
+        return sum(one.withdrawn for one in self.sources)
+
+    @property
     def sealed(self) -> int:
         """Rows that went into a vault."""
         return sum(one.sealed for one in self.sources)
@@ -103,4 +114,6 @@ def reported(label: str, report: BatchReport, treated: Treated | None) -> Source
         restamped=report.restamped,
         sealed=report.sealed,
         ahead=report.ahead,
+        withdrawn=report.withdrawn,
+        gone=report.gone,
     )
