@@ -198,7 +198,12 @@ def _add_searches(add: Add) -> None:
 
 def _add_backtest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", metavar="EXPERIMENT", help=EXPERIMENT_HELP)
-    parser.add_argument("--workers", metavar="N", type=int, help="worker processes (default: as many as cores allow)")
+    parser.add_argument(
+        "--workers",
+        metavar="N",
+        type=int,
+        help="worker processes, or threads that compute beside one another (default: as many as cores allow)",
+    )
     parser.add_argument(
         "--memory",
         metavar="GB",

@@ -110,6 +110,7 @@ class LightGBM:
         self.quantiles = tuple(sorted(set(quantiles)))
         self._rounds = n_estimators
         native = {name: as_lists(value) for name, value in native.items()}
+        self._threads = num_threads
         self._params = {**native, **FIXED, "objective": objective, "num_threads": num_threads}
         self._columns: list[str] = []
         self._texts: dict[str, str] = {}
@@ -173,7 +174,7 @@ class LightGBM:
             data = self._data(taught, name, params)
         with self.time_within(TRAIN):
             booster = lgb.train(params, data, num_boost_round=self._rounds, keep_training_booster=True)
-        if taught.labels_differ and says_one_thing(booster, taught.blocks):
+        if taught.labels_differ and says_one_thing(booster, taught.blocks, self._threads):
             rows = len(taught.y)
             self.warnings.append(f"horizon {taught.horizon}, {name}: the fit is constant on its {rows} training rows")
         return str(booster.model_to_string())
@@ -220,9 +221,7 @@ class LightGBM:
                 if model is not None:
                     # fitted before a second series was announced: without its code
                     seen = matrix[:, : model.num_feature()]
-                    values[design.place, column] = np.asarray(
-                        model.predict(seen, num_threads=self._params["num_threads"])
-                    )
+                    values[design.place, column] = np.asarray(model.predict(seen, num_threads=self._threads))
         values[:, 1:] = np.sort(values[:, 1:], axis=1)
         parts = [answers(rows.keys, values[:, 0])]
         parts += [answers(rows.keys, values[:, 1 + place], quantile=q) for place, q in enumerate(self.quantiles)]
@@ -261,17 +260,18 @@ def _check_names(objective: str, native: Mapping[str, object]) -> None:
         )
 
 
-def says_one_thing(booster: lgb.Booster, matrix: Floats | Blocks) -> bool:
+def says_one_thing(booster: lgb.Booster, matrix: Floats | Blocks, threads: int) -> bool:
     """Whether a model says the same for every row; the first two rows that differ settle it.
 
     Args:
         booster: the model.
         matrix: [row, feature], at least one row.
+        threads: that LightGBM may ask with; it takes all there are where none are named.
     """
     start, size = 0, FEW
-    first = np.asarray(booster.predict(matrix[:1]))[0]
+    first = np.asarray(booster.predict(matrix[:1], num_threads=threads))[0]
     while start < len(matrix):
-        if np.any(np.asarray(booster.predict(matrix[start : start + size])) != first):
+        if np.any(np.asarray(booster.predict(matrix[start : start + size], num_threads=threads)) != first):
             return False
         start, size = start + size, size * FEW
     return True

@@ -15,7 +15,7 @@ from typing import cast
 
 import pytest
 
-from harness.backtest import computing
+from harness.backtest import computing, runner
 from harness.backtest.engine import InProcess, Workers, alongside
 from harness.backtest.engines import Where, engine_for, goods, worker
 from harness.backtest.engines import store as engine_store
@@ -392,6 +392,29 @@ def test_features_are_built_beside_the_rivals_only_where_threads_are_not_counted
         cells_of(plan, board_of(asked), place, InProcess(2), progress=lambda cells, _: done.append(cells))
     assert beside == [bound is None]
     assert done[-1] == len(plan.issued) * len(asked.models)
+
+
+@pytest.mark.parametrize(
+    ("workers", "model", "threads"),
+    [(None, GBM, 4), (1, GBM, 1), (3, GBM, 3), (2, TWO_THREADS, 4)],
+    ids=["as many as cores", "one", "those given", "those of the models count"],
+)
+def test_a_run_computes_by_as_many_threads_as_it_is_given_workers(
+    workers: int | None, model: Recipe, threads: int, changes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = list[int]()
+
+    def planned(*_: object) -> object:
+        seen.append(platform.threads_here())
+        raise KeyboardInterrupt
+
+    for room in ("record.platform", "backtest.engines"):
+        monkeypatch.setattr(f"harness.{room}.available_cores", lambda: 4)
+    monkeypatch.setattr(runner, "build_plan", planned)
+    with pytest.raises(KeyboardInterrupt):
+        runner.execute(small((model,), tmp_path), changes, Home(tmp_path / "home"), workers=workers)
+    assert seen == [threads]
+    assert platform.threads_here() == 4  # nothing is left of it
 
 
 def test_each_thread_hears_its_own_warnings() -> None:
