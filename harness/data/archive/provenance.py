@@ -29,7 +29,7 @@ AND b.batch = (SELECT max(o.batch) FROM batches o WHERE o.source = b.source)
 """
 WITHDRAWN = """
 SELECT batch, count(*) FROM (SELECT * FROM changes UNION ALL SELECT * FROM restatements)
-WHERE value IS NULL AND availability <> 2 AND (batch = ? OR ? IS NULL) GROUP BY batch ORDER BY batch
+WHERE value IS NULL AND availability <> 2 AND batch >= ? GROUP BY batch ORDER BY batch
 """
 OF_BATCHES = ("cleaning", "touched", "assertions", "failures")
 """Tables of an ingest that records its cleaning steps."""
@@ -78,9 +78,9 @@ def withdrawn(connection: duckdb.DuckDBPyConnection, batch: int) -> int:
     return withdrawals(connection, batch).get(batch, 0)
 
 
-def withdrawals(connection: duckdb.DuckDBPyConnection, batch: int | None = None) -> dict[int, int]:
-    """How many withdrawals each batch (or one) states; batches without any are left out."""
-    found = connection.execute(WITHDRAWN, [batch, batch]).fetchall()
+def withdrawals(connection: duckdb.DuckDBPyConnection, since: int = 1) -> dict[int, int]:
+    """How many withdrawals each batch from one on states; batches without any are left out."""
+    found = connection.execute(WITHDRAWN, [since]).fetchall()
     return {int(number): int(count) for number, count in found}
 
 
