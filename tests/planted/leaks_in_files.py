@@ -15,17 +15,19 @@ import harness.data.stamps as stamps_room
 from harness.core.time import end_of_day
 from harness.data.lags import estimate_lag
 from harness.data.observations import Observations
+from harness.data.stamps import Read
 from tests.planted.leaks import Patch, Plant, around, everywhere
 
 
 def without_time_of_day(patch: Patch) -> None:
-    def leak(honest: Any, *args: Any, **more: Any) -> pl.Series:
-        found = honest(*args, **more)
-        if found.dtype == pl.Date:
+    def leak(honest: Any, *args: Any, **more: Any) -> Read:
+        found: Read = honest(*args, **more)
+        if found.stamps.dtype == pl.Date:
             return found
-        return found.dt.convert_time_zone("America/New_York").dt.truncate("1d").dt.convert_time_zone("UTC")
+        days = found.stamps.dt.convert_time_zone("America/New_York").dt.truncate("1d")
+        return found._replace(stamps=days.dt.convert_time_zone("UTC"))
 
-    around(patch, observations_room, "moments", leak)
+    around(patch, observations_room, "read_stamps", leak)
 
 
 def ends_in_utc(room: Any) -> Plant:

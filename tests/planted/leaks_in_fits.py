@@ -24,7 +24,7 @@ def with_all_rows(patch: Patch) -> None:
         many = np.indices((len(plan.request), len(plan.experiment.target.series), len(sets)))
         origins, series, places = (axis.ravel() for axis in many)
         horizons = np.array(sorted(sets))[places]
-        kept = self.stored[origins] >= 0
+        kept = self._stored.origins[origins] >= 0
         origins, series, horizons = origins[kept], series[kept], horizons[kept]
         rows = self._cut(origins, series, horizons)
         labels = plan.outcomes.value[series, plan.request[origins, horizons]]
