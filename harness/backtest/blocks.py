@@ -7,9 +7,10 @@ cells are written from their parts. The bits are those of one walk over all seri
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -36,6 +37,8 @@ from harness.record.cell_parts import CellInParts, Scratch
 from harness.record.cells import Cell
 from harness.record.shelves import Shelf
 
+LOOK_UP = 0.5
+"""Seconds between two looks at whether a run is to end."""
 ORIGINS = 24
 """Origins walked together at least."""
 CHANGES = 5
@@ -153,18 +156,22 @@ def _answer(
     places = {origin: number for number, origin in enumerate(asked.origins)}
     plain = PLAIN if refit is None else PLAIN.union(refit.told.short.values())
 
+    given_up = threading.Event()
+
     def answer_block(number: int, mine: Spent, pool: Executor | None = None) -> None:
         walked = _walked(world, asked, blocks, number, refit, spent=mine, pool=pool)
         for index, origin, cell in walked if pool is None else ahead(walked):
             start = time.perf_counter()
             panel = cell.panel
+            if given_up.is_set():
+                return
             if panel is None or not plain.issuperset(panel.reasons) or (cell.facts and refit is None):
                 raise TogetherError
             parts[index][places[origin]].add(panel, blocks.spans[number].start)
             mine.add("", "write", start)
 
     if pool is not None and refit is None and all(recipe.rival for recipe, _ in asked.recipes):
-        _side_by_side(answer_block, len(blocks.plans), spent, pool)
+        _side_by_side(answer_block, len(blocks.plans), spent, pool, given_up)
     else:
         for number in range(len(blocks.plans)):
             answer_block(number, spent, pool)
@@ -176,14 +183,20 @@ def _answer(
     spent.add("", "write", start)
 
 
-def _side_by_side(answer_block: Callable[[int, Spent], None], count: int, spent: Spent, pool: Executor) -> None:
-    """Answer blocks in threads; when one is given up, those that have begun are waited for."""
+def _side_by_side(
+    answer_block: Callable[[int, Spent], None], count: int, spent: Spent, pool: Executor, given_up: threading.Event
+) -> None:
+    """Answer blocks in threads; when one is given up, those that have begun end with the cell they are at."""
     booked = [Spent() for _ in range(count)]
     running = [pool.submit(copy_context().run, answer_block, number, mine) for number, mine in enumerate(booked)]
     try:
-        for one in running:
-            one.result()
+        left = set(running)
+        while left:  # back in Python now and then: an interrupt may have been told to a thread that is not
+            done, left = wait(left, timeout=LOOK_UP, return_when=FIRST_COMPLETED)
+            for one in done:
+                one.result()
     finally:
+        given_up.set()
         for one in running:
             one.cancel()
         wait(running)

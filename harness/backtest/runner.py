@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -42,12 +43,15 @@ from harness.record.platform import (
     threads_here,
     threads_within,
 )
-from harness.record.registry import Effort, noted
+from harness.record.registry import Effort, note
 from harness.record.runs import RunFiles, start_run, write_run
+from harness.record.scratch import drop_left, held, scratch_name
 from harness.record.shelves import Shelves, sync
 from harness.record.studies import VOUCHED
 from harness.record.under_way import under_way
 
+WORK = ".work-"
+"""How the names of scratch folders of a run begin."""
 Batches = Sequence[Mapping[str, object]]
 
 
@@ -82,11 +86,11 @@ def execute(
     memory_limit()  # a wrong one is refused before anything is done
     refuse_unwritable(home.root)
     stages = Stages()
-    with stages.watched(memory_limit(where.memory)), ExitStack() as held:
+    with stages.watched(memory_limit(where.memory)), ExitStack() as until:
         changes = ChangeFile.open(change_folder)
         experiment = with_rivals(experiment)
         engine = engine_for(experiment, workers, where)
-        held.enter_context(threads_within(None if workers is None else workers * most_threads(experiment)))
+        until.enter_context(threads_within(None if workers is None else workers * most_threads(experiment)))
         plan = build_plan(experiment, changes)
         experiment = plan.experiment
         settle(changes)
@@ -94,9 +98,9 @@ def execute(
         name = run_id(experiment, changes)
         files = RunFiles(name, home.runs / name)
         board = board_of(experiment)
-        place = Place(change_folder, home, files.work, memory=where.memory)
-        held.callback(files.drop_work)  # of an interrupted run too
-        begin = partial(_begin, home, files, experiment, held)
+        work = files.folder / f"{WORK}{scratch_name()}"
+        place = Place(change_folder, home, work, memory=where.memory)
+        begin = partial(_begin, home, files, experiment, work, until)
         keys, cells = cells_of(plan, board, place, engine, stages=stages, progress=progress, begin=begin)
         searches = study_keys(plan, changes, board)
         effort_told = partial(effort_of, plan, changes, board, home, searches)
@@ -105,7 +109,7 @@ def execute(
             effort = counted()
         settle(changes)
         stages.done("score")
-        files.drop_work()
+        shutil.rmtree(work, ignore_errors=True)
         sweep(home.fits)
         manifest = {
             **run_manifest(plan, changes, board, results),
@@ -114,8 +118,8 @@ def execute(
             "cell_checksums": checksums(cells),
             "batches": _of_use(batches, plan),
         }
-        with noted(home, effort, files.run_id, all_of_run=True):
-            write_run(files, manifest, results.frames, stages.record, code_diff=code_diff())
+        write_run(files, manifest, results.frames, stages.record, code_diff=code_diff())
+        note(home, effort, files.run_id, all_of_run=True)
         return files.run_id
 
 
@@ -134,12 +138,13 @@ def _searched(
     }
 
 
-def _begin(home: Home, files: RunFiles, experiment: Experiment, held: ExitStack) -> None:
-    """Record that a run is under way, until `held` is closed, or leave no trace of it."""
+def _begin(home: Home, files: RunFiles, experiment: Experiment, work: Path, until: ExitStack) -> None:
+    """Record that a run is under way and hold its scratch folder, until the stack is closed, or leave no trace."""
     try:
-        locked = held.enter_context(under_way(files.folder))
+        locked = until.enter_context(under_way(files.folder))
         start_run(home, files.run_id, experiment, locked=locked)
-        files.drop_work()  # what a killed run left would lie there as long as this one takes
+        until.enter_context(held(work))  # an interrupted run takes it away, too
+        drop_left(files.folder, f"{WORK}*")
     except BaseException:
         with suppress(OSError):  # it holds something: another run's record, or that of an earlier time
             files.folder.rmdir()

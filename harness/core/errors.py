@@ -18,8 +18,8 @@ APART = 0.05
 
 LACKS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.EIO, errno.EROFS})
 """What the operating system says where the machine lacks something, whoever asked for it."""
-NO_MEMORY = re.compile(r"bad_alloc|(cannot|can't|could not|unable to|failed to) allocate|out of memory", re.IGNORECASE)
-"""How libraries say so that have no error of their own for it (LightGBM, torch)."""
+NO_MEMORY = re.compile(r"bad_alloc|out of memory|allocate (memory|[\d.]+ *[kmgt]?i?b(ytes)?\b)", re.IGNORECASE)
+"""How libraries say so that have no error of their own for it: in a `RuntimeError` (torch), or in LightGBM's."""
 
 
 def listed(names: Iterable[object], shown: int = SHOWN) -> str:
@@ -131,7 +131,8 @@ def raise_lack(error: BaseException) -> None:
     """
     if isinstance(error, (MemoryError, FullDiskError)) or (isinstance(error, OSError) and error.errno in LACKS):
         raise error
-    if (isinstance(error, OSError) and error.errno == errno.ENOMEM) or NO_MEMORY.search(str(error)):
+    told = isinstance(error, RuntimeError) or type(error).__name__ == "LightGBMError"
+    if (isinstance(error, OSError) and error.errno == errno.ENOMEM) or (told and NO_MEMORY.search(str(error))):
         raise MemoryError(str(error)) from error
 
 

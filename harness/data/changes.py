@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from harness.core.errors import DamagedError, UnknownNameError
 from harness.core.identity import canonical
-from harness.core.names import Names, names_of
+from harness.core.names import Names
 from harness.core.series import Series
 from harness.core.time import NEVER
 from harness.core.transform import Floats
@@ -238,10 +238,6 @@ class ChangeFile:
             UnknownNameError: no such series.
         """
         names = tuple(series_ids)
-        if len(names) == len(self.ids):  # as a rule it is all of them, asked for again and again
-            rows = names_of(self.ids).rows_of(names)
-            if rows is None:
-                return np.arange(len(names), dtype=np.int64)
         first = self.codes.get(names[0], 0) if names else 0
         if self.ids[first : first + len(names)] == names:  # neighbours, as all together are
             return np.arange(first, first + len(names), dtype=np.int64)

@@ -56,6 +56,8 @@ def sample(path: Path, text: TextForm, enough: Callable[[RawTable], bool], *, fi
                 return found
             size *= TIMES_MORE
     except BROKEN as error:
+        if text.delimiter and path.suffix != ".parquet":
+            raise DataError("data file cannot be read", value=path.name, rule=str(error)[:200], fix=fix) from error
         raise not_parquet(path.name, error) from error
     except OSError as error:
         raise DataError("data file cannot be read", value=path.name, rule=str(error), fix=fix) from error
@@ -69,7 +71,9 @@ def _of_text(path: Path, text: TextForm, size: int) -> Sample:
     first.refuse_ragged()
     last = RawTable(path.name, head.frame.head(0), 2, b"", ".csv")
     below = dict[int, DataError]()
-    with suppress(DataError):  # where a place within the file cannot be read by itself, its beginning has to do
+    with suppress(
+        DataError, *BROKEN
+    ):  # where a place within the file cannot be read by itself, its beginning has to do
         frame = csv_tail(path, text, head, LAST, below)
         if frame is not None and frame.columns == head.frame.columns:
             last = RawTable(path.name, frame, 2, b"", ".csv", ragged={row + 2: said for row, said in below.items()})

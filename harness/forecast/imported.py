@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+import threading
 import warnings
 from importlib import import_module
 from typing import Any
+
+_one_at_a_time = threading.Lock()
 
 
 def imported(module: str, name: str) -> Any:
@@ -14,8 +17,9 @@ def imported(module: str, name: str) -> Any:
     >>> imported("math", "sqrt")(4.0)
     2.0
     """
-    if module not in sys.modules:
-        with warnings.catch_warnings():
+    found = sys.modules.get(module)
+    if found is None or getattr(found.__spec__, "_initializing", False):  # another thread may be half way
+        with _one_at_a_time, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import_module(module)
-    return getattr(sys.modules[module], name)
+            found = import_module(module)
+    return getattr(found, name)

@@ -38,10 +38,16 @@ def whole(column: pa.ChunkedArray) -> pa.Array:
 def buffered(values: NDArray[Any]) -> pa.Array:
     """Numbers, [row], as a column over the same memory.
 
+    Raises:
+        TypeError: they are truth values, or in another order of bytes.
+
     >>> buffered(np.arange(3)).type
     DataType(int64)
     """
     values = np.ascontiguousarray(values)
+    if values.dtype == np.bool_ or not values.dtype.isnative:
+        message = f"{values.dtype}: Arrow holds such numbers otherwise"
+        raise TypeError(message)
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
 
 

@@ -5,11 +5,8 @@ What is stored is to the bit what `cells.write_cell` stores of the whole.
 
 from __future__ import annotations
 
-import os
-import secrets
-import shutil
-import socket
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -24,7 +21,9 @@ from harness.record.cells import keep_large_cell, panel_at, write_large_cell
 from harness.record.files import room_for
 from harness.record.panel_cells import PanelAnswers, series_column, told_once
 from harness.record.placed import absent, write_around, write_at
-from harness.record.runs import alive
+from harness.record.scratch import drop_left, held, scratch_name
+
+PARTS = ".tmp-parts-"
 
 
 class Scratch:
@@ -36,14 +35,10 @@ class Scratch:
         Args:
             shelf: where the cells stand; other machines may write to it, too.
         """
-        shelf.mkdir(parents=True, exist_ok=True)
-        mine = f".tmp-parts-{socket.gethostname()}-"
-        for folder in shelf.glob(f"{mine}*"):
-            owner = folder.name.removeprefix(mine).partition("-")[0]
-            if owner.isdigit() and not alive(int(owner)):
-                shutil.rmtree(folder, ignore_errors=True)
-        self.shelf, self.folder = shelf, shelf / f"{mine}{os.getpid()}-{secrets.token_hex(6)}"
-        self.folder.mkdir()
+        self.shelf, self.folder = shelf, shelf / f"{PARTS}{scratch_name()}"
+        self._held = ExitStack()
+        self._held.enter_context(held(self.folder))
+        drop_left(shelf, f"{PARTS}*")
 
     def __enter__(self) -> Self:
         """Use it."""
@@ -51,7 +46,7 @@ class Scratch:
 
     def __exit__(self, *_: object) -> None:
         """Remove it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._held.close()
 
 
 class CellInParts:

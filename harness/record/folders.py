@@ -20,8 +20,9 @@ TRIES = 5
 """Times that a folder is put in place, or read, while others put theirs there."""
 AT_WORKING_FOLDER, EXCHANGE = -100, 2
 """Of `renameat2`: paths are taken as they stand, and both names change what they stand for."""
-CANNOT = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV})
-"""What a file system says that does not exchange names, as NFS does not; or not these, as of a layer that is shared."""
+CANNOT = frozenset({errno.EPERM, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV})
+"""What a file system says that does not exchange names (NFS), or not these (of a layer that is shared), or that it may
+not be asked (some containers)."""
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes], *, durable: bool = True, keeping: bool = False) -> None:
@@ -162,10 +163,13 @@ def read_whole(folder: Path, read: Callable[[], Read]) -> Read:
     for _ in range(TRIES - 1):
         before = _standing(folder)
         try:
-            return read()
+            found = read()
         except (OSError, DamagedError):
             if _standing(folder) == before:
                 raise
+            continue
+        if _standing(folder) == before:
+            return found
     return read()
 
 

@@ -48,7 +48,7 @@ def allowed_memory(root: Path = ROOT, mine: Path = MINE) -> int | None:
 def _groups(root: Path, mine: Path, controller: str) -> Iterator[Path]:
     """Folders of the groups a process is in that bound something, and of all above them."""
     for line in _text(mine).splitlines():
-        number, names, path = line.split(":", 2)
+        number, names, path = [*line.split(":", 2), "", ""][:3]
         if number != "0" and controller not in names.split(","):
             continue
         tops = [root] if number == "0" else [root / names, root / controller]
@@ -62,7 +62,11 @@ def _groups(root: Path, mine: Path, controller: str) -> Iterator[Path]:
 def _files(folder: Path) -> int:
     """Bytes of a group's pages of files, in the whole tree below it where that is told apart."""
     lines = [line.split() for line in _text(folder / "memory.stat").splitlines()]
-    told = {name: int(value) for name, value in (line for line in lines if len(line) == 2) if name in RECLAIMED}
+    told = {
+        name: int(value)
+        for name, value in (line for line in lines if len(line) == 2 and line[1].isdecimal())
+        if name in RECLAIMED
+    }
     whole = {name: value for name, value in told.items() if name.startswith("total_")}
     return sum((whole or told).values())
 

@@ -10,12 +10,10 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from harness.core.ahead import beside
 from harness.core.errors import DamagedError
 from harness.record.audits import RECORD
 from harness.record.files import read_json, writable
@@ -96,26 +94,8 @@ def note(home: Home, effort: Effort, source: str, *, all_of_run: bool = False) -
         source: run id.
         all_of_run: whether it is what the record of the run tells, which then need not be read for it.
     """
-    with noted(home, effort, source, all_of_run=all_of_run):
-        pass
-
-
-@contextmanager
-def noted(home: Home, effort: Effort, source: str, *, all_of_run: bool = False) -> Iterator[None]:
-    """The same once the block has ended well, and nothing where it has not; it is made ready meanwhile.
-
-    Args:
-        home: the home folder.
-        effort: what was done.
-        source: run id.
-        all_of_run: as of `note`.
-    """
-    with (
-        _opened(home, besides=source if all_of_run else "") as registry,
-        beside(partial(_insert, registry, [(effort, source)])) as inserted,
-    ):
-        yield
-        inserted()
+    with _opened(home, besides=source if all_of_run else "") as registry:
+        _insert(registry, [(effort, source)])
 
 
 def forget(home: Home) -> None:
@@ -243,14 +223,12 @@ def _opened(home: Home, besides: str = "") -> Iterator[duckdb.DuckDBPyConnection
 
     home.root.mkdir(parents=True, exist_ok=True)
     with _locked(home):
-        fresh = not home.registry.exists()
         try:
-            registry = _connected(home)
+            registry, fresh = _begun(home)
         except duckdb.Error:
             home.registry.unlink(missing_ok=True)
-            registry, fresh = _connected(home), True
+            registry, fresh = _begun(home)
         try:
-            registry.execute("begin")
             if fresh:
                 _insert(registry, _recorded(home, besides))
             yield registry
@@ -297,10 +275,18 @@ def _locked(home: Home) -> Iterator[None]:
         yield
 
 
-def _connected(home: Home) -> duckdb.DuckDBPyConnection:
+def _begun(home: Home) -> tuple[duckdb.DuckDBPyConnection, bool]:
+    """A transaction in which all tables are there, and whether there was none before: they come with what they hold."""
     import duckdb  # noqa: PLC0415
 
-    return _with_tables(duckdb.connect(str(home.registry)))
+    registry = duckdb.connect(str(home.registry))
+    try:
+        registry.execute("begin")
+        fresh = not registry.execute("select 1 from duckdb_tables() where not internal limit 1").fetchall()
+        return _with_tables(registry), fresh
+    except BaseException:
+        registry.close()
+        raise
 
 
 def _with_tables(registry: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:

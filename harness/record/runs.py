@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -50,29 +48,6 @@ class RunFiles:
 
     run_id: str
     folder: Path
-
-    @property
-    def work(self) -> Path:
-        """Scratch files of this process while the run is under way."""
-        return self.folder / f".work-{os.getpid()}"
-
-    def drop_work(self) -> None:
-        """Remove this process's scratch files, and those of processes that are no more."""
-        for folder in self.folder.glob(".work-*"):
-            owner = folder.name.removeprefix(".work-")
-            if folder == self.work or not (owner.isdigit() and alive(int(owner))):
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def alive(process: int) -> bool:
-    """Whether a process of this machine is still there."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def start_run(home: Home, run_id: str, experiment: Experiment, opens: str = "", *, locked: bool = False) -> RunFiles:

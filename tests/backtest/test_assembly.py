@@ -14,8 +14,7 @@ from harness.core.recipe import Experiment, Recipe, Target
 from harness.core.transform import Transform
 from harness.data.archive import Archive
 from harness.experiment.models import completed
-from harness.record.home import Home
-from harness.record.runs import read_manifest, read_table, start_run
+from harness.record.runs import read_manifest, read_table
 from harness.report.page import render
 from harness.report.run import Run
 from harness.report.summary import summary
@@ -120,16 +119,6 @@ def test_a_model_that_ends_the_process_is_a_failed_row(tmp_path: Path) -> None:
     ran = run(completed(replace(asked, models=(Recipe("leaver", "leaver:Leaver"),))), changes, tmp_path / "home")
     assert set(ran.of("leaver")["status"]) == {"failed"}
     assert "SystemExit" in str(ran.of("leaver")["reason"][0])
-
-
-def test_two_processes_on_one_run_do_not_take_each_other_s_scratch_files(tmp_path: Path) -> None:
-    files = start_run(Home(tmp_path), "abc", small((AR,), tmp_path))
-    files.work.mkdir()
-    other, gone = files.folder / ".work-1", files.folder / ".work-999999999"
-    other.mkdir()
-    gone.mkdir()
-    files.drop_work()
-    assert sorted(folder.name for folder in files.folder.glob(".work-*")) == [other.name]
 
 
 def test_an_external_answers_growth_inside_its_own_path(with_forecasts: Path, tmp_path: Path) -> None:

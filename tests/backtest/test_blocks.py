@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,7 @@ from harness.backtest.engines import Where
 from harness.backtest.keys import recipe_identity
 from harness.backtest.layout import compact
 from harness.backtest.runner import board_of
+from harness.backtest.spent import Spent
 from harness.backtest.splits import Plan, build_plan
 from harness.backtest.task import Context, Task, run_task
 from harness.core.errors import UserError
@@ -528,3 +530,34 @@ def test_a_cell_that_runs_out_of_memory_ends_in_one_message_and_the_run_resumes(
     assert resumed.keys == whole.keys
     assert stored < {key for keys in whole.keys.values() for key in keys}
     assert resumed.forecasts.drop("run_id").equals(whole.forecasts.drop("run_id"))
+
+
+def test_blocks_answered_side_by_side_end_with_the_cell_they_are_at_when_one_is_given_up() -> None:
+    given_up, begun = threading.Event(), list[int]()
+
+    def answer_block(number: int, _: Spent) -> None:
+        begun.append(number)
+        if number == 0:
+            raise KeyboardInterrupt
+        assert given_up.wait(30)
+
+    with ThreadPoolExecutor(2) as pool, pytest.raises(KeyboardInterrupt):
+        blocks._side_by_side(answer_block, 40, Spent(), pool, given_up)
+    assert len(begun) < 40
+
+
+def test_an_interrupt_is_heard_while_blocks_are_answered() -> None:
+    given_up, begun = threading.Event(), threading.Event()
+
+    def answer_block(_: int, __: Spent) -> None:
+        begun.set()
+        assert given_up.wait(30)
+
+    def interrupt() -> None:
+        assert begun.wait(30)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with ThreadPoolExecutor(3) as pool:
+        pool.submit(interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            blocks._side_by_side(answer_block, 2, Spent(), pool, given_up)

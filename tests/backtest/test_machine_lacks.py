@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lightgbm.basic import LightGBMError
 
 from harness.core.errors import FullDiskError, UserError, raise_lack
 from harness.core.recipe import Experiment
@@ -120,7 +121,7 @@ def test_series_by_block_without_room_is_a_message_and_no_end_without_a_word(cha
     "error",
     [
         MemoryError(),
-        ValueError("[LightGBM] [Fatal] std::bad_alloc"),
+        LightGBMError("std::bad_alloc"),
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 70 bytes"),
         OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
         OSError(errno.EMFILE, os.strerror(errno.EMFILE)),
@@ -132,6 +133,15 @@ def test_what_the_machine_lacks_is_raised_on(error: Exception) -> None:
         raise_lack(error)
 
 
-@pytest.mark.parametrize("error", [ValueError("the matrix is singular"), OSError(errno.ENOENT, "no such file")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("the matrix is singular"),
+        ValueError("cannot allocate more than 100% of capital"),
+        RuntimeError("cannot allocate more than 100 percent of capital"),
+        UserError("label 'out of memory' is none"),
+        OSError(errno.ENOENT, "no such file"),
+    ],
+)
 def test_what_a_model_cannot_do_is_not(error: Exception) -> None:
     raise_lack(error)

@@ -349,6 +349,9 @@ def test_a_run_told_to_end_leaves_nothing_behind_and_resumes(
     child.terminate()
     _, said = child.communicate(timeout=60)
     assert (child.returncode, said) == (128 + signal.SIGTERM, "")
+    deadline = time.monotonic() + 10  # workers are killed, and are gone a moment later
+    while session(child.pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert not session(child.pid)
     assert [made.get("status") for made in list_runs(Home(home))] == ["stopped"]
     assert not list(home.glob("runs/*/.work-*"))

@@ -10,7 +10,8 @@ from types import FrameType
 from typing import Any
 
 HOUSE = Path(__file__).parents[2] / "harness"
-WRITERS = ("data/archive/", "data/saving.py", "data/inputs.py", "record/files.py", "record/registry.py")
+WRITERS = ("data/archive/", "data/saving.py", "data/inputs.py", "record/files.py", "record/folders.py",
+           "record/registry.py")  # fmt: skip
 """Where files and databases are written; every call into and out of a function there is a point."""
 SYSTEM = ("fsync", "replace", "rename")
 """Calls of the operating system that are points, too, whoever makes them."""

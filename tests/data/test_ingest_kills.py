@@ -50,7 +50,7 @@ PLACES = (
     "after store.insert raw_files",
     "after store.insert forecasts_in",
     "after store.writing",
-    "before __init__.export",
+    "before reader.export",
     "before saving._write",
     "after saving._write",
     "before saving._moved",

@@ -14,6 +14,7 @@ import harness.backtest.splits
 import harness.data.listings
 import harness.data.outcomes
 import harness.data.prices
+import harness.data.walked_outcomes
 import harness.studies.worlds
 from harness.backtest.membership import DELISTED, Membership
 from harness.core.recipe import Target
@@ -230,7 +231,7 @@ def test_a_label_made_with_events_announced_after_it_was_out_is_found(changes: C
                 early(patch)
                 return super().snapshot(target, copy=copy)
 
-    monkeypatch.setattr(harness.data.outcomes, "Replay", Today)
+    monkeypatch.setattr(harness.data.walked_outcomes, "Replay", Today)
     check = outcomes(ground_of(changes, question()).plan, changes)
     assert check.verdict == "fail"
     one = check.findings[0]

@@ -123,3 +123,9 @@ def test_the_check_notices_pandas() -> None:
     script = RUN.replace("# further", "import pyarrow as pa; pa.array([1.0])")
     done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
     assert "'pandas'" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("values", [np.array([True, False]), np.arange(3, dtype=">i8")])
+def test_numbers_that_arrow_holds_otherwise_are_not_handed_over(values: NDArray[Any]) -> None:
+    with pytest.raises(TypeError, match="otherwise"):
+        arrow.buffered(values)

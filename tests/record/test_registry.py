@@ -55,6 +55,23 @@ def test_a_lost_or_damaged_registry_is_made_again_from_runs_and_audits(home: Hom
     assert counts(home, ["f1"]).looked == 2
 
 
+def test_what_is_on_record_is_counted_though_the_first_note_was_interrupted(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded(home)
+    home.registry.unlink(missing_ok=True)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("harness.record.registry._insert", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            note(home, Effort(MARK, [("l3", "ar", "stress 9")]), "run1")
+    assert home.registry.exists()
+    assert counts(home, ["f1"]).looks == {"run": 1, "stress 30": 1}
+
+
 def recorded_again(home: Home) -> Effort | None:
     return effort_from(json.loads((home.runs / "run1" / "manifest.json").read_text()))
 

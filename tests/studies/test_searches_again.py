@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,7 @@ def test_a_search_limited_by_seconds_is_made_again_up_to_where_its_time_was_over
     ends = {str(read_study(home.studies, key_of(home, run_id, name)).end["end"]) for name in ("tuned", "patient")}
     assert ends == {"0.05 seconds", "3 trials without an improvement"}
     assert hs.reproduce(run_id, home=home.root, workers=1).reproduced
-    rewrite(home, key_of(home, run_id), fewer)
+    rewrite(home, key_of(home, run_id), partial(fewer, gone=0))  # on a slow machine there are not many
     found = hs.reproduce(run_id, home=home.root, workers=1).differences
     assert ("end", "trials") in {(one.row.split(", ")[-1], one.column) for one in found}
 

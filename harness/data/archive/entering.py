@@ -71,7 +71,7 @@ def enter_values(
             again.restamped,
             entry.sealed_rows,
             gone=again.gone,
-            withdrawn=provenance.withdrawn(connection, number),
+            withdrawn=provenance.withdrawn(connection, number) if number else 0,
         )
         return entry.note(store, connection, report, kind="values", coverage=coverage, aside=aside)
 
