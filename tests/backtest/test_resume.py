@@ -124,6 +124,7 @@ def durable_moments(asked: Experiment, changes: Path, home: Path) -> int:
     return 10**9 - count.left
 
 
+@pytest.mark.slow
 def test_a_run_stopped_at_any_moment_of_its_life_resumes_to_the_same_bits(
     asked: Experiment, changes: Path, whole: Ran, tmp_path: Path
 ) -> None:

@@ -93,6 +93,7 @@ def test_an_external_leads_to_its_issue(traced: hs.Run) -> None:
     assert "fit" not in found.facts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "origin",
     [

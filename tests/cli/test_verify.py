@@ -71,6 +71,7 @@ def test_an_untouched_home_is_intact(kept: Kept, capsys: Capture) -> None:
         assert f"{kind:<8} 0 files" not in printed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shares", [[0.31], pytest.param([0.0, 0.5, 0.99], marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", FILES)
 def test_a_flipped_bit_in_any_file_is_noticed_there(kept: Kept, kind: str, shares: list[float]) -> None:

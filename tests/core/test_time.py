@@ -51,6 +51,7 @@ def test_periods_follow_one_another_as_pandas_periods_do(text: str, day: date, a
     assert period_end(frequency, ordinal + ahead) == (reference + ahead).end_time.date()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [*FREQUENCIES, "B"])
 @given(some=st.lists(days, max_size=20))
 def test_many_days_give_what_single_days_give(text: str, some: list[date]) -> None:

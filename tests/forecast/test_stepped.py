@@ -46,6 +46,7 @@ def behind(kind: str, name: str) -> Callable[[], Forecaster]:
 CASES = [Case(f"{kind} {name}", behind(kind, name), learns=True) for kind in ("sklearn", "lightgbm") for name in LISTS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
 @pytest.mark.parametrize(
     "case",

@@ -206,6 +206,7 @@ FLAWS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_chosen_examples_agree(example: str) -> None:
     check(EXAMPLES[example])

@@ -85,6 +85,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sealed, Path, dict[
         return made, folder, content(done.opened()), done.archive.state().encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", POINTS)
 def test_stopped_and_repeated(
     tmp_path: Path,
