@@ -39,12 +39,14 @@ __all__ = [
     "EventRows",
     "PublicationRows",
     "Replay",
+    "columns_at",
+    "columns_in",
     "manifest_hash",
     "note_checked",
     "open_changes",
 ]
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 FILES = {
     "changes": "changes.arrow",
@@ -88,6 +90,12 @@ class PublicationRows:
     captured: Flags
     countable: Flags
 
+    @classmethod
+    def of_each(cls, code: Codes, published: Micros, period: Micros) -> Self:
+        """A publication of each change by itself, over the very arrays of the changes."""
+        no, yes = (np.broadcast_to(np.bool_(flag), len(code)) for flag in (False, True))
+        return cls(code, published, first=period, last=period, complete=no, captured=yes, countable=yes)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EventRows:
@@ -122,7 +130,7 @@ class ChangeFile:
         code, period, published, value, vintage, availability: [change] series code, period ordinal, microseconds UTC,
             value (NaN = withdrawn), microseconds of the number's own vintage (NEVER = hindsight), and 0 observed,
             1 rule, 2 assumed.
-        publications: every publication.
+        publications: every publication; where each change is one by itself the file holds no rows of them.
         forecasts: external forecasts: source, code, issued, cutoff, period, quantile, value, conditioning, backfilled.
         events: price events; a delisting's final value is also a change (and a publication) of its ex-date.
         members: memberships by announcement: universe, code, first, last (epoch days; NEVER = open), announced.
@@ -176,7 +184,7 @@ class ChangeFile:
             if known == identity and isinstance(changes, cls):
                 return changes
         try:
-            tables = {name: _mapped(place / file) for name, file in FILES.items()}
+            tables = {name: columns_at(place / file) for name, file in FILES.items()}
         except (OSError, pa.ArrowException) as error:
             raise _damaged(place, str(error)) from error
         opened = cls._of(tables, place, place.name, str(manifest["state"]))
@@ -191,7 +199,7 @@ class ChangeFile:
             files: Arrow IPC by table (`FILES`).
             manifest: text of the manifest; its hash is the hash of the change file.
         """
-        tables = {name: _columns_of(pa.ipc.open_file(pa.BufferReader(files[name])).read_all()) for name in FILES}
+        tables = {name: columns_in(pa.BufferReader(files[name])) for name in FILES}
         return cls._of(tables, None, manifest_hash(manifest), str(json.loads(manifest)["state"]))
 
     @classmethod
@@ -200,6 +208,11 @@ class ChangeFile:
         publications, forecasts = tables["publications"], tables["forecasts"]
         events, members = tables["events"], tables["members"]
         ids = Names(series["id"].to_pylist())
+        code, period, published = (_array(changes[column]) for column in ("code", "period", "published"))
+        if publications:
+            told = PublicationRows(**{name: _array(column) for name, column in publications.items()})
+        else:
+            told = PublicationRows.of_each(code, published, period)
         known = zip(ids, series["known_through"].to_pylist(), strict=True)
         return cls(
             place=place,
@@ -208,13 +221,13 @@ class ChangeFile:
             ids=ids,
             series=Declarations.of(ids, pl.Series(ids, dtype=pl.String), words(series["spec"])),
             known_through={name: at for name, at in known if at != NEVER},
-            code=_array(changes["code"]),
-            period=_array(changes["period"]),
-            published=_array(changes["published"]),
+            code=code,
+            period=period,
+            published=published,
             value=_array(changes["value"]),
             vintage=_array(changes["vintage"]),
             availability=_array(changes["availability"]),
-            publications=PublicationRows(**{name: _array(column) for name, column in publications.items()}),
+            publications=told,
             forecasts=pl.DataFrame(pa.table(dict(forecasts))).with_columns(pl.col("backfilled").cast(pl.Boolean)),
             events=EventRows(**{name: _array(column) for name, column in events.items()}),
             members=pl.DataFrame(pa.table(dict(members))),
@@ -438,11 +451,14 @@ def _damaged(folder: Path, why: str) -> DamagedError:
     )
 
 
-def _mapped(path: Path) -> dict[str, Any]:
-    return _columns_of(pa.ipc.open_file(pa.memory_map(str(path))).read_all())
+def columns_at(path: Path) -> dict[str, Any]:
+    """The columns of a table of a change folder, over the mapped file."""
+    return columns_in(pa.memory_map(str(path)))
 
 
-def _columns_of(table: Any) -> dict[str, Any]:
+def columns_in(source: Any) -> dict[str, Any]:
+    """The columns of a table of a change file, over the memory that it lies in."""
+    table = pa.ipc.open_file(source).read_all()
     return {column: whole(table[column]) for column in table.column_names}
 
 

@@ -11,15 +11,31 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from harness.data.changes import FILES, FORMAT, MANIFEST, PUBLISHED, ChangeFile, manifest_hash, note_checked
+from harness.data.changes import (
+    FILES,
+    FORMAT,
+    MANIFEST,
+    PUBLISHED,
+    ChangeFile,
+    columns_at,
+    columns_in,
+    manifest_hash,
+    note_checked,
+)
 from harness.data.in_file import InFile
 from harness.data.laying import Laid, Memory
-from harness.record.arrow import buffered, text, with_nulls
+from harness.record.arrow import buffered, numbers, text, with_nulls
 from harness.record.files import room_for, sync_folder, unused_name
 
+OF_EACH: Mapping[str, pl.Series] = {}
+"""The publications of changes each of which is one by itself: most of what is published once need not be said twice."""
+TOGETHER = 1 << 18
+"""Rows compared at a time: they stay in the processor's cache."""
+BOTH = ("changes", "publications")
 CHANGED = ("code", "period", "published", "value", "vintage", "availability")
 
 
@@ -72,6 +88,9 @@ def write_changes(
             for name, table in tables:
                 file = FILES[name]
                 _write(temporary / file, table)
+                if name == "publications" and _are_of_each(*(columns_at(temporary / FILES[one]) for one in BOTH)):
+                    (temporary / file).unlink()  # a mapped file may not shrink
+                    _write(temporary / file, OF_EACH)
                 del table  # before the next one is made
                 hashes[file] = pool.submit(_synced, temporary / file)
             for name, source in (kept or {}).items():
@@ -104,8 +123,28 @@ def hold_changes(tables: Mapping[str, Mapping[str, pl.Series] | Laid], *, state:
         table = tables[name]
         _write_to(stream, _in_memory(table) if isinstance(table, Laid) else table)
         held[name] = stream.getvalue()
+        if name == "publications" and _are_of_each(*(columns_in(pa.BufferReader(held[one])) for one in BOTH)):
+            stream = pa.BufferOutputStream()
+            _write_to(stream, OF_EACH)
+            held[name] = stream.getvalue()
         hashes[file] = hashlib.sha256(held[name]).hexdigest()
     return ChangeFile.from_memory(held, _manifest(hashes, state))
+
+
+def _are_of_each(changes: Mapping[str, Any], publications: Mapping[str, Any]) -> bool:
+    """Whether publications, row by row, say no more than that each change is one by itself."""
+    if not publications or len(changes["code"]) != len(publications["code"]):
+        return False
+    stated = {name: numbers(changes[name]) for name in ("code", "published", "period")}
+    told = {name: numbers(column) for name, column in publications.items()}
+    for start in range(0, len(stated["code"]), TOGETHER):
+        rows = slice(start, start + TOGETHER)
+        if told["complete"][rows].any() or not (told["captured"][rows].all() and told["countable"][rows].all()):
+            return False
+        for name, other in (("published", "published"), ("code", "code"), ("first", "period"), ("last", "period")):
+            if not np.array_equal(told[name][rows], stated[other][rows]):
+                return False
+    return True
 
 
 def _manifest(hashes: Mapping[str, str], state: str) -> bytes:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import fields, replace
 
+import duckdb
+import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from harness.core.errors import DamagedError, UnknownNameError
 from harness.core.series import Series
 from harness.core.time import micros
-from harness.data.changes import FILES, MANIFEST, ChangeFile
+from harness.data.changes import FILES, MANIFEST, ChangeFile, PublicationRows
+from harness.data.saving import save_changes
 from tests.data.archive_samples import APR, FEB, JAN, MAR, at, exported, listing, opened, rows
 
 
@@ -121,6 +126,57 @@ def test_a_captured_publication_takes_the_place_of_the_one_that_was_missed(tmp_p
 
 
 INSTANTS = [micros(at(month, 1)) for month in (1, 3, 4, 5, 6)]
+
+
+ONCE = rows((JAN, at(2, 10), 1.0), (FEB, at(3, 10), 2.0), (MAR, at(4, 10), 3.0))
+REVISED = rows((JAN, at(2, 10), 1.0), (JAN, at(3, 10), 1.5), (FEB, at(3, 11), 2.0), (FEB, at(4, 10), 2.5))
+CONFIRMED = rows((JAN, at(2, 10), 1.0), (JAN, at(3, 10), 1.0))
+TOGETHER = rows((JAN, at(3, 10), 1.0), (FEB, at(3, 10), 2.0))
+
+
+def stored_publications(archive):
+    """Those of the archive's table, in the order of the change file."""
+    with duckdb.connect(str(archive.path), read_only=True) as connection:
+        found = connection.execute("SELECT * FROM publications ORDER BY published, code, first, last").fetchnumpy()
+    return {field.name: np.asarray(found[field.name]) for field in fields(PublicationRows)}
+
+
+@pytest.mark.parametrize(
+    ("given", "coverage", "once_each"),
+    [
+        ([ONCE], "rows", True),
+        ([REVISED], "rows", True),  # stored in another order than changes are
+        ([ONCE.head(2), ONCE.tail(1)], "rows", True),
+        ([ONCE.tail(1), ONCE.head(2)], "rows", True),
+        ([ONCE], "changes", False),
+        ([ONCE], "complete", False),
+        ([TOGETHER], "rows", False),
+        ([CONFIRMED], "rows", False),
+        ([ONCE, CONFIRMED.tail(1)], "rows", False),
+        ([ONCE, rows((JAN, at(5, 10), None))], "rows", True),
+    ],
+)
+def test_publications_are_written_only_where_they_say_more_than_changes(tmp_path, given, coverage, once_each):
+    archive = opened(tmp_path)
+    for one in given:
+        archive.append(one, source="s", coverage=coverage)
+    changes = exported(archive)
+    with pa.memory_map(str(changes.folder / FILES["publications"])) as source:
+        names = pa.ipc.open_file(source).schema.names
+    assert (names == []) == once_each
+    for name, expected in stored_publications(archive).items():
+        assert getattr(changes.publications, name).tolist() == expected.tolist(), name
+    assert archive.changes().hash == changes.hash  # held in memory
+    with pytest.raises(ValueError, match="read-only"):
+        changes.publications.captured[:1] = False
+
+
+def test_changes_altered_in_memory_are_saved_with_their_publications(folder, tmp_path):
+    changes = ChangeFile.open(folder)
+    for value in (changes.value, changes.value + 1.0):
+        saved = ChangeFile.open(save_changes(replace(changes, value=value), tmp_path / "saved"))
+        for name in (field.name for field in fields(PublicationRows)):
+            assert getattr(saved.publications, name).tolist() == getattr(changes.publications, name).tolist()
 
 
 def with_forecasts(folder):

@@ -23,7 +23,7 @@ from harness.data.archive.store import query
 from harness.data.changes import FORMAT, MANIFEST, ChangeFile, manifest_hash
 from harness.data.declaration import Catalogue
 from harness.data.laying import PART, Laid
-from harness.data.saving import hold_changes, write_changes
+from harness.data.saving import OF_EACH, hold_changes, write_changes
 from harness.record.arrow import numbers
 
 CHANGES = f"""
@@ -41,6 +41,15 @@ STILL_MISSED = """
 WHERE captured OR NOT EXISTS (
     SELECT 1 FROM publications q WHERE q.code = p.code AND q.published = p.published AND q.captured)
 """
+# every publication stands where its change does, and says no more than that this was published
+OTHERS = """
+SELECT 1 FROM changes c POSITIONAL JOIN publications p
+WHERE c.code IS DISTINCT FROM p.code OR c.published IS DISTINCT FROM p.published
+    OR c.period IS DISTINCT FROM p.first OR c.period IS DISTINCT FROM p.last
+    OR p.complete OR NOT p.captured OR NOT p.countable
+LIMIT 1
+"""
+ORDER = ("published", "code", "first", "last", "complete", "countable", "captured")
 FORECAST_ORDER = ("issued", "source", "code", "period", "quantile")
 FORECASTS = "SELECT source, code, issued, cutoff, period, quantile, value, conditioning, backfilled FROM forecasts_in"
 
@@ -94,24 +103,24 @@ def _tables(
     yield "series", _series(connection, catalogue, ids, codes)
     finals = final_values(connection, catalogue)
     yield "changes", _laid(connection, CHANGES, finals, rank, ("published", "code", "period"))
+    if not finals.height and not connection.execute(OTHERS).fetchall():
+        yield "publications", OF_EACH
+    else:
+        yield "publications", _publications(connection, finals, rank)
+    yield "forecasts", coded(query(connection, FORECASTS), FORECAST_ORDER).to_dict()
+    yield "events", coded(event_rows(connection, catalogue), ("announced", "code", "ex", "kind")).to_dict()
+    yield "members", coded(member_rows(connection), ("announced", "universe", "code", "first")).to_dict()
+
+
+def _publications(connection: duckdb.DuckDBPyConnection, finals: pl.DataFrame, rank: NDArray[np.int32]) -> Laid:
+    """All publications, row by row."""
     stated = finals.select(
         "code", "published", pl.col("period").alias("first"), pl.col("period").alias("last"),
         complete=pl.lit(value=False), captured=pl.lit(value=True), countable=pl.lit(value=True),
     )  # fmt: skip
     missed = connection.execute("SELECT 1 FROM publications WHERE NOT captured LIMIT 1").fetchall()
-    yield (
-        "publications",
-        _laid(
-            connection,
-            PUBLICATIONS + STILL_MISSED * bool(missed),
-            stated,
-            rank,
-            ("published", "code", "first", "last", "complete", "countable", "captured"),
-        ),
-    )
-    yield "forecasts", coded(query(connection, FORECASTS), FORECAST_ORDER).to_dict()
-    yield "events", coded(event_rows(connection, catalogue), ("announced", "code", "ex", "kind")).to_dict()
-    yield "members", coded(member_rows(connection), ("announced", "universe", "code", "first")).to_dict()
+    text = PUBLICATIONS + STILL_MISSED * bool(missed)
+    return _laid(connection, text, stated, rank, ORDER)
 
 
 def _laid(
