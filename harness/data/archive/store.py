@@ -22,18 +22,22 @@ from harness.record.home import Home
 from harness.record.working import holders, working
 
 FORMAT = 1
-TABLES = """
+PACKED, RUNS = "USING COMPRESSION bitpacking", "USING COMPRESSION rle"
+"""What the engine would choose for numbers and flags, or as small, after trying all there are on every row."""
+STATED = f"""
+    code INTEGER {PACKED}, period INTEGER {PACKED}, published BIGINT {PACKED}, value DOUBLE,
+    availability TINYINT {RUNS}, vintage BIGINT {PACKED}, batch INTEGER {PACKED}"""
+TABLES = f"""
 CREATE TABLE meta (format INTEGER);
 CREATE TABLE series (
     code INTEGER, id VARCHAR, frequency VARCHAR, zone VARCHAR, calendar VARCHAR, unit VARCHAR, decimals INTEGER,
     scale VARCHAR, licence VARCHAR, spec VARCHAR);
-CREATE TABLE changes (
-    code INTEGER, period INTEGER, published BIGINT, value DOUBLE, availability TINYINT, vintage BIGINT, batch INTEGER);
-CREATE TABLE restatements (
-    code INTEGER, period INTEGER, published BIGINT, value DOUBLE, availability TINYINT, vintage BIGINT, batch INTEGER);
+CREATE TABLE changes ({STATED});
+CREATE TABLE restatements ({STATED});
 CREATE TABLE publications (
-    code INTEGER, published BIGINT, first INTEGER, last INTEGER, complete BOOLEAN, captured BOOLEAN, countable BOOLEAN,
-    availability TINYINT, vintage BIGINT, batch INTEGER);
+    code INTEGER {PACKED}, published BIGINT {PACKED}, first INTEGER {PACKED}, last INTEGER {PACKED},
+    complete BOOLEAN {RUNS}, captured BOOLEAN {RUNS}, countable BOOLEAN {RUNS}, availability TINYINT {RUNS},
+    vintage BIGINT {PACKED}, batch INTEGER {PACKED});
 CREATE TABLE forecasts_in (
     source VARCHAR, code INTEGER, issued BIGINT, cutoff BIGINT, period INTEGER, quantile DOUBLE, value DOUBLE,
     conditioning VARCHAR, backfilled BOOLEAN, batch INTEGER);
