@@ -31,7 +31,7 @@ Integers = NDArray[np.int64]
 FOREVER = int(np.iinfo(np.int64).max)
 Codes = NDArray[np.uint8]
 Spans = Mapping[str, tuple[int | None, int | None]]
-BLOCK_CELLS = 1 << 19
+BLOCK_CELLS = 1 << 20
 """(origin, horizon, series) cells of a block: what is held of every model at a time."""
 HELD = 4
 """Blocks after which what was read of mapped cells is given back."""

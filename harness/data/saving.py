@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from harness.core.ahead import beside
 from harness.data.changes import (
     FILES,
     FORMAT,
@@ -153,9 +155,9 @@ def _manifest(hashes: Mapping[str, str], state: str) -> bytes:
 
 def _synced(path: Path) -> str:
     """Wait until a file is on the disk; returns the hash of its content."""
-    with room_for(path.parent.parent), path.open("rb") as stream:
+    with room_for(path.parent.parent), path.open("rb") as stream, beside(partial(os.fsync, stream.fileno())) as synced:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
-        os.fsync(stream.fileno())
+        synced()
     return found
 
 

@@ -17,8 +17,8 @@ from harness.score.spec import ScoreSpec
 
 Codes = NDArray[np.uint8]
 
-TILE: Final = 16384
-"""Cells of a tile, so that its arrays stay in the processor's cache."""
+TILE: Final = 1 << 17
+"""Cells of a tile: few enough to stay near the processor, as many as keep threads at work instead of taking turns."""
 NARROWEST: Final = 64
 """Series of a tile at least, whatever the number of origins."""
 PUBLIC: Final = STATUSES.index("already_public")
