@@ -12,11 +12,12 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 import polars as pl
 
 from harness.core.errors import DataError
+from harness.data.csv_lines import row_lines
 from harness.data.declared import TextForm
 
 MARK = "\ufeff"
@@ -26,7 +27,19 @@ PER_ROW = 64
 """Bytes of text that a row is counted as."""
 
 
-def csv_table(label: str, content: bytes, text: TextForm, ragged: dict[int, DataError] | None = None) -> pl.DataFrame:
+class Lined(NamedTuple):
+    """Rows of a CSV file.
+
+    Attributes:
+        frame: the rows.
+        lines: [row] on which line each begins; None = they follow each other from line 2 on.
+    """
+
+    frame: pl.DataFrame
+    lines: pl.Series | None
+
+
+def csv_table(label: str, content: bytes, text: TextForm, ragged: dict[int, DataError] | None = None) -> Lined:
     """The table in the bytes of a file.
 
     Args:
@@ -46,7 +59,8 @@ def csv_table(label: str, content: bytes, text: TextForm, ragged: dict[int, Data
         raise DataError("data file is empty", value=label)
     end = decoded.rfind("\n") + 1
     decoded = decoded if decoded[end:].strip() else decoded[:end]  # blanks at the end are no row
-    return _table(label, decoded, text) if ragged is None else _ragged_table(label, decoded, text, ragged)
+    frame = _table(label, decoded, text) if ragged is None else _ragged_table(label, decoded, text, ragged)
+    return Lined(frame, row_lines(decoded, frame.height))
 
 
 def csv_parts(path: Path, text: TextForm, rows: int, columns: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
@@ -84,12 +98,12 @@ class Head:
     """The beginning of a CSV file.
 
     Attributes:
-        frame: its rows.
+        rows: its rows.
         names: its first line.
         size: bytes that were looked at.
     """
 
-    frame: pl.DataFrame
+    rows: Lined
     names: str
     size: int
 
@@ -108,18 +122,20 @@ def csv_head(path: Path, text: TextForm, size: int, ragged: dict[int, DataError]
     """
     found = ""
     for whole in _records(path, text, size):
-        found += whole if found else whole.lstrip("\r\n")
-        if found.strip() and len(found) > _first_end(found):
+        found += whole
+        begun = found.lstrip("\r\n")
+        if begun.strip() and len(begun) > _first_end(begun):
             break
-    if not found.strip():
+    begun = found.lstrip("\r\n")
+    if not begun.strip():
         raise DataError("data file is empty", value=path.name)
     frame = _ragged_table(path.name, found, text, ragged)
     if not frame.height:
         raise DataError("data file has no rows", value=path.name)
-    return Head(frame, found[: _first_end(found)], size)
+    return Head(Lined(frame, row_lines(found, frame.height)), begun[: _first_end(begun)], size)
 
 
-def csv_tail(path: Path, text: TextForm, head: Head, size: int, ragged: dict[int, DataError]) -> pl.DataFrame | None:
+def csv_tail(path: Path, text: TextForm, head: Head, size: int, ragged: dict[int, DataError]) -> Lined | None:
     """The last rows of a file; None where its end cannot be read by itself.
 
     Args:
@@ -137,11 +153,25 @@ def csv_tail(path: Path, text: TextForm, head: Head, size: int, ragged: dict[int
     if path.suffix == ".gz" or text.encoding.startswith("utf-16") or start >= length:
         return None
     with path.open("rb") as stream, _read(path.name, text):
-        stream.seek(start)
+        before = _lines_until(stream, start)
         body = stream.read().partition(b"\n")[2].decode(text.encoding)  # what is cut in two is left out
     end = body.rfind("\n") + 1
     body = body if body[end:].strip() else body[:end]
-    return _ragged_table(path.name, head.names + body, text, ragged) if body.strip() else None
+    if not body.strip():
+        return None
+    whole = head.names + body
+    frame = _ragged_table(path.name, whole, text, ragged)
+    lines = row_lines(whole, frame.height)
+    lines = pl.int_range(2, 2 + frame.height, dtype=pl.Int64, eager=True) if lines is None else lines
+    return Lined(frame, lines + (before + 1 - head.names.count("\n")))
+
+
+def _lines_until(stream: BinaryIO, place: int) -> int:
+    """How many lines end before a place in a file, which is then read from there."""
+    lines = 0
+    while left := place - stream.tell():
+        lines += stream.read(min(MOST, left)).count(b"\n")
+    return lines
 
 
 def _ragged_table(label: str, decoded: str, text: TextForm, ragged: dict[int, DataError]) -> pl.DataFrame:

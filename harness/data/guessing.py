@@ -169,7 +169,8 @@ def _looked_at(path: Path, text: TextForm) -> tuple[RawTable, RawTable, tuple[st
         below, footer = _without_notes(some.last)
     except DataError:  # a torn line: ingest refuses it by its number, which is not known here
         below, footer = some.last.regular, ()
-    return some.first, replace(some.first, frame=pl.concat([some.first.frame, below.frame])), footer
+    lines = pl.concat([some.first.line_numbers(), below.line_numbers()])
+    return some.first, replace(some.first, frame=pl.concat([some.first.frame, below.frame]), lines=lines), footer
 
 
 def _tells_enough(table: RawTable) -> bool:

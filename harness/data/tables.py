@@ -58,8 +58,8 @@ class RawTable:
         offset: number of the first row as a person counts it: 2 for CSV (its header is line 1), else 1.
         content: the bytes it was read from.
         suffix: file ending of `content`.
-        lines: number of each row as a person counts it (null: not of the file), once lines were taken out or added;
-            None = rows follow each other from `offset` on.
+        lines: number of each row as a person counts it (null: not of the file), where lines were taken out or added
+            or a row takes several; None = rows follow each other from `offset` on.
         hashed: (column, print of the key) of columns that hold keyed hashes in place of names already.
         ragged: number of a row, as `line_numbers` has it, with fewer or more fields than the first line has names ->
             what is said of it unless a step leaves it out.
@@ -86,6 +86,11 @@ class RawTable:
         """The same of rows that are read from the file `unread`: so many from the `start`-th (0 the first) on."""
         first = self.offset + start
         return pl.int_range(first, first + rows, dtype=pl.Int64, eager=True)
+
+    def noting(self, ragged: Mapping[int, DataError]) -> RawTable:
+        """The table with what is said of rows (from 0) that have fewer or more fields than the first line has names."""
+        numbers = self.line_numbers() if ragged else pl.Series(dtype=pl.Int64)
+        return replace(self, ragged={numbers[row]: said for row, said in ragged.items()})
 
     def kept(self, rows: pl.Series) -> RawTable:
         """The table with some of its rows.
@@ -317,8 +322,8 @@ def read_content(name: str, content: bytes, text: TextForm | None = None, *, rag
         table = RawTable(name, _parquet(name, content), 1, content, suffix)
     elif suffix:
         noted: dict[int, DataError] | None = {} if ragged else None
-        frame = csv_table(name, content, text or TextForm(), noted)
-        table = RawTable(name, frame, 2, content, suffix, ragged={row + 2: one for row, one in (noted or {}).items()})
+        frame, lines = csv_table(name, content, text or TextForm(), noted)
+        table = RawTable(name, frame, 2, content, suffix, lines).noting(noted or {})
     else:
         rule = "CSV (.csv, .csv.gz, .tsv, .txt) or .parquet"
         raise DataError("unknown kind of data file", value=name, rule=rule, fix="save it as one of these")
