@@ -53,7 +53,7 @@ def csv_table(label: str, content: bytes, text: TextForm, ragged: dict[int, Data
         DataError: empty, damaged, or written in another encoding than declared.
     """
     with _read(label, text):
-        decoded = (gzip.decompress(content) if label.endswith(".gz") else content).decode(text.encoding)
+        decoded = (gzip.decompress(content) if is_zipped(label) else content).decode(text.encoding)
     decoded = decoded.removeprefix(MARK)
     if not decoded.strip():
         raise DataError("data file is empty", value=label)
@@ -150,7 +150,7 @@ def csv_tail(path: Path, text: TextForm, head: Head, size: int, ragged: dict[int
     """
     length = path.stat().st_size
     start = max(head.size, length - size)
-    if path.suffix == ".gz" or text.encoding.startswith("utf-16") or start >= length:
+    if is_zipped(path.name) or text.encoding.startswith("utf-16") or start >= length:
         return None
     with path.open("rb") as stream, _read(path.name, text):
         before = _lines_until(stream, start)
@@ -332,7 +332,7 @@ def _end(text: str, cut: int) -> int:
 
 def _pieces(path: Path, text: TextForm, size: int) -> Iterator[str]:
     decoder, lines, raw = codecs.getincrementaldecoder(text.encoding)(), 0, b"-"
-    with _opened(path) as stream:
+    with opened(path) as stream:
         while raw:
             with _read(path.name, text, lines):
                 raw = stream.read(size)
@@ -341,10 +341,16 @@ def _pieces(path: Path, text: TextForm, size: int) -> Iterator[str]:
             lines += piece.count("\n")
 
 
+def is_zipped(name: str) -> bool:
+    """Whether a file's name is that of a compressed one."""
+    return name.lower().endswith(".gz")
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """A file of text, to read what it is without compression."""
     with path.open("rb") as stream:
-        if path.suffix != ".gz":
+        if not is_zipped(path.name):
             yield stream
             return
         with gzip.open(stream) as plain:

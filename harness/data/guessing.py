@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import gzip
 import json
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -13,10 +15,10 @@ from pathlib import Path
 import polars as pl
 
 from harness.core.errors import FEW, DataError, listed
-from harness.data.csv_text import is_note
+from harness.data.csv_text import is_note, opened
 from harness.data.declared import Layout, TextForm
 from harness.data.sampled import sample
-from harness.data.tables import RawTable, is_large, numbers, read_file
+from harness.data.tables import RawTable, ending, is_large, is_parquet, numbers, read_file
 from harness.data.timing import (
     MOSTLY,
     PERIOD,
@@ -243,11 +245,13 @@ def _refuse_matrix(path: Path, names: Sequence[str]) -> None:
 
 def guess_text_form(path: Path) -> TextForm:
     """Encoding, delimiter and decimal mark of a CSV file, from its first lines."""
-    if not path.name.endswith((".csv", ".tsv", ".txt")):
+    if is_parquet(path) or not ending(path.name):
         return TextForm()
     try:
-        with path.open("rb") as stream:
+        with opened(path) as stream:
             head = stream.read(65536)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError("not a readable gzip file", value=path.name, rule=str(error)) from error
     except OSError as error:
         raise DataError("data file cannot be read", value=path, rule=str(error.strerror), fix=THERE) from error
     try:

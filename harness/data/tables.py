@@ -18,7 +18,7 @@ from typing import cast
 import polars as pl
 
 from harness.core.errors import DataError, UnknownNameError, UserError
-from harness.data.csv_text import csv_parts, csv_table
+from harness.data.csv_text import csv_parts, csv_table, is_zipped
 from harness.data.declared import TextForm
 from harness.record.files import sha256_of as sha256_of_file
 from harness.record.memory import FREE, GIVEN, LIMIT, available_memory, limit_source
@@ -37,8 +37,10 @@ LARGE = 1 << 26
 """Bytes of text above which a file is not looked at as a whole where its beginning will do."""
 CELL = 8
 """Bytes of text that a field of a Parquet file is counted as."""
-TEXTS = {".csv": ".csv", ".csv.gz": ".csv.gz", ".tsv": ".csv", ".txt": ".csv"}
-"""Endings of text files, and of their kept copies."""
+ENDINGS = {
+    ".csv": ".csv", ".csv.gz": ".csv.gz", ".tsv": ".csv", ".txt": ".csv", ".parquet": ".parquet", ".pq": ".parquet",
+}  # fmt: skip
+"""Endings of files, in small letters, and of their kept copies."""
 CORRECT = "correct `file`, or bring it back: of one that was ingested, raw/ in the home folder has a copy"
 GZIP_TAIL = 4
 """Bytes at the end of a gzip file that tell its size without compression."""
@@ -207,12 +209,10 @@ def is_parquet(path: Path) -> bool:
 def ending(name: str) -> str:
     """What the name of a kept copy of a file ends in; "" = nobody knows the kind.
 
-    >>> ending("a.csv.gz"), ending("b.tsv"), ending("c.xlsx")
-    ('.csv.gz', '.csv', '')
+    >>> ending("a.csv.gz"), ending("B.TSV"), ending("c.pq"), ending("d.xlsx")
+    ('.csv.gz', '.csv', '.parquet', '')
     """
-    if name.endswith((".parquet", ".pq")):
-        return ".parquet"
-    return next((kept for end, kept in TEXTS.items() if name.endswith(end)), "")
+    return next((kept for end, kept in ENDINGS.items() if name.lower().endswith(end)), "")
 
 
 def content_of(path: Path, *, refusing: bool = False, fix: str = CORRECT) -> bytes:
@@ -296,7 +296,7 @@ def _needed(path: Path) -> int:
 
 def _plain_size(path: Path, size: int) -> int:
     """Bytes of a file without compression, as far as it says so."""
-    if path.suffix != ".gz" or size < GZIP_TAIL:
+    if not is_zipped(path.name) or size < GZIP_TAIL:
         return size
     with path.open("rb") as stream:
         stream.seek(-GZIP_TAIL, 2)
@@ -325,7 +325,7 @@ def read_content(name: str, content: bytes, text: TextForm | None = None, *, rag
         frame, lines = csv_table(name, content, text or TextForm(), noted)
         table = RawTable(name, frame, 2, content, suffix, lines).noting(noted or {})
     else:
-        rule = "CSV (.csv, .csv.gz, .tsv, .txt) or .parquet"
+        rule = "CSV (.csv, .csv.gz, .tsv, .txt) or Parquet (.parquet, .pq)"
         raise DataError("unknown kind of data file", value=name, rule=rule, fix="save it as one of these")
     if not table.frame.height:
         raise DataError("data file has no rows", value=name)

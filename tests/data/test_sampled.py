@@ -108,10 +108,11 @@ def test_sessions_between_the_rows_looked_at_are_those_of_the_calendar(
     assert (found.timing.calendar, list(found.timing.periods)) == ("XLON", days)
 
 
+@pytest.mark.parametrize("name", ["big.parquet", "big.pq", "BIG.PARQUET"])
 def test_a_large_file_that_cannot_be_read_is_refused_in_one_message(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    path = written(tmp_path / "big.parquet", panel())
+    path = written(tmp_path / "big.parquet", panel()).rename(tmp_path / name)
     path.write_bytes(path.read_bytes()[:-9])
     monkeypatch.setenv(LIMIT, "0.000001")
     with pytest.raises(DataError, match="not a readable Parquet file"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 from datetime import date, timedelta
 from pathlib import Path
@@ -153,6 +154,17 @@ def test_european_csv_files_are_understood(tmp_path: Path) -> None:
     ingest(paths[0].parent, archive, raw_dir=tmp_path / "raw")
     (series,) = archive.series()
     assert archive.revisions(series.id)["value"].to_list()[:2] == [0.5, 1.5]
+
+
+@pytest.mark.parametrize("name", ["sales.csv", "Sales.CSV", "sales.TXT", "sales.csv.gz", "SALES.CSV.GZ"])
+def test_a_file_is_of_the_kind_that_its_name_says_in_any_letters(tmp_path: Path, name: str) -> None:
+    text = "Datum;Umsatz\n" + "".join(f"{day:%d.%m.%Y};{place},5\n" for place, day in enumerate(MONTHS))
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(text.encode()) if name.lower().endswith(".gz") else text.encode())
+    paths = list(new_dataset("sales", path, tmp_path).paths)
+    fill_in(paths[1])
+    archive = Archive.open(tmp_path / "archive.duckdb")
+    assert ingest(paths[1].parent, archive, raw_dir=tmp_path / "raw").kept == len(MONTHS)
 
 
 def test_a_single_value_column_takes_the_name_of_the_dataset(tmp_path: Path) -> None:
