@@ -21,6 +21,8 @@ from harness.data.tags import tag_of
 
 ROW = "row"
 """Column of a list: place of the row in its table."""
+UNCLEAR = "unclear"
+"""Column of a list: whether the clocks of its zone skip its stamp or have it twice."""
 OPEN = 1e9
 """Day number of an end that is open: no row is missing there, and it is no day."""
 

@@ -12,11 +12,11 @@ import polars as pl
 from harness.core.errors import DataError, UnknownNameError
 from harness.core.time import micros
 from harness.data.announced import Announced, read_events, read_members, unseen_events, unseen_members
-from harness.data.asserted import ROW, asked_lines, asked_rows, list_tag
+from harness.data.asserted import ROW, UNCLEAR, asked_lines, asked_rows, list_tag
 from harness.data.cleaning.notes import Notes, Treated
 from harness.data.declaration import Catalogue
 from harness.data.declared import Announcements, Dataset
-from harness.data.stamps import as_instants, moments
+from harness.data.stamps import as_instants, moments, read_stamps
 from harness.data.tables import RawTable, numbers, read_file, sha256_of
 
 Alter = Callable[[Dataset, Announcements, RawTable], RawTable]
@@ -33,6 +33,7 @@ class Listing:
         rows: what the archive takes (`Archive.append_events`, `Archive.append_members`).
         tag: what the archive calls its batch.
         treated: what was asserted of it; None where nothing is.
+        unclear: rows announced at a local time that the clocks of the declared zone skip or have twice.
     """
 
     section: str
@@ -40,6 +41,7 @@ class Listing:
     rows: pl.DataFrame
     tag: str
     treated: Treated | None = None
+    unclear: int = 0
 
     @property
     def asserted(self) -> str:
@@ -87,7 +89,8 @@ def _asked(
     rows = _rows(dataset, one, left).with_row_index(ROW)
     series = {declared.id: declared for declared in dataset.series}
     kept = asked_rows(section, rows, left, one.assertions, series, notes, refusing=refusing).drop(ROW)
-    return Listing(section, table, kept, tag, notes.done() if one.assertions else None)
+    treated, unclear = notes.done() if one.assertions else None, int(kept[UNCLEAR].sum())
+    return Listing(section, table, kept.drop(UNCLEAR), tag, treated, unclear)
 
 
 def _check(dataset: Dataset, listing: Listing) -> None:
@@ -119,8 +122,10 @@ def _rows(dataset: Dataset, declared: Announcements, table: RawTable) -> pl.Data
     form = declared.text.date_format
     stored = _stored(dataset, table, columns["series"])
     zones = {one.id: one.zone for one in dataset.series}
-    stamps = moments(table, columns["announced_at"], zone=declared.zone, date_format=form)
-    frame = pl.DataFrame({"series_id": stored, "announced_at": _instants(stamps, stored, zones)})
+    read = read_stamps(table, columns["announced_at"], zone=declared.zone, date_format=form)
+    frame = pl.DataFrame(
+        {"series_id": stored, "announced_at": _instants(read.stamps, stored, zones), UNCLEAR: read.unclear}
+    )
     for meaning in ("ex_date", "from", "to"):
         if meaning in columns:
             frame = frame.with_columns(_days(table, columns[meaning], form).alias(meaning))

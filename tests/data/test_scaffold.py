@@ -167,6 +167,19 @@ def test_a_file_is_of_the_kind_that_its_name_says_in_any_letters(tmp_path: Path,
     assert ingest(paths[1].parent, archive, raw_dir=tmp_path / "raw").kept == len(MONTHS)
 
 
+@pytest.mark.parametrize(("form", "sure"), [("%m/%d/%Y", True), ("%d/%m/%Y", True), ("%d/%m/%Y", False)])
+def test_the_form_of_publication_dates_is_that_of_all_rows(tmp_path: Path, form: str, *, sure: bool) -> None:
+    days = [date(2020, 1, 1) + timedelta(days=place) for place in range(30 if sure else 12)]
+    ids = [f"s{place:04}" for place in range(600)]
+    stamps = [day.replace(month=2).strftime(form) if sure else day.strftime(form) for day in days if day.day < 29]
+    rows = [(name, str(day), stamp, 1.5) for day, stamp in zip(days, stamps, strict=False) for name in ids]
+    frame = pl.DataFrame(rows, schema=["series", "period", "published_at", "value"], orient="row")
+    file = new_dataset("shops", written(tmp_path, "x.csv", frame), tmp_path).paths[1]
+    (line,) = (one for one in file.read_text().splitlines() if one.startswith("date_format"))
+    assert line.startswith(f'date_format = "{form}"')
+    assert ("months first" in line) == (not sure)
+
+
 def test_a_single_value_column_takes_the_name_of_the_dataset(tmp_path: Path) -> None:
     frame = pl.DataFrame({"date": MONTHS, "value": levels(120)})
     paths = list(new_dataset("sales", written(tmp_path, "x.parquet", frame), tmp_path).paths)
