@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 
 import polars as pl
 
 from harness.core.errors import UnknownNameError
-from harness.core.time import Frequency, micros
+from harness.core.time import Frequency
 from harness.data.asserted import ROW, UNCLEAR, asked_lines, asked_rows, list_tag
 from harness.data.cleaning.notes import Notes, Treated
 from harness.data.declaration import Catalogue
@@ -20,6 +19,7 @@ from harness.data.inputs import Alteration
 from harness.data.listings import Refused
 from harness.data.stamps import as_instants, mapped, moments, period_of, read_stamps
 from harness.data.tables import RawTable, numbers, read_file, sha256_of
+from harness.record import clock
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +52,7 @@ class Issued:
 
     def given(self, catalogue: Catalogue) -> Given:
         """The rows as an archive with some series would read them."""
-        return read_forecasts(self.rows, catalogue, source=None, now=micros(datetime.now(UTC)))
+        return read_forecasts(self.rows, catalogue, source=None, now=clock.now())
 
 
 def read_forecast_list(

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import polars as pl
 
 from harness.core.errors import DataError, UnknownNameError
-from harness.core.time import micros
 from harness.data.announced import Announced, read_events, read_members, unseen_events, unseen_members
 from harness.data.asserted import ROW, UNCLEAR, asked_lines, asked_rows, list_tag
 from harness.data.cleaning.notes import Notes, Treated
@@ -18,6 +16,7 @@ from harness.data.declaration import Catalogue
 from harness.data.declared import Announcements, Dataset
 from harness.data.stamps import as_instants, moments, read_stamps
 from harness.data.tables import RawTable, numbers, read_file, sha256_of
+from harness.record import clock
 
 Alter = Callable[[Dataset, Announcements, RawTable], RawTable]
 Refused = Callable[[str, RawTable, Notes], AbstractContextManager[None]]
@@ -51,7 +50,7 @@ class Listing:
     def given(self, catalogue: Catalogue) -> Announced:
         """The rows as an archive with some series would read them."""
         read = read_events if self.section == "events" else read_members
-        return read(self.rows, catalogue, now=micros(datetime.now(UTC)))
+        return read(self.rows, catalogue, now=clock.now())
 
 
 def read_listings(dataset: Dataset, alter: Alter | None = None, refused: Refused | None = None) -> list[Listing]:
@@ -96,7 +95,7 @@ def _asked(
 def _check(dataset: Dataset, listing: Listing) -> None:
     """Refuse what the archive would refuse, while nothing of the dataset has been appended."""
     catalogue = Catalogue({one.id: code for code, one in enumerate(dataset.series)}, dict(enumerate(dataset.series)))
-    now = micros(datetime.now(UTC))
+    now = clock.now()
     if listing.section == "events":
         rows = read_events(listing.rows, catalogue, now=now).rows
         unseen_events(rows, rows.clear(), catalogue)

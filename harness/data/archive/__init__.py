@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,7 +13,6 @@ import polars as pl
 
 from harness.core.errors import UserError
 from harness.core.series import Series, distinct_ids
-from harness.core.time import micros
 from harness.data.announced import (
     EVENT,
     MEMBER,
@@ -36,6 +35,7 @@ from harness.data.batch import Coverage
 from harness.data.cleaning.notes import Treated
 from harness.data.declaration import Declarations, series_to_text, texts_alike
 from harness.data.sealed import Sealed
+from harness.record import clock
 
 __all__ = ["Archive", "BatchReport"]
 
@@ -271,11 +271,7 @@ class Archive(Reader):
     def note_refusal(self, refused: Refusal) -> None:
         """Write down an ingest that was refused; neither values nor the archive's identity change."""
         with self._writing() as connection:
-            note_refusal(connection, refused, now=micros(datetime.now(UTC)))
-
-    def now(self) -> int:
-        """Microseconds UTC at which a batch would be entered."""
-        return micros(datetime.now(UTC)) if self._at is None else self._at
+            note_refusal(connection, refused, now=clock.now())
 
     def _writing(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         if self._read_only:
