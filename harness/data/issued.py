@@ -14,7 +14,8 @@ from harness.data.asserted import ROW, UNCLEAR, asked_lines, asked_rows, list_ta
 from harness.data.cleaning.notes import Notes, Treated
 from harness.data.declaration import Catalogue
 from harness.data.declared import Dataset, Forecasts
-from harness.data.external import Given, read_forecasts
+from harness.data.external import read_forecasts
+from harness.data.given import Given
 from harness.data.inputs import Alteration
 from harness.data.listings import Refused
 from harness.data.stamps import as_instants, mapped, moments, period_of, read_stamps

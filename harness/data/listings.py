@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import polars as pl
 
 from harness.core.errors import DataError, UnknownNameError
-from harness.data.announced import Announced, read_events, read_members, unseen_events, unseen_members
+from harness.data.announced import read_events, read_members, unseen_events, unseen_members
 from harness.data.asserted import ROW, UNCLEAR, asked_lines, asked_rows, list_tag
 from harness.data.cleaning.notes import Notes, Treated
 from harness.data.declaration import Catalogue
 from harness.data.declared import Announcements, Dataset
+from harness.data.given import Given
 from harness.data.stamps import as_instants, moments, read_stamps
 from harness.data.tables import RawTable, numbers, read_file, sha256_of
 from harness.record import clock
@@ -47,7 +48,7 @@ class Listing:
         """What its batch is called where anything is asserted of it, else ""."""
         return self.tag if self.treated is not None else ""
 
-    def given(self, catalogue: Catalogue) -> Announced:
+    def given(self, catalogue: Catalogue) -> Given:
         """The rows as an archive with some series would read them."""
         read = read_events if self.section == "events" else read_members
         return read(self.rows, catalogue, now=clock.now())

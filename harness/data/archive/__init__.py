@@ -16,7 +16,6 @@ from harness.core.series import Series, distinct_ids
 from harness.data.announced import (
     EVENT,
     MEMBER,
-    nothing_announced,
     read_events,
     read_members,
     unseen_events,
@@ -34,6 +33,7 @@ from harness.data.archive.store import Store, insert
 from harness.data.batch import Coverage
 from harness.data.cleaning.notes import Treated
 from harness.data.declaration import Declarations, series_to_text, texts_alike
+from harness.data.given import nothing_given
 from harness.data.sealed import Sealed
 from harness.record import clock
 
@@ -231,7 +231,7 @@ class Archive(Reader):
         """
         entry = Entry(self.now(), source, treated, raw or {}, sealed)
         nothing = entry.is_all_sealed(frame)
-        given = nothing_announced(EVENT) if nothing else read_events(frame, self._catalogue(), now=entry.now)
+        given = nothing_given(EVENT) if nothing else read_events(frame, self._catalogue(), now=entry.now)
         with self._writing() as connection:
             return enter_announced(
                 self._store, connection, given, entry, table="events", schema=EVENT, unseen=unseen_events
@@ -262,7 +262,7 @@ class Archive(Reader):
         """
         entry = Entry(self.now(), source, treated, raw or {}, sealed)
         nothing = entry.is_all_sealed(frame)
-        given = nothing_announced(MEMBER) if nothing else read_members(frame, self._catalogue(), now=entry.now)
+        given = nothing_given(MEMBER) if nothing else read_members(frame, self._catalogue(), now=entry.now)
         with self._writing() as connection:
             return enter_announced(
                 self._store, connection, given, entry, table="members", schema=MEMBER, unseen=unseen_members

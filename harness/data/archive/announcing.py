@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from harness.core.time import EPOCH, NEVER, end_of_day, micros, period_containing, period_end
-from harness.data.announced import DELISTING, EVENT, EVENT_KINDS, MEMBER, Announced
+from harness.data.announced import DELISTING, EVENT, EVENT_KINDS, MEMBER
 from harness.data.archive.books import BatchReport, catalogue_of
 from harness.data.archive.cut import cuts_of
 from harness.data.archive.entry import Entry
@@ -18,6 +18,7 @@ from harness.data.archive.store import Store, later_table
 from harness.data.calendars import sessions_between
 from harness.data.declaration import Catalogue
 from harness.data.derive import OBSERVED
+from harness.data.given import Given
 
 NEXT_SESSION = timedelta(days=30)
 """How far after an ex-date that is no session the next one is looked for."""
@@ -27,7 +28,7 @@ Unseen = Callable[[pl.DataFrame, pl.DataFrame, Catalogue], pl.DataFrame]
 def enter_announced(
     store: Store,
     connection: duckdb.DuckDBPyConnection,
-    given: Announced,
+    given: Given,
     entry: Entry,
     *,
     table: str,

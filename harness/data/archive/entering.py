@@ -20,7 +20,8 @@ from harness.data.archive.held_rows import HeldRows
 from harness.data.archive.store import Store, query
 from harness.data.batch import Batch, Coverage, no_rows, read_batch
 from harness.data.declaration import Catalogue
-from harness.data.external import FORECAST, FORECAST_KEY, no_forecasts, read_forecasts
+from harness.data.external import FORECAST, FORECAST_KEY, read_forecasts, unseen_forecasts
+from harness.data.given import nothing_given
 from harness.data.streamed import Parts, Streamed, frame_or_parts, refuse_listed
 
 Writing = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
@@ -82,12 +83,14 @@ def enter_forecasts(
     with store.reading() as connection:
         catalogue = catalogue_of(connection)
     given = (
-        no_forecasts() if entry.is_all_sealed(frame) else read_forecasts(frame, catalogue, source=source, now=entry.now)
+        nothing_given(FORECAST)
+        if entry.is_all_sealed(frame)
+        else read_forecasts(frame, catalogue, source=source, now=entry.now)
     )
     with writing() as connection:
         cuts_of(connection, store.path, catalogue).refuse(given.rows, "issued")
         old = query(connection, "SELECT * FROM forecasts_in").select(FORECAST.names())
-        new = given.unseen(old, catalogue)
+        new = unseen_forecasts(given.rows, old, catalogue)
         names = label or ", ".join(given.rows["source"].unique().sort().to_list()) or str(source or "")
         named = replace(entry, source=names)
         return named.keep(store, connection, given, new, table="forecasts_in", kind="forecasts", order=FORECAST_KEY)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -13,23 +13,8 @@ from harness.data.archive import provenance
 from harness.data.archive.books import BatchReport, is_noted, is_recorded, next_batch, record
 from harness.data.archive.store import Store, insert
 from harness.data.cleaning.notes import Treated
+from harness.data.given import Given
 from harness.data.sealed import Sealed
-
-
-class Listed(Protocol):
-    """A list as read: forecasts, price events or memberships."""
-
-    @property
-    def set_aside(self) -> pl.DataFrame:
-        """Rows not taken, with the reason."""
-
-    @property
-    def rows_in(self) -> int:
-        """Rows given."""
-
-    @property
-    def sha256(self) -> str:
-        """Content hash of what was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +61,7 @@ class Entry:
         self,
         store: Store,
         connection: duckdb.DuckDBPyConnection,
-        given: Listed,
+        given: Given,
         new: pl.DataFrame,
         *,
         table: str,
