@@ -47,14 +47,14 @@ def kept(options: argparse.Namespace, name: str, title: str, table: str) -> None
     """Write a section where that was asked for.
 
     Args:
-        options: as `parsed`; of repeats and workers it tells where the script has them.
+        options: as `parsed`; `workers` of them were used, and of repeats it tells where the script has them.
         name: of the section.
         title: what was measured.
         table: the figures, in Markdown.
     """
     if options.write is None:
         return
-    machine = Machine.of(None, getattr(options, "workers", len(os.sched_getaffinity(0))))
+    machine = Machine.of(None, options.workers)
     busy = f"{getattr(options, 'repeats', 1)} x each; load up to {max(options.load, load()):.1f}"
     text = [
         f"{title}:",

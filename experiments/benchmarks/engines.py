@@ -69,9 +69,9 @@ def timed(engine: Engine, context: Context, tasks: Sequence[Task]) -> tuple[floa
     return seen[0] - start, 1000 * (seen[-1] - seen[0]) / max(1, len(seen) - 1)
 
 
-def engines(context: Context, store: str) -> dict[str, Engine]:
-    """The engines that are installed."""
-    experiment, count = context.plan.experiment, available_cores()
+def engines(context: Context, count: int, store: str) -> dict[str, Engine]:
+    """The engines that are installed, those of several processes with so many workers."""
+    experiment = context.plan.experiment
     found: dict[str, Engine] = {"in process": InProcess()}
     asked = {"local": Where(), "ray": Where("ray"), "dask": Where("dask")}
     asked |= {f"{name}, store": Where(name, store=store) for name in ("ray", "dask")}
@@ -89,13 +89,14 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--tasks", type=int, default=400, help="empty tasks (default: 400)")
     parser.add_argument("--repeats", type=int, default=3, help="repeats, of which the median counts (default: 3)")
     args = parsed(parser, arguments)
+    args.workers = available_cores()
     with tempfile.TemporaryDirectory(prefix="harness-engines-") as folder:
         context, task = shared(exported(Path(folder)), Path(folder))
         found: dict[str, list[tuple[float, float]]] = {}
         for _ in range(args.repeats):
-            for name, engine in engines(context, f"{folder}/store").items():
+            for name, engine in engines(context, args.workers, f"{folder}/store").items():
                 found.setdefault(name, []).append(timed(engine, context, [task] * args.tasks))
-    print(f"{args.tasks} empty tasks, {available_cores()} workers, medians of {args.repeats}")
+    print(f"{args.tasks} empty tasks, {args.workers} workers, medians of {args.repeats}")
     print(table(found))
     kept(
         args,

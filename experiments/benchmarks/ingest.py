@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ from harness.core.time import micros, period_ends
 from harness.data.archive import Archive
 from harness.data.changes import ChangeFile
 from harness.data.past import beginnings
+from harness.record import clock
 
 FIRST_MONTH = 1990 * 12
 LIKE = Series("any", "M")
@@ -80,7 +81,7 @@ def made_up(series: int, periods: int, vintages: int) -> pl.DataFrame:
     days = ends.astype(np.int64)[:, None] + 20 + 30 * np.arange(vintages)
     stamps = pl.Series(np.tile(days.ravel() * 86_400_000_000, series)).cast(pl.Datetime("us", "UTC"))
     late = stamps.max()
-    if not isinstance(late, datetime) or micros(late) > micros(datetime.now(UTC)):
+    if not isinstance(late, datetime) or micros(late) > clock.now():
         sys.exit("too many periods or revisions: the last would be published later than now")
     size = series * periods * vintages
     return pl.DataFrame(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from harness.core.time import EPOCH, instant
 from harness.data.batch import NOT_YET, SET_ASIDE, content_hash
 from harness.data.columns import code_rows, days, instants, numbers, polars_frame
 from harness.data.declaration import Catalogue
+from harness.data.given import Given
 
 SPLIT, DIVIDEND, DELISTING = "split", "dividend", "delisting"
 EVENT_KINDS = (SPLIT, DIVIDEND, DELISTING)
@@ -27,24 +27,7 @@ EVENT_RULE = "a series has one event of a kind and ex-date; a delisting without 
 MEMBER_RULE = "one announcement names one last day for each universe, series and first day"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Announced:
-    """Announcements as read.
-
-    Attributes:
-        rows: columns of `EVENT` or `MEMBER`, without repeats.
-        set_aside: rows announced later than now.
-        rows_in: rows given.
-        sha256: content hash.
-    """
-
-    rows: pl.DataFrame
-    set_aside: pl.DataFrame
-    rows_in: int
-    sha256: str
-
-
-def read_events(frame: Any, catalogue: Catalogue, *, now: int) -> Announced:
+def read_events(frame: Any, catalogue: Catalogue, *, now: int) -> Given:
     """Read price events: series_id, kind, ex_date, value, announced_at.
 
     Args:
@@ -74,7 +57,7 @@ def read_events(frame: Any, catalogue: Catalogue, *, now: int) -> Announced:
     return _read(rows, catalogue, now, day="ex")
 
 
-def read_members(frame: Any, catalogue: Catalogue, *, now: int) -> Announced:
+def read_members(frame: Any, catalogue: Catalogue, *, now: int) -> Given:
     """Read memberships: universe, series_id, from (first day), to (last day; null or absent = open), announced_at.
 
     Args:
@@ -106,11 +89,6 @@ def read_members(frame: Any, catalogue: Catalogue, *, now: int) -> Announced:
             rule="`to` is the last day, not before `from`",
         )
     return _read(rows, catalogue, now, day="first")
-
-
-def nothing_announced(schema: pl.Schema) -> Announced:
-    """No announcement: all that was given lies in a vault."""
-    return Announced(pl.DataFrame(schema=schema), pl.DataFrame(schema=SET_ASIDE), 0, "")
 
 
 def unseen_events(rows: pl.DataFrame, old: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
@@ -180,7 +158,7 @@ def _check_event_values(rows: pl.DataFrame, catalogue: Catalogue) -> None:
             raise DataError(what, value=_shown(wrong.row(0, named=True), catalogue), rule=rule)
 
 
-def _read(rows: pl.DataFrame, catalogue: Catalogue, now: int, *, day: str) -> Announced:
+def _read(rows: pl.DataFrame, catalogue: Catalogue, now: int, *, day: str) -> Given:
     late = rows.filter(pl.col("announced") > now)
     aside = pl.DataFrame(
         {
@@ -193,7 +171,7 @@ def _read(rows: pl.DataFrame, catalogue: Catalogue, now: int, *, day: str) -> An
         schema=SET_ASIDE,
     )
     kept = rows.filter(pl.col("announced") <= now).unique(maintain_order=True)
-    return Announced(kept, aside, rows.height, content_hash(rows.sort(rows.columns)))
+    return Given(kept, aside, rows.height, content_hash(rows.sort(rows.columns)))
 
 
 def _refuse(rows: pl.DataFrame, catalogue: Catalogue, rule: str, *, fix: str = "correct one of the two") -> None:

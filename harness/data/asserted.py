@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import polars as pl
 
 from harness.core.errors import DataError
 from harness.core.identity import digest
 from harness.core.series import Series
-from harness.core.time import micros
 from harness.data.assertions.asking import ask_lines, ask_list, enforce
 from harness.data.assertions.rules import Assertion
 from harness.data.cleaning.notes import Notes
 from harness.data.declared import TextForm
 from harness.data.tables import RawTable
 from harness.data.tags import tag_of
+from harness.record import clock
 
 ROW = "row"
 """Column of a list: place of the row in its table."""
+UNCLEAR = "unclear"
+"""Column of a list: whether the clocks of its zone skip its stamp or have it twice."""
 OPEN = 1e9
 """Day number of an end that is open: no row is missing there, and it is no day."""
 
@@ -110,7 +111,7 @@ def asked_rows(
         value.cast(pl.String).fill_null("").alias("shown"),
         pl.int_range(pl.len()).alias(ROW),
     )
-    kept = ask_list(told, assertions, series, micros(datetime.now(UTC)), notes)
+    kept = ask_list(told, assertions, series, clock.now(), notes)
     if refusing:
         enforce(table.label, assertions, notes)
         _refuse_emptied(table, rows.height, kept.height)

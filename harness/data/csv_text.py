@@ -12,11 +12,12 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 import polars as pl
 
 from harness.core.errors import DataError
+from harness.data.csv_lines import row_lines
 from harness.data.declared import TextForm
 
 MARK = "\ufeff"
@@ -26,7 +27,19 @@ PER_ROW = 64
 """Bytes of text that a row is counted as."""
 
 
-def csv_table(label: str, content: bytes, text: TextForm, ragged: dict[int, DataError] | None = None) -> pl.DataFrame:
+class Lined(NamedTuple):
+    """Rows of a CSV file.
+
+    Attributes:
+        frame: the rows.
+        lines: [row] on which line each begins; None = they follow each other from line 2 on.
+    """
+
+    frame: pl.DataFrame
+    lines: pl.Series | None
+
+
+def csv_table(label: str, content: bytes, text: TextForm, ragged: dict[int, DataError] | None = None) -> Lined:
     """The table in the bytes of a file.
 
     Args:
@@ -40,13 +53,14 @@ def csv_table(label: str, content: bytes, text: TextForm, ragged: dict[int, Data
         DataError: empty, damaged, or written in another encoding than declared.
     """
     with _read(label, text):
-        decoded = (gzip.decompress(content) if label.endswith(".gz") else content).decode(text.encoding)
+        decoded = (gzip.decompress(content) if is_zipped(label) else content).decode(text.encoding)
     decoded = decoded.removeprefix(MARK)
     if not decoded.strip():
         raise DataError("data file is empty", value=label)
     end = decoded.rfind("\n") + 1
     decoded = decoded if decoded[end:].strip() else decoded[:end]  # blanks at the end are no row
-    return _table(label, decoded, text) if ragged is None else _ragged_table(label, decoded, text, ragged)
+    frame = _table(label, decoded, text) if ragged is None else _ragged_table(label, decoded, text, ragged)
+    return Lined(frame, row_lines(decoded, frame.height))
 
 
 def csv_parts(path: Path, text: TextForm, rows: int, columns: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
@@ -84,12 +98,12 @@ class Head:
     """The beginning of a CSV file.
 
     Attributes:
-        frame: its rows.
+        rows: its rows.
         names: its first line.
         size: bytes that were looked at.
     """
 
-    frame: pl.DataFrame
+    rows: Lined
     names: str
     size: int
 
@@ -108,18 +122,20 @@ def csv_head(path: Path, text: TextForm, size: int, ragged: dict[int, DataError]
     """
     found = ""
     for whole in _records(path, text, size):
-        found += whole if found else whole.lstrip("\r\n")
-        if found.strip() and len(found) > _first_end(found):
+        found += whole
+        begun = found.lstrip("\r\n")
+        if begun.strip() and len(begun) > _first_end(begun):
             break
-    if not found.strip():
+    begun = found.lstrip("\r\n")
+    if not begun.strip():
         raise DataError("data file is empty", value=path.name)
     frame = _ragged_table(path.name, found, text, ragged)
     if not frame.height:
         raise DataError("data file has no rows", value=path.name)
-    return Head(frame, found[: _first_end(found)], size)
+    return Head(Lined(frame, row_lines(found, frame.height)), begun[: _first_end(begun)], size)
 
 
-def csv_tail(path: Path, text: TextForm, head: Head, size: int, ragged: dict[int, DataError]) -> pl.DataFrame | None:
+def csv_tail(path: Path, text: TextForm, head: Head, size: int, ragged: dict[int, DataError]) -> Lined | None:
     """The last rows of a file; None where its end cannot be read by itself.
 
     Args:
@@ -134,14 +150,28 @@ def csv_tail(path: Path, text: TextForm, head: Head, size: int, ragged: dict[int
     """
     length = path.stat().st_size
     start = max(head.size, length - size)
-    if path.suffix == ".gz" or text.encoding.startswith("utf-16") or start >= length:
+    if is_zipped(path.name) or text.encoding.startswith("utf-16") or start >= length:
         return None
     with path.open("rb") as stream, _read(path.name, text):
-        stream.seek(start)
+        before = _lines_until(stream, start)
         body = stream.read().partition(b"\n")[2].decode(text.encoding)  # what is cut in two is left out
     end = body.rfind("\n") + 1
     body = body if body[end:].strip() else body[:end]
-    return _ragged_table(path.name, head.names + body, text, ragged) if body.strip() else None
+    if not body.strip():
+        return None
+    whole = head.names + body
+    frame = _ragged_table(path.name, whole, text, ragged)
+    lines = row_lines(whole, frame.height)
+    lines = pl.int_range(2, 2 + frame.height, dtype=pl.Int64, eager=True) if lines is None else lines
+    return Lined(frame, lines + (before + 1 - head.names.count("\n")))
+
+
+def _lines_until(stream: BinaryIO, place: int) -> int:
+    """How many lines end before a place in a file, which is then read from there."""
+    lines = 0
+    while left := place - stream.tell():
+        lines += stream.read(min(MOST, left)).count(b"\n")
+    return lines
 
 
 def _ragged_table(label: str, decoded: str, text: TextForm, ragged: dict[int, DataError]) -> pl.DataFrame:
@@ -302,7 +332,7 @@ def _end(text: str, cut: int) -> int:
 
 def _pieces(path: Path, text: TextForm, size: int) -> Iterator[str]:
     decoder, lines, raw = codecs.getincrementaldecoder(text.encoding)(), 0, b"-"
-    with _opened(path) as stream:
+    with opened(path) as stream:
         while raw:
             with _read(path.name, text, lines):
                 raw = stream.read(size)
@@ -311,10 +341,16 @@ def _pieces(path: Path, text: TextForm, size: int) -> Iterator[str]:
             lines += piece.count("\n")
 
 
+def is_zipped(name: str) -> bool:
+    """Whether a file's name is that of a compressed one."""
+    return name.lower().endswith(".gz")
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """A file of text, to read what it is without compression."""
     with path.open("rb") as stream:
-        if path.suffix != ".gz":
+        if not is_zipped(path.name):
             yield stream
             return
         with gzip.open(stream) as plain:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from harness.core.transform import Floats
 from harness.data.batch import NOT_YET, SET_ASIDE, content_hash
 from harness.data.columns import Coded, code_rows, day_of, instants, numbers, ordinals, polars_frame
 from harness.data.declaration import Catalogue
+from harness.data.given import Given
 
 FORECAST = pl.Schema(
     {
@@ -37,33 +37,20 @@ OPTIONAL = ("quantile", "source", "data_cutoff", "conditioning", "backfilled")
 KnownThen = Callable[[int, int], tuple[int, Floats]]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Given:
-    """External forecasts as read.
+def unseen_forecasts(rows: pl.DataFrame, old: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
+    """The forecasts that an archive does not have.
 
-    Attributes:
-        rows: columns of `FORECAST`, without repeats.
-        set_aside: rows issued later than now.
-        rows_in: rows given.
-        sha256: content hash.
+    Args:
+        rows: columns of `FORECAST`.
+        old: those it has.
+        catalogue: the declared series.
+
+    Raises:
+        DataError: it has one with another value.
     """
-
-    rows: pl.DataFrame
-    set_aside: pl.DataFrame
-    rows_in: int
-    sha256: str
-
-    def unseen(self, old: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
-        """Rows the archive does not have.
-
-        Raises:
-            DataError: it has one with another value.
-        """
-        both = self.rows.join(
-            old.select(*FORECAST_KEY, had="value"), on=list(FORECAST_KEY), how="left", nulls_equal=True
-        )
-        _refuse_two_values(both.filter(pl.col("had").is_not_null() & (pl.col("had") != pl.col("value"))), catalogue)
-        return both.filter(pl.col("had").is_null()).drop("had")
+    both = rows.join(old.select(*FORECAST_KEY, had="value"), on=list(FORECAST_KEY), how="left", nulls_equal=True)
+    _refuse_two_values(both.filter(pl.col("had").is_not_null() & (pl.col("had") != pl.col("value"))), catalogue)
+    return both.filter(pl.col("had").is_null()).drop("had")
 
 
 def read_forecasts(frame: Any, catalogue: Catalogue, *, source: str | None, now: int) -> Given:
@@ -104,11 +91,6 @@ def read_forecasts(frame: Any, catalogue: Catalogue, *, source: str | None, now:
     _refuse_two_values(kept.filter(repeated), catalogue)
     aside = _set_aside(rows.filter(pl.col("issued") > now), catalogue)
     return Given(kept, aside, rows.height, content_hash(rows.sort(FORECAST_KEY)))
-
-
-def no_forecasts() -> Given:
-    """No forecast: all that was given lies in a vault."""
-    return Given(pl.DataFrame(schema=FORECAST), pl.DataFrame(schema=SET_ASIDE), 0, "")
 
 
 def _optional_instants(column: pl.Series, coded: Coded) -> pl.Series:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import gzip
 import json
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -13,10 +15,10 @@ from pathlib import Path
 import polars as pl
 
 from harness.core.errors import FEW, DataError, listed
-from harness.data.csv_text import is_note
+from harness.data.csv_text import is_note, opened
 from harness.data.declared import Layout, TextForm
 from harness.data.sampled import sample
-from harness.data.tables import RawTable, is_large, numbers, read_file
+from harness.data.tables import RawTable, ending, is_large, is_parquet, numbers, read_file
 from harness.data.timing import (
     MOSTLY,
     PERIOD,
@@ -34,6 +36,8 @@ DATING = frozenset({*PUBLISHED, *VINTAGE})
 SERIES = ("series", "series_id", "variable", "ticker", "symbol", "indicator", "unique_id", "code", "id", "name")
 VALUE = ("value", "values", "obs_value", "val", "y")
 DELIMITERS = (",", ";", "\t", "|")
+EITHER = ("%d/%m/%Y", "%m/%d/%Y")
+"""Forms that days up to the twelfth leave open: the first is taken."""
 NO_VALUE = frozenset({"na", "n/a", "#n/a", "n.a.", "nan", "null", "none", ".", "-", ".."})
 """Texts taken for "no value" among numbers, in small letters."""
 SAMPLE = 5000
@@ -78,6 +82,7 @@ class Guess:
         first: its first column, which they are in.
         rows: how many of its first and of its last rows were looked at; () = all.
         zone: (zone of the instants in its column of dates, name of that column); ("", "") = they have none.
+        either: whether its publication dates could be written with days or with months first.
     """
 
     layout: Layout
@@ -95,6 +100,7 @@ class Guess:
     first: str = ""
     rows: tuple[int, ...] = ()
     zone: tuple[str, str] = ("", "")
+    either: bool = False
 
 
 def guess(path: Path) -> Guess:
@@ -132,7 +138,8 @@ def guess(path: Path) -> Guess:
     series, value = _long_columns(table, [name for name in others if name not in numeric], numeric)
     inside = table.frame[series].drop_nulls().unique(maintain_order=True).cast(pl.String).to_list() if series else []
     names = tuple(inside) or ((value,) if value else tuple(numeric))
-    form = next((form for form in (timing.date_format, *found.get(dated_by[1], ())[:1]) if form), "")
+    stamped = _of_all_rows(table.frame[dated_by[1]], found[dated_by[1]]) if dated_by[1] else ()
+    form = next((form for form in (timing.date_format, *stamped[:1]) if form), "")
     text = TextForm(text.encoding, text.delimiter, text.decimal_mark, form, nulls)
     levels = _levels(table, names, (series, value), text)
     layout: Layout = "long" if value else "wide"
@@ -153,6 +160,7 @@ def guess(path: Path) -> Guess:
         table.frame.columns[0],
         () if begin is table else (begin.frame.height, table.frame.height - begin.frame.height),
         _zone(table, [name for name in (dated_by[1], period) if name]),
+        form == EITHER[0] and set(EITHER) <= set(stamped),
     )
 
 
@@ -169,7 +177,8 @@ def _looked_at(path: Path, text: TextForm) -> tuple[RawTable, RawTable, tuple[st
         below, footer = _without_notes(some.last)
     except DataError:  # a torn line: ingest refuses it by its number, which is not known here
         below, footer = some.last.regular, ()
-    return some.first, replace(some.first, frame=pl.concat([some.first.frame, below.frame])), footer
+    lines = pl.concat([some.first.line_numbers(), below.line_numbers()])
+    return some.first, replace(some.first, frame=pl.concat([some.first.frame, below.frame]), lines=lines), footer
 
 
 def _tells_enough(table: RawTable) -> bool:
@@ -184,6 +193,14 @@ def _date_columns(table: RawTable) -> tuple[dict[str, tuple[str, ...]], tuple[st
     dates = [name for name, formats in found.items() if formats]
     dated_by = _dated_by(dates)
     return found, dated_by, _pick(PERIOD, [name for name in dates if name != dated_by[1]])
+
+
+def _of_all_rows(column: pl.Series, formats: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of several forms in which every entry of a column is a date, where its first rows leave it open."""
+    if len(formats) < 2:
+        return formats
+    values = column.drop_nulls().unique().to_list()
+    return tuple(form for form in formats if all(plain_day(value, form) is not None for value in values)) or formats
 
 
 def _zone(table: RawTable, names: Sequence[str]) -> tuple[str, str]:
@@ -242,11 +259,13 @@ def _refuse_matrix(path: Path, names: Sequence[str]) -> None:
 
 def guess_text_form(path: Path) -> TextForm:
     """Encoding, delimiter and decimal mark of a CSV file, from its first lines."""
-    if not path.name.endswith((".csv", ".tsv", ".txt")):
+    if is_parquet(path) or not ending(path.name):
         return TextForm()
     try:
-        with path.open("rb") as stream:
+        with opened(path) as stream:
             head = stream.read(65536)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError("not a readable gzip file", value=path.name, rule=str(error)) from error
     except OSError as error:
         raise DataError("data file cannot be read", value=path, rule=str(error.strerror), fix=THERE) from error
     try:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 
 import polars as pl
 
 from harness.core.errors import UnknownNameError
-from harness.core.time import Frequency, micros
-from harness.data.asserted import ROW, asked_lines, asked_rows, list_tag
+from harness.core.time import Frequency
+from harness.data.asserted import ROW, UNCLEAR, asked_lines, asked_rows, list_tag
 from harness.data.cleaning.notes import Notes, Treated
 from harness.data.declaration import Catalogue
 from harness.data.declared import Dataset, Forecasts
-from harness.data.external import Given, read_forecasts
+from harness.data.external import read_forecasts
+from harness.data.given import Given
 from harness.data.inputs import Alteration
 from harness.data.listings import Refused
-from harness.data.stamps import as_instants, mapped, moments, period_of
+from harness.data.stamps import as_instants, mapped, moments, period_of, read_stamps
 from harness.data.tables import RawTable, numbers, read_file, sha256_of
+from harness.record import clock
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,12 +32,14 @@ class Issued:
         rows: what `Archive.append_forecasts` takes.
         tag: what the archive calls the batch where anything is asserted of it.
         treated: what was asserted of it; None where nothing is.
+        unclear: rows issued at a local time that the clocks of the declared zone skip or have twice.
     """
 
     table: RawTable
     rows: pl.DataFrame
     tag: str
     treated: Treated | None
+    unclear: int
 
     @property
     def section(self) -> str:
@@ -50,7 +53,7 @@ class Issued:
 
     def given(self, catalogue: Catalogue) -> Given:
         """The rows as an archive with some series would read them."""
-        return read_forecasts(self.rows, catalogue, source=None, now=micros(datetime.now(UTC)))
+        return read_forecasts(self.rows, catalogue, source=None, now=clock.now())
 
 
 def read_forecast_list(
@@ -79,7 +82,8 @@ def read_forecast_list(
         series = {one.id: one for one in dataset.series}
         read = read_issued(dataset, left)
         rows = asked_rows("forecasts", read, left, declared.assertions, series, notes, refusing=alter is None)
-    return Issued(table, rows.drop(ROW), tag, notes.done() if declared.assertions else None)
+    treated, unclear = notes.done() if declared.assertions else None, int(rows[UNCLEAR].sum())
+    return Issued(table, rows.drop(ROW, UNCLEAR), tag, treated, unclear)
 
 
 def read_issued(dataset: Dataset, table: RawTable) -> pl.DataFrame:
@@ -90,8 +94,8 @@ def read_issued(dataset: Dataset, table: RawTable) -> pl.DataFrame:
         table: the forecasts table.
 
     Returns:
-        row (place in the table), source, series_id, issued_at (UTC), period, quantile (null = point), value, and
-        data_cutoff, conditioning and backfilled where declared.
+        row (place in the table), source, series_id, issued_at (UTC), whether that is unclear, period, quantile (null =
+        point), value, and data_cutoff, conditioning and backfilled where declared.
 
     Raises:
         DataError: rows that cannot be taken; the first is named by its line.
@@ -102,13 +106,15 @@ def read_issued(dataset: Dataset, table: RawTable) -> pl.DataFrame:
         return pl.DataFrame()
     columns = dict(declared.columns)
     rows = pl.int_range(table.frame.height, dtype=pl.Int64, eager=True).alias(ROW)
+    issued = read_stamps(table, columns["issued_at"], zone=declared.zone, date_format=declared.text.date_format)
     frame = pl.DataFrame(
         {
             ROW: rows,
             "source": table.column(columns["source"]).cast(pl.String),
             "name": table.column(columns["series"]).cast(pl.String),
             "value": numbers(table, columns["value"], declared.text.decimal_mark),
-            "issued": moments(table, columns["issued_at"], zone=declared.zone, date_format=declared.text.date_format),
+            "issued": issued.stamps,
+            UNCLEAR: issued.unclear,
         }
     )
     if "quantile" in columns:
@@ -168,6 +174,7 @@ def _of_series(dataset: Dataset, bare: object, part: pl.DataFrame, table: RawTab
         "source",
         "series_id",
         "issued_at",
+        UNCLEAR,
         "data_cutoff",
         "period",
         "quantile",

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import polars as pl
 
 from harness.core.errors import DataError, UnknownNameError
-from harness.core.time import micros
-from harness.data.announced import Announced, read_events, read_members, unseen_events, unseen_members
-from harness.data.asserted import ROW, asked_lines, asked_rows, list_tag
+from harness.data.announced import read_events, read_members, unseen_events, unseen_members
+from harness.data.asserted import ROW, UNCLEAR, asked_lines, asked_rows, list_tag
 from harness.data.cleaning.notes import Notes, Treated
 from harness.data.declaration import Catalogue
 from harness.data.declared import Announcements, Dataset
-from harness.data.stamps import as_instants, moments
+from harness.data.given import Given
+from harness.data.stamps import as_instants, moments, read_stamps
 from harness.data.tables import RawTable, numbers, read_file, sha256_of
+from harness.record import clock
 
 Alter = Callable[[Dataset, Announcements, RawTable], RawTable]
 Refused = Callable[[str, RawTable, Notes], AbstractContextManager[None]]
@@ -33,6 +33,7 @@ class Listing:
         rows: what the archive takes (`Archive.append_events`, `Archive.append_members`).
         tag: what the archive calls its batch.
         treated: what was asserted of it; None where nothing is.
+        unclear: rows announced at a local time that the clocks of the declared zone skip or have twice.
     """
 
     section: str
@@ -40,16 +41,17 @@ class Listing:
     rows: pl.DataFrame
     tag: str
     treated: Treated | None = None
+    unclear: int = 0
 
     @property
     def asserted(self) -> str:
         """What its batch is called where anything is asserted of it, else ""."""
         return self.tag if self.treated is not None else ""
 
-    def given(self, catalogue: Catalogue) -> Announced:
+    def given(self, catalogue: Catalogue) -> Given:
         """The rows as an archive with some series would read them."""
         read = read_events if self.section == "events" else read_members
-        return read(self.rows, catalogue, now=micros(datetime.now(UTC)))
+        return read(self.rows, catalogue, now=clock.now())
 
 
 def read_listings(dataset: Dataset, alter: Alter | None = None, refused: Refused | None = None) -> list[Listing]:
@@ -87,13 +89,14 @@ def _asked(
     rows = _rows(dataset, one, left).with_row_index(ROW)
     series = {declared.id: declared for declared in dataset.series}
     kept = asked_rows(section, rows, left, one.assertions, series, notes, refusing=refusing).drop(ROW)
-    return Listing(section, table, kept, tag, notes.done() if one.assertions else None)
+    treated, unclear = notes.done() if one.assertions else None, int(kept[UNCLEAR].sum())
+    return Listing(section, table, kept.drop(UNCLEAR), tag, treated, unclear)
 
 
 def _check(dataset: Dataset, listing: Listing) -> None:
     """Refuse what the archive would refuse, while nothing of the dataset has been appended."""
     catalogue = Catalogue({one.id: code for code, one in enumerate(dataset.series)}, dict(enumerate(dataset.series)))
-    now = micros(datetime.now(UTC))
+    now = clock.now()
     if listing.section == "events":
         rows = read_events(listing.rows, catalogue, now=now).rows
         unseen_events(rows, rows.clear(), catalogue)
@@ -119,8 +122,10 @@ def _rows(dataset: Dataset, declared: Announcements, table: RawTable) -> pl.Data
     form = declared.text.date_format
     stored = _stored(dataset, table, columns["series"])
     zones = {one.id: one.zone for one in dataset.series}
-    stamps = moments(table, columns["announced_at"], zone=declared.zone, date_format=form)
-    frame = pl.DataFrame({"series_id": stored, "announced_at": _instants(stamps, stored, zones)})
+    read = read_stamps(table, columns["announced_at"], zone=declared.zone, date_format=form)
+    frame = pl.DataFrame(
+        {"series_id": stored, "announced_at": _instants(read.stamps, stored, zones), UNCLEAR: read.unclear}
+    )
     for meaning in ("ex_date", "from", "to"):
         if meaning in columns:
             frame = frame.with_columns(_days(table, columns[meaning], form).alias(meaning))

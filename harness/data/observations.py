@@ -19,7 +19,7 @@ from harness.data.cleaning.words import lined
 from harness.data.declared import Dataset, Source
 from harness.data.derive import rounded
 from harness.data.lags import release_micros
-from harness.data.stamps import as_instants, mapped, moments, period_of, read_stamps
+from harness.data.stamps import as_instants, mapped, period_of, read_stamps
 from harness.data.tables import RawTable, numbers
 
 ROW = "_row"
@@ -35,7 +35,7 @@ class Observations:
         publications: series_id, published_at, first, last, complete, captured, availability; None = the rows tell.
         empty: fields without a value, in tables where that means "nothing known".
         undeclared: series of the table that the dataset does not declare, with their rows.
-        unclear: rows with a publication stamp that the clocks of its zone skip or have twice.
+        unclear: lines of these rows and of `publications` with a stamp that the clocks of the zone skip or have twice.
         treated: the cleaning record; None where the source declares no step and no assertion.
     """
 
@@ -93,8 +93,9 @@ def observe(
     rows = _with_periods(named, series, source, table)
     publications, unclear = None, 0
     if source.dated_by:
-        stamps, unclear = read_stamps(table, source.dated_by, zone=source.zone, date_format=source.text.date_format)
-        rows = _dated(rows, stamps, series, source, table)
+        read = read_stamps(table, source.dated_by, zone=source.zone, date_format=source.text.date_format)
+        rows = _dated(rows, read.stamps, series, source, table)
+        unclear = int(read.unclear.gather(rows[ROW].unique()).sum())
     treated = None
     if treatment:
         others = _other_columns(source, table, ids) if source.layout == "wide" else _lines(tall.filter(~known), table)
@@ -102,7 +103,8 @@ def observe(
         setting = Setting(series, dataset.folder, bool(source.dated_by))
         rows, treated = _treated(rows, source, table, setting, notes, held or Held(), refusing=refusing)
     if listed is not None:
-        publications = _publications(dataset, source, listed)
+        publications, also = _publications(dataset, source, listed)
+        unclear += also
         rows = _matched(rows, publications, table, listed)
     _refuse_contradictions(rows, series, table)
     return Observations(rows.drop("name", ROW), publications, empty, tuple(strangers.rows()), treated, unclear)
@@ -303,14 +305,14 @@ def _with_availability(dated: pl.DataFrame, given: pl.Series, table: RawTable, c
     return dated.with_columns(availability=given.cast(pl.String), value_known_at=pl.col("published_at"))
 
 
-def _publications(dataset: Dataset, source: Source, listed: RawTable) -> pl.DataFrame:
-    """Every publication of the source's series, as a publications table lists them."""
+def _publications(dataset: Dataset, source: Source, listed: RawTable) -> tuple[pl.DataFrame, int]:
+    """Every publication of the source's series, as a publications table lists them; and how many stamps are unclear."""
     rows = pl.int_range(listed.frame.height, dtype=pl.Int64, eager=True)
-    stamps = moments(listed, "published_at", zone=source.zone, date_format=source.text.date_format)
+    stamps, unclear = read_stamps(listed, "published_at", zone=source.zone, date_format=source.text.date_format)
     flags = {name: _flags(listed, name) for name in ("complete", "captured")}
     columns = listed.frame.columns
     names = dict(dataset.in_file)
-    parts = []
+    parts, meant = [], []
     for one in (dataset.declared(bare) for bare in source.series):
         name = names[one.id.partition("/")[2]]
         mine = rows.filter(listed.frame["series"].cast(pl.String) == name) if "series" in columns else rows
@@ -328,7 +330,8 @@ def _publications(dataset: Dataset, source: Source, listed: RawTable) -> pl.Data
                 }
             ).select(pl.lit(one.id).alias("series_id"), pl.all())
         )
-    return pl.concat(parts)
+        meant.append(mine)
+    return pl.concat(parts), int(unclear.gather(pl.concat(meant).unique()).sum())
 
 
 def _flags(listed: RawTable, name: str) -> pl.Series:

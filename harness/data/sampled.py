@@ -56,7 +56,7 @@ def sample(path: Path, text: TextForm, enough: Callable[[RawTable], bool], *, fi
                 return found
             size *= TIMES_MORE
     except BROKEN as error:
-        if text.delimiter and path.suffix != ".parquet":
+        if text.delimiter and not is_parquet(path):
             raise DataError("data file cannot be read", value=path.name, rule=str(error)[:200], fix=fix) from error
         raise not_parquet(path.name, error) from error
     except OSError as error:
@@ -66,17 +66,16 @@ def sample(path: Path, text: TextForm, enough: Callable[[RawTable], bool], *, fi
 def _of_text(path: Path, text: TextForm, size: int) -> Sample:
     ragged = dict[int, DataError]()
     head = csv_head(path, text, size, ragged)
-    noted = {row + 2: said for row, said in ragged.items()}
-    first = RawTable(path.name, head.frame, 2, b"", ".csv", ragged=noted)
+    first = RawTable(path.name, head.rows.frame, 2, b"", ".csv", head.rows.lines).noting(ragged)
     first.refuse_ragged()
-    last = RawTable(path.name, head.frame.head(0), 2, b"", ".csv")
+    last = RawTable(path.name, first.frame.head(0), 2, b"", ".csv")
     below = dict[int, DataError]()
     with suppress(
         DataError, *BROKEN
     ):  # where a place within the file cannot be read by itself, its beginning has to do
-        frame = csv_tail(path, text, head, LAST, below)
-        if frame is not None and frame.columns == head.frame.columns:
-            last = RawTable(path.name, frame, 2, b"", ".csv", ragged={row + 2: said for row, said in below.items()})
+        found = csv_tail(path, text, head, LAST, below)
+        if found is not None and found.frame.columns == first.frame.columns:
+            last = RawTable(path.name, found.frame, 2, b"", ".csv", found.lines).noting(below)
     return Sample(first, last)
 
 
@@ -86,7 +85,10 @@ def _of_parquet(path: Path, _text: TextForm, size: int) -> Sample:
     total = int(rows.select(pl.len()).collect().item())
     last = max(0, min(count, LAST // CELL, total - count))
     ends = [rows.head(count).collect(), rows.slice(total - last, last).collect()]
-    first, below = (RawTable(path.name, frame, 1, b"", ".parquet") for frame in ends)
+    first, below = (
+        RawTable(path.name, frame, 1, b"", ".parquet", 1 + pl.int_range(start, start + frame.height, eager=True))
+        for start, frame in zip((0, total - last), ends, strict=True)
+    )
     if not first.frame.height:
         raise DataError("data file has no rows", value=path.name)
     return Sample(first, below)

@@ -34,6 +34,7 @@ STEPS = {"D": (1, 7), "B": (1, 5), "W": (1, 2, 4), "M": (1, 3, 6), "Q": (1, 2, 4
 LATEST = {"D": (1, 2, 7), "B": (1, 2, 5), "W": (1, 2, 4), "M": (1, 2, 3, 12), "Q": (1, 2, 3, 4), "A": (1, 2)}
 ROLLING = {"D": (7, 28), "B": (5, 22), "W": (4, 13), "M": (3, 12), "Q": (4,), "A": (3,)}
 REFIT = {"D": 4, "B": 4, "W": 4, "M": 1, "Q": 1, "A": 1}
+EITHER = "  # guessed: days first, though every publication date could have months first, too"
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
@@ -206,7 +207,10 @@ def _source_lines(file: str, guessed: Guess) -> list[str]:
         "delimiter": (text.delimiter, ","),
         "decimal_mark": (text.decimal_mark, "."),
     }
-    lines += [f"{key} = {_quoted(value)}" for key, (value, default) in optional.items() if value != default]
+    told = {"date_format": EITHER * guessed.either}
+    lines += [
+        f"{key} = {_quoted(value)}{told.get(key, '')}" for key, (value, default) in optional.items() if value != default
+    ]
     if text.null_values:
         lines.append(
             f"null_values = [{', '.join(map(_quoted, text.null_values))}]  # guessed: found among numbers and taken "

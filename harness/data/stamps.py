@@ -164,12 +164,12 @@ class Read(NamedTuple):
 
     Attributes:
         stamps: dates (Date), or instants (Datetime UTC).
-        unclear: rows with a local time that the clocks of the declared zone skip or have twice; the later reading
-            counts.
+        unclear: [row] whether it is a local time that the clocks of the declared zone skip or have twice; the later
+            reading counts.
     """
 
     stamps: pl.Series
-    unclear: int = 0
+    unclear: pl.Series
 
 
 def moments(table: RawTable, name: str, *, zone: str = "", date_format: str = "") -> pl.Series:
@@ -194,19 +194,23 @@ def read_stamps(table: RawTable, name: str, *, zone: str = "", date_format: str 
     """
     column = table.column(name)
     if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone:
-        return Read(column.dt.convert_time_zone("UTC").cast(INSTANT))
+        return _clear(column.dt.convert_time_zone("UTC").cast(INSTANT))
     parsed = _parsed(table, name, date_format)
     where = f"{table.label}, column {name!r}"
     days = _as_days(parsed)
     if days is not None:
-        return Read(column.replace_strict(list(days), list(days.values()), default=None, return_dtype=pl.Date()))
+        return _clear(column.replace_strict(list(days), list(days.values()), default=None, return_dtype=pl.Date()))
     readings = {value: _readings(moment, zone, where) for value, moment in parsed.items()}
     if not zone:
         _refuse_mixed(_one_per_offset(parsed), where)
     later = [max(one) for one in readings.values()]
     unclear = [value for value, one in readings.items() if one[0] != one[-1]]
     stamps = column.replace_strict(list(readings), later, default=None, return_dtype=INSTANT)
-    return Read(stamps, int(column.is_in(unclear).sum()) if unclear else 0)
+    return Read(stamps, column.is_in(unclear).fill_null(value=False)) if unclear else _clear(stamps)
+
+
+def _clear(stamps: pl.Series) -> Read:
+    return Read(stamps, pl.repeat(value=False, n=len(stamps), dtype=pl.Boolean, eager=True))
 
 
 def _parsed(table: RawTable, name: str, date_format: str) -> dict[object, date | datetime]:

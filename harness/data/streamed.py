@@ -41,7 +41,7 @@ from harness.data.declaration import Catalogue
 from harness.data.derive import ORDER, PUBLICATION, STATEMENT
 from harness.data.laying import Laid
 from harness.data.ordering import is_sorted
-from harness.data.tables import beyond_memory, content_of, not_parquet, read_content, too_large
+from harness.data.tables import beyond_memory, content_of, is_parquet, not_parquet, read_content, too_large
 from harness.record.files import room_for
 from harness.record.memory import GIVEN, LIMIT, available_memory, limit_source
 from harness.record.placed import read_at, write_at
@@ -85,11 +85,11 @@ def frame_or_parts(frame: Any) -> Any:
     if isinstance(frame, Parts) or not isinstance(frame, str | Path):
         return frame
     path = Path(frame)
-    if path.suffix not in (".parquet", ".pq"):
+    if not is_parquet(path):
         raise DataError(
             "not a Parquet file",
             value=path.name,
-            rule="a frame, or the path of a .parquet file",
+            rule="a frame, or the path of a Parquet file (.parquet, .pq)",
             fix="`harness ingest DATASET` reads CSV files, too, as declared: `harness new NAME --data FILE` drafts it",
         )
     if beyond_memory(path):

@@ -18,7 +18,7 @@ from typing import cast
 import polars as pl
 
 from harness.core.errors import DataError, UnknownNameError, UserError
-from harness.data.csv_text import csv_parts, csv_table
+from harness.data.csv_text import csv_parts, csv_table, is_zipped
 from harness.data.declared import TextForm
 from harness.record.files import sha256_of as sha256_of_file
 from harness.record.memory import FREE, GIVEN, LIMIT, available_memory, limit_source
@@ -37,8 +37,10 @@ LARGE = 1 << 26
 """Bytes of text above which a file is not looked at as a whole where its beginning will do."""
 CELL = 8
 """Bytes of text that a field of a Parquet file is counted as."""
-TEXTS = {".csv": ".csv", ".csv.gz": ".csv.gz", ".tsv": ".csv", ".txt": ".csv"}
-"""Endings of text files, and of their kept copies."""
+ENDINGS = {
+    ".csv": ".csv", ".csv.gz": ".csv.gz", ".tsv": ".csv", ".txt": ".csv", ".parquet": ".parquet", ".pq": ".parquet",
+}  # fmt: skip
+"""Endings of files, in small letters, and of their kept copies."""
 CORRECT = "correct `file`, or bring it back: of one that was ingested, raw/ in the home folder has a copy"
 GZIP_TAIL = 4
 """Bytes at the end of a gzip file that tell its size without compression."""
@@ -58,8 +60,8 @@ class RawTable:
         offset: number of the first row as a person counts it: 2 for CSV (its header is line 1), else 1.
         content: the bytes it was read from.
         suffix: file ending of `content`.
-        lines: number of each row as a person counts it (null: not of the file), once lines were taken out or added;
-            None = rows follow each other from `offset` on.
+        lines: number of each row as a person counts it (null: not of the file), where lines were taken out or added
+            or a row takes several; None = rows follow each other from `offset` on.
         hashed: (column, print of the key) of columns that hold keyed hashes in place of names already.
         ragged: number of a row, as `line_numbers` has it, with fewer or more fields than the first line has names ->
             what is said of it unless a step leaves it out.
@@ -86,6 +88,11 @@ class RawTable:
         """The same of rows that are read from the file `unread`: so many from the `start`-th (0 the first) on."""
         first = self.offset + start
         return pl.int_range(first, first + rows, dtype=pl.Int64, eager=True)
+
+    def noting(self, ragged: Mapping[int, DataError]) -> RawTable:
+        """The table with what is said of rows (from 0) that have fewer or more fields than the first line has names."""
+        numbers = self.line_numbers() if ragged else pl.Series(dtype=pl.Int64)
+        return replace(self, ragged={numbers[row]: said for row, said in ragged.items()})
 
     def kept(self, rows: pl.Series) -> RawTable:
         """The table with some of its rows.
@@ -202,12 +209,10 @@ def is_parquet(path: Path) -> bool:
 def ending(name: str) -> str:
     """What the name of a kept copy of a file ends in; "" = nobody knows the kind.
 
-    >>> ending("a.csv.gz"), ending("b.tsv"), ending("c.xlsx")
-    ('.csv.gz', '.csv', '')
+    >>> ending("a.csv.gz"), ending("B.TSV"), ending("c.pq"), ending("d.xlsx")
+    ('.csv.gz', '.csv', '.parquet', '')
     """
-    if name.endswith((".parquet", ".pq")):
-        return ".parquet"
-    return next((kept for end, kept in TEXTS.items() if name.endswith(end)), "")
+    return next((kept for end, kept in ENDINGS.items() if name.lower().endswith(end)), "")
 
 
 def content_of(path: Path, *, refusing: bool = False, fix: str = CORRECT) -> bytes:
@@ -291,7 +296,7 @@ def _needed(path: Path) -> int:
 
 def _plain_size(path: Path, size: int) -> int:
     """Bytes of a file without compression, as far as it says so."""
-    if path.suffix != ".gz" or size < GZIP_TAIL:
+    if not is_zipped(path.name) or size < GZIP_TAIL:
         return size
     with path.open("rb") as stream:
         stream.seek(-GZIP_TAIL, 2)
@@ -317,10 +322,10 @@ def read_content(name: str, content: bytes, text: TextForm | None = None, *, rag
         table = RawTable(name, _parquet(name, content), 1, content, suffix)
     elif suffix:
         noted: dict[int, DataError] | None = {} if ragged else None
-        frame = csv_table(name, content, text or TextForm(), noted)
-        table = RawTable(name, frame, 2, content, suffix, ragged={row + 2: one for row, one in (noted or {}).items()})
+        frame, lines = csv_table(name, content, text or TextForm(), noted)
+        table = RawTable(name, frame, 2, content, suffix, lines).noting(noted or {})
     else:
-        rule = "CSV (.csv, .csv.gz, .tsv, .txt) or .parquet"
+        rule = "CSV (.csv, .csv.gz, .tsv, .txt) or Parquet (.parquet, .pq)"
         raise DataError("unknown kind of data file", value=name, rule=rule, fix="save it as one of these")
     if not table.frame.height:
         raise DataError("data file has no rows", value=name)

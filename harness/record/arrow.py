@@ -10,22 +10,49 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 
 def numbers(column: pa.Array) -> NDArray[Any]:
-    """A column as an array over the same memory, read only; nulls, days and truth values as Arrow converts them.
+    """A column as an array, over the same memory and read only where it has no nulls and is no truth values.
+
+    As Arrow converts them, nulls among numbers are NaN (whole numbers become float64), and among days NaT.
 
     >>> numbers(buffered(np.array([1.5, 2.5]))).tolist()
     [1.5, 2.5]
+    >>> numbers(with_nulls(pl.Series([1, None]))).tolist()
+    [1.0, nan]
     """
-    if not column.null_count:
-        if pa.types.is_date32(column.type):
-            return np.from_dlpack(column.view(pa.int32())).astype("datetime64[D]")
-        if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-            return np.from_dlpack(column)
+    kind = column.type
+    if pa.types.is_date32(kind):
+        return _stored(column.view(pa.int32()), np.datetime64("NaT"), "datetime64[D]")
+    if pa.types.is_integer(kind):
+        return _stored(column, np.nan, np.float64 if column.null_count else None)
+    if pa.types.is_floating(kind):
+        return _stored(column, np.nan)
+    if pa.types.is_boolean(kind) and not column.null_count:
+        return _bits(column, 1)
     found: NDArray[Any] = column.to_numpy(zero_copy_only=False)
     return found
+
+
+def _stored(column: pa.Array, missing: object, dtype: DTypeLike | None = None) -> NDArray[Any]:
+    """The numbers of a column as they lie there, of another type if one is named; `missing` where it has nulls."""
+    if not column.null_count:
+        plain = np.from_dlpack(column)
+        return plain if dtype is None else plain.astype(dtype)
+    bare = pa.Array.from_buffers(column.type, len(column), [None, column.buffers()[1]], 0, column.offset)
+    plain = np.from_dlpack(bare)
+    found: NDArray[Any] = plain.astype(plain.dtype if dtype is None else dtype)
+    found[~_bits(column, 0)] = missing
+    return found
+
+
+def _bits(column: pa.Array, buffer: int) -> NDArray[np.bool_]:
+    """What a buffer of bits says of each row of a column."""
+    packed = np.frombuffer(column.buffers()[buffer], dtype=np.uint8) if len(column) else np.empty(0, dtype=np.uint8)
+    bits = np.unpackbits(packed, count=column.offset + len(column), bitorder="little")
+    return bits[column.offset :].astype(np.bool_)
 
 
 def whole(column: pa.ChunkedArray) -> pa.Array:
@@ -58,9 +85,13 @@ def days(values: NDArray[np.datetime64]) -> pa.Array:
     DataType(date32[day])
     """
     values = values.astype("datetime64[D]")
-    if np.isnat(values).any():
-        return pa.array(values)
-    return buffered(values.astype(np.int64).astype(np.int32)).view(pa.date32())
+    missing = np.isnat(values)
+    if not missing.any():
+        return buffered(values.astype(np.int64).astype(np.int32)).view(pa.date32())
+    stored = np.where(missing, 0, values.astype(np.int64)).astype(np.int32)
+    return pa.Array.from_buffers(
+        pa.date32(), len(values), [_packed(~missing), pa.py_buffer(stored)], int(missing.sum())
+    )
 
 
 def text(column: pl.Series) -> pa.Array:
@@ -78,10 +109,15 @@ def with_nulls(column: pl.Series) -> pa.Array:
     >>> with_nulls(pl.Series([1, None])).to_pylist()
     [1, None]
     """
-    there = pa.py_buffer(np.packbits(column.is_not_null().to_numpy(), bitorder="little"))
+    there = _packed(column.is_not_null().to_numpy())
     filled = text(column.fill_null("")) if column.dtype == pl.String else buffered(column.fill_null(0).to_numpy())
     _, *values = filled.buffers()
     return pa.Array.from_buffers(filled.type, len(filled), [there, *values], column.null_count())
+
+
+def _packed(there: NDArray[np.bool_]) -> pa.Buffer:
+    """A bit for each row: whether anything stands there."""
+    return pa.py_buffer(np.packbits(there, bitorder="little"))
 
 
 def words(column: pa.ChunkedArray) -> pl.Series:

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.record.chain import Entry
-from harness.record.home import Home
-from harness.record.ledger import entries
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -97,20 +95,6 @@ def named_seals(entry: Entry) -> Sequence[str]:
     """The seals that a plan or an opening names."""
     seals = entry.facts.get("seals")
     return [str(one) for one in seals] if isinstance(seals, list) else []
-
-
-def openings(home: Home, sources: Mapping[str, str]) -> OpeningCount:
-    """How often the holdout of a target was opened, for whatever target it was.
-
-    Args:
-        home: the home folder.
-        sources: source series of the target -> fingerprint.
-
-    Raises:
-        DamagedError: the chain is broken.
-    """
-    found = entries(home)
-    return openings_of(found, seals_in(found, sources))
 
 
 def promised_manifest(found: Iterable[Entry], seal: str) -> str:

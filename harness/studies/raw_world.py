@@ -84,7 +84,8 @@ class Later:
         for zone in set(of_row) - {""}:
             told = stamped(table.frame[columns["announced_at"]], zone, declared.zone, declared.text.date_format)
             late |= (np.array(of_row) == zone) & (told != UNKNOWN) & (told > self.cut)
-        return replace(table, frame=altered(declared, table.frame, late, self.seed, drop=self.drop))
+        # its rows are no longer those of the file, so lines of it are none of theirs
+        return replace(table, frame=altered(declared, table.frame, late, self.seed, drop=self.drop), lines=None)
 
     def forecasts(self, dataset: Dataset, table: RawTable) -> RawTable:
         """Forecasts issued later."""
@@ -94,9 +95,9 @@ class Later:
         zone = dataset.series[0].zone
         late = stamped(table.frame[columns["issued_at"]], zone, declared.zone, declared.text.date_format) > self.cut
         if self.drop and not late.all():
-            kept = table.frame.filter(~pl.Series(late))
-            if kept[columns["source"]].n_unique() == table.frame[columns["source"]].n_unique():
-                return replace(table, frame=kept)
+            kept = table.kept(~pl.Series(late))
+            if kept.frame[columns["source"]].n_unique() == table.frame[columns["source"]].n_unique():
+                return kept
         values = _noise(table.frame, columns["value"], late, self.seed, declared.text.decimal_mark)
         return replace(table, frame=table.frame.with_columns(values))
 

@@ -21,7 +21,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "experiments" / "benchmarks"
 PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
-SCRIPTS = ("terms", "panels", "watched", "results", "measure", "alone")
+SCRIPTS = ("terms", "panels", "watched", "results", "measure", "alone", "shipped")
 with_peers = pytest.mark.skipif(not PEERS_PYTHON.exists(), reason="the peers are not installed: make bench-peers-env")
 Script = Callable[[str], ModuleType]
 
@@ -169,6 +169,7 @@ def test_what_is_measured_alone_is_written_where_that_is_asked_for(script: Scrip
     for told, asked in (([], False), (["--write", str(file)], True), ([f"--write={file}"], True)):
         parser = argparse.ArgumentParser(prog="million.py")
         parser.add_argument("--repeats", type=int)
+        parser.add_argument("--workers", type=int, default=2)
         alone.kept(alone.parsed(parser, ["--repeats", "2", *told]), "million", "A million", table)
         assert file.exists() is asked
     text = file.read_text(encoding="utf-8")
@@ -181,11 +182,32 @@ def test_what_is_measured_alone_is_written_where_that_is_asked_for(script: Scrip
     assert "million.py --repeats 2`" in text
     assert f"- {datetime.now(UTC):%Y-%m-}" in text
     assert "2 x each; load up to" in text
+    assert "(2 used)" in text
     assert "polars " in text
     parser = argparse.ArgumentParser()
     assert alone.parsed(parser, ["--write"]).write == FOLDER / "RESULTS.md"  # what `make bench` rewrites
     stopped = alone.row("million", [watched.Watched(2.0, 3.0, 2**33, failure="stopped above 8 GB")])
     assert "| million | - | stopped above 8 GB | - | - | 8,192 MB |" in alone.jobs_table([stopped])
+
+
+def test_a_shipped_experiment_is_run_anew_and_again_each_in_a_process_of_its_own(
+    script: Script, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shipped, watched, asked = script("shipped"), script("watched"), list[tuple[str, bool]]()
+
+    def watch(command: list[str], **_: object) -> object:
+        home = Path(command[command.index("--once") + 1])
+        asked.append((str(home), not any(home.iterdir())))
+        (home / "found").touch()
+        return watched.Watched(9.0, 9.0, 1, {"ingest and backtest": 8.0 if asked[-1][1] else 1.0 + len(asked)})
+
+    monkeypatch.setattr(shipped, "watch", watch)
+    assert shipped.main(["--repeats", "3"]) == 0
+    assert [empty for _, empty in asked] == [True, False] * 3
+    assert [len({home for home, _ in asked[:count]}) for count in (2, 4, 6)] == [1, 2, 3]
+    table = capsys.readouterr().out
+    assert "| uk_inflation, nothing found ready | 8.00 (8.00-8.00) |" in table
+    assert "| uk_inflation, all of it found | 5.00 (3.00-7.00) |" in table
 
 
 def test_every_benchmark_that_writes_its_section_does_so_when_made(script: Script) -> None:

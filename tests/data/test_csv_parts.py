@@ -17,7 +17,7 @@ from harness.data.csv_text import csv_parts, csv_table
 from harness.data.dataset import load_dataset
 from harness.data.declared import TextForm
 from harness.data.ingest import lacks
-from harness.data.tables import beyond_memory, unread
+from harness.data.tables import beyond_memory, read_content, unread
 from harness.record.memory import LIMIT
 from tests.data.test_streamed import (
     DATASET,
@@ -71,7 +71,7 @@ def test_parts_of_a_text_are_what_all_of_it_is(
         patch.setattr(csv_text, "LEAST", 10)
         patch.setattr(csv_text, "PER_ROW", 7)
         parts = table_or_refusal(lambda: pl.concat(csv_parts(path, form, size)))
-    assert parts == table_or_refusal(lambda: csv_table(path.name, path.read_bytes(), form))
+    assert parts == table_or_refusal(lambda: csv_table(path.name, path.read_bytes(), form).frame)
 
 
 @pytest.mark.parametrize(
@@ -117,14 +117,14 @@ def test_what_is_wrong_with_the_bytes_is_told(
 
 def test_blanks_at_the_end_are_no_row(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"a\n1\n  ")
-    whole = csv_table("a.csv", b"a\n1\n  ", TextForm())
+    whole = csv_table("a.csv", b"a\n1\n  ", TextForm()).frame
     assert whole.rows() == [("1",)]
     assert pl.concat(csv_parts(tmp_path / "a.csv", TextForm(), 16)).equals(whole)
 
 
 def test_a_line_without_anything_and_a_field_without_a_value_are_not_too_short(tmp_path: Path) -> None:
     raw = b'a,b\n\n1,\n  \n"2\n3",\n,\n\n'
-    whole = csv_table("a.csv", raw, TextForm())
+    whole = csv_table("a.csv", raw, TextForm()).frame
     assert [row for row in whole.rows() if any(row)] == [("1", None), ("2\n3", None)]
     (tmp_path / "a.csv").write_bytes(raw)
     assert pl.concat(csv_parts(tmp_path / "a.csv", TextForm(), 16)).equals(whole)
@@ -265,3 +265,21 @@ def test_two_values_of_one_cell_in_a_file_read_in_parts_are_told_what_to_do_with
     assert "two different values" in str(said)
     assert "keep the right row, or give each its own publication date" in str(said)
     assert "home folder" not in str(said)
+
+
+@pytest.mark.parametrize(
+    ("raw", "lines"),
+    [
+        (b'a,b\n1,"x\ny"\n2,z\n', [2, 4]),
+        (b'\r\n\r\na,b\r\n1,"x\r\n\r\ny"\r\n\r\n2,z', [4, 7, 8]),
+        (b'"a\nc",b\n"1 ""\n""",2\n3,4', [3, 5]),
+        (b"\n\na,b\n1,2\n", [4]),
+        (b'a,b\n"1",2\n3,4\n', None),
+    ],
+)
+def test_a_row_has_the_number_of_the_line_on_which_it_begins(raw: bytes, lines: list[int] | None) -> None:
+    found = csv_table("a.csv", raw, TextForm()).lines
+    assert (found if found is None else found.to_list()) == lines
+    table = read_content("a.csv", raw)
+    assert table.line_numbers().to_list() == (lines or [2, 3])
+    assert f"line {table.line_numbers()[-1]}," in table.place(table.frame.height - 1, "b")

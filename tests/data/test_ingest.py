@@ -195,6 +195,19 @@ def test_stamps_that_a_change_of_the_clocks_makes_unclear_are_counted(desk: Desk
     assert [f"{one:%m-%dT%H:%M}" for one in stamps[1:4]] == ["03-10T07:30", "11-03T06:30", "11-03T07:30"]
 
 
+def test_only_rows_that_are_taken_count_as_unclear_and_listed_publications_do(desk: Desk) -> None:
+    here = VINTAGES.replace('file = "values.csv"', 'file = "values.csv"\nzone = "America/New_York"')
+    here = here.replace("columns = {", 'columns = { series = "series",')
+    rows = "series,period,released,value\n"
+    rows += "".join(f"{name},2024-09-30,2024-11-03 01:30,3\n" for name in ("cpi", "other"))
+    assert desk.ingest(here, rows).sources[0].unclear == 1
+    (desk.folder / "publications.csv").write_text(
+        "published_at,first,last\n2024-11-03 01:30,2024-09-30,2024-09-30\n2024-11-03 01:45,2024-08-31,2024-09-30\n"
+    )
+    changes = here + 'coverage = "changes"\npublications = "publications.csv"\n'
+    assert desk.ingest(changes, rows + "cpi,2024-08-31,2024-11-03 01:45,2\n").sources[0].unclear == 4
+
+
 def test_times_of_day_are_taken_in_the_declared_zone(desk: Desk) -> None:
     zoned = VINTAGES.replace('file = "values.csv"', 'file = "values.csv"\nzone = "America/New_York"')
     desk.ingest(zoned, "period,released,value\n2020-01-31,2020-02-19 08:30,1\n2020-02-29,2020-03-25 08:30,2\n")

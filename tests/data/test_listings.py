@@ -190,6 +190,22 @@ def test_a_broken_table_of_members_is_a_problem_of_the_file(desk: Desk) -> None:
         desk.experiment()
 
 
+def test_announcements_at_a_time_that_the_clocks_have_twice_are_counted(desk: Desk) -> None:
+    toml = TOML.replace('file = "events.csv"', 'file = "events.csv"\nzone = "Europe/Berlin"')
+    toml = toml.replace('"%d.%m.%Y"', '"%d.%m.%Y %H:%M"').replace(
+        'file = "members.csv"', 'file = "members.csv"\nzone = "UTC"'
+    )
+    events = "ticker;kind;ex;value;declared\nACM;split;03.01.2020 00:00;2,0;27.10.2019 02:30\n"
+    events += "zenith;delisting;05.01.2020 00:00;;27.10.2019 03:30\n"
+    desk.write(
+        toml=toml,
+        events=events,
+        members=MEMBERS.replace(",2020-01-01\n", ",2019-03-31T02:30\n").replace(",2020-01-02\n", ",2019-03-31T01:30\n"),
+    )
+    assert [one.unclear for one in desk.ingest().sources] == [0, 1, 0]
+    assert [one.unclear for one in desk.ingest().sources] == [0, 0, 0]  # they were told of
+
+
 def test_days_are_days(desk: Desk) -> None:
     assert day(2).isoformat() == "2020-01-03"
     desk.write(

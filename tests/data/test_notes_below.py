@@ -128,12 +128,14 @@ def test_ids_of_a_panel_are_not_looked_for_in_notes(tmp_path: Path) -> None:
 
 def test_a_line_with_quoted_ends_of_lines_is_still_named(tmp_path: Path) -> None:
     noted: dict[int, DataError] = {}
-    frame = csv_table("a.csv", b'\nn,a\n"x\ny",1\nSource: me\n\n2,3,4\n', TextForm(), noted)
+    frame, lines = csv_table("a.csv", b'\nn,a\n"x\ny",1\nSource: me\n\n2,3,4\n', TextForm(), noted)
     assert frame.rows() == [("x\ny", "1"), ("Source: me", None), (None, None), ("2", "3")]
     assert [(row, str(one).partition(":")[0]) for row, one in noted.items()] == [
         (1, "a.csv, line 5"),
         (3, "a.csv, line 7"),
     ]
+    assert lines is not None
+    assert lines.to_list() == [3, 5, 6, 7]
 
 
 def test_harness_new_takes_notes_for_what_they_are_and_declares_the_step(tmp_path: Path) -> None:

@@ -209,6 +209,8 @@ GONE = [
     (HISTORY.replace("2020-01-31,2020-02-19,1.0\n", ""), 0),  # a window that moved on reaches back no further
     (HISTORY.replace("2020-04-19", "2020-04-20"), 0),  # a corrected stamp is told as such
     (HISTORY + "2020-06-30,2020-07-19,6.0\n", 0),
+    # the oldest stamp corrected, which the file reaches back to no more, and another line taken out
+    (HISTORY.replace("2020-02-19", "2020-02-20").replace("2020-03-31,2020-04-19,3.0\n", ""), 1),
 ]
 
 

@@ -108,10 +108,11 @@ def test_sessions_between_the_rows_looked_at_are_those_of_the_calendar(
     assert (found.timing.calendar, list(found.timing.periods)) == ("XLON", days)
 
 
+@pytest.mark.parametrize("name", ["big.parquet", "big.pq", "BIG.PARQUET"])
 def test_a_large_file_that_cannot_be_read_is_refused_in_one_message(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    path = written(tmp_path / "big.parquet", panel())
+    path = written(tmp_path / "big.parquet", panel()).rename(tmp_path / name)
     path.write_bytes(path.read_bytes()[:-9])
     monkeypatch.setenv(LIMIT, "0.000001")
     with pytest.raises(DataError, match="not a readable Parquet file"):
@@ -120,3 +121,39 @@ def test_a_large_file_that_cannot_be_read_is_refused_in_one_message(
     odd.write_bytes(b"date,x\n2020-01-31,1\n\xff2020-02-29,2\n" * 100)
     with pytest.raises(DataError):
         guess(odd)
+
+
+HEADS = ("", "\n\n", "\r\n")
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_lines_are_told_by_their_number_in_a_large_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: str
+) -> None:
+    rows = [f'{START + timedelta(days=place)},{place}.5,"a note\nof two lines"' for place in range(3000)]
+    path = tmp_path / "big.csv"
+    monkeypatch.setenv(LIMIT, "0.012")
+    for name in ("FIRST", "LAST"):
+        monkeypatch.setattr(sampled, name, 1 << 13)
+    for place in (7, 2990):
+        torn = [*rows[:place], f"{START + timedelta(days=place)},five,x", *rows[place + 1 :]]
+        path.write_text(f"{head}date,y,remark\n" + "\n".join(torn) + "\n", newline="")
+        line = head.count("\n") + 2 + 2 * place
+        with pytest.raises(DataError, match=f"big.csv, line {line}, column 'y': not a number"):
+            guess(path)
+    path.write_text(f"{head}date,y,remark\n" + "\n".join([*rows[:3], "2015-01-0", *rows[3:]]), newline="")
+    with pytest.raises(DataError, match=f"line {head.count(chr(10)) + 8}: fewer fields"):
+        guess(path)
+
+
+def test_rows_at_the_end_of_a_large_parquet_file_are_told_by_their_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = [START + timedelta(days=place) for place in range(3000)]
+    values = [f"{place}.5" if place != 2990 else "five" for place in range(3000)]
+    path = written(tmp_path / "big.parquet", pl.DataFrame({"date": days, "y": values}))
+    monkeypatch.setenv(LIMIT, "0.001")
+    for name in ("FIRST", "LAST"):
+        monkeypatch.setattr(sampled, name, 1 << 10)
+    with pytest.raises(DataError, match="row 2991, column 'y': not a number"):
+        guess(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 from datetime import date, timedelta
 from pathlib import Path
@@ -153,6 +154,30 @@ def test_european_csv_files_are_understood(tmp_path: Path) -> None:
     ingest(paths[0].parent, archive, raw_dir=tmp_path / "raw")
     (series,) = archive.series()
     assert archive.revisions(series.id)["value"].to_list()[:2] == [0.5, 1.5]
+
+
+@pytest.mark.parametrize("name", ["sales.csv", "Sales.CSV", "sales.TXT", "sales.csv.gz", "SALES.CSV.GZ"])
+def test_a_file_is_of_the_kind_that_its_name_says_in_any_letters(tmp_path: Path, name: str) -> None:
+    text = "Datum;Umsatz\n" + "".join(f"{day:%d.%m.%Y};{place},5\n" for place, day in enumerate(MONTHS))
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(text.encode()) if name.lower().endswith(".gz") else text.encode())
+    paths = list(new_dataset("sales", path, tmp_path).paths)
+    fill_in(paths[1])
+    archive = Archive.open(tmp_path / "archive.duckdb")
+    assert ingest(paths[1].parent, archive, raw_dir=tmp_path / "raw").kept == len(MONTHS)
+
+
+@pytest.mark.parametrize(("form", "sure"), [("%m/%d/%Y", True), ("%d/%m/%Y", True), ("%d/%m/%Y", False)])
+def test_the_form_of_publication_dates_is_that_of_all_rows(tmp_path: Path, form: str, *, sure: bool) -> None:
+    days = [date(2020, 1, 1) + timedelta(days=place) for place in range(30 if sure else 12)]
+    ids = [f"s{place:04}" for place in range(600)]
+    stamps = [day.replace(month=2).strftime(form) if sure else day.strftime(form) for day in days if day.day < 29]
+    rows = [(name, str(day), stamp, 1.5) for day, stamp in zip(days, stamps, strict=False) for name in ids]
+    frame = pl.DataFrame(rows, schema=["series", "period", "published_at", "value"], orient="row")
+    file = new_dataset("shops", written(tmp_path, "x.csv", frame), tmp_path).paths[1]
+    (line,) = (one for one in file.read_text().splitlines() if one.startswith("date_format"))
+    assert line.startswith(f'date_format = "{form}"')
+    assert ("months first" in line) == (not sure)
 
 
 def test_a_single_value_column_takes_the_name_of_the_dataset(tmp_path: Path) -> None:

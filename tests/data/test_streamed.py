@@ -317,7 +317,7 @@ def test_a_file_that_fits_is_read_at_once(tmp_path: Path, monkeypatch: pytest.Mo
     whole, parts = both(tmp_path, [panel()], {})
     assert content(parts) == content(whole)
     assert not read
-    with pytest.raises(DataError, match=r"file\.csv.*\.parquet file; fix: `harness ingest DATASET` reads CSV"):
+    with pytest.raises(DataError, match=r"file\.csv.*a Parquet file \(.*\); fix: `harness ingest DATASET` reads CSV"):
         whole.append(tmp_path / "file.csv", source="p: file")
     with pytest.raises(DataError, match=r"gone\.parquet.*No such file.*fix: give the path of a file that is there"):
         whole.append(str(tmp_path / "gone.parquet"), source="p: file")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,45 @@ def test_a_part_of_a_column_is_that_part() -> None:
 
 def test_nulls_are_what_arrow_makes_of_them() -> None:
     assert np.isnan(arrow.numbers(pa.array([1.0, None]))).tolist() == [False, True]
+
+
+WITH_NULLS = (
+    pa.array([1, None, 3], pa.int64()),
+    pa.array([None, 200, None], pa.uint8()),
+    pa.array([1.5, None], pa.float32()),
+    pa.array([None, date(2024, 2, 29), date(1899, 12, 31), None], pa.date32()),
+    pa.array([True, False, True]),
+    pa.array([None] * 3, pa.int32()),
+)
+
+
+@pytest.mark.parametrize("column", WITH_NULLS, ids=lambda one: str(one.type))
+@pytest.mark.parametrize("start", [0, 1])
+def test_numbers_days_and_truth_values_are_those_that_arrow_converts(column: pa.Array, start: int) -> None:
+    many = pa.concat_arrays([column] * 9).slice(start)
+    found, expected = arrow.numbers(many), many.to_numpy(zero_copy_only=False)
+    np.testing.assert_array_equal(found, expected, strict=True)
+
+
+CONVERTED = """
+import sys
+import numpy as np, polars as pl, pyarrow as pa
+from harness.record import arrow
+gaps = [arrow.with_nulls(pl.Series([place, None], dtype=kind)) for place, kind in (
+    (1, pl.Int64), (1, pl.Int32), (1.5, pl.Float64), ("a", pl.String))]
+days = arrow.days(np.array(["2024-03-31", "NaT"], dtype="datetime64[D]"))
+for column in (*gaps[:3], days, pl.Series([True, False]).to_arrow()):
+    assert len(arrow.numbers(arrow.whole(pa.chunked_array([column, column])))) == 4
+    assert len(arrow.numbers(column)) == 2
+assert arrow.words(pa.chunked_array([gaps[3]])).to_list() == ["a", None]
+assert arrow.text(pl.Series(["a"])).to_pylist() == ["a"]
+assert arrow.whole(pa.chunked_array([], pa.int64())).to_pylist() == []
+assert "pandas" not in sys.modules
+"""
+
+
+def test_columns_with_nulls_are_converted_without_pandas() -> None:
+    subprocess.run([sys.executable, "-c", CONVERTED], check=True)
 
 
 def test_a_column_in_no_piece_in_one_and_in_several_is_whole() -> None:

@@ -12,15 +12,29 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from numpy.typing import NDArray
 from polars.testing import assert_frame_equal
 
 import harness.record.cells
 from harness.core.errors import FullDiskError
 from harness.core.names import Names
 from harness.core.snapshot import NO_POSITION
+from harness.record import cell_parts
 from harness.record.cell_parts import CellInParts, Scratch
-from harness.record.cells import CELL_SCHEMA, Cell, read_cell, read_fit, tidy, write_cell, write_fit, write_large_cell
+from harness.record.cells import (
+    CELL_SCHEMA,
+    PAUSE,
+    Cell,
+    read_cell,
+    read_fit,
+    read_written,
+    tidy,
+    write_cell,
+    write_fit,
+    write_large_cell,
+)
 from harness.record.panel_cells import ABSTAINED, OK, PanelAnswers
+from harness.record.placed import write_at
 
 CELL = Cell(
     pl.DataFrame(
@@ -237,3 +251,44 @@ def test_a_cell_in_parts_is_the_one_of_the_whole_in_whatever_order_they_come(
     parts, once = ((tmp_path / key / "forecasts.arrow").read_bytes() for key in ("parts", "whole"))
     assert parts == once
     assert (b'"status": 0' in once) == (unlike != "a status")
+
+
+def test_rows_that_are_kept_apart_are_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count, written = 50, dict[str, int]()
+
+    def counted(handle: int, place: int, values: NDArray[Any]) -> None:
+        name = Path(f"/proc/self/fd/{handle}").readlink().suffix
+        written[name] = written.get(name, 0) + values.nbytes
+        write_at(handle, place, values)
+
+    monkeypatch.setattr(cell_parts, "write_at", counted)
+    one = replace(panel(datetime(2020, 4, 1, tzinfo=UTC), trained=None), issue_age=np.full(2, np.nan))
+    with Scratch(tmp_path) as scratch:
+        cell = CellInParts(scratch, "parts", Names(tuple(f"s{place}" for place in range(2 * count))))
+        for place in range(count):
+            cell.add(one, 2 * place)
+        cell.write({})
+    stored = read_cell(tmp_path, "parts")
+    assert stored is not None
+    assert stored.panel is not None
+    assert np.array_equal(stored.panel.value, np.tile(one.value, (count, 1)), equal_nan=True)
+    assert written == {f".{name}": count * getattr(one, name).nbytes for name in ("value", "last_known", "last")}
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_a_cell_that_was_stored_and_is_absent_is_looked_for_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, comes: bool
+) -> None:
+    slept = list[float]()
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if comes:
+            write_cell(tmp_path, "k", CELL)
+
+    monkeypatch.setattr(harness.record.cells.time, "sleep", sleep)
+    found = read_written(tmp_path, "k")
+    assert slept == [PAUSE]
+    assert (found is not None and found.frame.equals(CELL.frame)) == comes
+    assert read_written(tmp_path, "k") is not None or not comes
+    assert len(slept) == (1 if comes else 2)  # what is there is not waited for

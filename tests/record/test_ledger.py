@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, tzinfo
 from pathlib import Path
@@ -23,7 +23,7 @@ from harness.record.home import Home
 from harness.record.ledger import enter, entries, head, refusals, refuse
 from harness.record.ledger_check import verify_ledger
 from harness.record.seals import SEAL_FILE
-from harness.record.told_seals import openings
+from harness.record.told_seals import OpeningCount, openings_of, seals_in
 from tests.record.made_seals import SEAL, facts_of, lines_of, rechained, sealed_home, write_vault
 
 
@@ -305,6 +305,10 @@ def test_a_sealing_that_was_not_finished_is_told(home: Home) -> None:
     assert verify_ledger(home).notes == (told,)
     enter(home, "seal", facts_of(SEAL, write_vault(home)))
     assert verify_ledger(home).notes == ()
+
+
+def openings(home: Home, sources: Mapping[str, str]) -> OpeningCount:
+    return openings_of(entries(home), seals_in(entries(home), sources))
 
 
 def test_openings_are_counted_by_what_the_target_is_made_of(home: Home) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,11 +13,9 @@ import polars as pl
 
 from harness.core.errors import UserError
 from harness.core.series import Series, distinct_ids
-from harness.core.time import micros
 from harness.data.announced import (
     EVENT,
     MEMBER,
-    nothing_announced,
     read_events,
     read_members,
     unseen_events,
@@ -35,7 +33,9 @@ from harness.data.archive.store import Store, insert
 from harness.data.batch import Coverage
 from harness.data.cleaning.notes import Treated
 from harness.data.declaration import Declarations, series_to_text, texts_alike
+from harness.data.given import nothing_given
 from harness.data.sealed import Sealed
+from harness.record import clock
 
 __all__ = ["Archive", "BatchReport"]
 
@@ -231,7 +231,7 @@ class Archive(Reader):
         """
         entry = Entry(self.now(), source, treated, raw or {}, sealed)
         nothing = entry.is_all_sealed(frame)
-        given = nothing_announced(EVENT) if nothing else read_events(frame, self._catalogue(), now=entry.now)
+        given = nothing_given(EVENT) if nothing else read_events(frame, self._catalogue(), now=entry.now)
         with self._writing() as connection:
             return enter_announced(
                 self._store, connection, given, entry, table="events", schema=EVENT, unseen=unseen_events
@@ -262,7 +262,7 @@ class Archive(Reader):
         """
         entry = Entry(self.now(), source, treated, raw or {}, sealed)
         nothing = entry.is_all_sealed(frame)
-        given = nothing_announced(MEMBER) if nothing else read_members(frame, self._catalogue(), now=entry.now)
+        given = nothing_given(MEMBER) if nothing else read_members(frame, self._catalogue(), now=entry.now)
         with self._writing() as connection:
             return enter_announced(
                 self._store, connection, given, entry, table="members", schema=MEMBER, unseen=unseen_members
@@ -271,11 +271,7 @@ class Archive(Reader):
     def note_refusal(self, refused: Refusal) -> None:
         """Write down an ingest that was refused; neither values nor the archive's identity change."""
         with self._writing() as connection:
-            note_refusal(connection, refused, now=micros(datetime.now(UTC)))
-
-    def now(self) -> int:
-        """Microseconds UTC at which a batch would be entered."""
-        return micros(datetime.now(UTC)) if self._at is None else self._at
+            note_refusal(connection, refused, now=clock.now())
 
     def _writing(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         if self._read_only:

@@ -10,14 +10,15 @@ import numpy as np
 import polars as pl
 
 from harness.core.time import EPOCH, NEVER, end_of_day, micros, period_containing, period_end
-from harness.data.announced import DELISTING, EVENT, EVENT_KINDS, MEMBER, Announced
-from harness.data.archive.books import BatchReport, catalogue_of, next_batch
+from harness.data.announced import DELISTING, EVENT, EVENT_KINDS, MEMBER
+from harness.data.archive.books import BatchReport, catalogue_of
 from harness.data.archive.cut import cuts_of
 from harness.data.archive.entry import Entry
-from harness.data.archive.store import Store, insert, later_table
+from harness.data.archive.store import Store, later_table
 from harness.data.calendars import sessions_between
 from harness.data.declaration import Catalogue
 from harness.data.derive import OBSERVED
+from harness.data.given import Given
 
 NEXT_SESSION = timedelta(days=30)
 """How far after an ex-date that is no session the next one is looked for."""
@@ -27,7 +28,7 @@ Unseen = Callable[[pl.DataFrame, pl.DataFrame, Catalogue], pl.DataFrame]
 def enter_announced(
     store: Store,
     connection: duckdb.DuckDBPyConnection,
-    given: Announced,
+    given: Given,
     entry: Entry,
     *,
     table: str,
@@ -52,23 +53,7 @@ def enter_announced(
     catalogue = catalogue_of(connection)
     cuts_of(connection, store.path, catalogue).refuse(given.rows, "announced")
     new = unseen(given.rows, later_table(connection, table, schema), catalogue)
-    number = next_batch(connection) if new.height or entry.is_news(connection) else 0
-    aside = entry.aside(given.set_aside)
-    report = BatchReport(
-        number,
-        entry.source,
-        given.rows_in + aside.height - given.set_aside.height,
-        new.height,
-        0,
-        given.rows_in - given.set_aside.height - new.height,
-        aside.height,
-        None,
-        entry.key(given.sha256),
-        sealed=entry.sealed_rows,
-    )
-    if number:
-        insert(connection, table, new.with_columns(batch=pl.lit(number, pl.Int32)).sort(schema.names()))
-    return entry.note(store, connection, report, kind=table, aside=aside)
+    return entry.keep(store, connection, given, new, table=table, kind=table, order=schema.names())
 
 
 def event_rows(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> pl.DataFrame:

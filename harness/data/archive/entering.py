@@ -9,7 +9,6 @@ from datetime import date, datetime
 from typing import Any
 
 import duckdb
-import polars as pl
 
 from harness.core.time import instant
 from harness.data.archive import provenance
@@ -18,10 +17,11 @@ from harness.data.archive.books import BatchReport, advance_known, catalogue_of,
 from harness.data.archive.cut import cuts_of
 from harness.data.archive.entry import Entry
 from harness.data.archive.held_rows import HeldRows
-from harness.data.archive.store import Store, insert, query
+from harness.data.archive.store import Store, query
 from harness.data.batch import Batch, Coverage, no_rows, read_batch
 from harness.data.declaration import Catalogue
-from harness.data.external import FORECAST, FORECAST_KEY, no_forecasts, read_forecasts
+from harness.data.external import FORECAST, FORECAST_KEY, read_forecasts, unseen_forecasts
+from harness.data.given import nothing_given
 from harness.data.streamed import Parts, Streamed, frame_or_parts, refuse_listed
 
 Writing = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
@@ -83,31 +83,17 @@ def enter_forecasts(
     with store.reading() as connection:
         catalogue = catalogue_of(connection)
     given = (
-        no_forecasts() if entry.is_all_sealed(frame) else read_forecasts(frame, catalogue, source=source, now=entry.now)
+        nothing_given(FORECAST)
+        if entry.is_all_sealed(frame)
+        else read_forecasts(frame, catalogue, source=source, now=entry.now)
     )
     with writing() as connection:
         cuts_of(connection, store.path, catalogue).refuse(given.rows, "issued")
         old = query(connection, "SELECT * FROM forecasts_in").select(FORECAST.names())
-        new = given.unseen(old, catalogue)
+        new = unseen_forecasts(given.rows, old, catalogue)
         names = label or ", ".join(given.rows["source"].unique().sort().to_list()) or str(source or "")
-        entry = replace(entry, source=names)
-        number = next_batch(connection) if new.height or entry.is_news(connection) else 0
-        aside = entry.aside(given.set_aside)
-        report = BatchReport(
-            number,
-            names,
-            given.rows_in + aside.height - given.set_aside.height,
-            new.height,
-            0,
-            given.rows_in - given.set_aside.height - new.height,
-            aside.height,
-            None,
-            entry.key(given.sha256),
-            sealed=entry.sealed_rows,
-        )
-        if number:
-            insert(connection, "forecasts_in", new.with_columns(batch=pl.lit(number, pl.Int32)).sort(FORECAST_KEY))
-        return entry.note(store, connection, report, kind="forecasts", aside=aside)
+        named = replace(entry, source=names)
+        return named.keep(store, connection, given, new, table="forecasts_in", kind="forecasts", order=FORECAST_KEY)
 
 
 def _batch(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,9 +10,10 @@ import duckdb
 import polars as pl
 
 from harness.data.archive import provenance
-from harness.data.archive.books import BatchReport, is_noted, is_recorded, record
-from harness.data.archive.store import Store
+from harness.data.archive.books import BatchReport, is_noted, is_recorded, next_batch, record
+from harness.data.archive.store import Store, insert
 from harness.data.cleaning.notes import Treated
+from harness.data.given import Given
 from harness.data.sealed import Sealed
 
 
@@ -55,6 +56,46 @@ class Entry:
     def aside(self, set_aside: pl.DataFrame) -> pl.DataFrame:
         """Rows set aside by the reader of the batch, and those its cleaning had set aside before."""
         return set_aside if self.treated is None else pl.concat([set_aside, self.treated.aside])
+
+    def keep(
+        self,
+        store: Store,
+        connection: duckdb.DuckDBPyConnection,
+        given: Given,
+        new: pl.DataFrame,
+        *,
+        table: str,
+        kind: str,
+        order: Sequence[str],
+    ) -> BatchReport:
+        """Add the rows of a list that the archive lacks as one batch; without news of any sort nothing is written.
+
+        Args:
+            store: the file of the archive.
+            connection: open for writing.
+            given: the list.
+            new: rows of it that the archive lacks.
+            table: where they go.
+            kind: `forecasts`, `events` or `members`.
+            order: columns by which they are sorted.
+        """
+        number = next_batch(connection) if new.height or self.is_news(connection) else 0
+        aside = self.aside(given.set_aside)
+        report = BatchReport(
+            number,
+            self.source,
+            given.rows_in + aside.height - given.set_aside.height,
+            new.height,
+            0,
+            given.rows_in - given.set_aside.height - new.height,
+            aside.height,
+            None,
+            self.key(given.sha256),
+            sealed=self.sealed_rows,
+        )
+        if number:
+            insert(connection, table, new.with_columns(batch=pl.lit(number, pl.Int32)).sort(order))
+        return self.note(store, connection, report, kind=kind, aside=aside)
 
     def note(
         self,

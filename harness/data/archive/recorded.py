@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 
 import polars as pl
 
-from harness.core.time import micros
 from harness.data.archive import provenance, questions
 from harness.data.archive.books import catalogue_of
 from harness.data.archive.refusals import refusals
 from harness.data.archive.store import Store, later_table, query
 from harness.data.cleaning.notes import RECORDS
+from harness.record import clock
 
 
 class Recorded:
@@ -23,7 +22,7 @@ class Recorded:
 
     def now(self) -> int:
         """Microseconds UTC at which a batch would be entered."""
-        return micros(datetime.now(UTC)) if self._at is None else self._at
+        return clock.now() if self._at is None else self._at
 
     def batches(self) -> pl.DataFrame:
         """One row per recorded batch: source, content hash, rows in, kept, duplicates and set aside, known through."""

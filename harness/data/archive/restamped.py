@@ -76,13 +76,16 @@ def otherwise(
     known = pl.DataFrame(
         list(questions.known(connection).items()), schema={"code": pl.Int32, "known": pl.Int64}, orient="row"
     )
-    unsaid = lost.filter("own").join(reach, on="code").filter(pl.col("published") >= pl.col("reach")).height
-    again = _corrected(new, lost, reach, known) if new.height and lost.height else 0
-    return Otherwise(again, max(0, unsaid - again))
+    unsaid = lost.filter("own").join(reach, on="code").filter(pl.col("published") >= pl.col("reach"))
+    again = _corrected(new, lost, reach, known)
+    # a correction of one value accounts for no other that is gone
+    rest = unsaid.group_by(VALUE).len().join(again, on=list(VALUE), how="left")
+    gone = rest.select((pl.col("len").cast(pl.Int64) - pl.col("least").fill_null(0)).clip(0).sum()).item()
+    return Otherwise(int(again["least"].sum()), int(gone))
 
 
-def _corrected(new: pl.DataFrame, lost: pl.DataFrame, reach: pl.DataFrame, known: pl.DataFrame) -> int:
-    """New rows that repeat a lost one under another stamp."""
+def _corrected(new: pl.DataFrame, lost: pl.DataFrame, reach: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """How many new rows, `least`, repeat a lost one under another stamp, by `VALUE`."""
     pairs = (
         new.join(lost.select(*VALUE, lost="published"), on=list(VALUE))
         .join(reach, on="code")
@@ -90,5 +93,5 @@ def _corrected(new: pl.DataFrame, lost: pl.DataFrame, reach: pl.DataFrame, known
         .filter((pl.col("lost") >= pl.col("reach")) | (pl.col("published") <= pl.col("known")))
     )
     # a stamp that is gone was corrected once, however often the value was repeated since
-    counted = pairs.group_by(VALUE).agg(least=pl.min_horizontal(pl.col("published", "lost").n_unique()))
-    return int(counted["least"].sum())
+    least = pl.min_horizontal(pl.col("published", "lost").n_unique()).cast(pl.Int64)
+    return pairs.group_by(VALUE).agg(least=least)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 import polars as pl
 
 from harness.core.series import Series
-from harness.core.time import micros
+from harness.record import clock
 
 KEY = ("series_id", "period", "published")
 
@@ -50,7 +49,7 @@ class Held:
     """
 
     rows: pl.DataFrame | None = None
-    now: int = field(default_factory=lambda: micros(datetime.now(UTC)))
+    now: int = field(default_factory=clock.now)
     cuts: Mapping[str, int] = field(default_factory=dict)
 
 

@@ -399,11 +399,11 @@ def _announce(into: Archive | Gate, one: Listing, refused: Refused) -> SourceRep
     add = into.append_events if one.section == "events" else into.append_members
     with refused(one.tag, one.table, Notes()):
         done = add(one.rows, source=one.tag, raw=raw_hashes(one.table), treated=one.treated)
-    return reported(one.table.label, done, one.treated)
+    return replace(reported(one.table.label, done, one.treated), unclear=one.unclear * (done.batch > 0))
 
 
 def _issue(into: Archive | Gate, one: Issued, refused: Refused) -> SourceReport:
     with refused(one.tag, one.table, Notes()):
         # unasserted ones are called by their issuers, as they always were
         done = into.append_forecasts(one.rows, raw=raw_hashes(one.table), label=one.asserted, treated=one.treated)
-    return reported(one.table.label, done, one.treated)
+    return replace(reported(one.table.label, done, one.treated), unclear=one.unclear * (done.batch > 0))
