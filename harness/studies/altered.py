@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.core.series import Series
-from harness.core.time import NEVER, end_of_day, micros, period_end
+from harness.core.time import MICROS_PER_DAY, NEVER, end_of_day, micros, period_end
 from harness.data.changes import ChangeFile
 
 Integers = NDArray[np.int64]
-DAY = 86_400_000_000
 """Microseconds."""
 
 
@@ -69,7 +68,7 @@ def delayed(changes: ChangeFile, days: int) -> ChangeFile:
         changes: the true changes.
         days: calendar days of 24 hours, at least 0.
     """
-    by = days * DAY
+    by = days * MICROS_PER_DAY
     publications = changes.publications
     return replace(
         changes,
@@ -81,7 +80,7 @@ def delayed(changes: ChangeFile, days: int) -> ChangeFile:
 
 def later(moments: Integers, days: int) -> Integers:
     """Instants (microseconds UTC) some days later; NEVER stays NEVER."""
-    return np.where(moments == NEVER, NEVER, moments + days * DAY)
+    return np.where(moments == NEVER, NEVER, moments + days * MICROS_PER_DAY)
 
 
 def untouched(changes: ChangeFile, altered: ChangeFile, series: tuple[str, ...]) -> bool:
