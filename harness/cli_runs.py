@@ -103,7 +103,7 @@ def _add_audit(parser: argparse.ArgumentParser) -> None:
 
 def _plan(args: argparse.Namespace) -> None:
     from harness.backtest.data_facts import input_facts, origin_facts, public_shares
-    from harness.backtest.splits import build_plan
+    from harness.backtest.planning import build_plan
     from harness.data.changes import ChangeFile
     from harness.experiment.launch import prepare
     from harness.record.working import working

@@ -20,8 +20,9 @@ from harness.backtest.engine import Engine
 from harness.backtest.engines import HERE, Where, engine_for, most_threads
 from harness.backtest.keys import Known, cell_keys, recipe_identity, run_id
 from harness.backtest.place import Board, Place, Progress
+from harness.backtest.planning import build_plan
 from harness.backtest.searched import on_record, study_keys, vouched
-from harness.backtest.splits import Plan, build_plan
+from harness.backtest.splits import Plan
 from harness.backtest.stages import Stages
 from harness.core.ahead import beside
 from harness.core.errors import UserError

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from harness.backtest.effort import fingerprint, fingerprints
 from harness.backtest.engines import HERE, Where
 from harness.backtest.place import Progress
+from harness.backtest.planning import resolved
 from harness.backtest.runner import Batches, execute, with_rivals
-from harness.backtest.splits import resolved
 from harness.backtest.under_seal import refuse_past_seal
 from harness.core.errors import FEW, UnknownNameError, UserError, listed
 from harness.core.recipe import Experiment

@@ -29,9 +29,10 @@ from harness.backtest.engine import Engine, InProcess, Workers
 from harness.backtest.engines import Where
 from harness.backtest.keys import recipe_identity
 from harness.backtest.layout import compact
+from harness.backtest.planning import build_plan
 from harness.backtest.runner import board_of
 from harness.backtest.spent import Spent
-from harness.backtest.splits import Plan, build_plan
+from harness.backtest.splits import Plan
 from harness.backtest.task import Context, Task, run_task
 from harness.core.errors import UserError
 from harness.core.recipe import Experiment, Recipe, Target
