@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from harness.core.series import Series
 from harness.core.time import MICROS_PER_DAY, NEVER, end_of_day, micros, period_end
 from harness.data.changes import ChangeFile
+from harness.data.prefixes import prefix_digests
 
 Integers = NDArray[np.int64]
 """Microseconds."""
@@ -86,7 +87,7 @@ def later(moments: Integers, days: int) -> Integers:
 def untouched(changes: ChangeFile, altered: ChangeFile, series: tuple[str, ...]) -> bool:
     """Whether nothing was altered of some series."""
     end = [int(np.iinfo(np.int64).max)]
-    return changes.prefix_digests(series, (), end) == altered.prefix_digests(series, (), end)
+    return prefix_digests(changes, series, (), end) == prefix_digests(altered, series, (), end)
 
 
 def with_values(changes: ChangeFile, value: NDArray[np.float64]) -> ChangeFile:
