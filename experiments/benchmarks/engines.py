@@ -22,8 +22,8 @@ from alone import kept, parsed
 import harness as hs
 from harness.backtest.engine import Engine, InProcess
 from harness.backtest.engines import Where, engine_for
+from harness.backtest.planning import build_plan
 from harness.backtest.runner import board_of, with_rivals
-from harness.backtest.splits import build_plan
 from harness.backtest.task import Context, Task
 from harness.core.recipe import Experiment, Origins, Schedule, Target
 from harness.core.transform import Transform

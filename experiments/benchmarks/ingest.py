@@ -27,6 +27,7 @@ from harness.core.time import micros, period_ends
 from harness.data.archive import Archive
 from harness.data.changes import ChangeFile
 from harness.data.past import beginnings
+from harness.data.prefixes import prefix_digests
 from harness.record import clock
 
 FIRST_MONTH = 1990 * 12
@@ -66,7 +67,7 @@ def run(folder: Path, *, series: int, periods: int, revisions: int) -> ChangeFil
     last = changes.published[-1]
     instants = [int(last) - 86_400_000_000 * 30 * back for back in range(11, -1, -1)]
     with timed("what 12 origins knew, as cells are keyed"):
-        changes.prefix_digests(changes.ids, (), instants)
+        prefix_digests(changes, changes.ids, (), instants)
     return changes
 
 

@@ -36,7 +36,8 @@ from terms import (
 )
 
 import harness as hs
-from harness.data.changes import ChangeFile, Replay
+from harness.data.changes import ChangeFile
+from harness.data.replay import Replay
 from harness.forecast.boosting import BIN, TRAIN
 
 LOADED = ("harness.data.archive", "harness.experiment.launch", "harness.report.run")

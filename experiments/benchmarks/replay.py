@@ -23,7 +23,8 @@ import polars as pl
 from harness.core.series import Series
 from harness.core.time import period_ends
 from harness.data.archive import Archive
-from harness.data.changes import ChangeFile, Replay
+from harness.data.changes import ChangeFile
+from harness.data.replay import Replay
 
 FIRST_MONTH = 1990 * 12
 MONTHS = 250

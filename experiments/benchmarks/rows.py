@@ -25,7 +25,8 @@ import numpy as np
 import polars as pl
 
 from harness.backtest.design import build_design
-from harness.backtest.splits import Plan, build_plan
+from harness.backtest.planning import build_plan
+from harness.backtest.splits import Plan
 from harness.core.recipe import Experiment, FeatureBlock, Origins, Schedule, Target
 from harness.core.series import Series
 from harness.core.time import period_containing, period_ends

@@ -15,7 +15,7 @@ from harness.core.frames import ANSWER_SCHEMA
 from harness.core.names import names_of
 from harness.core.recipe import Recipe
 from harness.core.snapshot import NO_POSITION, Snapshot, target_panel
-from harness.core.time import Timeline, micros, period_ends
+from harness.core.time import MICROS_PER_DAY, Timeline, micros, period_ends
 from harness.core.transform import Floats
 from harness.record.cells import CELL_SCHEMA
 from harness.record.panel_cells import (
@@ -61,7 +61,7 @@ class Asked:
             for issue in self.snapshot.issues
             if issue.source == self.recipe.source and issue.series_id == series_id
         ]
-        return (micros(moment) - max(issued)) / 86_400e6 if issued else float("nan")
+        return (micros(moment) - max(issued)) / MICROS_PER_DAY if issued else float("nan")
 
 
 def blank_cell(asked: Asked, short: Mapping[int, str]) -> PanelAnswers:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, wait
+from concurrent.futures import Executor, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -27,7 +27,7 @@ from harness.backtest.spent import Spent
 from harness.backtest.splits import Plan
 from harness.backtest.witness import World
 from harness.backtest.work import Stored, walk
-from harness.core.ahead import ahead
+from harness.core.ahead import ahead, as_done
 from harness.core.names import Names, names_of
 from harness.core.recipe import Recipe, Target
 from harness.data.mapped import let_go
@@ -37,8 +37,6 @@ from harness.record.cell_parts import CellInParts, Scratch
 from harness.record.cells import Cell
 from harness.record.shelves import Shelf
 
-LOOK_UP = 0.5
-"""Seconds between two looks at whether a run is to end."""
 ORIGINS = 24
 """Origins walked together at least."""
 CHANGES = 5
@@ -190,11 +188,8 @@ def _side_by_side(
     booked = [Spent() for _ in range(count)]
     running = [pool.submit(copy_context().run, answer_block, number, mine) for number, mine in enumerate(booked)]
     try:
-        left = set(running)
-        while left:  # back in Python now and then: an interrupt may have been told to a thread that is not
-            done, left = wait(left, timeout=LOOK_UP, return_when=FIRST_COMPLETED)
-            for one in done:
-                one.result()
+        for one in as_done(running):
+            one.result()
     finally:
         given_up.set()
         for one in running:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
 from harness.backtest.blocks import can_be_cut
+from harness.backtest.engine import Engine, InProcess
 from harness.backtest.layout import compact, number_type
 from harness.backtest.splits import Plan, inputs_of
 from harness.backtest.task import Task
@@ -79,14 +80,7 @@ def _extent(changes: ChangeFile, inputs: Sequence[str]) -> tuple[int, int]:
 
 
 def refuse_too_large(
-    plan: Plan,
-    tasks: Sequence[Task],
-    shelf: Shelf,
-    spare: int | None,
-    *,
-    fits: int = 1,
-    others: int = 1,
-    in_file: bool = False,
+    plan: Plan, tasks: Sequence[Task], shelf: Shelf, spare: int | None, engine: Engine, *, in_file: bool
 ) -> None:
     """Refuse models that learn from all series together where their training rows do not fit.
 
@@ -99,8 +93,7 @@ def refuse_too_large(
         tasks: what is to be computed.
         shelf: where cells are stored.
         spare: bytes to spare; None = unknown.
-        fits: of LightGBM that run at once.
-        others: fits of other models that run at once, beside those of LightGBM where they are several.
+        engine: where the tasks run, which says how many fits run at once.
         in_file: whether the table lies in a file, of which parts are read.
 
     Raises:
@@ -117,21 +110,12 @@ def refuse_too_large(
         name: _fit_of_trees(plan, one, rows) if name in trees else table + _matrix(plan, one, rows)
         for name, one in recipes.items()
     }
-    asked = sorted(
-        (recipe.name for task in tasks for recipe, _ in task.recipes if recipe.name in each),
-        key=lambda one: each[one],
-        reverse=True,
-    )
-    if others > 1:
-        groups = [asked[:fits]]
-    else:
-        groups = [[one for one in asked if one in trees][:fits], [one for one in asked if one not in trees][:1]]
+    asked = [recipe.name for task in tasks for recipe, _ in task.recipes if recipe.name in each]
     need = {
-        tuple(one): sum(each[name] for name in one) + (0 if in_file or trees.isdisjoint(one) else table)
-        for one in groups
-        if one
+        fits: sum(each[name] for name in fits) + (0 if in_file or trees.isdisjoint(fits) else table)
+        for fits in _at_once(engine, sorted(asked, key=lambda name: each[name], reverse=True), trees)
     }
-    most = max(need, key=lambda one: need[one])
+    most = max(need, key=lambda fits: need[fits])
     if need[most] > spare:
         at_once = f"{len(most)} fits at once of " if len(most) > 1 else ""
         raise UserError(
@@ -141,6 +125,22 @@ def refuse_too_large(
             rule="models of single series are walked in blocks of series; what is pooled over series cannot be cut",
             fix=_advice(plan, recipes[most[0]], len(most)),
         )
+
+
+def _at_once(engine: Engine, heaviest: Sequence[str], trees: Collection[str]) -> Iterator[tuple[str, ...]]:
+    """The heaviest fits that may run at once: in workers of any models; in this process trees, then others in turn.
+
+    Args:
+        engine: where fits run.
+        heaviest: models, one for each fit, the heaviest first.
+        trees: those that are fitted side by side in this process.
+    """
+    if not isinstance(engine, InProcess):
+        yield tuple(heaviest[: engine.slots])
+        return
+    beside = tuple(name for name in heaviest if name in trees)[: engine.fits]
+    in_turn = tuple(name for name in heaviest if name not in trees)[:1]
+    yield from filter(None, (beside, in_turn))
 
 
 def _advice(plan: Plan, recipe: Recipe, fits: int) -> str:

@@ -265,15 +265,13 @@ def _newest(snapshot: Snapshot, series_id: str) -> str:
 
 def public_shares(plan: Plan, changes: ChangeFile) -> dict[str, float]:
     """Per horizon, the mean share of the target's own steps already public at the scored origins (S22)."""
-    target = plan.experiment.target
-    span = target.transform.span
-    width = span if target.transform.is_volatility else 1
+    span = plan.experiment.target.transform.span
     shares = []
     for origin, last, ends in _reaching(plan, changes):
-        first = ends - (width if width > 1 else span) + 1
+        first = ends - span + 1
         asked = last[plan.members.rows(origin)]
-        if len(asked) and (asked == asked[0]).all():
-            asked = asked[:1] if span == 1 else asked  # of ones and zeros the mean is the same to the bit
+        if span == 1 and len(asked) and (asked == asked[0]).all():
+            asked = asked[:1]  # of ones and zeros the mean is the same to the bit
         known = np.where(asked == NO_POSITION, first.min() - 1, asked)[:, None]
         shares.append(np.clip((known - first[None, :] + 1) / max(span, 1), 0.0, 1.0).mean(axis=0))
     mean = np.mean(shares, axis=0) if shares else np.zeros(len(plan.experiment.horizons))

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, as_completed, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol, TypeVar
 
@@ -18,6 +18,7 @@ from loky.process_executor import TerminatedWorkerError
 from harness.backtest.heard import heard
 from harness.backtest.spent import Spent
 from harness.backtest.task import Context, Task, run_task
+from harness.core.ahead import as_done
 from harness.core.errors import UserError
 from harness.forecast.catalog import learns_from_rows_alone
 from harness.record.memory import trim_heap
@@ -35,8 +36,6 @@ RETRIES = 3
 """Dead workers, of one task (a cluster) or of a run (this machine), after which it is given up."""
 BEAT = 1.0
 """Seconds after which a worker looks again whether the run is still there."""
-PATIENCE = 0.5
-"""Seconds that are waited for threads at a time."""
 _context: Context | None = None
 T = TypeVar("T")
 
@@ -108,11 +107,8 @@ def _side_by_side(context: Context, tasks: Sequence[Task], pool: ThreadPoolExecu
     with threadpoolctl.threadpool_limits(1), heard():
         running = [pool.submit(run, task) for task in tasks]
         try:
-            left = set(running)
-            while left:  # back in Python now and then: an interrupt may have been told to a thread that is not
-                done, left = wait(left, timeout=PATIENCE, return_when=FIRST_COMPLETED)
-                for one in done:
-                    yield one.result()
+            for one in as_done(running):
+                yield one.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             _end(busy)
@@ -143,12 +139,11 @@ def alongside(work: Callable[[], T], meanwhile: Callable[[], object]) -> T:
         running = pool.submit(run)
         try:
             meanwhile()
-            while not wait([running], timeout=PATIENCE).done:  # back in Python now and then, as above
-                continue
+            (done,) = as_done([running])
         except BaseException:
             _end(busy)
             raise
-    return running.result()
+    return done.result()
 
 
 def _end(threads: Iterable[int]) -> None:

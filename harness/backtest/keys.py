@@ -16,6 +16,7 @@ from harness.core.identity import KEY_LENGTH, Encoded, Headed, canonical, digest
 from harness.core.recipe import Experiment, FeatureBlock, Recipe, Target
 from harness.data.changes import ChangeFile
 from harness.data.declaration import texts_by
+from harness.data.prefixes import prefix_digests
 from harness.forecast.user_class import is_user_class
 from harness.record.platform import code_hash, lock_hash
 from harness.record.runs import run_identity
@@ -185,7 +186,7 @@ def known_digests(identity: RecipeIdentity, plan: Plan, changes: ChangeFile, ori
         hidden = set(plan.members.series) - set(announced) if universe else set[str]()
         series = [name for name in identity.series if name not in hidden] if hidden else list(identity.series)
         known = [int(plan.known[origin]) for origin in mine]
-        prefixes = changes.prefix_digests(series, identity.sources, known, universe=universe)
+        prefixes = prefix_digests(changes, series, identity.sources, known, universe=universe)
         headed: dict[int, Headed] = {}
         for origin, prefix, texts in zip(mine, prefixes, texts_by(changes.series, series, known), strict=True):
             if id(texts) not in headed:  # the same list for all origins that know the same

@@ -16,12 +16,13 @@ from harness.backtest.bounds import refuse_too_large
 from harness.backtest.computing import compute, settle, tasks_of
 from harness.backtest.data_facts import dataset_facts
 from harness.backtest.effort import effort_of, narrowed_spaces
-from harness.backtest.engine import Engine, InProcess
+from harness.backtest.engine import Engine
 from harness.backtest.engines import HERE, Where, engine_for, most_threads
 from harness.backtest.keys import Known, cell_keys, recipe_identity, run_id
 from harness.backtest.place import Board, Place, Progress
+from harness.backtest.planning import build_plan
 from harness.backtest.searched import on_record, study_keys, vouched
-from harness.backtest.splits import Plan, build_plan
+from harness.backtest.splits import Plan
 from harness.backtest.stages import Stages
 from harness.core.ahead import beside
 from harness.core.errors import UserError
@@ -193,9 +194,8 @@ def cells_of(
     stages.done("look up cells")
     tasks = tasks_of(plan, changes, board, keys, cells, searches, engine)
     if tasks:
-        fits, others = (engine.fits, 1) if isinstance(engine, InProcess) else (engine.slots, engine.slots)
-        room = partial(refuse_too_large, fits=fits, others=others, in_file=place.work is not None)
-        room(plan, tasks, place.shelves.cells, spare_memory(place.memory))
+        spare = spare_memory(place.memory)
+        refuse_too_large(plan, tasks, place.shelves.cells, spare, engine, in_file=place.work is not None)
     if begin is not None:
         begin()
     if tasks:

@@ -15,7 +15,7 @@ from harness.backtest.splits import Plan
 from harness.core.frames import UTC_INSTANT
 from harness.core.names import Names, names_of
 from harness.core.recipe import Recipe
-from harness.core.time import MICROSECOND, NEVER, end_of_day
+from harness.core.time import MICROS_PER_DAY, MICROSECOND, NEVER, end_of_day
 from harness.data.changes import ChangeFile
 from harness.data.outcomes import OUTCOME_STATUS, Outcomes
 from harness.forecast.catalog import reference_name
@@ -202,7 +202,7 @@ def _truth(plan: Plan) -> pl.DataFrame:
             "public": public,
         }
     )
-    days = (pl.col("published") - pl.col("origin").cast(pl.Int64)) / 86_400_000_000
+    days = (pl.col("published") - pl.col("origin").cast(pl.Int64)) / MICROS_PER_DAY
     return frame.with_columns(
         pl.when("public").then(pl.col("published").cast(UTC_INSTANT)).alias("outcome_published_at"),
         pl.when("public").then(days).alias("days_to_release"),

@@ -1,14 +1,16 @@
-"""What is needed later made beside what is done now: the next item of many, or one thing."""
+"""What is needed later made beside what is done now: the next item of many, or one thing; and waiting for threads."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
 from itertools import islice
 from typing import TypeVar
 
+PATIENCE = 0.5
+"""Seconds that are waited for threads at a time."""
 T = TypeVar("T")
 
 
@@ -50,3 +52,16 @@ def beside(make: Callable[[], T], *, threads: int = 2) -> Iterator[Callable[[], 
         return
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(copy_context().run, make).result
+
+
+def as_done(running: Iterable[Future[T]]) -> Iterator[Future[T]]:
+    """What runs in threads, each as it is done, while interrupts of the waiting thread are heard.
+
+    >>> with ThreadPoolExecutor(2) as pool:
+    ...     sorted(one.result() for one in as_done([pool.submit(abs, -1), pool.submit(abs, -2)]))
+    [1, 2]
+    """
+    left = set(running)
+    while left:  # back in Python now and then: an interrupt may have been told to a thread that is not
+        done, left = wait(left, timeout=PATIENCE, return_when=FIRST_COMPLETED)
+        yield from done

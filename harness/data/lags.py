@@ -15,7 +15,17 @@ from numpy.typing import NDArray
 
 from harness.core.errors import DataError, UserError
 from harness.core.series import LagRule, Series
-from harness.core.time import NEVER, Ordinals, end_of_day, instant, local_day, micros, period_ends, period_ordinals
+from harness.core.time import (
+    MICROS_PER_DAY,
+    NEVER,
+    Ordinals,
+    end_of_day,
+    instant,
+    local_day,
+    micros,
+    period_ends,
+    period_ordinals,
+)
 from harness.data.calendars import Days, business_calendar
 
 Micros = NDArray[np.int64]
@@ -129,7 +139,9 @@ def check_rule(series: Series, ordinals: Ordinals, observed_first_micros: Micros
     """
     known = observed_first_micros != NEVER
     ordinals, observed = ordinals[known], observed_first_micros[known]
-    late_by = (observed - release_micros(series, ordinals)) / 86_400e6  # [period] days, above 0 = the rule was early
+    late_by = (
+        observed - release_micros(series, ordinals)
+    ) / MICROS_PER_DAY  # [period] days, above 0 = the rule was early
     held = int((late_by <= 0).sum())
     order = np.argsort(-late_by, kind="stable")[: min(WORST_SHOWN, len(late_by) - held)]
     ends = period_ends(series.parsed, ordinals[order]).tolist()

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from numbers import Real
 
 from harness.core.errors import ExperimentError
 from harness.core.fields import misfits
 from harness.core.reading import Problems
 from harness.core.recipe import Experiment
+from harness.experiment.keys import LEAST
+
+NONE = 0
+"""What stands for no season, and for no patience."""
 
 
 def refuse_misbuilt(experiment: Experiment) -> None:
@@ -20,24 +25,30 @@ def refuse_misbuilt(experiment: Experiment) -> None:
     for one in misfits(experiment, Experiment):
         problems.add(one.where, one.what, hint=one.hint)
     if not problems.lines:
-        for where, number, least in _counted(experiment):
+        for where, number, least in _numbers(experiment):
             if number < least:
                 problems.add(f"{where} = {number}", f"at least {least}")
     if problems.lines:
         raise ExperimentError(str(experiment.name), problems.lines)
 
 
-def _counted(experiment: Experiment) -> Iterator[tuple[str, int, int]]:
-    """Every number that counts something: where it is, what it is, and the least it may be."""
-    training, target = experiment.training, experiment.target
-    yield "seed", experiment.seed, 0
-    yield "target.season", target.season, 0
-    yield "target.transform.span", target.transform.span, 1
-    yield "origins.warm_up", experiment.origins.warm_up, 0
-    yield "training.minimum", training.minimum, 1
-    yield "training.refit_every", training.refit_every, 1
-    if training.rolling is not None:
-        yield "training.rolling", training.rolling, 1
+def _numbers(experiment: Experiment) -> Iterator[tuple[str, float | Real, int]]:
+    """Every number that may not be as small as one likes: where it is, what it is, and the least it may be."""
+    target = experiment.target
+    parts: list[tuple[str, object]] = [
+        ("", experiment),
+        ("target.transform.", target.transform),
+        ("origins.", experiment.origins),
+        ("training.", experiment.training),
+        ("kpi.", experiment.kpi),
+    ]
+    yield "target.season", target.season, NONE
     for place, model in enumerate(experiment.models):
-        if model.refit_every is not None:
-            yield f"models[{place}].refit_every", model.refit_every, 1
+        parts += [(f"models[{place}].", model), (f"models[{place}].search.", model.search)]
+        if model.search is not None:
+            yield f"models[{place}].search.patience", model.search.patience, NONE
+    for where, part in parts:
+        for name, least in LEAST.items():
+            number = getattr(part, name, None)
+            if isinstance(number, Real):  # the span of a model is two days
+                yield where + name, number, least

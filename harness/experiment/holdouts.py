@@ -8,8 +8,8 @@ from datetime import date
 from pathlib import Path
 
 from harness.backtest.place import Progress
+from harness.backtest.planning import resolved
 from harness.backtest.runner import with_rivals
-from harness.backtest.splits import resolved
 from harness.core.errors import SealedError, UserError
 from harness.core.recipe import Experiment
 from harness.core.restore import restored

@@ -108,3 +108,22 @@ KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 `features` and `models` are those of the named tables in that section, `feature_rows` those of `[features]` itself.
 """
+
+LEAST: Mapping[str, int] = MappingProxyType(
+    {
+        "seed": 0,
+        "warm_up": 0,
+        "span": 1,
+        "rolling": 1,
+        "minimum": 1,
+        "refit_every": 1,
+        "trials": 2,
+        "batch": 1,
+        "folds": 1,
+        "retune_every": 1,
+        "under": 0,
+        "over": 0,
+        "abstain": 0,
+    }
+)
+"""The least that a number may be, by the field that holds it, of a file and of what is built in Python alike."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from harness.backtest.effort import fingerprint, fingerprints
 from harness.backtest.engines import HERE, Where
 from harness.backtest.place import Progress
+from harness.backtest.planning import resolved
 from harness.backtest.runner import Batches, execute, with_rivals
-from harness.backtest.splits import resolved
 from harness.backtest.under_seal import refuse_past_seal
 from harness.core.errors import FEW, UnknownNameError, UserError, listed
 from harness.core.recipe import Experiment
@@ -171,7 +171,7 @@ def _of_others(declared: Mapping[str, Series], datasets: Sequence[str]) -> Mappi
     return {name: declared[name] for name in declared if name.partition("/")[0] not in datasets}
 
 
-def launch(
+def launch(  # noqa: PLR0913 - the options of a verb, all by keyword
     experiment: Experiment | str | Path,
     home: Home,
     archive: Archive | None = None,
@@ -179,8 +179,10 @@ def launch(
     workers: int | None = None,
     where: Where = HERE,
     progress: Progress | None = None,
+    begun: Callable[[Prepared], object] | None = None,
+    tell: Tell = warned,
 ) -> str:
-    """Run an experiment, or resume it; a dataset of which nobody could look for changed files is warned of.
+    """Run an experiment, or resume it.
 
     Args:
         experiment: a file, or an experiment built in Python.
@@ -189,6 +191,8 @@ def launch(
         workers: worker processes; None = as many as the cores allow.
         where: the engine that runs the tasks.
         progress: called with (cells done, cells in all).
+        begun: called when the archive is ready; None = datasets of which nobody could look for changed files are told.
+        tell: told of them, and of more memory in use than allowed.
 
     Returns:
         The run id.
@@ -198,7 +202,10 @@ def launch(
     """
     with working(home), within(where.memory), threads_within(workers), left_alone():
         ready = prepare(experiment, home, archive)
-        ready.tell(warned)
+        if begun is None:
+            ready.tell(tell)
+        else:
+            begun(ready)
         run_id = execute(
             ready.experiment,
             ready.changes,
@@ -209,7 +216,7 @@ def launch(
             batches=ready.batches,
         )
         if memory_limit() is not None:
-            tell_memory(home, run_id, warned)
+            tell_memory(home, run_id, tell)
         return run_id
 
 

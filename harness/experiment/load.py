@@ -17,7 +17,7 @@ from harness.experiment.checks import check
 from harness.experiment.facts import Facts, facts_of
 from harness.experiment.features import NAME, NAME_RULE, block_names, read_features, read_vintage
 from harness.experiment.holdout import read_claim
-from harness.experiment.keys import KEYS, SCHEMA
+from harness.experiment.keys import KEYS, LEAST, SCHEMA
 from harness.experiment.model_checks import check_built
 from harness.experiment.models import Surroundings, read_models
 from harness.experiment.parts import Parts, named_series, parts_of
@@ -148,7 +148,7 @@ def _read(top: Table, folder: Path) -> Experiment | None:
 
 
 def _built(name: str, parts: Parts, datasets: tuple[str, ...], top: Table, folder: Path) -> Experiment | None:
-    seed = top.integer("seed", 0, least=0)
+    seed = top.integer("seed", 0, least=LEAST["seed"])
     question = top.text("question")
     flags = {key: top.flag(key) for key in ("pseudo_real_time", "exclude_hindsight")}
     if parts.target is None or parts.origins is None:

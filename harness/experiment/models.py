@@ -12,7 +12,7 @@ from harness.core.reading import Table, meant
 from harness.core.recipe import Experiment, Functional, Params, Recipe, Step, Target
 from harness.experiment.facts import Facts
 from harness.experiment.features import NAME, NAME_RULE
-from harness.experiment.keys import KEYS
+from harness.experiment.keys import KEYS, LEAST
 from harness.experiment.search import completed_search, read_searches
 from harness.experiment.steps import completed_steps, read_steps
 from harness.experiment.usercode import code_of
@@ -107,7 +107,7 @@ def _read_model(name: str, table: Table, around: Surroundings) -> Recipe | None:
     kind = table.text("kind")
     entry = _entry(table, kind)
     functional = table.word("functional", "mean", FUNCTIONALS) if "functional" in table.values else ""
-    refit_every = table.integer("refit_every", 1, least=1) if "refit_every" in table.values else None
+    refit_every = table.integer("refit_every", 1, least=LEAST["refit_every"]) if "refit_every" in table.values else None
     fallback = table.text("fallback")
     span = (table.day("from"), table.day("to"))
     steps = read_steps(table, around.folder)

@@ -11,7 +11,7 @@ from harness.backtest.schedule import local_instant
 from harness.core.reading import Table, meant
 from harness.core.recipe import Origins, Schedule
 from harness.core.time import local_day
-from harness.experiment.keys import KEYS
+from harness.experiment.keys import KEYS, LEAST
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 NTH = {"first": 1, "1st": 1, "second": 2, "2nd": 2, "third": 3, "3rd": 3, "fourth": 4, "4th": 4}
@@ -32,7 +32,7 @@ UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 604_800
 def read_origins(table: Table, zone: str) -> Origins | None:
     """The origins in the target's zone, or None where schedule or first origin cannot be made out."""
     table.only(KEYS["origins"])
-    warm_up = table.integer("warm_up", 0, least=0)
+    warm_up = table.integer("warm_up", 0, least=LEAST["warm_up"])
     latency = _read_latency(table)
     every = _read_schedule(table, zone)
     last, first = _near(table, "last"), _near(table, "first")

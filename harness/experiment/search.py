@@ -11,7 +11,7 @@ from harness.core.errors import UserError
 from harness.core.reading import Table, meant
 from harness.core.recipe import Recipe
 from harness.core.search import KIND, PRUNERS, SAMPLERS, STEPS, Domain, Search, as_value
-from harness.experiment.keys import KEYS
+from harness.experiment.keys import KEYS, LEAST
 from harness.experiment.ranges import read_range
 from harness.experiment.usercode import code_of
 from harness.forecast.boosting_params import DEFAULTS
@@ -67,7 +67,11 @@ def _completed(recipe: Recipe, search: Search, one: Domain) -> Domain:
 
 def _read_search(table: Table, recipe: Recipe, plain: Mapping[str, Recipe], folder: Path, primary: str) -> Search:
     table.only(KEYS["search"])
-    trials = table.integer("trials", 40, least=2) if "trials" in table.values or "seconds" not in table.values else None
+    trials = (
+        table.integer("trials", 40, least=LEAST["trials"])
+        if "trials" in table.values or "seconds" not in table.values
+        else None
+    )
     if "seconds" in table.values and table.number("seconds", 60.0, least=0.0) == 0.0:
         table.bad("seconds", "a number above 0")
     function, space, candidates = "", tuple[Domain, ...](), tuple[Recipe, ...]()
@@ -85,10 +89,12 @@ def _read_search(table: Table, recipe: Recipe, plain: Mapping[str, Recipe], fold
         seconds=table.number("seconds", 60.0, least=0.0) if "seconds" in table.values else None,
         sampler=next(one for one in SAMPLERS if one == table.word("sampler", "tpe", SAMPLERS)),
         pruner=next(one for one in PRUNERS if one == table.word("pruner", "none", PRUNERS)),
-        batch=table.integer("batch", 4, least=1),
+        batch=table.integer("batch", 4, least=LEAST["batch"]),
         patience=table.integer("patience", 0, least=1) if "patience" in table.values else 0,
-        folds=table.integer("folds", 3, least=1),
-        retune_every=table.integer("retune_every", 1, least=1) if "retune_every" in table.values else None,
+        folds=table.integer("folds", 3, least=LEAST["folds"]),
+        retune_every=table.integer("retune_every", 1, least=LEAST["retune_every"])
+        if "retune_every" in table.values
+        else None,
         candidates=candidates,
         objective=primary,
     )

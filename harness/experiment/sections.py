@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.core.reading import Table
 from harness.core.recipe import Kpi, Training
-from harness.experiment.keys import KEYS
+from harness.experiment.keys import KEYS, LEAST
 from harness.score.spec import PRIMARIES
 
 
@@ -26,11 +26,15 @@ def read_training(table: Table) -> Training:
     if isinstance(window, dict):
         inner = table.table("window")
         inner.only(KEYS["window"])
-        rolling = inner.integer("rolling", 1, least=1) if inner.required("rolling", "{ rolling = 40 }") else None
+        rolling = (
+            inner.integer("rolling", 1, least=LEAST["rolling"])
+            if inner.required("rolling", "{ rolling = 40 }")
+            else None
+        )
     elif window != "expanding":
         table.bad("window", '"expanding" or a number of target periods, like { rolling = 40 }')
-    minimum = table.integer("minimum", Training().minimum, least=1)
-    return Training(rolling, minimum, table.integer("refit_every", 1, least=1))
+    minimum = table.integer("minimum", Training().minimum, least=LEAST["minimum"])
+    return Training(rolling, minimum, table.integer("refit_every", 1, least=LEAST["refit_every"]))
 
 
 def read_primary(table: Table) -> str:
@@ -49,8 +53,8 @@ def read_kpi(table: Table) -> Kpi:
         table.required(key, f"{key} = 1.0, the price of one unit of error")
     return Kpi(
         unit=table.text("unit"),
-        under=table.number("under", 1.0, least=0.0),
-        over=table.number("over", 1.0, least=0.0),
-        abstain=table.number("abstain", 0.0, least=0.0) if "abstain" in table.values else None,
+        under=table.number("under", 1.0, least=LEAST["under"]),
+        over=table.number("over", 1.0, least=LEAST["over"]),
+        abstain=table.number("abstain", 0.0, least=LEAST["abstain"]) if "abstain" in table.values else None,
         trades=table.flag("trades"),
     )

@@ -12,7 +12,7 @@ from harness.core.series import Series
 from harness.core.time import SEASONS, default_season
 from harness.core.transform import PROXIES, TRANSFORMS, Transform, TransformKind
 from harness.experiment.facts import Facts, is_pattern, matching
-from harness.experiment.keys import KEYS
+from harness.experiment.keys import KEYS, LEAST
 
 KINDS = tuple(kind for kind in TRANSFORMS if kind != "level")
 SPANNING = tuple(kind for kind in KINDS if kind not in ("spread", "realised_volatility"))
@@ -121,7 +121,7 @@ def _tabled_transform(inner: Table, kind: str, facts: Facts) -> Transform | None
     if kind == "spread":
         other = read_series(inner, "spread", inner.text("spread"), facts)
         return Transform("spread", other=other) if other else None
-    return Transform(cast("TransformKind", kind), inner.integer(kind, 1, least=1))
+    return Transform(cast("TransformKind", kind), inner.integer(kind, 1, least=LEAST["span"]))
 
 
 def _named_transform(table: Table, name: str) -> Transform | None:
@@ -137,7 +137,7 @@ def _named_transform(table: Table, name: str) -> Transform | None:
 
 
 def _volatility(inner: Table, facts: Facts) -> Transform | None:
-    window = inner.integer("realised_volatility", 0, least=1)
+    window = inner.integer("realised_volatility", 0, least=LEAST["span"])
     if not inner.required("proxy", 'proxy = "parkinson"'):
         return None
     proxy = inner.word("proxy", "", PROXIES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
@@ -12,6 +12,7 @@ from typing import Literal
 from harness.core.errors import UnknownNameError, UserError
 from harness.core.recipe import Functional, Params, Recipe, Target
 from harness.forecast.baselines import RULES, Naive
+from harness.forecast.boosting_params import NATIVE, OBJECTIVES, OWN
 from harness.forecast.protocol import Forecaster
 from harness.forecast.steps import with_steps
 from harness.forecast.user_class import is_user_class, load_user_class
@@ -45,7 +46,7 @@ class CatalogEntry:
     doc: str
     defaults: Mapping[str, object] = field(default_factory=dict)
     required: tuple[str, ...] = ()
-    optional: tuple[str, ...] = ()
+    optional: Collection[str] = ()
     needs_rows: bool = False
     needs_snapshot: bool = True
     fitted: bool = True
@@ -157,6 +158,7 @@ CATALOG: Mapping[str, CatalogEntry] = MappingProxyType(
                 "min_data_per_group": 20,
                 "num_threads": 1,
             },
+            optional=NATIVE | OWN,
             needs_rows=True,
         ),
         "sklearn": CatalogEntry(
@@ -209,7 +211,7 @@ def resolve_params(kind: str, params: Mapping[str, object]) -> Params:
     entry = entry_for(kind)
     if is_user_class(kind):
         return tuple(sorted((name, _frozen(value)) for name, value in params.items()))
-    known = {*entry.defaults, *entry.required, *entry.optional, *(_native_names() if kind == "lightgbm" else ())}
+    known = {*entry.defaults, *entry.required, *entry.optional}
     for name in params:
         if name not in known:
             raise UnknownNameError(f"parameter of {kind}", name, known)
@@ -236,8 +238,6 @@ def estimated(kind: str, params: Mapping[str, object]) -> Functional | Literal["
     ('mean', 'median', '', '')
     """
     if kind == "lightgbm" and "objective" in params:
-        from harness.forecast.boosting_params import OBJECTIVES  # noqa: PLC0415 - read for one kind only
-
         return "median" if OBJECTIVES.get(str(params["objective"])) == "median" else "mean"
     return entry_for(kind).functional
 
@@ -366,9 +366,3 @@ def _check_type(name: str, value: object, default: object) -> None:
     if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
         kind = "list" if isinstance(default, tuple) else wanted[-1].__name__
         raise UserError(f"{name} has the wrong type", value=repr(value), rule=f"a {kind}, for example {default!r}")
-
-
-def _native_names() -> frozenset[str]:
-    from harness.forecast.boosting_params import NATIVE, OWN  # noqa: PLC0415 - read for one kind only
-
-    return NATIVE | OWN

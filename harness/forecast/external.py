@@ -9,11 +9,9 @@ import polars as pl
 
 from harness.core.frames import Rows
 from harness.core.snapshot import Issue, Micros, Snapshot
-from harness.core.time import Timeline, micros
+from harness.core.time import MICROS_PER_DAY, Timeline, micros
 from harness.core.transform import Floats, apply_transform
 from harness.forecast.paths import Asked, answers, ask, ordinal_positions
-
-MICROS_PER_DAY = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from harness.core.errors import UnknownNameError, UserError
 from harness.core.recipe import FeatureBlock, Target
 from harness.core.snapshot import Micros, Snapshot
-from harness.core.time import NEVER, Frequency, local_day, micros
+from harness.core.time import MICROS_PER_DAY, NEVER, Frequency, local_day, micros
 from harness.core.transform import PROXIES, TRANSFORMS, Floats, Transform
 from harness.forecast.feature_input import BlockInput, block_input, newest, position_of, values_at
 from harness.forecast.target_calendar import CALENDAR_COLUMNS, calendar_columns
 from harness.forecast.window_statistics import logarithm, maximum, mean, minimum, ratio, standard_deviation
 
-MICROS_PER_DAY = 86_400_000_000
 LEAST = {
     "latest": 1,
     "lag": 0,

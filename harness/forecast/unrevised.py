@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 
 from harness.core.recipe import FeatureBlock
 from harness.core.snapshot import Micros, Snapshot
-from harness.core.time import NEVER, local_day, micros
+from harness.core.time import MICROS_PER_DAY, NEVER, local_day, micros
 from harness.core.transform import Floats, apply_transform
 from harness.forecast.feature_input import BlockInput, block_input, position_of
 from harness.forecast.target_calendar import calendar_columns
 from harness.forecast.window_statistics import logarithm, ratio
 
-MICROS_PER_DAY = 86_400_000_000
 CHUNK_BYTES = 1 << 21
 """About what the numbers of one chunk of series take: they stay in the processor's cache."""
 Column = Callable[[Floats], Floats]

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.core.series import Series
-from harness.core.time import NEVER, end_of_day, micros, period_end
+from harness.core.time import MICROS_PER_DAY, NEVER, end_of_day, micros, period_end
 from harness.data.changes import ChangeFile
+from harness.data.prefixes import prefix_digests
 
 Integers = NDArray[np.int64]
-DAY = 86_400_000_000
 """Microseconds."""
 
 
@@ -69,7 +69,7 @@ def delayed(changes: ChangeFile, days: int) -> ChangeFile:
         changes: the true changes.
         days: calendar days of 24 hours, at least 0.
     """
-    by = days * DAY
+    by = days * MICROS_PER_DAY
     publications = changes.publications
     return replace(
         changes,
@@ -81,13 +81,13 @@ def delayed(changes: ChangeFile, days: int) -> ChangeFile:
 
 def later(moments: Integers, days: int) -> Integers:
     """Instants (microseconds UTC) some days later; NEVER stays NEVER."""
-    return np.where(moments == NEVER, NEVER, moments + days * DAY)
+    return np.where(moments == NEVER, NEVER, moments + days * MICROS_PER_DAY)
 
 
 def untouched(changes: ChangeFile, altered: ChangeFile, series: tuple[str, ...]) -> bool:
     """Whether nothing was altered of some series."""
     end = [int(np.iinfo(np.int64).max)]
-    return changes.prefix_digests(series, (), end) == altered.prefix_digests(series, (), end)
+    return prefix_digests(changes, series, (), end) == prefix_digests(altered, series, (), end)
 
 
 def with_values(changes: ChangeFile, value: NDArray[np.float64]) -> ChangeFile:

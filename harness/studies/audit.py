@@ -13,7 +13,8 @@ import polars as pl
 
 from harness.backtest.effort import study_effort
 from harness.backtest.keys import run_id
-from harness.backtest.splits import Plan, build_plan
+from harness.backtest.planning import build_plan
+from harness.backtest.splits import Plan
 from harness.core.errors import UserError
 from harness.core.identity import canonical
 from harness.core.recipe import Experiment

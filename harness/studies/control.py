@@ -15,7 +15,7 @@ from harness.backtest.splits import Plan, training_labels, training_set
 from harness.core.errors import UserError
 from harness.core.identity import derive_seed
 from harness.core.recipe import FeatureBlock
-from harness.core.time import NEVER
+from harness.core.time import MICROS_PER_DAY, NEVER
 from harness.core.transform import Floats
 from harness.data.changes import ChangeFile
 from harness.data.replay import Replay
@@ -68,7 +68,7 @@ def shortened(changes: ChangeFile) -> ChangeFile:
 
 def _one_earlier(published: Micros) -> Micros:
     instants = np.unique(published)
-    usual = int(np.median(np.diff(instants))) if len(instants) > 1 else 86_400_000_000
+    usual = int(np.median(np.diff(instants))) if len(instants) > 1 else MICROS_PER_DAY
     before = np.concatenate(([instants[0] - usual], instants[:-1]))
     out: Micros = before[np.searchsorted(instants, published)]
     return out

@@ -10,8 +10,9 @@ import polars as pl
 
 from harness.backtest.assemble import panel_of, score_spec
 from harness.backtest.panel_scores import panel_tables, series_scores
+from harness.backtest.planning import build_plan
 from harness.backtest.scales import scales_of
-from harness.backtest.splits import Plan, build_plan
+from harness.backtest.splits import Plan
 from harness.backtest.tidy import restricted, tidy_parts
 from harness.core.errors import DamagedError, UnknownNameError, UserError
 from harness.record.cells import Cell, read_cell

@@ -17,8 +17,9 @@ from scipy.special import bdtr
 
 from harness.backtest.keys import blocks_of, recipe_identity
 from harness.backtest.place import Board, Progress
+from harness.backtest.planning import build_plan
 from harness.backtest.runner import board_of
-from harness.backtest.splits import Plan, build_plan
+from harness.backtest.splits import Plan
 from harness.core.errors import FEW, listed
 from harness.core.identity import derive_seed
 from harness.core.recipe import Experiment, Recipe, Target

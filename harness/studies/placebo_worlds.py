@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from harness.backtest.splits import Plan
 from harness.core.recipe import Experiment, FeatureBlock
-from harness.core.time import period_end
+from harness.core.time import MICROS_PER_DAY, period_end
 from harness.core.transform import LOGARITHMIC
 from harness.data.changes import ChangeFile
 from harness.studies.altered import rows_of, with_values
@@ -132,7 +132,7 @@ def _wait_in_days(changes: ChangeFile, name: str) -> float:
     first = np.unique(changes.period[cells.rows], return_index=True)[1]
     newer = first[len(first) // 2 :]
     ends = np.array([period_end(changes.series[name].parsed, int(o)) for o in cells.period[len(first) // 2 :]])
-    days = changes.published[cells.rows[newer]] / 86_400e6 - ends.astype("datetime64[D]").astype(np.int64)
+    days = changes.published[cells.rows[newer]] / MICROS_PER_DAY - ends.astype("datetime64[D]").astype(np.int64)
     return float(max(np.quantile(days, 0.99), 0.0))
 
 

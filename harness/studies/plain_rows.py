@@ -13,11 +13,10 @@ from datetime import date, datetime
 
 from harness.backtest.splits import Plan
 from harness.core.recipe import FeatureBlock
-from harness.core.time import Frequency, day_before, local_day, micros, period_containing
+from harness.core.time import MICROS_PER_DAY, Frequency, day_before, local_day, micros, period_containing
 from harness.studies.plain_cells import MISSING, Order, PlainSeries, Stated, log, order_at, standing, transformed
 from harness.studies.plain_prices import adjusted, factors
 
-MICROS_PER_DAY = 86_400_000_000
 Values = dict[int, float]
 """Known transformed values by position."""
 

@@ -14,9 +14,10 @@ from harness.backtest.assemble import assemble
 from harness.backtest.engines import engine_for
 from harness.backtest.keys import run_id
 from harness.backtest.place import Place, Progress
+from harness.backtest.planning import build_plan
 from harness.backtest.runner import board_of, cells_of, checksums, with_rivals
 from harness.backtest.searched import Board, study_keys
-from harness.backtest.splits import Plan, build_plan
+from harness.backtest.splits import Plan
 from harness.core.errors import UnknownNameError
 from harness.core.recipe import Experiment, Recipe
 from harness.record.home import Home

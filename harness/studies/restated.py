@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.backtest.splits import Plan, target_inputs
 from harness.core.errors import UserError
-from harness.core.time import day_before, end_of_day, instant, local_day, micros, period_end
+from harness.core.time import MICROS_PER_DAY, day_before, end_of_day, instant, local_day, micros, period_end
 from harness.data.changes import ChangeFile
 from harness.data.lags import release_micros
 from harness.studies.plain_cells import PlainSeries, first_public
@@ -23,7 +23,6 @@ STRETCH = 8
 """Periods never revised that are worth a word."""
 CHANCE = 1e-4
 """Probability below which an unrevised stretch is no accident."""
-MICROS_PER_DAY = 86_400_000_000
 JUMP = 2.0
 """Typical one-period changes that a change of base is at least worth."""
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from harness.backtest.membership import membership
 from harness.backtest.splits import Plan
 from harness.core.series import Series
-from harness.core.time import NEVER, end_of_day, micros
+from harness.core.time import MICROS_PER_DAY, NEVER, end_of_day, micros
 from harness.core.transform import Floats
 from harness.data.changes import ChangeFile, PublicationRows
 from harness.data.outcomes import MATURED, outcomes
@@ -27,7 +27,7 @@ Micros = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 Kind = Literal["removed", "noise", "restamped", "outcomes"]
 KINDS: tuple[Kind, ...] = ("removed", "noise", "restamped", "outcomes")
-MICROSECONDS_PER_YEAR = 365 * 86_400_000_000
+MICROSECONDS_PER_YEAR = 365 * MICROS_PER_DAY
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,8 +10,9 @@ import pytest
 from harness.backtest.at_once import filled_at_once, published_once
 from harness.backtest.design import _walk
 from harness.backtest.layout import plain_sheet
+from harness.backtest.planning import build_plan
 from harness.backtest.runner import with_rivals
-from harness.backtest.splits import Plan, build_plan
+from harness.backtest.splits import Plan
 from harness.core.recipe import Experiment, FeatureBlock, Origins, Schedule, Target, Training
 from harness.core.series import Series
 from harness.core.transform import Transform

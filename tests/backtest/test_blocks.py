@@ -25,12 +25,14 @@ import harness.backtest.task as room
 from harness import cli
 from harness.backtest import blocks, bounds, runner
 from harness.backtest.blocks import restricted, spans
+from harness.backtest.engine import Engine, InProcess, Workers
 from harness.backtest.engines import Where
 from harness.backtest.keys import recipe_identity
 from harness.backtest.layout import compact
+from harness.backtest.planning import build_plan
 from harness.backtest.runner import board_of
 from harness.backtest.spent import Spent
-from harness.backtest.splits import Plan, build_plan
+from harness.backtest.splits import Plan
 from harness.backtest.task import Context, Task, run_task
 from harness.core.errors import UserError
 from harness.core.recipe import Experiment, Recipe, Target
@@ -370,16 +372,16 @@ def test_of_trees_is_counted_what_the_fits_take_that_run_at_once(changes: Path, 
     task = Task(((recipe, identity),), (plan.first_issued,), (("key",),))
     one = rows * (bounds.PER_ROW + (bounds.PER_BIN + 8) * 3 + bounds.PER_STEP)  # three features, two horizons
 
-    def refused(spare: int, tasks: int, **given: object) -> bool:
+    def refused(spare: int, tasks: int, *, in_file: bool = True) -> bool:
         try:
-            bounds.refuse_too_large(plan, [task] * tasks, shelf, spare, **given)  # type: ignore[arg-type]
+            bounds.refuse_too_large(plan, [task] * tasks, shelf, spare, InProcess(2), in_file=in_file)
         except UserError:
             return True
         return False
 
-    assert [refused(spare, 1, fits=2, in_file=True) for spare in (one - 1, one)] == [True, False]
-    assert [refused(spare, 3, fits=2, in_file=True) for spare in (2 * one - 1, 2 * one)] == [True, False]
-    assert refused(one, 1, fits=2)  # the table is in memory
+    assert [refused(spare, 1) for spare in (one - 1, one)] == [True, False]
+    assert [refused(spare, 3) for spare in (2 * one - 1, 2 * one)] == [True, False]
+    assert refused(one, 1, in_file=False)  # the table is in memory
 
 
 def test_of_regressors_are_counted_the_columns_of_series_and_the_fits_of_all_workers(
@@ -389,11 +391,11 @@ def test_of_regressors_are_counted_the_columns_of_series_and_the_fits_of_all_wor
     asked = replace(asked, target=replace(asked.target, series=NAMES), features=asked.features[:1])
     shelf = Home(tmp_path / "home").cells
 
-    def needed(recipe: Recipe, tasks: int = 1, **given: object) -> int:
+    def needed(recipe: Recipe, tasks: int, engine: Engine) -> int:
         plan = build_plan(replace(asked, models=(recipe,)), ChangeFile.open(changes))
         task = Task((board_of(plan.experiment)[-1],), (plan.first_issued,), (("key",),))
         with pytest.raises(UserError, match="does not fit into memory") as caught:
-            bounds.refuse_too_large(plan, [task] * tasks, shelf, 1, **given)  # type: ignore[arg-type]
+            bounds.refuse_too_large(plan, [task] * tasks, shelf, 1, engine, in_file=False)
         assert ("--workers 1" in caught.value.fix) == (tasks > 1)
         assert ("series_feature" in caught.value.fix) == ("series_feature" not in dict(recipe.params))
         assert "float32" not in caught.value.fix
@@ -404,10 +406,11 @@ def test_of_regressors_are_counted_the_columns_of_series_and_the_fits_of_all_wor
     told = replace(RIDGE, features=("own",))
     alike = replace(told, params=(*told.params, ("series_feature", False)))
     rows = len(compact(build_plan(replace(asked, models=(told,)), ChangeFile.open(changes))).origins) * len(NAMES)
-    assert needed(told) - needed(alike) == pytest.approx(rows * len(NAMES) * 8 * bounds.COPIES, rel=0.01)
-    assert needed(told, 2, fits=2, others=2) == pytest.approx(2 * needed(told), rel=0.01)
+    alone = needed(told, 1, InProcess())
+    assert alone - needed(alike, 1, InProcess()) == pytest.approx(rows * len(NAMES) * 8 * bounds.COPIES, rel=0.01)
+    assert needed(told, 2, Workers(2)) == pytest.approx(2 * alone, rel=0.01)
     with pytest.raises(AssertionError):  # the specimen: in one process regressors are fitted in turn
-        needed(told, 2, fits=2)
+        needed(told, 2, InProcess(2))
 
 
 def test_a_wrong_memory_is_refused_on_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -422,6 +425,7 @@ CHILD = """
 import sys
 from pathlib import Path
 from harness.backtest import blocks, bounds, runner
+from harness.backtest.engine import Engine, InProcess, Workers
 from harness.backtest.engines import Where
 from harness.record import cell_parts
 from harness.record.home import Home

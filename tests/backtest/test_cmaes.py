@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.backtest.planning import build_plan
 from harness.backtest.runner import board_of, with_rivals
 from harness.backtest.searched import study_keys
-from harness.backtest.splits import build_plan
 from harness.backtest.tuning import study as study_module
 from harness.core.recipe import Experiment
 from harness.core.search import Domain, Search

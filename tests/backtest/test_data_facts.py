@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from harness.backtest.data_facts import input_facts
+from harness.backtest.planning import build_plan
 from harness.backtest.runner import with_rivals
-from harness.backtest.splits import build_plan
 from harness.core.series import Series
 from harness.data.archive import Archive
 from harness.data.changes import ChangeFile

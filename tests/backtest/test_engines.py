@@ -25,9 +25,9 @@ from harness.backtest.engines.store import Store
 from harness.backtest.engines.worker import perform
 from harness.backtest.heard import heard
 from harness.backtest.place import Place
+from harness.backtest.planning import build_plan
 from harness.backtest.runner import board_of, cells_of, checksums, with_rivals
 from harness.backtest.spent import Spent
-from harness.backtest.splits import build_plan
 from harness.backtest.task import Context, Task
 from harness.core.errors import DamagedError, UnknownNameError, UserError
 from harness.core.frames import Rows

@@ -10,7 +10,7 @@ import pytest
 
 import harness.backtest.data_facts as room
 from harness.backtest.data_facts import origin_facts
-from harness.backtest.splits import build_plan
+from harness.backtest.planning import build_plan
 from harness.core.recipe import OutcomeRule, Target, Training
 from harness.core.transform import Transform
 from harness.data.changes import ChangeFile

@@ -8,8 +8,9 @@ from polars.testing import assert_frame_equal
 
 from harness.backtest.design import build_rows
 from harness.backtest.keys import cell_keys, recipe_identity
+from harness.backtest.planning import build_plan
 from harness.backtest.runner import with_rivals
-from harness.backtest.splits import Plan, build_plan
+from harness.backtest.splits import Plan
 from harness.backtest.witness import World
 from harness.backtest.work import walk
 from harness.core.errors import UserError

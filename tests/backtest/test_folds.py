@@ -11,8 +11,9 @@ import polars as pl
 import pytest
 
 from harness.backtest.keys import recipe_identity
+from harness.backtest.planning import build_plan
 from harness.backtest.runner import with_rivals
-from harness.backtest.splits import Plan, build_plan
+from harness.backtest.splits import Plan
 from harness.backtest.tuning.folds import fold_origins, fold_table
 from harness.backtest.tuning.inner import Ground, Inner
 from harness.core.recipe import OutcomeRule, Target, Training

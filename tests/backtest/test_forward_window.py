@@ -8,8 +8,9 @@ from datetime import UTC, date, datetime, time
 import polars as pl
 import pytest
 
+from harness.backtest.planning import build_plan
 from harness.backtest.runner import with_rivals
-from harness.backtest.splits import Plan, build_plan
+from harness.backtest.splits import Plan
 from harness.core.recipe import Experiment, Origins, Schedule, Target, Training
 from harness.core.series import Series
 from harness.core.time import EPOCH, instant, local_day

@@ -11,8 +11,8 @@ import pytest
 
 from harness.backtest.engine import InProcess
 from harness.backtest.place import Place
+from harness.backtest.planning import build_plan
 from harness.backtest.runner import board_of, cells_of, with_rivals
-from harness.backtest.splits import build_plan
 from harness.core.recipe import Experiment
 from harness.core.search import Domain, Search
 from harness.data.archive import Archive

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from harness.backtest.keys import cell_keys, recipe_identity
+from harness.backtest.planning import build_plan
 from harness.backtest.runner import with_rivals
-from harness.backtest.splits import Plan, build_plan
+from harness.backtest.splits import Plan
 from harness.data.changes import ChangeFile
 from tests.backtest.made_runs import AR, exported, releases, small
 

@@ -13,8 +13,9 @@ import pytest
 from harness.backtest import data_facts, effort, panel_scores
 from harness.backtest.keys import Known, cell_keys, recipe_identity
 from harness.backtest.panel_scores import _gathered
+from harness.backtest.planning import build_plan
 from harness.backtest.scales import scales_of
-from harness.backtest.splits import Plan, build_plan
+from harness.backtest.splits import Plan
 from harness.core.identity import digest
 from harness.core.recipe import Origins, OutcomeRule, Recipe, Target
 from harness.core.time import NEVER

@@ -16,8 +16,9 @@ from harness.backtest import design
 from harness.backtest.data_facts import input_facts, origin_facts, public_shares
 from harness.backtest.design import RowBuilder, build_design
 from harness.backtest.latest_rows import LatestRows
+from harness.backtest.planning import build_plan
 from harness.backtest.runner import with_rivals
-from harness.backtest.splits import Plan, build_plan, training_set
+from harness.backtest.splits import Plan, training_set
 from harness.core.recipe import Experiment, FeatureBlock, Origins, Schedule, Target, Training
 from harness.core.series import Series
 from harness.core.snapshot import Snapshot

@@ -13,8 +13,9 @@ import pytest
 
 from harness.backtest import work
 from harness.backtest.design import build_design
+from harness.backtest.planning import build_plan
 from harness.backtest.runner import with_rivals
-from harness.backtest.splits import Plan, TrainingSet, build_plan, training_set
+from harness.backtest.splits import Plan, TrainingSet, training_set
 from harness.core.errors import UserError
 from harness.core.recipe import Experiment, FeatureBlock, OutcomeRule, Recipe, Schedule, Training
 from harness.core.snapshot import Snapshot

@@ -11,8 +11,9 @@ import pytest
 
 from harness.backtest.design import RowBuilder, build_design, build_rows, places
 from harness.backtest.layout import compact, number_type, usable
+from harness.backtest.planning import build_plan
 from harness.backtest.runner import with_rivals
-from harness.backtest.splits import Plan, build_plan, training_set
+from harness.backtest.splits import Plan, training_set
 from harness.backtest.table_file import let_go, new_table
 from harness.core.errors import FullDiskError
 from harness.core.recipe import Experiment, FeatureBlock, Origins, Recipe, Schedule, Target, Training

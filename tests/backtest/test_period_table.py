@@ -9,7 +9,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from harness.backtest.splits import Plan, build_plan
+from harness.backtest.planning import build_plan
+from harness.backtest.splits import Plan
 from harness.core.errors import UserError
 from harness.core.recipe import Experiment, Origins, Schedule, Target, Training
 from harness.core.series import Series

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.backtest.design import RowBuilder, build_design
-from harness.backtest.splits import Plan, build_plan, training_set
+from harness.backtest.planning import build_plan
+from harness.backtest.splits import Plan, training_set
 from harness.core.errors import UserError
 from harness.core.recipe import (
     Experiment,

@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 
 import harness as hs
+from harness.backtest.planning import build_plan
 from harness.backtest.runner import board_of
 from harness.backtest.searched import study_keys
-from harness.backtest.splits import build_plan
 from harness.core.recipe import Experiment, Recipe
 from harness.data.changes import ChangeFile
 from harness.experiment.launch import prepare

@@ -13,8 +13,9 @@ import pytest
 
 from harness.backtest.data_facts import input_facts, origin_facts, public_shares
 from harness.backtest.design import build_design
+from harness.backtest.planning import build_plan
 from harness.backtest.runner import with_rivals
-from harness.backtest.splits import FATES, NO_MEMBER, build_plan, row_fates, training_set
+from harness.backtest.splits import FATES, NO_MEMBER, row_fates, training_set
 from harness.core.errors import UserError
 from harness.core.recipe import Experiment, FeatureBlock, Origins, Recipe, Schedule, Target, Training
 from harness.core.time import local_day

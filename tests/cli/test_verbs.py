@@ -319,7 +319,7 @@ def test_a_bug_is_not_dressed_up_as_a_mistake_of_the_user(monkeypatch: pytest.Mo
     def broken(args: argparse.Namespace) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("harness.cli._runs", broken)
+    monkeypatch.setattr("harness.cli_runs._runs", broken)
     with pytest.raises(ZeroDivisionError):
         main(["runs"])
 

@@ -11,7 +11,7 @@ import pytest
 from harness.core.errors import DataError, UnknownNameError
 from harness.core.series import Series
 from harness.core.time import NEVER, instant, micros, period_containing
-from harness.data.changes import Replay
+from harness.data.replay import Replay
 from tests.data.archive_samples import APR, FEB, JAN, MAR, MAY, at, exported, opened, rows
 
 LATE = at(12, 31)

@@ -16,6 +16,7 @@ from harness.core.errors import DamagedError, UnknownNameError
 from harness.core.series import Series
 from harness.core.time import micros
 from harness.data.changes import FILES, MANIFEST, ChangeFile, PublicationRows
+from harness.data.prefixes import prefix_digests
 from harness.data.saving import save_changes
 from tests.data.archive_samples import APR, FEB, JAN, MAR, at, exported, listing, opened, rows
 
@@ -188,7 +189,7 @@ def with_forecasts(folder):
 
 
 def digests(archive, ids=("cpi",), sources=("bank",)):
-    return exported(archive).prefix_digests(ids, sources, INSTANTS)
+    return prefix_digests(exported(archive), ids, sources, INSTANTS)
 
 
 def test_a_prefix_is_known_by_what_was_published_by_then(tmp_path):
@@ -200,8 +201,8 @@ def test_a_prefix_is_known_by_what_was_published_by_then(tmp_path):
 
 def test_a_prefix_does_not_depend_on_the_other_instants_asked(tmp_path):
     changes = exported(with_forecasts(tmp_path))
-    together = changes.prefix_digests(["cpi"], ["bank"], INSTANTS)
-    assert [changes.prefix_digests(["cpi"], ["bank"], [one])[0] for one in INSTANTS] == together
+    together = prefix_digests(changes, ["cpi"], ["bank"], INSTANTS)
+    assert [prefix_digests(changes, ["cpi"], ["bank"], [one])[0] for one in INSTANTS] == together
 
 
 @pytest.mark.slow

@@ -30,6 +30,7 @@ from harness.data.ingest.public import Archive
 from harness.data.laying import Laid, Memory
 from harness.data.ordering import in_order, is_sorted, one_key
 from harness.data.past import beginnings, past_of
+from harness.data.prefixes import prefix_digests
 from harness.data.saving import _write
 from harness.data.standing import by_cell
 from tests.data.archive_samples import FEB, JAN, MAR, at, exported, opened, rows
@@ -362,8 +363,8 @@ def plain_prefix(changes: ChangeFile, ids: list[str], known_at: int) -> str:
 def test_what_was_known_of_many_series_is_identified_as_of_each_origin_alone(changes: ChangeFile) -> None:
     instants = [int(changes.published[place]) for place in (0, len(changes.code) // 2, -1)]
     for ids in (["p/b"], ["p/d", "p/a"], list(changes.ids)):
-        assert changes.prefix_digests(ids, (), instants) == [plain_prefix(changes, ids, at) for at in instants]
-    assert changes.prefix_digests(["p/b"], (), instants) != changes.prefix_digests(["p/a"], (), instants)
+        assert prefix_digests(changes, ids, (), instants) == [plain_prefix(changes, ids, at) for at in instants]
+    assert prefix_digests(changes, ["p/b"], (), instants) != prefix_digests(changes, ["p/a"], (), instants)
 
 
 Stated = some.tuples(*map(some.integers, (0, 0, 0), (3, 3, 4)), some.none() | some.integers(0, 9))

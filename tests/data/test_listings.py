@@ -10,10 +10,11 @@ from harness.core.errors import DataError, ExperimentError, UnknownNameError, Us
 from harness.core.recipe import Target
 from harness.core.time import micros
 from harness.data.archive import Archive
-from harness.data.changes import ChangeFile, Replay
+from harness.data.changes import ChangeFile
 from harness.data.dataset import load_dataset
 from harness.data.ingest import IngestReport, ingest, lacks
 from harness.data.listings import named_members
+from harness.data.replay import Replay
 from harness.experiment import load_experiment
 from tests.data.price_samples import day, night
 

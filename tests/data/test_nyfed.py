@@ -11,7 +11,7 @@ import pytest
 from harness.core.series import Series
 from harness.core.time import end_of_day, period_containing, period_end
 from harness.data.archive import Archive
-from harness.data.changes import Replay
+from harness.data.replay import Replay
 from tests.data.archive_samples import exported
 
 PACKAGE = "statsmodels.tsa.statespace.tests.results.frbny_nowcast.Nowcasting.data.US"

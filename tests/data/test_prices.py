@@ -22,8 +22,10 @@ from harness.core.snapshot import target_panel
 from harness.core.time import micros
 from harness.core.transform import Transform
 from harness.data.archive import Archive
-from harness.data.changes import MANIFEST, ChangeFile, Replay, manifest_hash
+from harness.data.changes import MANIFEST, ChangeFile, manifest_hash
 from harness.data.outcomes import OUTCOME_STATUS, outcomes
+from harness.data.prefixes import prefix_digests
+from harness.data.replay import Replay
 from harness.data.walked_outcomes import Windows
 from tests.data.price_samples import day, events, market, night
 
@@ -403,9 +405,9 @@ def test_an_event_moves_the_identity_from_its_announcement_on(tmp_path: Path) ->
     archive = market(tmp_path / "more", prices)
     archive.append_events(events(("acme", "split", 2, 2.0, 2)), source="exchange")
     split = exported(archive)
-    before, after = (one.prefix_digests(["acme"], [], instants) for one in (plain, split))
+    before, after = (prefix_digests(one, ["acme"], [], instants) for one in (plain, split))
     assert [one == other for one, other in zip(before, after, strict=True)] == [True, True, False, False]
-    assert plain.prefix_digests(["other"], [], instants) == split.prefix_digests(["other"], [], instants)
+    assert prefix_digests(plain, ["other"], [], instants) == prefix_digests(split, ["other"], [], instants)
 
 
 def test_returns_inside_one_snapshot_do_not_jump(tmp_path: Path) -> None:

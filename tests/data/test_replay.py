@@ -11,7 +11,7 @@ import pytest
 from harness.core.errors import UnknownNameError, UserError
 from harness.core.series import LagRule, Series
 from harness.core.time import NEVER, micros
-from harness.data.changes import Replay
+from harness.data.replay import Replay
 from tests.data.archive_samples import APR, FEB, JAN, MAR, MAY, at, exported, opened, rows
 
 NEW_YORK = Series("cpi", "B", zone="America/New_York", calendar="XNYS")

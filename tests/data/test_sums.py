@@ -10,7 +10,8 @@ import duckdb
 import pytest
 
 from harness.data.archive import Archive, sums
-from harness.data.archive.store import LATER_TABLES, TABLES, Store
+from harness.data.archive.schema import LATER_TABLES, TABLES
+from harness.data.archive.store import Store
 from harness.data.archive.verified import archive_file
 from harness.data.ingest import ingest
 from harness.record.home import Home

@@ -16,7 +16,9 @@ from harness.core.recipe import Target
 from harness.core.time import micros
 from harness.core.transform import Transform
 from harness.data.archive import Archive
-from harness.data.changes import ChangeFile, Replay
+from harness.data.changes import ChangeFile
+from harness.data.prefixes import prefix_digests
+from harness.data.replay import Replay
 from harness.data.universe import universe_of
 from tests.data.price_samples import closes, day, market, members, night, stock
 
@@ -171,7 +173,7 @@ def test_members_move_the_identity_of_their_own_universe_from_their_announcement
     archive.append_members(members(("beta", 1, None, 2)), source="index")
     archive.append_members(members(("beta", 1, None, 0), universe="small"), source="index")
     after = exported(archive)
-    both = [one.prefix_digests(NAMES, [], instants, universe="big") for one in (before, after)]
+    both = [prefix_digests(one, NAMES, [], instants, universe="big") for one in (before, after)]
     assert [one == other for one, other in zip(*both, strict=True)] == [True, True, False, False]
-    none = [one.prefix_digests(NAMES, [], instants) for one in (before, after)]
+    none = [prefix_digests(one, NAMES, [], instants) for one in (before, after)]
     assert none[0] == none[1]

@@ -49,7 +49,15 @@ SOUND = hs.Experiment(
         ({"features": (free.FeatureBlock("own", latest=1),)}, "features[0].latest = 1: not a tuple"),
         ({"models": (changed(SOUND.models[0], span=(None,)),)}, "models[0].span = (None,): not 2 values"),
         ({"models": (changed(SOUND.models[0], search="tpe"),)}, "models[0].search = 'tpe': not hs.Search or None"),
+        *(
+            (
+                {"models": (changed(SOUND.models[0], search=changed(SOUND.models[0].search, **{name: least - 1})),)},
+                f"models[0].search.{name} = {least - 1}: at least {least}",
+            )
+            for name, least in {"trials": 2, "batch": 1, "folds": 1, "retune_every": 1, "patience": 0}.items()
+        ),
         ({"kpi": free.Kpi("GBP m", under="3")}, "kpi.under = '3': not a number"),
+        ({"kpi": free.Kpi("GBP m", under=-3.0)}, "kpi.under = -3.0: at least 0"),
         ({"pseudo_real_time": "yes"}, "pseudo_real_time = 'yes': not True or False"),
         ({"folder": Path("x")}, "not text"),
     ],

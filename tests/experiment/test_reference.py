@@ -68,7 +68,7 @@ def kind_row(kind: str) -> str:
     if kind == "lightgbm":  # options that are part of a model's identity only where they are given
         coded = "true: a panel's series are a categorical feature; false: they are not told apart"
         named += [f"`series_feature` ({coded})", "`float32` (false)", '`bins` ("every fit")', "any of LightGBM's own"]
-    if entry.optional:
+    elif entry.optional:
         named += ["`series_feature` (true: a panel's series are 0/1 columns, one each; false: they are not told apart)"]
     return f"| `{kind}` | {entry.doc} | {', '.join(named) or 'none'} |"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import polars as pl
 
+from harness.backtest.planning import build_plan
 from harness.backtest.runner import with_rivals
-from harness.backtest.splits import build_plan
 from harness.core.recipe import Experiment
 from harness.data.changes import ChangeFile
 from harness.record.home import Home

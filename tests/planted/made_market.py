@@ -10,8 +10,8 @@ from random import Random
 import numpy as np
 import polars as pl
 
+from harness.backtest.planning import build_plan
 from harness.backtest.runner import with_rivals
-from harness.backtest.splits import build_plan
 from harness.core.recipe import Experiment, FeatureBlock, Origins, Prices, Recipe, Schedule, Target, Training
 from harness.core.time import EPOCH, NEVER, micros
 from harness.core.transform import Transform

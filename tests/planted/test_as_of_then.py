@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import harness.backtest.splits
+import harness.backtest.planning
 import harness.data.listings
 import harness.data.outcomes
 import harness.data.prices
@@ -125,7 +125,7 @@ def survivors(patch: Patch) -> None:
 
 
 def dropped(patch: Patch) -> None:
-    honest = harness.backtest.splits.membership
+    honest = harness.backtest.planning.membership
 
     def without_failures(experiment: Any, changes: ChangeFile, *when: Any) -> Membership:
         members = honest(experiment, changes, *when)
@@ -133,7 +133,7 @@ def dropped(patch: Patch) -> None:
         kept = np.array([name not in gone for name in members.series])
         return replace(members, member=members.member & kept)
 
-    for room in (harness.backtest.splits, harness.studies.worlds):
+    for room in (harness.backtest.planning, harness.studies.worlds):
         patch.setattr(room, "membership", without_failures)
 
 

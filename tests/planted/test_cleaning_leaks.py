@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from harness.backtest.planning import build_plan
 from harness.backtest.runner import with_rivals
-from harness.backtest.splits import build_plan
 from harness.core.recipe import Experiment, Origins, Schedule, Target, Training
 from harness.core.transform import Transform
 from harness.data.archive import Archive

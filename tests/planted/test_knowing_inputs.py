@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from harness.backtest.design import build_design
-from harness.backtest.splits import build_plan
+from harness.backtest.planning import build_plan
 from harness.core.recipe import Experiment, FeatureBlock, Origins, OutcomeRule, Schedule, Target, Training
 from harness.core.series import LagRule, Series
 from harness.data.archive import Archive

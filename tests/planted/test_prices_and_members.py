@@ -13,8 +13,8 @@ import pytest
 import harness.backtest.membership as membership_room
 import harness.data.prices as prices_room
 import harness.data.replay as replay_room
+from harness.backtest.planning import build_plan
 from harness.backtest.runner import with_rivals
-from harness.backtest.splits import build_plan
 from harness.core.errors import UnknownNameError
 from harness.core.recipe import Target
 from harness.data.adjusted import looks_adjusted

@@ -15,8 +15,8 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from random import Random
 
+from harness.backtest.planning import build_plan
 from harness.backtest.runner import with_rivals
-from harness.backtest.splits import build_plan
 from harness.core.recipe import Experiment, FeatureBlock, Origins, Recipe, Schedule, Step, Target, Training
 from harness.core.transform import Transform
 from harness.data.archive import Archive

@@ -17,7 +17,8 @@ from harness.core.snapshot import Snapshot
 from harness.core.time import end_of_day, instant, micros, period_containing, period_end
 from harness.data import batch, derive
 from harness.data.archive import Archive, appending
-from harness.data.changes import ChangeFile, Replay
+from harness.data.changes import ChangeFile
+from harness.data.replay import Replay
 from tests.properties.brute_force import BruteForce
 
 SERIES = (

@@ -7,7 +7,7 @@ import pytest
 
 import harness as hs
 from harness import cli
-from harness.data.archive.store import LATER_TABLES
+from harness.data.archive.schema import LATER_TABLES
 from harness.record.home import Home
 from harness.record.tables import run_views
 

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.backtest.design import build_design
+from harness.backtest.planning import build_plan
 from harness.backtest.runner import with_rivals
-from harness.backtest.splits import Plan, build_plan
+from harness.backtest.splits import Plan
 from harness.core.recipe import Experiment, Recipe
 from harness.data.changes import ChangeFile
 from harness.forecast.features import feature_names

@@ -9,12 +9,13 @@ import numpy as np
 import polars as pl
 
 from harness.core.series import Series
+from harness.core.time import MICROS_PER_DAY as DAY
 from harness.core.time import end_of_day, micros
 from harness.data.archive import Archive
 from harness.data.changes import ChangeFile
 from harness.data.replay import Replay
 from harness.data.saving import save_changes
-from harness.studies.altered import DAY, delayed, latest_vintage, no_lag, untouched
+from harness.studies.altered import delayed, latest_vintage, no_lag, untouched
 from tests.backtest.made_runs import exported, quarter, releases
 
 END = datetime(2020, 12, 31, tzinfo=UTC)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.backtest.splits import build_plan
+from harness.backtest.planning import build_plan
 from harness.core.recipe import Target
 from harness.core.time import micros
 from harness.data.archive import Archive

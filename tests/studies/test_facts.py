@@ -12,7 +12,8 @@ import polars as pl
 import pytest
 
 from harness.backtest.design import build_design
-from harness.backtest.splits import Plan, build_plan
+from harness.backtest.planning import build_plan
+from harness.backtest.splits import Plan
 from harness.core.recipe import Experiment, FeatureBlock, Schedule
 from harness.core.series import LagRule, Series
 from harness.core.time import end_of_day, local_day, micros, period_ends

@@ -14,7 +14,8 @@ import pytest
 import harness.data.releases
 import harness.studies
 from harness.backtest.design import build_design
-from harness.backtest.splits import Plan, build_plan
+from harness.backtest.planning import build_plan
+from harness.backtest.splits import Plan
 from harness.core.errors import UserError
 from harness.core.recipe import Experiment, FeatureBlock, OutcomeRule, Target
 from harness.core.time import NEVER

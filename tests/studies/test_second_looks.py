@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from harness.backtest.keys import cell_keys
+from harness.backtest.planning import build_plan
 from harness.backtest.runner import execute, with_rivals
-from harness.backtest.splits import build_plan
 from harness.core.recipe import Recipe, Schedule
 from harness.data.changes import ChangeFile
 from harness.data.dataset import load_dataset

@@ -11,9 +11,9 @@ import pytest
 
 from harness.core.errors import UserError
 from harness.core.recipe import Schedule, Training
+from harness.core.time import MICROS_PER_DAY as DAY
 from harness.core.time import NEVER
 from harness.record.home import Home
-from harness.studies.altered import DAY
 from harness.studies.stress import STRESS_SCHEMA, price, stress, stressed_plan
 from tests.backtest.made_runs import AR, RIDGE, exported, releases, small
 from tests.studies.made_studies import longer, plan_of

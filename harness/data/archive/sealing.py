@@ -23,7 +23,8 @@ from harness.core.series import Series, alike
 from harness.core.time import micros
 from harness.data.archive import Archive
 from harness.data.archive.questions import SEALS
-from harness.data.archive.store import LATER_TABLES, TABLES, insert, later_table, offered, query, quoted
+from harness.data.archive.schema import LATER_TABLES, TABLES
+from harness.data.archive.store import insert, later_table, offered, query, quoted
 from harness.data.archive.sums import put_in_place
 from harness.data.declaration import Declarations, series_from_text, texts_alike
 from harness.data.declared_before import declared_before

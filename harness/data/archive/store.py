@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,61 +12,14 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 
-from harness.core.errors import ArchiveBusyError, DamagedError, FullDiskError, UserError
+from harness.core.errors import DamagedError, FullDiskError, UserError
 from harness.data.archive.engine import LARGE, connected
+from harness.data.archive.lock import busy, locked
+from harness.data.archive.schema import FORMAT, LATER_TABLES, TABLES
 from harness.data.archive.sums import before_write, fulfil, promise, put_in_place, settle, sums_after, sums_file
 from harness.record.home import Home
-from harness.record.working import holders, working
+from harness.record.working import working
 
-FORMAT = 1
-PACKED, RUNS = "USING COMPRESSION bitpacking", "USING COMPRESSION rle"
-"""What the engine would choose for numbers and flags, or as small, after trying all there are on every row."""
-STATED = f"""
-    code INTEGER {PACKED}, period INTEGER {PACKED}, published BIGINT {PACKED}, value DOUBLE,
-    availability TINYINT {RUNS}, vintage BIGINT {PACKED}, batch INTEGER {PACKED}"""
-TABLES = f"""
-CREATE TABLE meta (format INTEGER);
-CREATE TABLE series (
-    code INTEGER, id VARCHAR, frequency VARCHAR, zone VARCHAR, calendar VARCHAR, unit VARCHAR, decimals INTEGER,
-    scale VARCHAR, licence VARCHAR, spec VARCHAR);
-CREATE TABLE changes ({STATED});
-CREATE TABLE restatements ({STATED});
-CREATE TABLE publications (
-    code INTEGER {PACKED}, published BIGINT {PACKED}, first INTEGER {PACKED}, last INTEGER {PACKED},
-    complete BOOLEAN {RUNS}, captured BOOLEAN {RUNS}, countable BOOLEAN {RUNS}, availability TINYINT {RUNS},
-    vintage BIGINT {PACKED}, batch INTEGER {PACKED});
-CREATE TABLE forecasts_in (
-    source VARCHAR, code INTEGER, issued BIGINT, cutoff BIGINT, period INTEGER, quantile DOUBLE, value DOUBLE,
-    conditioning VARCHAR, backfilled BOOLEAN, batch INTEGER);
-CREATE TABLE batches (
-    batch INTEGER, kind VARCHAR, source VARCHAR, coverage VARCHAR, sha256 VARCHAR, rows_in BIGINT, kept BIGINT,
-    duplicates BIGINT, set_aside BIGINT, known_through BIGINT, cleaning VARCHAR, ingested BIGINT);
-CREATE TABLE set_aside (
-    batch INTEGER, series_id VARCHAR, period VARCHAR, published VARCHAR, value DOUBLE, reason VARCHAR);
-CREATE TABLE known (code INTEGER, known_through BIGINT);
-"""
-# made by the first write: archives that were begun without them stay readable
-LATER_TABLES = {
-    "events": "code INTEGER, kind VARCHAR, ex INTEGER, value DOUBLE, announced BIGINT, batch INTEGER",
-    "members": "universe VARCHAR, code INTEGER, first INTEGER, last INTEGER, announced BIGINT, batch INTEGER",
-    "cleaning": "batch INTEGER, place BIGINT, step VARCHAR, kind VARCHAR, parameters VARCHAR, rows_in BIGINT,"
-    " rows_out BIGINT, touched BIGINT, hash_before VARCHAR, hash_after VARCHAR",
-    "touched": "batch INTEGER, step VARCHAR, line BIGINT, series VARCHAR, period VARCHAR, published VARCHAR,"
-    " before VARCHAR, after VARCHAR, reason VARCHAR, decided VARCHAR",
-    "assertions": "batch INTEGER, place BIGINT, assertion VARCHAR, kind VARCHAR, parameters VARCHAR, severity VARCHAR,"
-    " verdict VARCHAR, rows BIGINT, failed BIGINT, unknown BIGINT, hash VARCHAR",
-    "failures": "batch INTEGER, assertion VARCHAR, severity VARCHAR, line BIGINT, series VARCHAR, period VARCHAR,"
-    " published VARCHAR, before VARCHAR, after VARCHAR, reason VARCHAR, decided VARCHAR",
-    "raw_files": "batch INTEGER, name VARCHAR, sha256 VARCHAR",
-    # which series are sealed from when, and the last batch that was there when they were
-    "seals": "seal VARCHAR, cut BIGINT, last INTEGER, code INTEGER",
-    "originals": "batch INTEGER, name VARCHAR, sha256 VARCHAR",
-    "refusals": "refusal INTEGER, dataset VARCHAR, source VARCHAR, sha256 VARCHAR, reason VARCHAR, refused BIGINT",
-    "refused_assertions": "refusal INTEGER, place BIGINT, assertion VARCHAR, kind VARCHAR, parameters VARCHAR,"
-    " severity VARCHAR, verdict VARCHAR, rows BIGINT, failed BIGINT, unknown BIGINT, hash VARCHAR",
-    "refused_failures": "refusal INTEGER, assertion VARCHAR, severity VARCHAR, line BIGINT, series VARCHAR,"
-    " period VARCHAR, published VARCHAR, before VARCHAR, after VARCHAR, reason VARCHAR, decided VARCHAR",
-}
 HOLDER = re.compile(r"PID (\d+)")
 DAMAGE = (
     "not a valid DuckDB database",
@@ -107,7 +57,7 @@ class Store:
         if mine is not None:
             yield mine
             return
-        with _locked(self.path, self.wait, shared=True), _connected(self.path, read_only=True) as connection:
+        with locked(self.path, self.wait, shared=True), _connected(self.path, read_only=True) as connection:
             yield connection
 
     @contextmanager
@@ -131,7 +81,7 @@ class Store:
             yield mine
             return
         _require(self.path)
-        with working(Home(self.path.parent), wait=self.wait), _locked(self.path, self.wait, shared=False):
+        with working(Home(self.path.parent), wait=self.wait), locked(self.path, self.wait, shared=False):
             with _connected(self.path, read_only=False) as connection, self._transaction(connection):
                 before = before_write(self.path, connection)
                 for name, columns in LATER_TABLES.items():
@@ -175,7 +125,7 @@ class Store:
     @contextmanager
     def attached_to(self, connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
         """Attach the archive to a connection for reading; yields the name it is attached under."""
-        with _locked(self.path, self.wait, shared=True):
+        with locked(self.path, self.wait, shared=True):
             _attach(self.path, connection)
             try:
                 yield ATTACHED
@@ -185,7 +135,7 @@ class Store:
     @contextmanager
     def rewriting(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
         """As `attached`, but with the lock of a writer, and with nothing left in the write-ahead log."""
-        with _locked(self.path, self.wait, shared=False):
+        with locked(self.path, self.wait, shared=False):
             with _connected(self.path, read_only=False) as connection:
                 connection.execute("CHECKPOINT")
             with _closing(memory_connection()) as connection:
@@ -194,12 +144,12 @@ class Store:
 
     def settle(self) -> None:
         """Drop the checksums that a stopped write left of what was there before it."""
-        with _locked(self.path, self.wait, shared=False):
+        with locked(self.path, self.wait, shared=False):
             settle(self.path)
 
     def replace(self, out: Path) -> None:
         """Put another file in the place of the archive, checksums and all, with nothing left in the log beside it."""
-        with _locked(self.path, self.wait, shared=False):
+        with locked(self.path, self.wait, shared=False):
             if self.path.exists():
                 with _connected(self.path, read_only=False) as connection:
                     connection.execute("CHECKPOINT")
@@ -235,7 +185,7 @@ class Store:
             )
 
     def _create(self) -> None:
-        with _locked(self.path, self.wait, shared=False), _connected(self.path, read_only=False) as connection:
+        with locked(self.path, self.wait, shared=False), _connected(self.path, read_only=False) as connection:
             if connection.execute("SELECT count(*) FROM duckdb_tables()").fetchall() == [(0,)]:
                 sums_file(self.path).unlink(missing_ok=True)  # of an archive that was here before
                 connection.begin()
@@ -386,70 +336,10 @@ def _explained(error: duckdb.Error, path: Path) -> Exception:
     text = str(error)
     holder = HOLDER.search(text)
     if "lock" in text and holder:
-        return _busy(path, holder.group(1))
+        return busy(path, holder.group(1))
     if any(mark in text for mark in NO_ROOM):
         return FullDiskError(path)
     fatal = isinstance(error, duckdb.FatalException | duckdb.InternalException)
     if fatal or any(mark in text for mark in DAMAGE):
         return _damaged(path, text.splitlines()[0])
     return error
-
-
-def _busy(path: Path, holder: str) -> ArchiveBusyError:
-    who = f"process {holder}" if holder else "another process"
-    return ArchiveBusyError(
-        "the archive is in use",
-        value=f"{path} by {who}",
-        rule="one process writes at a time",
-        fix="wait for it to end, or open the archive with a longer wait",
-    )
-
-
-@contextmanager
-def _locked(path: Path, wait: float, *, shared: bool) -> Iterator[None]:
-    """Hold the lock file beside the archive, with the last writer's process id in it."""
-    handle = _lock_file(path, shared=shared)
-    if handle is None:
-        yield
-        return
-    try:
-        _acquire(handle, path, wait, shared=shared)
-        if not shared:
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, str(os.getpid()).encode(), 0)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _lock_file(path: Path, *, shared: bool) -> int | None:
-    place = path.with_name(path.name + ".lock")
-    try:
-        return os.open(place, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError:
-        if not shared:
-            raise
-    try:
-        return os.open(place, os.O_RDONLY)
-    except OSError:
-        # a folder in which no lock can be made has no writer to wait for
-        return None
-
-
-def _acquire(handle: int, path: Path, wait: float, *, shared: bool) -> None:
-    deadline = time.monotonic() + wait
-    mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-    while True:
-        try:
-            fcntl.flock(handle, mode | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise _busy(path, _holder(handle)) from None
-            time.sleep(0.02)
-        else:
-            return
-
-
-def _holder(handle: int) -> str:
-    """Process ids of those who hold the lock: from the system's table, or else the last writer's word."""
-    return ", ".join(map(str, holders(handle))) or os.pread(handle, 32, 0).decode()

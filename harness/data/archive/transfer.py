@@ -27,8 +27,9 @@ from harness.data.archive.run_entries import (
     mapping,
     run_entries,
 )
+from harness.data.archive.schema import FORMAT
 from harness.data.archive.sealing import seals_within
-from harness.data.archive.store import FORMAT, Store, insert, query
+from harness.data.archive.store import Store, insert, query
 from harness.data.changes import MANIFEST as LISTED
 from harness.data.changes import ChangeFile, manifest_hash
 from harness.record import bundle

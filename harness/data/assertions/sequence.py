@@ -10,13 +10,11 @@ from numpy.typing import NDArray
 
 from harness.core.errors import UserError
 from harness.core.series import Series
-from harness.core.time import instant, period_ends, period_ordinals
+from harness.core.time import MICROS_PER_DAY, instant, period_ends, period_ordinals
 from harness.data.assertions.judged import Asked, Judged, flags, judged, nobody_can_tell
 from harness.data.assertions.rules import Gap, Monotone, Stale, Stuck
 from harness.data.calendars import sessions_between
 from harness.data.lags import release_micros
-
-DAY = 86_400_000_000
 
 
 def firsts(rows: pl.DataFrame, name: str) -> pl.DataFrame:
@@ -84,7 +82,9 @@ def stale(check: Stale, rows: pl.DataFrame, asked: pl.Series, about: Asked) -> J
         later = mine.filter(~opening)
         if later.height:
             days = later["period"].to_numpy().astype("datetime64[D]")
-            over = (later["published"].to_numpy() - release_micros(series, period_ordinals(series.parsed, days))) / DAY
+            over = (
+                later["published"].to_numpy() - release_micros(series, period_ordinals(series.parsed, days))
+            ) / MICROS_PER_DAY
             for row in np.flatnonzero(over > check.days).tolist():
                 failing[int(later["place"][row])] = f"{over[row]:.1f} day(s) later than its lag rule expects"
         newest, said = _overdue(check, mine, series, min(known, about.cuts.get(name, known)))
@@ -111,7 +111,7 @@ def _overdue(check: Stale, mine: pl.DataFrame, series: Series, known: int) -> tu
         expected = int(release_micros(series, period_ordinals(series.parsed, following))[0])
     except UserError:  # a release calendar that ends before it
         return int(newest["place"]), ""
-    over = (known - expected) / DAY
+    over = (known - expected) / MICROS_PER_DAY
     said = f"nothing after it by {instant(known).date()}: {following[0]} is {over:.1f} day(s) overdue by its lag rule"
     return int(newest["place"]), said if over > check.days else ""
 

@@ -14,9 +14,10 @@ from harness.backtest.effort import effort_of
 from harness.backtest.engine import InProcess
 from harness.backtest.keys import run_id
 from harness.backtest.place import Board, Place, Progress
+from harness.backtest.planning import build_plan
 from harness.backtest.runner import board_of, cells_of, checksums, run_manifest
 from harness.backtest.searched import study_keys
-from harness.backtest.splits import Plan, build_plan
+from harness.backtest.splits import Plan
 from harness.backtest.stages import Stages
 from harness.core.claim import Claim
 from harness.core.errors import DamagedError, SealedError, UserError

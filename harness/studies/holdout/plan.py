@@ -12,9 +12,10 @@ from harness.backtest.engine import InProcess
 from harness.backtest.keys import run_id
 from harness.backtest.panel_scores import Panel, panel_tables, seen_of
 from harness.backtest.place import Place
+from harness.backtest.planning import build_plan
 from harness.backtest.runner import board_of, cells_of, checksums, with_rivals
 from harness.backtest.scales import scales_of
-from harness.backtest.splits import Plan, build_plan, target_inputs
+from harness.backtest.splits import Plan, target_inputs
 from harness.backtest.tidy import score_rows
 from harness.core.claim import Claim
 from harness.core.errors import FEW, SealedError, UserError, listed

@@ -11,8 +11,8 @@ from random import Random
 import polars as pl
 
 from harness.backtest.effort import fingerprints
+from harness.backtest.planning import resolved
 from harness.backtest.runner import execute, with_rivals
-from harness.backtest.splits import resolved
 from harness.core.claim import Claim
 from harness.core.recipe import Experiment, Origins, Recipe, Schedule, Target, Training
 from harness.core.series import LagRule, Series

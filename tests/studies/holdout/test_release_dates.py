@@ -12,8 +12,8 @@ import pytest
 
 import harness as hs
 from harness.backtest.keys import known_digests, recipe_identity
+from harness.backtest.planning import build_plan
 from harness.backtest.runner import with_rivals
-from harness.backtest.splits import build_plan
 from harness.core.errors import SealedError, UserError
 from harness.core.series import LagRule, Series
 from harness.core.time import instant as instant_of
