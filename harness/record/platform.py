@@ -32,6 +32,8 @@ FACES = (
     "cli_ending.py",
     "cli_holdout.py",
     "cli_records.py",
+    "cli_runs.py",
+    "cli_searches.py",
     "cli_shared.py",
     "holdout.py",
     "report",
