@@ -15,7 +15,18 @@ from numpy.typing import NDArray
 
 from harness.core.errors import DataError, UserError
 from harness.core.series import LagRule, Series
-from harness.core.time import NEVER, Ordinals, end_of_day, instant, local_day, micros, period_ends, period_ordinals
+from harness.core.time import (
+    LAST_DAY,
+    NEVER,
+    Ordinals,
+    end_of_day,
+    instant,
+    local_day,
+    micros,
+    no_instant,
+    period_ends,
+    period_ordinals,
+)
 from harness.data.calendars import Days, business_calendar
 
 Micros = NDArray[np.int64]
@@ -106,12 +117,17 @@ def release_micros(series: Series, ordinals: Ordinals) -> Micros:
     Raises:
         UserError: there is no lag rule, an explicit release calendar lacks a period, or a release is dated for a day on
             which no period ends.
+        DataError: a release lies beyond the calendar.
         UnknownNameError: no such business calendar.
     """
     rule = _rule(series)
     _check_period_ends(series, rule)
-    days = release_days(rule, period_ends(series.parsed, ordinals))
+    ends = period_ends(series.parsed, ordinals)
+    days = release_days(rule, ends)
     unique, places = np.unique(days, return_inverse=True)
+    outside = np.flatnonzero((days <= np.datetime64(date.min)) | (days >= np.datetime64(LAST_DAY)))
+    if len(outside):
+        raise no_instant(f"{days[outside[0]]}, by the lag rule of {series.id} for period {ends[outside[0]]}")
     instants = np.array([release_instant(day, rule.at, rule.zone or series.zone) for day in unique.tolist()], np.int64)
     return instants[places]
 
