@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.core.errors import UserError
+from harness.core.errors import DataError, UserError
 
 FrequencyKind = Literal["D", "B", "W", "M", "Q", "A", "T"]
 Ordinals = NDArray[np.int64]
@@ -28,10 +28,22 @@ MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", 
 EPOCH = date(1970, 1, 1)
 MICROSECOND = timedelta(microseconds=1)
 MICROS_PER_DAY = 86_400_000_000
+LAST_DAY = date.max - timedelta(days=1)
+"""From this day on, days have no end that is an instant in every zone."""
 SEASONS = {"M": 12, "Q": 4, "W": 52, "A": 1, "B": 5, "D": 7}
 """Season length in periods by kind of frequency; that of B and D scales MASE and RMSSE only."""
 NEVER = np.iinfo(np.int64).min
 """Marks 'no instant' in an int64 array of microseconds."""
+
+
+def no_instant(value: object) -> DataError:
+    """What is said of a day, or a time of day, at the edge of the calendar."""
+    return DataError(
+        "a date at the edge of the calendar",
+        value=value,
+        rule="days from 0001-01-02 to 9999-12-29 end, and have times of day, in every zone",
+        fix="correct it; where it stands for no date, leave the field empty or the row out",
+    )
 
 
 def default_season(kind: str) -> int:
@@ -46,9 +58,14 @@ def default_season(kind: str) -> int:
 def end_of_day(day: date, zone: str) -> datetime:
     """The instant a day ends: the next local midnight, which belongs to the day it ends.
 
+    Raises:
+        DataError: the day is the first or the last of the calendar, whose end is no instant everywhere.
+
     >>> end_of_day(date(2012, 12, 31), "America/New_York").isoformat()
     '2013-01-01T05:00:00+00:00'
     """
+    if not date.min < day < LAST_DAY:
+        raise no_instant(day)
     following = day + timedelta(days=1)
     first = datetime(following.year, following.month, following.day, tzinfo=ZoneInfo(zone))
     second = first.replace(fold=1)

@@ -55,6 +55,7 @@ def csv_table(label: str, content: bytes, text: TextForm, ragged: dict[int, Data
     with _read(label, text):
         decoded = (gzip.decompress(content) if is_zipped(label) else content).decode(text.encoding)
     decoded = decoded.removeprefix(MARK)
+    decoded = decoded.replace("\r", "\n") if _has_old_ends(decoded) else decoded
     if not decoded.strip():
         raise DataError("data file is empty", value=label)
     end = decoded.rfind("\n") + 1
@@ -239,7 +240,11 @@ def _worded(
     label: str, decoded: str, frame: pl.DataFrame, text: TextForm, columns: Collection[str] | None = None
 ) -> pl.DataFrame:
     """Some columns of a table as it was read: blanks trimmed, texts that stand for no value as null."""
-    header = [name.strip() for name in next(filter(None, csv.reader(_lines(decoded), delimiter=text.delimiter)), [])]
+    try:
+        names = next(filter(None, csv.reader(_lines(decoded), delimiter=text.delimiter)), [])
+    except csv.Error as error:
+        raise DataError("not a readable CSV file", value=label, rule=f"the names of its columns: {error}") from error
+    header = [name.strip() for name in names]
     twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
         raise DataError(
@@ -330,13 +335,25 @@ def _end(text: str, cut: int) -> int:
     return cut
 
 
+def _has_old_ends(text: str) -> bool:
+    """Whether lines end in carriage returns alone, as old spreadsheets write them."""
+    return "\n" not in text and "\r" in text
+
+
 def _pieces(path: Path, text: TextForm, size: int) -> Iterator[str]:
     decoder, lines, raw = codecs.getincrementaldecoder(text.encoding)(), 0, b"-"
+    old, waiting = False, ""
     with opened(path) as stream:
         while raw:
             with _read(path.name, text, lines):
                 raw = stream.read(size)
-                piece = decoder.decode(raw, final=not raw)
+                piece = waiting + decoder.decode(raw, final=not raw)
+            if not lines:  # the first end of a line tells what the others are
+                if raw and not ("\n" in piece or "\r" in piece[:-1]):
+                    waiting = piece
+                    continue
+                old, waiting = _has_old_ends(piece), ""
+            piece = piece.replace("\r", "\n") if old else piece
             yield piece if lines else piece.removeprefix(MARK)
             lines += piece.count("\n")
 
@@ -357,6 +374,12 @@ def opened(path: Path) -> Iterator[BinaryIO]:
             yield cast("BinaryIO", plain)
 
 
+def _likely(content: bytes, lines: int) -> str:
+    """Encodings that a file which is not written as declared may have."""
+    marked = not lines and content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return '"utf-16"' if marked else '"cp1252" or "latin-1"'
+
+
 @contextmanager
 def _read(label: str, text: TextForm, lines: int = 0) -> Iterator[None]:
     """Say in one message what is wrong with the bytes that are read and decoded within the block."""
@@ -369,5 +392,5 @@ def _read(label: str, text: TextForm, lines: int = 0) -> Iterator[None]:
         raise DataError(
             f"{label} is not written in {text.encoding}",
             value=f"byte {error.object[error.start]:#04x} in line {line}",
-            fix='declare its encoding on the [[source]], for example encoding = "cp1252" or "latin-1"',
+            fix=f"declare its encoding on the [[source]], for example encoding = {_likely(error.object, lines)}",
         ) from error

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import cast
 
+from harness.core.errors import UserError
 from harness.core.reading import Table, meant
+from harness.core.series import check_zone
 from harness.data.assertions.reading import read_list_assertions
 from harness.data.dataset_keys import KEYS
 from harness.data.dataset_panels import ANY
@@ -40,15 +43,36 @@ def _columns(table: Table, section: str, defaults: Mapping[str, str]) -> tuple[t
 
 
 def _text_form(table: Table) -> TextForm:
-    if len(table.text("delimiter", ",")) != 1:
-        table.bad("delimiter", "a single character")
+    delimiter = table.text("delimiter", ",")
+    if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n':
+        table.bad("delimiter", "a single character, of ASCII and neither a quotation mark nor an end of line")
     return TextForm(
         encoding=_encoding(table),
-        delimiter=table.text("delimiter", ","),
+        delimiter=delimiter,
         decimal_mark=table.word("decimal_mark", ".", (".", ",")),
-        date_format=table.text("date_format"),
+        date_format=_date_format(table),
         null_values=table.texts("null_values"),
     )
+
+
+def _date_format(table: Table) -> str:
+    """A form of dates, which names the year: without one every date would be of 1900."""
+    form = table.text("date_format")
+    if form and not re.search(r"%[YyGcx]", form):
+        table.bad("date_format", "names no year", hint='for example "%d.%m.%Y"')
+    return form
+
+
+def _zone(table: Table) -> str:
+    """The zone of stamps without one; "" = none."""
+    zone = table.text("zone")
+    if zone:
+        try:
+            check_zone(zone)
+        except UserError as error:
+            table.bad("zone", f"{error.what}, {error.rule}", hint=error.fix)
+            return ""
+    return zone
 
 
 def _encoding(table: Table) -> str:
@@ -92,7 +116,7 @@ def read_source(table: Table, known: tuple[str, ...]) -> Source:
         stamp=cast("Stamp", table.word("stamp", "last", ("last", "first", "month"))),
         coverage=coverage,
         publications=table.text("publications"),
-        zone=table.text("zone"),
+        zone=_zone(table),
         text=_text_form(table),
     )
 
@@ -105,7 +129,7 @@ def read_announcements(table: Table, section: str, known: tuple[str, ...]) -> An
     return Announcements(
         table.text("file"),
         _columns(table, f"{section}.columns", defaults),
-        table.text("zone"),
+        _zone(table),
         _text_form(table),
         read_list_assertions(array_of(table, "assert"), known, section),
     )
@@ -136,7 +160,7 @@ def read_forecasts(table: Table, known: tuple[str, ...]) -> Forecasts:
             for name, one in issuers
         ),
         stamp=cast("Stamp", table.word("stamp", "last", ("last", "first", "month"))),
-        zone=table.text("zone"),
+        zone=_zone(table),
         note=table.text("note"),
         assertions=read_list_assertions(array_of(table, "assert"), known, "forecasts"),
     )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from harness.core.errors import DataError, UserError
 from harness.core.series import LagRule, Series
 from harness.core.time import (
+    LAST_DAY,
     MICROS_PER_DAY,
     NEVER,
     Ordinals,
@@ -23,6 +24,7 @@ from harness.core.time import (
     instant,
     local_day,
     micros,
+    no_instant,
     period_ends,
     period_ordinals,
 )
@@ -116,12 +118,17 @@ def release_micros(series: Series, ordinals: Ordinals) -> Micros:
     Raises:
         UserError: there is no lag rule, an explicit release calendar lacks a period, or a release is dated for a day on
             which no period ends.
+        DataError: a release lies beyond the calendar.
         UnknownNameError: no such business calendar.
     """
     rule = _rule(series)
     _check_period_ends(series, rule)
-    days = release_days(rule, period_ends(series.parsed, ordinals))
+    ends = period_ends(series.parsed, ordinals)
+    days = release_days(rule, ends)
     unique, places = np.unique(days, return_inverse=True)
+    outside = np.flatnonzero((days <= np.datetime64(date.min)) | (days >= np.datetime64(LAST_DAY)))
+    if len(outside):
+        raise no_instant(f"{days[outside[0]]}, by the lag rule of {series.id} for period {ends[outside[0]]}")
     instants = np.array([release_instant(day, rule.at, rule.zone or series.zone) for day in unique.tolist()], np.int64)
     return instants[places]
 

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from harness.core.errors import DataError, UserError
-from harness.core.time import Frequency, end_of_day, period_containing, period_end
+from harness.core.series import check_zone
+from harness.core.time import LAST_DAY, Frequency, end_of_day, no_instant, period_containing, period_end
 from harness.data.declared import Stamp
 from harness.data.tables import RawTable
 
@@ -152,11 +153,19 @@ def mapped(table: RawTable, name: str, convert: Callable[[object], date], rows: 
     answers: dict[object, date] = {}
     for value in column.unique(maintain_order=True).to_list():
         try:
-            answers[value] = convert(value)
+            answers[value] = _dated(convert(value))
         except ValueError as error:
             row = int(rows[int((column == value).arg_true()[0])])
             raise DataError(f"{table.place(row, name)}: {error}", value=repr(str(value))) from error
     return column.replace_strict(list(answers), list(answers.values()), return_dtype=pl.Date())
+
+
+def _dated(period: date) -> date:
+    """A period, unless it is of the last year of the calendar, in which nothing can be published any more."""
+    if period.year == date.max.year:
+        message = f"no period is of the year {period.year}; where that stands for no date, leave the row out"
+        raise ValueError(message)
+    return period
 
 
 class Read(NamedTuple):
@@ -304,10 +313,11 @@ def _readings(moment: date | datetime, zone: str, where: str) -> tuple[datetime,
             rule="a column holds dates or instants",
             fix="give each row its time of day, or none",
         )
-    try:
-        local = ZoneInfo(zone) if zone else None
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise DataError("unknown time zone", value=repr(zone), rule="an IANA name") from error
+    if not date.min < moment.date() < LAST_DAY:
+        raise no_instant(f"{moment.isoformat()} in {where}")
+    if zone:
+        check_zone(zone)
+    local = ZoneInfo(zone) if zone else None
     if moment.tzinfo is not None:
         if local is not None and moment.utcoffset() not in (moment.astimezone(local).utcoffset(), UTC.utcoffset(None)):
             raise DataError(

@@ -49,7 +49,7 @@ def table_or_refusal(made: Callable[[], pl.DataFrame]) -> object:
     some.lists(ROW, max_size=12),
     some.sampled_from(["a, b ,c\n", 'a,"b\nb",c\n', "\n\na,b,c\n", "a,b,a\n"]),
     some.sampled_from(["utf-8", "latin-1", "utf-16"]),
-    some.booleans(),
+    some.sampled_from(["\n", "\r\n", "\r"]),
     some.booleans(),
     some.sampled_from([1, 2, 5]),
 )
@@ -58,11 +58,11 @@ def test_parts_of_a_text_are_what_all_of_it_is(
     rows: list[tuple[str, ...]],
     head: str,
     encoding: str,
-    windows: bool,
+    end: str,
     zipped: bool,
     size: int,
 ) -> None:
-    text = (head + "\n".join(map(",".join, rows))).replace("\n", "\r\n" if windows else "\n")
+    text = (head + "\n".join(map(",".join, rows))).replace("\n", end)
     raw = (csv_text.MARK * (encoding == "utf-8") + text).encode(encoding)
     path = tmp_path_factory.mktemp("csv") / ("file.csv.gz" if zipped else "file.csv")
     path.write_bytes(gzip.compress(raw) if zipped else raw)
@@ -77,7 +77,8 @@ def test_parts_of_a_text_are_what_all_of_it_is(
 @pytest.mark.parametrize(
     ("name", "raw", "said"),
     [
-        ("a.csv", b"a\n" + b"1\n" * 60 + b"\xe9\n", "byte 0xe9 in line 62"),
+        ("a.csv", b"a\n" + b"1\n" * 60 + b"\xe9\n", "byte 0xe9 in line 62.*cp1252"),
+        ("a.csv", "a\n1\n".encode("utf-16"), 'byte 0xff in line 1.*encoding = "utf-16"'),
         ("a.csv.gz", gzip.compress(b"a\n" + b"1\n" * 9000, mtime=0)[:-20], "not a readable gzip file"),
         ("a.csv", b'a\n1\n"never closed\n' + b"1\n" * 200, "is not closed"),
         ("a.csv", b"a,b\n" + b"1,2\n" * 60 + b"1,2,3\n", "line 62: more fields.*: 3, not 2"),
@@ -90,6 +91,7 @@ def test_parts_of_a_text_are_what_all_of_it_is(
     ],
     ids=[
         "encoding",
+        "marked encoding",
         "zip",
         "quotation",
         "ragged",
@@ -113,6 +115,18 @@ def test_what_is_wrong_with_the_bytes_is_told(
     if "closed" not in said:  # which only the parts tell: the whole has a row less
         with pytest.raises(DataError, match=said):
             csv_table(name, raw, TextForm())
+
+
+def test_lines_that_end_as_on_old_machines_are_lines(tmp_path: Path) -> None:
+    raw = b'a,b\r1,"x\ry"\r2,z\r'
+    found = csv_table("a.csv", raw, TextForm())
+    assert found.frame.rows() == [("1", "x\ny"), ("2", "z")]
+    assert found.lines is not None
+    assert found.lines.to_list() == [2, 4]
+    (tmp_path / "a.csv").write_bytes(raw)
+    assert pl.concat(csv_parts(tmp_path / "a.csv", TextForm(), 16)).equals(found.frame)
+    with pytest.raises(DataError, match="rule: the names of its columns"):
+        csv_table("a.csv", b"a,b\r1,2\r\n3,4\n", TextForm())
 
 
 def test_blanks_at_the_end_are_no_row(tmp_path: Path) -> None:

@@ -129,6 +129,22 @@ BAD = {
         r"different values.*\[1.0, 1.1\] in lines 2, 5",
     ),
     "two values under a rule": (WIDE, WIDE_ROWS + "2020-01-31,7,\n", "different values"),
+    "a stamp at the end of time": (
+        VINTAGES,
+        VINTAGE_ROWS.replace("2020-02-19", "9999-12-31"),
+        "edge of the calendar: 9999-12-31",
+    ),
+    "an instant at the beginning of time": (
+        VINTAGES,
+        VINTAGE_ROWS.replace("-03-25", "-03-25T09:30Z").replace("2020-02-19", "0001-01-01T00:30Z"),
+        "edge of the calendar: 0001-01-01T00:30:00.* in values.csv, column 'released'",
+    ),
+    "a period at the end of time": (
+        WIDE,
+        WIDE_ROWS.replace("2020-03-31", "9999-12-31"),
+        "values.csv, line 4, column 'period': no period is of the year 9999",
+    ),
+    "no values": (WIDE, "period,a,B rate\n2020-01-31,,\n,,\n", "values.csv: no row holds a value"),
     "no bytes": (WIDE, "", "empty"),
     "no rows": (WIDE, "period,a,B rate\n", "no rows"),
     "blank": (WIDE, "\n\n", "empty"),

@@ -319,3 +319,11 @@ def test_a_lag_measured_on_nothing_is_unknown() -> None:
     lag = measured_lag(_ends("2024-03-31"), np.array([NEVER]), "UTC")
     assert lag.n == 0
     assert math.isnan(lag.median)
+
+
+def test_a_release_beyond_the_calendar_is_refused() -> None:
+    series = Series("x", "M", zone="Europe/London", lag=LagRule("calendar_days", n=40))
+    late = period_ordinals(series.parsed, np.array(["9998-12-31", "9999-11-30"], dtype="datetime64[D]"))
+    assert release_micros(series, late[:1])[0] > 0
+    with pytest.raises(DataError, match="10000-01-09, by the lag rule of x for period 9999-11-30"):
+        release_micros(series, late)
