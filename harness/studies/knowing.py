@@ -39,6 +39,8 @@ KNOWING = {
     "correlation_of_changes": pl.Float64(),
     "error_left": pl.Float64(),
 }
+FIXES = "an input that ends before the target period does not fix its outcome"
+LEAVES = f"an input of earlier periods leaves over {LEFT:.0%} of the error of the target's own past"
 Flags = NDArray[np.bool_]
 
 
@@ -158,26 +160,31 @@ def _judged(
     rows: list[tuple[object, ...]] = []
     findings: list[Finding] = []
     source = block.series or asked.name
-    inputs = block.transform.inputs(source)
+    inputs, names = block.transform.inputs(source), (source, asked)
     before: list[tuple[int, Flags]] = []
     for column, (name, operation) in enumerate(_operations(block)):
         known = np.max([ends.days(each, *operation) for each in inputs], axis=0)
         there = np.isfinite(asked.labels) & np.isfinite(values[:, column])
         kept = _newest_of_each(asked, there & (known < asked.over))
         seen = correlations(values[kept, column], asked.labels[kept])
-        left = MISSING
+        count, left = 0, MISSING
         if not asked.own & set(inputs):
             before.append((column, there & (known <= asked.begins)))
-            left = _left(asked, values, before[-1:])[1]
+            count, left = _left(asked, values, before[-1:])
         rows.append((name, asked.step, seen[0], shown(seen[1]), shown(seen[2]), shown(left)))
-        alike = seen[0] >= LEAST and min(abs(seen[1]), abs(seen[2])) >= ALIKE
-        if alike or left <= LEFT:
-            findings.append(_finding((source, asked), name, seen, left, alike=alike))
+        moves = f"{seen[1]:.6f}", f"{seen[2]:.6f} of changes"
+        if seen[0] >= LEAST and min(abs(seen[1]), abs(seen[2])) >= ALIKE:
+            said = f"correlation {moves[0]} with the labels of {seen[0]} rows, {moves[1]}"
+            findings.append(_knows(names, name, FIXES, said, seen[0]))
+        elif left <= LEFT:
+            said = f"leaves {left:.1%}, {count} rows; correlation {moves[0]}, {moves[1]}"
+            findings.append(_knows(names, name, LEAVES, said, count))
     able = [(column, rows_there) for column, rows_there in before if rows_there.sum() >= LEAST]
     if not findings and len(able) > 1:
         count, left = _left(asked, values, able)
         if left <= LEFT:
-            findings.append(_together(source, asked, f"{block.name}: {len(able)} columns", (count, left)))
+            said = f"together they leave {left:.1%}, {count} rows"
+            findings.append(_knows(names, f"{block.name}: {len(able)} columns", LEAVES, said, count))
     return rows, findings
 
 
@@ -204,28 +211,11 @@ def _left(asked: _Asked, values: Floats, columns: Sequence[tuple[int, Flags]]) -
     return len(kept), error_left(asked.past[kept], given, asked.labels[kept])
 
 
-def _finding(
-    names: tuple[str, _Asked], column: str, seen: tuple[int, float, float], left: float, *, alike: bool
-) -> Finding:
+def _knows(names: tuple[str, _Asked], column: str, rule: str, said: str, rows: int) -> Finding:
     source, asked = names
-    said = f"correlation {seen[1]:.6f} with the labels of {seen[0]} rows, {seen[2]:.6f} of changes"
-    if not alike:
-        said = f"leaves {left:.1%}, {seen[0]} rows; correlation {seen[1]:.6f}, {seen[2]:.6f} of changes"
-    rule = "an input that ends before the target period does not fix its outcome" if alike else RULE
     return Finding(
         "facts", "column knows the label", stage="design", series_id=source, row=f"{asked.name}, h = {asked.step}",
-        column=column, expected=rule, found=said, cells=seen[0],
-    )  # fmt: skip
-
-
-RULE = f"an input of earlier periods leaves over {LEFT:.0%} of the error of the target's own past"
-
-
-def _together(source: str, asked: _Asked, columns: str, seen: tuple[int, float]) -> Finding:
-    return Finding(
-        "facts", "column knows the label", stage="design", series_id=source, row=f"{asked.name}, h = {asked.step}",
-        column=columns, expected=RULE,
-        found=f"together they leave {seen[1]:.1%}, {seen[0]} rows", cells=seen[0],
+        column=column, expected=rule, found=said, cells=rows,
     )  # fmt: skip
 
 

@@ -137,11 +137,16 @@ def test_a_copy_of_the_next_first_release_states_the_future(changes: ChangeFile)
 
 
 def test_an_input_that_leaves_next_to_nothing_of_the_error_is_named_with_noise_on_it(changes: ChangeFile) -> None:
-    found = of(checked(changes, replace(READ, series="noisy")), KNOWS)
+    check = checked(changes, replace(READ, series="noisy"))
+    found = of(check, KNOWS)
     assert [(one.row, one.column) for one in found] == [
         ("sales, h = 0", "read.latest_2"), ("sales, h = 1", "read.latest_1")
     ]  # fmt: skip
     assert all(one.found.startswith("leaves ") and len(one.found) <= 90 for one in found)  # not cut when printed
+    # the rows of the regression, which asks for the same season a year before: fewer than those that correlate
+    correlated = dict(check.tables)["closest_columns"].filter(column="read.latest_2", horizon=0)["rows"].item()
+    assert found[0].cells < correlated
+    assert found[0].found.split("; ")[0].endswith(f", {found[0].cells} rows")
 
 
 def test_columns_that_know_the_label_together_only_are_named_together(changes: ChangeFile) -> None:

@@ -16,7 +16,8 @@ from harness.core.errors import SealedError, UnknownNameError, UserError
 from harness.core.identity import digest
 from harness.core.time import end_of_day, instant, micros
 from harness.data.archive import Archive
-from harness.data.archive.sealing import DECLARED, HASHED, raw_of, split
+from harness.data.archive.covered import DECLARED, HASHED, raw_of
+from harness.data.archive.sealing import split
 from harness.data.changes import ChangeFile
 from harness.data.vault.files import WRAPPED, Vault
 from harness.data.vault.keys import SIGNING, key_folder, needed_key, passphrase_asked, veiled
@@ -32,9 +33,10 @@ from harness.record.working import exclusively
 from harness.studies.holdout.abandoning import OVER, give_up_begun
 from harness.studies.holdout.checking import Granted, checked_vault, identities_of
 from harness.studies.holdout.leaving import blind_runs, write_leaving
+from harness.studies.holdout.locking import Lock, begin_vault, keyed
 from harness.studies.holdout.open import ARCHIVED, alone, opened_archive
 from harness.studies.holdout.scope import changes_before
-from harness.studies.holdout.seal import ROWS, Lock, begin_vault, finish, keyed, resume
+from harness.studies.holdout.seal import ROWS, finish, resume
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from harness.core.errors import SealedError, UserError
 from harness.core.series import Series
 from harness.core.time import instant, micros
 from harness.data.archive import Archive
-from harness.data.archive.sealing import seals_within
+from harness.data.archive.covered import seals_within
 from harness.data.archive.unsealing import opened
 from harness.data.vault import keys
 from harness.data.vault.files import WRAPPED, Vault
@@ -27,7 +27,7 @@ from harness.record.ledger import entries, head
 from harness.record.ledger_check import verify_ledger
 from harness.record.seals import Seal, seals_of
 from harness.report.sealing import sealing_text, status_text
-from harness.studies.holdout.seal import Lock, custodian_from
+from harness.studies.holdout.locking import Lock, custodian_from
 from harness.studies.holdout.status import status
 from tests.studies.holdout.marked import CUT, DATASET, Marked
 
