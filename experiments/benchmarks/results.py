@@ -107,7 +107,7 @@ def section(
     ]
     ours, *peers = rows if rows and rows[0].name.startswith("ours") else (None, *rows)
     worst = {peer.name: differing(ours, peer) for peer in peers if ours and ours.check and peer.check}
-    lines += [against(ours, peer, worst.get(peer.name)) for peer in peers if ours and ours.seconds and peer.seconds]
+    lines += [against(ours, peer, worst.get(peer.name)) for peer in peers if ours and ended(ours) and ended(peer)]
     lines += [each(rows, unit)] if unit else []
     load = max(row.load for row in rows)
     lines += [

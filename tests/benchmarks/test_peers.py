@@ -144,6 +144,20 @@ def test_a_side_that_failed_is_shown_and_not_compared(script: Script) -> None:
     assert "Against" not in text
 
 
+def test_a_side_that_failed_in_a_later_repeat_is_shown_as_failed_and_not_set_against_ours(script: Script) -> None:
+    results, terms = script("results"), script("terms")
+    ours = results.Row("ours", [1.0], [1.0], [1.0], 2**20, {"all": 1.0}, {"n": 1.0}, 1.0, units=4.0)
+    ended = results.Row("quick", [2.0], [2.0], [2.0], 2**20, {"all": 2.0}, {}, 1.0, units=8.0)
+    failed = replace(ended, name="slow", failure="stopped after 9 s")
+    machine = results.Machine("a machine", "a 1", "b 2")
+    rows = [ours, ended, failed]
+    text, _ = results.section("Job", terms.panel_of("A"), rows, machine, agree=0.0, repeats=3, unit="fit")
+    assert "| slow | - | stopped after 9 s | - | - | 1 MB |" in text
+    assert "Against quick: 2.00 x as fast" in text
+    assert "Against slow" not in text
+    assert "- Milliseconds per fit: ours 250; quick 250.\n" in text
+
+
 def test_sides_take_turns_and_the_worst_memory_and_every_failure_are_told(
     script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
