@@ -111,7 +111,7 @@ bench: $(VENV)/ready ## time replay, ingest, rows, scores, searches, a seal; and
 	$(BIN)/python experiments/benchmarks/million.py --write
 	$(BIN)/python experiments/benchmarks/shipped.py --write
 
-bench-peers: $(VENV)/ready $(PEERS)/peers.txt ## measure our path beside statsforecast, mlforecast and DuckDB, into RESULTS.md (SHARE=0.1 of the series, ONLY="replay boosting-A")
+bench-peers: $(VENV)/ready $(PEERS)/peers.txt ## measure our path beside statsforecast, mlforecast, darts, sktime, functime, skforecast, pandas and DuckDB, into RESULTS.md (SHARE=0.1 of the series, ONLY="replay boosting-A")
 	$(BIN)/python experiments/benchmarks/measure.py $(if $(SHARE),--share "$(SHARE)") $(if $(ONLY),--only $(ONLY))
 
 bench-peers-env: $(PEERS)/peers.txt ## create .venv-bench, the throw-away environment of the peers (bench-peers does so by itself)

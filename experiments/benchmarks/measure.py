@@ -12,115 +12,20 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
+from jobs import JOBS, Job, Side
 from panels import write
 from results import Machine, Row, replaced, section
-from terms import OUTSIDE, PANELS, SNAPSHOTS, Panel, panel_of
+from terms import OUTSIDE, SNAPSHOTS, UNITS, Panel, panel_of
 from watched import Watched, watch
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
-ONE_ORIGIN, TWO_ORIGINS = ("--origins", "1"), ("--origins", "2")
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One way of doing a job.
-
-    Attributes:
-        name: in the table.
-        script: in this folder, with what it is told before panel and file.
-        told: what it is told after them.
-    """
-
-    name: str
-    script: tuple[str, ...]
-    told: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A comparison.
-
-    Attributes:
-        name: what `--only` calls it.
-        title: heading of its section.
-        panel: its letter.
-        ours, peers: who does it.
-        stages: those that count; () = all.
-        compared: figures that must agree, by the end of their name.
-        agree: relative difference up to which they do.
-    """
-
-    name: str
-    title: str
-    panel: str
-    ours: Side
-    peers: tuple[Side, ...]
-    stages: tuple[str, ...] = ()
-    compared: tuple[str, ...] = ("n", "mae", "rmse", "smape")
-    agree: float = 1e-9
-
-
-def boosting(panel: str, title: str, told: tuple[str, ...] = ()) -> Job:
-    """LightGBM on a panel; rolling means differ in their last bits, and bins of many rows by their sample.
-
-    Without a code of the series, as mlforecast has it by default. Fits at many origins are spread over processes, a
-    single one over threads.
-    """
-    ours = Side("ours", ("ours.py", "boosting"), told)
-    threaded = Side("ours, one process", ("ours.py", "boosting"), (*told, "--threads", "2"))
-    documented = Side("mlforecast, as documented", ("peer_boosting.py",), told)
-    fixed = Side("mlforecast, our parameters", ("peer_boosting.py",), (*told, "--as", "fixed"))
-    if told == ONE_ORIGIN:
-        ours, others = Side("ours", threaded.script, threaded.told), (documented, fixed)
-    else:
-        others = (threaded, documented, fixed)
-    return Job(f"boosting-{panel}", f"Global LightGBM, 200 trees, {title}", panel, ours, others, agree=0.01)
-
-
-def coded(panel: str, title: str, told: tuple[str, ...] = ()) -> Job:
-    """The same with the series as a categorical code, the peer given all that ours has."""
-    ours = Side("ours", ("ours.py", "boosting"), (*told, "--coded", "--threads", "2"))
-    peer = Side("mlforecast, our parameters and code", ("peer_boosting.py",), (*told, "--as", "coded"))
-    heading = f"Global LightGBM told the series, 200 trees, {title}"
-    return Job(f"boosting-{panel}-coded", heading, panel, ours, (peer,), agree=0.01)
-
-
-def rivals(panel: str, title: str) -> Job:
-    """Naive rivals on a panel."""
-    ours, peer = Side("ours", ("ours.py", "rivals")), Side("statsforecast + utilsforecast", ("peer_rivals.py",))
-    return Job(f"rivals-{panel}", f"Four naive rivals and their scores, {title}", panel, ours, (peer,))
-
-
-JOBS = (
-    rivals("B", "12 origins x 12 days ahead"),
-    rivals("C", "12 origins x 12 months ahead"),
-    boosting("A", "12 origins"),
-    boosting("B", "2 origins", TWO_ORIGINS),
-    boosting("C", "1 origin", ONE_ORIGIN),
-    coded("A", "12 origins"),
-    coded("B", "2 origins", TWO_ORIGINS),
-    Job(
-        "replay",
-        "What was known at 200 origins, as matrices",
-        "R",
-        Side("ours, one replay", ("ours.py", "replay")),
-        (
-            Side("DuckDB, intervals", ("peer_replay.py", "intervals")),
-            Side("DuckDB, newest by aggregate (10 asked)", ("peer_replay.py", "newest"), ("--queries", "10")),
-            Side("DuckDB, window query (10 asked)", ("peer_replay.py", "window"), ("--queries", "10")),
-            Side("DuckDB, ASOF join (3 asked)", ("peer_replay.py", "asof"), ("--queries", "3")),
-        ),
-        stages=("prepare", "replay"),
-        compared=("known", "total"),
-    ),
-)
 
 
 def main(arguments: list[str]) -> int:
@@ -131,12 +36,14 @@ def main(arguments: list[str]) -> int:
     agreed = True
     with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
         for job in chosen:
-            panel = shrunk(PANELS[job.panel], options.share)
-            file = Path(folder) / f"{panel.name}.parquet"
+            panel = shrunk(panel_of(job.panel, series=job.series), options.share)
+            file = Path(folder) / f"{panel.name}-{panel.series}.parquet"
             if not file.exists():
                 write(panel, file)
             rows = measured(job, panel, file, options)
-            text, agrees = section(job.title, panel, rows, machine, agree=job.agree, repeats=options.repeats)
+            text, agrees = section(
+                job.title, panel, rows, machine, agree=job.agree, repeats=options.repeats, unit=job.unit
+            )
             agreed &= agrees
             print(text, flush=True)
             replaced(options.out, job.name, text)
@@ -183,7 +90,7 @@ def measured(job: Job, panel: Panel, file: Path, options: argparse.Namespace) ->
             runs[side.name].append(once(side, panel, file, options))
             load = max(load, os.getloadavg()[0])
             print(f"{job.name} {side.name}: {runs[side.name][-1]}", file=sys.stderr, flush=True)
-    return [row(side.name, job, runs[side.name], load) for side in sides]
+    return [row(side, job, runs[side.name], load) for side in sides]
 
 
 def once(side: Side, panel: Panel, file: Path, options: argparse.Namespace) -> Watched:
@@ -196,18 +103,26 @@ def once(side: Side, panel: Panel, file: Path, options: argparse.Namespace) -> W
         sizes += ["--revisions", str(panel.revisions)]
     command = [python, str(HERE / script), *before, panel.name, str(file), *sizes, *side.told]
     command += ["--workers", str(options.workers)]
+    if side.packages and options.peers_python.exists():
+        command += ["--packages", packages(options.peers_python)]
     path = {"PYTHONPATH": str(ROOT) if own else "", "PYTHONWARNINGS": "ignore"}
     return watch(command, timeout=options.timeout, memory=options.memory * 2**30, environment=path)
 
 
-def row(name: str, job: Job, runs: list[Watched], load: float) -> Row:
-    """The figures of one side; those of a job that asked some of the origins only are not compared."""
+def packages(python: Path) -> str:
+    """Where the packages of an environment lie."""
+    asked = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603 - its Python
+
+
+def row(side: Side, job: Job, runs: list[Watched], load: float) -> Row:
+    """The figures of one side; those of one that is not to come to the same, or asked only some, are not compared."""
     good = [run for run in runs if not run.failure]
     first = good[0] if good else Watched(0.0, 0.0, 0)
     asked_all = first.check.get("asked", SNAPSHOTS) == SNAPSHOTS
     compared = {key: value for key, value in first.check.items() if key.split()[-1] in job.compared}
     return Row(
-        name,
+        side.name,
         seconds=[
             sum(took for stage, took in run.seconds.items() if stage in (job.stages or run.seconds)) for run in good
         ],
@@ -215,8 +130,9 @@ def row(name: str, job: Job, runs: list[Watched], load: float) -> Row:
         processor=[run.processor for run in good],
         peak=max((run.peak for run in runs), default=0),
         stages={stage: statistics.median(run.seconds[stage] for run in good) for stage in first.seconds},
-        check=compared if asked_all else {},
+        check=compared if asked_all and side.alike else {},
         load=load,
+        units=first.check.get(UNITS, 0.0),
         outside=[run.check[OUTSIDE] for run in good if OUTSIDE in run.check],
         failure=next((run.failure for run in runs if run.failure), ""),
     )

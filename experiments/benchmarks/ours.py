@@ -12,6 +12,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from importlib import import_module
 from pathlib import Path
@@ -21,6 +22,7 @@ import polars as pl
 from panels import ends, ids, snapshot_origins
 from terms import (
     BOOSTING,
+    COMPONENTS,
     DAILY,
     HORIZONS,
     LAGS,
@@ -28,8 +30,10 @@ from terms import (
     ORIGINS,
     OUTSIDE,
     PANELS,
+    SIMPLE,
     SNAPSHOTS,
     TREES,
+    UNITS,
     Panel,
     Report,
     panel_of,
@@ -58,8 +62,15 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--threads", type=int, default=1, help="of one fit of LightGBM")
     parser.add_argument("--coded", action="store_true", help="LightGBM is told which series a row is of")
     parser.add_argument("--bins", default="every fit", help="of LightGBM")
+    parser.add_argument("--way", choices=sorted(SMOOTHING), default="auto", help="of exponential smoothing")
+    parser.add_argument(
+        "--once", action="store_true", help="exponential smoothing is estimated at the first origin only"
+    )
+    parser.add_argument("--packages", type=Path, default=None, help="folder of further packages, looked into last")
     options = parser.parse_args(arguments)
     panel = panel_of(options.panel, series=options.series, periods=options.periods, revisions=options.revisions)
+    if options.packages:
+        sys.path.append(str(options.packages))
     for name in LOADED:
         import_module(name)
     with tempfile.TemporaryDirectory() as folder:
@@ -70,7 +81,9 @@ def main(arguments: list[str]) -> None:
 
 def rivals(panel: Panel, options: argparse.Namespace, home: Path, report: Report) -> None:
     """Naive rivals and their scores, down to the leaderboard."""
-    backtested(experiment(panel, options.origins or ORIGINS, options.horizons), panel, options, home, report)
+    origins = options.origins or ORIGINS
+    backtested(experiment(panel, origins, options.horizons), panel, options, home, report)
+    report.check[UNITS] = float(panel.series * origins)
 
 
 def boosting(panel: Panel, options: argparse.Namespace, home: Path, report: Report) -> None:
@@ -86,6 +99,31 @@ def boosting(panel: Panel, options: argparse.Namespace, home: Path, report: Repo
     options.workers //= threads
     asked = experiment(panel, options.origins or ORIGINS, 1, models=(model,), features=(block,))
     backtested(asked, panel, options, home, report)
+
+
+SMOOTHING: dict[str, tuple[str, dict[str, object]]] = {
+    "auto": ("auto_ets", {"components": COMPONENTS, "damped": "no"}),
+    "auto-simple": ("auto_ets", {"components": SIMPLE, "damped": "no"}),
+    "likelihood": ("ets", {}),
+    "likelihood-simple": ("ets", {"seasonal": "none"}),
+}
+"""Kind and parameters by `--way`; `auto_ets` needs statsforecast, `ets` is statsmodels'."""
+
+
+def smoothing(panel: Panel, options: argparse.Namespace, home: Path, report: Report) -> None:
+    """Exponential smoothing of each series by itself, estimated at every origin or once."""
+    kind, params = SMOOTHING[options.way]
+    origins = options.origins or ORIGINS
+    if kind == "auto_ets":
+        import_module("statsforecast.ets")
+    params = {**params, "works_on": "level"}  # as the peers; ours would else smooth the changes of a level
+    model = hs.Recipe("ets", kind, params=tuple(sorted(params.items())))
+    asked = replace(
+        experiment(panel, origins, options.horizons, models=(model,)),
+        training=hs.Training(refit_every=origins if options.once else 1),
+    )
+    backtested(asked, panel, options, home, report)
+    report.check[UNITS] = float(panel.series * origins)
 
 
 def experiment(
@@ -192,7 +230,7 @@ def replay(panel: Panel, options: argparse.Namespace, home: Path, report: Report
     report.check |= {"known": float(sum(count for count, _ in sums)), "total": sum(total for _, total in sums)}
 
 
-JOBS = {"rivals": rivals, "boosting": boosting, "replay": replay}
+JOBS = {"rivals": rivals, "boosting": boosting, "smoothing": smoothing, "replay": replay}
 
 if __name__ == "__main__":
     main(sys.argv[1:])

@@ -22,7 +22,7 @@ import numpy as np
 import polars as pl
 from mlforecast import MLForecast
 from mlforecast.lag_transforms import RollingMean
-from terms import BOOSTING, DAILY, FIXED, LAGS, MEANS, ORIGINS, PANELS, TREES, Report, panel_of
+from terms import DAILY, FIXED, LAGS, MEANS, ORIGINS, PANELS, TREES, Report, native, panel_of
 
 STEP = {DAILY: "1d", "M": "1mo"}
 CODE = "code"
@@ -113,12 +113,6 @@ def main(arguments: list[str]) -> None:
             "gbm smape": float((np.abs(error) / size).mean()),
         }
     report.close()
-
-
-def native() -> dict[str, object]:
-    """LightGBM's parameters, by the names under which its scikit-learn wrapper has defaults of its own."""
-    renamed = {"min_data_in_leaf": "min_child_samples"}
-    return {renamed.get(name, name): value for name, value in BOOSTING.items()}
 
 
 def read(file: Path, *, coded: bool) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""What was known at many origins, one DuckDB query per origin, over the same changes.
+"""What was known at many origins, one DuckDB query or pandas join per origin, over the same changes.
 
     .venv-bench/bin/python experiments/benchmarks/peer_replay.py intervals R file.parquet [--origins 200] [--queries 10]
 
@@ -10,16 +10,19 @@ printed is the job's report.
     newest      the same by an aggregate: the value at the largest instant
     intervals   every change is first given the instant up to which it is valid; a query is then a filter
     asof        cells joined with their newest change by an ASOF join
+    merge_asof  the same by pandas, from a frame of the same columns in order of release
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
 import numpy as np
+import pandas as pd
 from panels import snapshot_origins
 from terms import PANELS, SNAPSHOTS, Report, panel_of
 
@@ -48,13 +51,14 @@ SELECT c.code, c.period, v.value FROM (SELECT code, period, $at AS at FROM cells
 ASOF JOIN changes v ON c.code = v.code AND c.period = v.period AND c.at >= v.published
 """,
 }
-PREPARED = {"window": None, "newest": None, "intervals": INTERVALS, "asof": CELLS}
+PANDAS = "merge_asof"
+PREPARED = {"window": None, "newest": None, "intervals": INTERVALS, "asof": CELLS, PANDAS: CELLS}
 
 
 def main(arguments: list[str]) -> None:
     """Run one way of asking and print its report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("way", choices=sorted(QUERIES))
+    parser.add_argument("way", choices=sorted(PREPARED))
     parser.add_argument("panel", choices=sorted(PANELS))
     parser.add_argument("file", type=Path)
     for name in ("series", "periods", "revisions", "queries"):
@@ -66,16 +70,22 @@ def main(arguments: list[str]) -> None:
     report = Report()
     connection = duckdb.connect(config={"threads": options.workers})
     connection.execute(LOAD, {"file": str(options.file)})
+    loaded = connection.execute("FROM changes ORDER BY published").df() if options.way == PANDAS else None
     if PREPARED[options.way]:
         with report.stage("prepare"):
             connection.execute(PREPARED[options.way])
+    cells = connection.execute("FROM cells").df() if options.way == PANDAS else None
     origins = snapshot_origins(panel, options.origins)
     asked = np.unique(np.linspace(0, len(origins) - 1, options.queries or len(origins)).round().astype(int))
     known, total = 0, 0.0
     for place in asked:
         at = round(origins[place].timestamp() * 1e6)
         with report.stage("replay"):
-            found = matrix(connection.execute(QUERIES[options.way], {"at": at}).fetchnumpy(), panel.series)
+            if loaded is None:
+                rows = connection.execute(QUERIES[options.way], {"at": at}).fetchnumpy()
+            else:
+                rows = newest(loaded, cells, at)
+            found = matrix(rows, panel.series)
         known += int((~np.isnan(found)).sum())
         total += float(np.nansum(found))
     report.seconds["replay"] *= len(origins) / len(asked)
@@ -83,7 +93,13 @@ def main(arguments: list[str]) -> None:
     report.close()
 
 
-def matrix(rows: dict[str, np.ndarray], series: int) -> np.ndarray:
+def newest(changes: pd.DataFrame, cells: pd.DataFrame, at: int) -> pd.DataFrame:
+    """The newest change of each cell published by an instant; NaN where there is none yet."""
+    asked = cells.assign(at=np.int64(at))
+    return pd.merge_asof(asked, changes, left_on="at", right_on="published", by=["code", "period"])
+
+
+def matrix(rows: Mapping[str, np.ndarray] | pd.DataFrame, series: int) -> np.ndarray:
     """[series, period], NaN where nothing is known: what features are made of."""
     periods = np.asarray(rows["period"])
     if not len(periods):

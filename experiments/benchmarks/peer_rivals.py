@@ -1,9 +1,10 @@
-"""The naive rivals by statsforecast, their scores by utilsforecast, from the same Parquet file.
+"""The naive rivals by statsforecast, their scores by utilsforecast or fev, from the same Parquet file.
 
     .venv-bench/bin/python experiments/benchmarks/peer_rivals.py C file.parquet [--series 1000] [--workers 2]
 
 The last line printed is the job's report. MASE, RMSSE, sMAPE and the scaled quantile loss are timed; MAE and RMSE,
-which the two sides are compared by, are added up outside the clock.
+which the two sides are compared by, are added up outside the clock. `--scores fev` scores arrays, window by window as
+fev has it, by the same four metrics.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from __future__ import annotations
 import argparse
 import sys
 from functools import partial
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import polars as pl
 from statsforecast import StatsForecast
 from statsforecast.models import HistoricAverage, Naive, RandomWalkWithDrift, SeasonalNaive
-from terms import DAILY, HORIZONS, ORIGINS, PANELS, Panel, Report, panel_of
+from terms import DAILY, HORIZONS, ORIGINS, PANELS, UNITS, Panel, Report, panel_of
 from utilsforecast.evaluation import evaluate
 from utilsforecast.losses import mase, rmsse, scaled_quantile_loss, smape
 
@@ -39,9 +42,13 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--periods", type=int, default=0)
     parser.add_argument("--origins", type=int, default=ORIGINS)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--scores", choices=("utilsforecast", "fev"), default="utilsforecast")
     parser.add_argument("--engine", choices=("polars", "pandas"), default="polars", help="of the frames")
     options = parser.parse_args(arguments)
     panel = panel_of(options.panel, series=options.series, periods=options.periods)
+    if options.scores == "fev" and options.engine != "polars":
+        parser.error("--scores fev takes frames of polars")
+    metrics = import_module("fev.metrics") if options.scores == "fev" else None  # before the clock starts
     report = Report()
     with report.stage("read"):
         frame = read(options.file)
@@ -52,8 +59,9 @@ def main(arguments: list[str]) -> None:
         forecaster = StatsForecast(models, freq=freq, n_jobs=options.workers)
         found = forecaster.cross_validation(h=HORIZONS, df=given, n_windows=options.origins, step_size=1)
     with report.stage("score"):
-        scores = scored(found, given, panel)
+        scores = by_arrays(metrics, found, given, panel) if metrics else scored(found, given, panel)
     report.check |= compared(found, scores)
+    report.check[UNITS] = float(panel.series * options.origins)
     report.close()
 
 
@@ -71,6 +79,35 @@ def scored(found: pl.DataFrame, train: pl.DataFrame, panel: Panel) -> pl.DataFra
     scores = evaluate(found, metrics=[*scaled, smape], models=names, train_df=train)
     scaled_quantile_loss(found, models={name: name for name in names}, seasonality=panel.season, train_df=train, q=0.5)
     return scores
+
+
+def by_arrays(metrics: ModuleType, found: pl.DataFrame, train: pl.DataFrame, panel: Panel) -> pl.DataFrame:
+    """Scores over all series by cutoff and metric, from arrays [series, horizon, dimension]."""
+    found = found.sort("unique_id", "cutoff", "ds")
+    windows = found["cutoff"].unique().sort()
+    shape = (panel.series, len(windows), HORIZONS, 1)
+    outcome = found["y"].to_numpy().reshape(shape)
+    answered = {name: found[name].to_numpy().astype(np.float64).reshape(shape) for name in NAMES.values()}
+    values, days = train["y"].to_numpy().reshape(panel.series, -1), train["ds"][: panel.periods]
+    rows: list[dict[str, object]] = []
+    for number, cutoff in enumerate(windows):
+        known = int((days <= cutoff).sum())
+        past = {"y_past": values[:, :known].reshape(-1, 1), "y_past_lengths": np.full(panel.series, known)}
+        for metric in ("MASE", "RMSSE", "SMAPE", "SQL"):
+            row: dict[str, object] = {"metric": metric.lower()}
+            for name, forecast in answered.items():
+                path = forecast[:, number]
+                row[name] = metrics.get_metric(metric).compute(
+                    y_true=outcome[:, number],
+                    y_pred=path,
+                    q_pred=path[..., np.newaxis],
+                    seasonality=panel.season,
+                    quantile_levels=[0.5],
+                    **past,
+                )
+                row[name] /= 2.0 if metric == "SMAPE" else 1.0  # to a share of the sum of both, as utilsforecast's
+            rows.append(row)
+    return pl.DataFrame(rows)
 
 
 def compared(found: pl.DataFrame, scores: pl.DataFrame) -> dict[str, float]:

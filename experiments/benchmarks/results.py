@@ -21,8 +21,11 @@ compared. Seconds are medians after imports, from the Parquet file to the result
 brackets; *process* is the whole process, imports and compilation included, by the clock and on the processor (where
 busy neighbours disturb less). Peak memory is that of the process and its children, shared pages counted once.
 """
-OURS = ("lightgbm", "polars", "duckdb", "numpy")
-THEIRS = ("statsforecast", "utilsforecast", "mlforecast", "lightgbm", "duckdb", "polars", "numba")
+OURS = ("lightgbm", "statsmodels", "polars", "duckdb", "numpy")
+THEIRS = (
+    *("statsforecast", "utilsforecast", "mlforecast", "fev", "functime", "darts", "sktime", "skforecast"),
+    *("statsmodels", "lightgbm", "duckdb", "pandas", "polars", "numba"),
+)
 ASKED = """
 import importlib.metadata as m, sys
 for name in sys.argv[1:]:
@@ -70,6 +73,7 @@ class Row:
         stages: median seconds by stage.
         check: figures to compare.
         outside: share of the time outside LightGBM's own training, by repeat; nothing where nobody tells.
+        units: how many of what the job is counted by it did; 0 = it does not tell.
         load: highest load of the machine seen meanwhile (1-minute average).
         failure: why it did not come to an end.
     """
@@ -84,10 +88,11 @@ class Row:
     load: float
     failure: str = ""
     outside: list[float] = field(default_factory=list)
+    units: float = 0.0
 
 
 def section(
-    title: str, panel: Panel, rows: list[Row], machine: Machine, *, agree: float, repeats: int
+    title: str, panel: Panel, rows: list[Row], machine: Machine, *, agree: float, repeats: int, unit: str = ""
 ) -> tuple[str, bool]:
     """The section of one comparison, and whether its sides came to the same."""
     size = f"{panel.series:,} series x {panel.periods} {'days' if panel.frequency == 'D' else 'months'}"
@@ -102,13 +107,25 @@ def section(
     ]
     ours, *peers = rows if rows and rows[0].name.startswith("ours") else (None, *rows)
     worst = {peer.name: differing(ours, peer) for peer in peers if ours and ours.check and peer.check}
-    lines += [against(ours, peer, worst.get(peer.name)) for peer in peers if ours and ours.seconds and peer.seconds]
+    lines += [against(ours, peer, worst.get(peer.name)) for peer in peers if ours and ended(ours) and ended(peer)]
+    lines += [each(rows, unit)] if unit else []
     load = max(row.load for row in rows)
     lines += [
         f"- {datetime.now(UTC):%Y-%m-%d}, {machine.line}; {repeats} x each, alternating; load up to {load:.1f}.",
         f"- Ours: {machine.ours}. Peers: {machine.theirs}.",
     ]
     return "\n".join(lines) + "\n", all(found[0] <= agree for found in worst.values())
+
+
+def ended(row: Row) -> bool:
+    """Whether all repeats of a side came to an end."""
+    return bool(row.seconds) and not row.failure
+
+
+def each(rows: list[Row], unit: str) -> str:
+    """What one of what the job is counted by takes, by side; fixed costs included."""
+    took = [(row.name, 1e3 * statistics.median(row.seconds) / row.units) for row in rows if ended(row) and row.units]
+    return f"- Milliseconds per {unit}: " + "; ".join(f"{name} {value:.3g}" for name, value in took) + "."
 
 
 def line(row: Row) -> str:

@@ -23,6 +23,10 @@ MEANS = {DAILY: (7, 28), MONTHLY: (3, 12)}
 """What LightGBM learns from: the newest known values by age, and means over so many of the newest."""
 OUTSIDE = "outside training"
 """Figure of a report: the share of the seconds in which LightGBM neither binned rows nor grew trees."""
+COMPONENTS, SIMPLE = "ZZZ", "ANN"
+"""Error, trend and season of exponential smoothing: all chosen by the corrected AIC; simple."""
+UNITS = "units"
+"""Figure of a report: how many of what a job is counted by it did, fits or forecasts of a series at an origin."""
 TREES = 200
 BOOSTING: dict[str, object] = {
     "learning_rate": 0.05,
@@ -38,6 +42,12 @@ FIXED: dict[str, object] = {
     "verbosity": -1,
 }
 """What our `lightgbm` sets and nobody can change; the peer is given the same."""
+
+
+def native() -> dict[str, object]:
+    """LightGBM's parameters, by the names under which its scikit-learn wrapper has defaults of its own."""
+    renamed = {"min_data_in_leaf": "min_child_samples"}
+    return {renamed.get(name, name): value for name, value in BOOSTING.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "experiments" / "benchmarks"
 PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
-SCRIPTS = ("terms", "panels", "watched", "results", "measure", "alone", "shipped")
+SCRIPTS = ("terms", "panels", "watched", "results", "jobs", "measure", "alone", "shipped")
 with_peers = pytest.mark.skipif(not PEERS_PYTHON.exists(), reason="the peers are not installed: make bench-peers-env")
 Script = Callable[[str], ModuleType]
 
@@ -144,6 +144,55 @@ def test_a_side_that_failed_is_shown_and_not_compared(script: Script) -> None:
     assert "Against" not in text
 
 
+def test_a_side_that_failed_in_a_later_repeat_is_shown_as_failed_and_not_set_against_ours(script: Script) -> None:
+    results, terms = script("results"), script("terms")
+    ours = results.Row("ours", [1.0], [1.0], [1.0], 2**20, {"all": 1.0}, {"n": 1.0}, 1.0, units=4.0)
+    ended = results.Row("quick", [2.0], [2.0], [2.0], 2**20, {"all": 2.0}, {}, 1.0, units=8.0)
+    failed = replace(ended, name="slow", failure="stopped after 9 s")
+    machine = results.Machine("a machine", "a 1", "b 2")
+    rows = [ours, ended, failed]
+    text, _ = results.section("Job", terms.panel_of("A"), rows, machine, agree=0.0, repeats=3, unit="fit")
+    assert "| slow | - | stopped after 9 s | - | - | 1 MB |" in text
+    assert "Against quick: 2.00 x as fast" in text
+    assert "Against slow" not in text
+    assert "- Milliseconds per fit: ours 250; quick 250.\n" in text
+
+
+def test_sides_take_turns_and_the_worst_memory_and_every_failure_are_told(
+    script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure, jobs, watched, terms = (script(name) for name in ("measure", "jobs", "watched", "terms"))
+    peers = tuple(jobs.Side(name, ("peer.py",)) for name in ("one", "two"))
+    job = jobs.Job("job", "Job", "A", jobs.Side("ours", ("ours.py",)), peers)
+    asked: list[str] = []
+
+    def once(side: object, *_: object) -> object:
+        asked.append(side.name)  # type: ignore[attr-defined]
+        number = asked.count(asked[-1])
+        failure = "stopped" if (asked[-1], number) == ("two", 2) else ""
+        return watched.Watched(9.0, 9.0, [5, 7, 6][number - 1], {"all": [4.0, 1.0, 2.0][number - 1]}, failure=failure)
+
+    monkeypatch.setattr(measure, "once", once)
+    options = argparse.Namespace(skip=[], repeats=3)
+    ours, one, two = measure.measured(job, terms.panel_of("A"), tmp_path / "a", options)
+    assert asked == ["ours", "one", "two", "ours", "one", "two", "ours", "one"]  # one that failed is not tried again
+    assert (ours.seconds, ours.stages, ours.peak) == ([4.0, 1.0, 2.0], {"all": 2.0}, 7)
+    assert "| one | 2.00 (1.00-4.00) |" in script("results").line(one)
+    assert (two.failure, two.peak) == ("stopped", 7)
+    assert measure.parsed(["--skip", "peers"]).repeats == 3
+
+
+def test_what_is_not_to_come_to_the_same_or_was_asked_in_part_is_not_compared(script: Script) -> None:
+    measure, jobs, watched = script("measure"), script("jobs"), script("watched")
+    job = jobs.Job("job", "Job", "A", jobs.Side("ours", ("ours.py",)), ())
+    run = watched.Watched(1.0, 1.0, 1, {"all": 1.0}, {"a mae": 2.0, "units": 3.0})
+    part = replace(run, check={**run.check, "asked": 2.0})
+    plain, other = jobs.Side("one", ("peer.py",)), jobs.Side("one", ("peer.py",), alike=False)
+    found = [measure.row(side, job, [one], 0.0) for side, one in ((plain, run), (other, run), (plain, part))]
+    assert [one.check for one in found] == [{"a mae": 2.0}, {}, {}]
+    assert found[0].units == 3.0
+
+
 def test_what_is_not_training_is_shown_as_a_share(script: Script) -> None:
     results = script("results")
     told = results.Row("ours", [1.0], [1.0], [1.0], 2**20, {"all": 1.0}, {}, 1.0, outside=[0.1, 0.124, 0.3])
@@ -260,16 +309,60 @@ def test_our_side_of_lightgbm_runs(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @with_peers
-@pytest.mark.parametrize(
-    "job", ["rivals-B", "rivals-C", "boosting-A", "boosting-A-coded", "boosting-B", "boosting-C", "replay"]
-)
+def test_every_way_of_asking_what_was_known_comes_to_the_same(tmp_path: Path) -> None:
+    sizes = ["--series", 4, "--periods", 12, "--revisions", 3]
+    file = panel_file(tmp_path, "R", *sizes)
+    told = [str(one) for one in ("R", file, *sizes, "--origins", 7)]
+    found = {}
+    for way in ("window", "newest", "intervals", "asof", "merge_asof"):
+        command = [str(PEERS_PYTHON), str(FOLDER / "peer_replay.py"), way, *told]
+        job = subprocess.run(command, capture_output=True, text=True, check=True)
+        found[way] = json.loads(job.stdout.splitlines()[-1])["check"]
+    assert found["window"]["known"] > 0
+    assert all(one == pytest.approx(found["window"], rel=1e-12) for one in found.values())
+
+
+@pytest.mark.slow
+@with_peers
+def test_what_the_scripts_of_the_peers_share_does_as_its_examples_say() -> None:
+    command = [str(PEERS_PYTHON), "-m", "doctest", "-v", str(FOLDER / "peer_side.py")]
+    job = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "3 passed" in job.stdout
+
+
+COMPARED = {
+    "rivals-B": 3,
+    "rivals-slow": 3,
+    "rivals-C": 1,
+    "boosting-A": 5,
+    "boosting-A-coded": 1,
+    "boosting-B": 3,
+    "boosting-C": 2,
+    "replay": 1,
+    "ets": 1,
+    "ses": 1,
+}
+"""Sides of each job that must come to the same as ours."""
+
+
+@pytest.mark.slow
+@with_peers
+@pytest.mark.parametrize("job", COMPARED)
 def test_both_sides_of_a_job_come_to_the_same(job: str, tmp_path: Path) -> None:
-    share = {"rivals-B": 0.0005, "rivals-C": 0.00005, "boosting-A": 0.05}.get(job, 0.002)
+    shares = {
+        "rivals-B": 0.0005,
+        "rivals-slow": 0.01,
+        "rivals-C": 0.00005,
+        "boosting-A": 0.05,
+        "ets": 0.01,
+        "ses": 0.01,
+    }
+    share = shares.get(job, 0.002)
     out = tmp_path / "R.md"
     asked = ["--only", job, "--share", share, "--repeats", 1, "--workers", 1, "--out", out, "--scratch", tmp_path]
     run(FOLDER / "measure.py", *asked)
     text = out.read_text(encoding="utf-8")
-    assert "largest relative difference" in text
+    assert text.count("largest relative difference") == COMPARED[job]
     assert "| - |" not in text
 
 
