@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from harness.core.errors import DamagedError
+from harness.core.errors import DamagedError, listed
 from harness.record.audits import AuditRecord
 from harness.record.home import Home
 from harness.record.registry import effort_from
@@ -40,7 +40,7 @@ def audit_line(record: AuditRecord | None, name: str, opens: str = "") -> str:
 
     Args:
         record: of the audit; None = there was none.
-        name: of the experiment.
+        name: of the experiment, of which results are shown beside the line; "" = none are.
         opens: id of the plan by which the run opened a holdout; "" = it is no opening.
     """
     if record is not None and "damaged" in record.facts:
@@ -50,7 +50,19 @@ def audit_line(record: AuditRecord | None, name: str, opens: str = "") -> str:
     if record is None:
         return f"not audited for leakage: harness audit {name}"
     verdicts = [f"{check} {_word(check, found)}{_remarks(record, check, found)}" for check, found in _checks(record)]
-    return f"leakage audit: {_overall(record)} ({', '.join(verdicts)})"
+    return f"leakage audit: {_overall(record)} ({', '.join(verdicts)}){_not_compared(record, name)}"
+
+
+def _not_compared(record: AuditRecord, name: str) -> str:
+    """Models of which the run's own forecasts were not there yet: what the audit saw need not be what is shown."""
+    stored = record.tables.get("scramble.stored_cells")
+    if stored is None or not name:
+        return ""
+    missing = stored.filter(pl.col("cells") < pl.col("origins"))["model"].to_list()
+    if not missing:
+        return ""
+    whose = "" if len(missing) == stored.height else f" of {listed(missing)}"
+    return f"; not compared with the forecasts{whose} shown here, which were not stored then: harness audit {name}"
 
 
 def audit_text(record: AuditRecord, home: Home | None = None) -> str:

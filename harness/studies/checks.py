@@ -79,7 +79,8 @@ def scramble_check(work: Work) -> Iterator[Check]:
     )
     nothing = not any(sum(one.touched.values()) for one in results)
     silent = tuple(_silent(work))
-    stored, told = _stored(work)
+    stored, compared = _stored(work)
+    told = compared["cells"].sum()
     findings += stored + tuple(_dates(ground))
     verdict = FAILED if findings else NOT_SHOWN if nothing or refused or silent else PASSED
     cells = len(work.bases) + sum(one.cells for one in results)
@@ -94,7 +95,7 @@ def scramble_check(work: Work) -> Iterator[Check]:
         verdict,
         sentence,
         findings + refused + silent,
-        (("scramble", _touched(results, ground.plan)),),
+        (("scramble", _touched(results, ground.plan)), ("stored_cells", compared)),
         cells,
     )
 
@@ -106,18 +107,23 @@ def _dates(ground: Ground) -> Iterator[Finding]:
         yield from dates_that_differ(datasets_of(experiment.datasets, experiment.folder), ground.again, "scramble")
 
 
-def _stored(work: Work) -> tuple[tuple[Finding, ...], int]:
+def _stored(work: Work) -> tuple[tuple[Finding, ...], pl.DataFrame]:
     """The run's own cells at the sampled origins, where it was run, against what was handed over here; how many."""
-    ground, findings, count = work.ground, list[Finding](), 0
+    ground, findings = work.ground, list[Finding]()
+    count = {recipe.name: 0 for recipe, _ in ground.board}
     for base in work.bases:
         for recipe, identity in ground.board:
             key = cell_keys(identity, ground.plan, ground.changes, [base.origin], "cell")[0]
             cell = read_cell(work.cells, key)
             if cell is not None:
-                count += 1
+                count[recipe.name] += 1
                 found = otherwise(base, recipe.name, cell, ground.plan)
                 findings += evidence(ground.plan, ground.board, "scramble", "stored cell of the run", found)
-    return tuple(findings), count
+    asked = [len(work.bases)] * len(count)
+    return tuple(findings), pl.DataFrame(
+        {"model": list(count), "cells": list(count.values()), "origins": asked},
+        schema={"model": pl.String(), "cells": pl.Int64(), "origins": pl.Int64()},
+    )
 
 
 def _silent(work: Work) -> Iterator[Finding]:

@@ -1,12 +1,13 @@
 """Inputs that are the target under another name.
 
-High correlation alone proves nothing about trending numbers, so both the values and their changes must agree.
+High correlation alone proves nothing about trending numbers, so both the values and their changes must agree; or
+those of their ranks, which a copy that was ranked, cubed or squeezed into a range shares with the target.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
 import numpy as np
@@ -25,7 +26,7 @@ ALIKE = 0.999
 EQUAL = 0.9
 LEAST = 12
 """Fewer pairs than this are no evidence."""
-OFFSETS = range(-2, 3)
+OFFSETS = range(-2, 13)
 """Target periods by which an input's value may come before (above 0) or after the target's equal one."""
 SERIES = 5
 """Target series of a panel that are compared."""
@@ -39,6 +40,7 @@ COPIES = {
     "correlation": pl.Float64(),
     "correlation_of_changes": pl.Float64(),
     "equal_share": pl.Float64(),
+    "correlation_of_ranks": pl.Float64(),
 }
 Values = dict[int, float]
 FINAL, PINNED = "final values", "outcomes"
@@ -46,7 +48,7 @@ FINAL, PINNED = "final values", "outcomes"
 
 
 def near_copies(plan: Plan, data: Mapping[str, PlainSeries]) -> tuple[pl.DataFrame, list[Finding]]:
-    """Inputs whose transformed values are the target's, at an offset of -2 to 2 target periods, as the archive ends.
+    """Inputs whose transformed values are the target's, at an offset of -2 to 12 target periods, as the archive ends.
 
     The target's values are those at the archive's end (`final`) and those that the outcome rule pins (`outcomes`): of a
     series that is revised, a copy of the first release is near the one and not the other.
@@ -77,11 +79,13 @@ def near_copies(plan: Plan, data: Mapping[str, PlainSeries]) -> tuple[pl.DataFra
             found = [
                 (of, ahead, *_likeness(placed, values, ahead)) for of, values in numbers.items() for ahead in OFFSETS
             ]
-            of, ahead, count, alike, changes, equal = max(found, key=lambda row: (_strength(row[2:]), -abs(row[1])))
+            of, ahead, count, *seen = max(found, key=lambda row: (_strength(row[3:]), -abs(row[1])))
             described = f"{transform.kind} {transform.span}"
-            rows.append((series_id, described, name, of, ahead, count, shown(alike), shown(changes), shown(equal)))
-            if count >= LEAST and ((abs(alike) >= ALIKE and abs(changes) >= ALIKE) or equal >= EQUAL):
-                findings.append(_copy(series_id, (name, of), ahead, (count, alike, equal)))
+            rows.append((series_id, described, name, of, ahead, count, *(shown(each) for each in seen)))
+            alike, changes, equal, order = seen
+            near = min(abs(alike), abs(changes)) >= ALIKE or equal >= EQUAL
+            if count >= LEAST and (near or order >= ALIKE):
+                findings.append(_copy(series_id, (name, of), ahead, (count, alike, equal) if near else (count, order)))
     return pl.DataFrame(rows, schema=COPIES, orient="row"), findings
 
 
@@ -93,15 +97,21 @@ def _pinned(plan: Plan, series: int) -> Values:
     return {end: float(value[request]) for end, request in asked if matured[request]}
 
 
-def _copy(series_id: str, target: tuple[str, str], ahead: int, seen: tuple[int, float, float]) -> Finding:
+def _copy(
+    series_id: str, target: tuple[str, str], ahead: int, seen: tuple[int, float, float] | tuple[int, float]
+) -> Finding:
     periods = f"{abs(ahead)} target period{'s' * (abs(ahead) > 1)}"
     when = f"{periods} {'ahead' if ahead > 0 else 'back'}" if ahead else "of the same period"
     name, of = target
+    how = (
+        f"correlation {seen[1]:.6f}, {seen[2]:.0%} on one line"
+        if len(seen) == 3
+        else f"correlation of ranks {seen[1]:.6f}"
+    )
     return Finding(
         "facts", "near-copy of the target", stage="inputs", series_id=series_id, row=f"{name}, {when}",
         expected="an input other than the target",
-        found=f"the target's {'FUTURE ' * (ahead > 0)}{of}: correlation {seen[1]:.6f}, {seen[2]:.0%} on one line, "
-        f"{seen[0]} periods", cells=seen[0],
+        found=f"the target's {'FUTURE ' * (ahead > 0)}{of}: {how}, {seen[0]} periods", cells=seen[0],
     )  # fmt: skip
 
 
@@ -155,15 +165,29 @@ def _by_target_period(values: Values, given: Frequency, wanted: Frequency) -> Va
     }
 
 
-def _likeness(given: Values, target: Values, ahead: int) -> tuple[int, float, float, float]:
-    """Pairs (input at t, target at t + ahead), correlation of values and of changes, and share equal up to a line."""
+def _likeness(given: Values, target: Values, ahead: int) -> tuple[int, float, float, float, float]:
+    """Pairs (input at t, target at t + ahead), correlation of values, of changes, share on one line, of ranks."""
     both = [
         (value, target[t + ahead])
         for t, value in sorted(given.items())
         if not math.isnan(target.get(t + ahead, MISSING))
     ]
     x, y = np.array([one for one, _ in both]), np.array([one for _, one in both])
-    return (*correlations(x, y), _equal_share(x, y))
+    return (*correlations(x, y), _equal_share(x, y), _order(x, y))
+
+
+def _order(x: Floats, y: Floats) -> float:
+    """The smaller correlation of ranks and of their changes; NaN where either hardly ever falls, or rises."""
+    rises = [np.diff(each) > 0 for each in (x, y)]
+    falls = [np.diff(each) < 0 for each in (x, y)]
+    if min(int(each.sum()) for each in (*rises, *falls)) < LEAST // 2:
+        return MISSING
+    return min(abs(each) for each in correlations(_ranks(x), _ranks(y))[1:])
+
+
+def _ranks(values: Floats) -> Floats:
+    """Places in ascending order; equal values share the middle of theirs."""
+    return pl.Series(values, dtype=pl.Float64()).rank("average").to_numpy()
 
 
 def correlations(x: Floats, y: Floats) -> tuple[int, float, float]:
@@ -194,10 +218,9 @@ def _equal_share(x: Floats, y: Floats) -> float:
     return float(close[away].mean())
 
 
-def _strength(seen: tuple[int, float, float, float]) -> float:
-    _, alike, changes, equal = seen
-    both = min(abs(alike), abs(changes))
-    return max(0.0 if math.isnan(both) else both, 0.0 if math.isnan(equal) else equal)
+def _strength(seen: Sequence[float]) -> float:
+    alike, changes, equal, order = seen
+    return max(0.0 if math.isnan(each) else each for each in (min(abs(alike), abs(changes)), equal, order))
 
 
 def shown(number: float) -> float | None:

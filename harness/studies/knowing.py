@@ -1,14 +1,16 @@
 """Columns that say what is still to come: labels of periods that had not ended when the column's own numbers did.
 
 Two signs are looked for. A column runs with the labels (values and changes correlate by 0.999); or next to it little is
-left of the error that the target's own past leaves, which no honest leading indicator achieves.
+left of the error that the target's own past leaves, which no honest leading indicator achieves. What is left is
+measured on labels and on final values, since an input made of these tells an early release but for its revision; and
+beside a short past and a long one, since a centred average hides the future behind the past it is averaged with.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right, insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -28,6 +30,10 @@ from harness.studies.verdict import Finding
 
 LEFT = 0.1
 """Share of the error of the target's own past that is worth a word where an input leaves no more than it."""
+NEWEST = 12
+"""Values of the target's long past, beside that of the same season."""
+SHORT = 2
+"""Of these in the short past."""
 DAYS_OF_A_WEEK = 7
 LISTED = 10
 """Closest columns listed."""
@@ -55,9 +61,10 @@ def knowing_columns(plan: Plan, design: Floats, data: Mapping[str, PlainSeries])
     Returns:
         The closest columns by horizon: rows whose target period had not ended, correlation of values and of changes,
         and, of inputs that ended before the target period began, `error_left`: the residual of a regression of the
-        labels on the target's own past (newest, the one before, same season) and the column, as a share of that without
-        the column (with and without extreme rows, whichever is larger). And a finding for each column whose values and
-        changes both correlate by 0.999, and for each column, or block of them, that leaves a tenth of it at most.
+        labels, or of the final values, on the target's own past (newest, the one before or the twelve newest, same
+        season) and the column, as a share of that without the column (with and without extreme rows, whichever is
+        larger), the smallest of these. And a finding for each column whose values and changes both correlate by 0.999,
+        and for each column, or block of them, that leaves a tenth of it at most.
     """
     experiment = plan.experiment
     ends = _Ends(plan, data)
@@ -88,7 +95,8 @@ class _Asked:
         name, step: the series and the horizon.
         own: stored ids of all that the target is made of.
         labels: [origin] NaN = none.
-        past: [origin, regressor] what was known of the target.
+        final: [origin] what the archive ends with in their place; None where that is the label.
+        past: [origin, regressor] what was known of the target: its newest values, then that of the same season, if any.
         periods: [origin] ordinal of the target period.
         begins, over: [origin] last day before the target period, and its own last day.
     """
@@ -97,6 +105,7 @@ class _Asked:
     step: int
     own: frozenset[str]
     labels: Floats
+    final: Floats | None
     past: Floats
     periods: NDArray[np.int64]
     begins: Floats
@@ -109,11 +118,14 @@ def _asked(plan: Plan, data: Mapping[str, PlainSeries], ends: _Ends, final: Valu
     name = target.series[series]
     frequency = data[target.transform.inputs(name)[0]].series.parsed
     starts = {period: _day(day_before(frequency, period)) for period in np.unique(plan.starts[:, place]).tolist()}
+    labels = _labels(plan, series, place)
+    ended = np.array([final.get(period, MISSING) for period in plan.ends[:, place].tolist()])
     return _Asked(
         name,
         plan.experiment.horizons[place],
         frozenset(target_inputs(target)),
-        _labels(plan, series, place),
+        labels,
+        None if target.outcome.kind == "latest" else np.where(np.isfinite(labels), ended, np.nan),
         _own_past(plan, ends, final, where, frequency.kind),
         plan.ends[:, place],
         np.array([starts[period] for period in plan.starts[:, place].tolist()], dtype=np.float64),
@@ -133,7 +145,7 @@ def _labels(plan: Plan, series: int, place: int) -> Floats:
 
 
 def _own_past(plan: Plan, ends: _Ends, final: Values, where: tuple[int, int], kind: str) -> Floats:
-    """[origin, regressor] the target's newest known value, the one before and the same season's, as the archive ends.
+    """[origin, regressor] the target's newest known values, then the same season's, as the archive ends.
 
     Final numbers know rather more than those of the origin did: what a column adds to them is not overstated.
     """
@@ -145,7 +157,7 @@ def _own_past(plan: Plan, ends: _Ends, final: Values, where: tuple[int, int], ki
     rows = []
     for known, wanted in zip(newest.tolist(), plan.ends[:, place].tolist(), strict=True):
         at = bisect_right(periods, known) - 1
-        row = [final[periods[at - back]] if at >= back else MISSING for back in (0, 1)]
+        row = [final[periods[at - back]] if at >= back else MISSING for back in range(NEWEST)]
         if season and kind not in "BT":
             seasons = 0 if at < 0 else max(0, math.ceil((wanted - known) / season))
             row.append(final.get(wanted - season * seasons, MISSING))
@@ -167,24 +179,24 @@ def _judged(
         there = np.isfinite(asked.labels) & np.isfinite(values[:, column])
         kept = _newest_of_each(asked, there & (known < asked.over))
         seen = correlations(values[kept, column], asked.labels[kept])
-        count, left = 0, MISSING
+        left = Left(0, MISSING, LABELS)
         if not asked.own & set(inputs):
             before.append((column, there & (known <= asked.begins)))
-            count, left = _left(asked, values, before[-1:])
-        rows.append((name, asked.step, seen[0], shown(seen[1]), shown(seen[2]), shown(left)))
+            left = _left(asked, values, before[-1:])
+        rows.append((name, asked.step, seen[0], shown(seen[1]), shown(seen[2]), shown(left.share)))
         moves = f"{seen[1]:.6f}", f"{seen[2]:.6f} of changes"
         if seen[0] >= LEAST and min(abs(seen[1]), abs(seen[2])) >= ALIKE:
             said = f"correlation {moves[0]} with the labels of {seen[0]} rows, {moves[1]}"
             findings.append(_knows(names, name, FIXES, said, seen[0]))
-        elif left <= LEFT:
-            said = f"leaves {left:.1%}, {count} rows; correlation {moves[0]}, {moves[1]}"
-            findings.append(_knows(names, name, LEAVES, said, count))
+        elif left.share <= LEFT:
+            said = f"leaves {left.share:.1%}{left.of}, {left.rows} rows; correlation {moves[0]}, {moves[1]}"
+            findings.append(_knows(names, name, LEAVES, said, left.rows))
     able = [(column, rows_there) for column, rows_there in before if rows_there.sum() >= LEAST]
     if not findings and len(able) > 1:
-        count, left = _left(asked, values, able)
-        if left <= LEFT:
-            said = f"together they leave {left:.1%}, {count} rows"
-            findings.append(_knows(names, f"{block.name}: {len(able)} columns", LEAVES, said, count))
+        left = _left(asked, values, able)
+        if left.share <= LEFT:
+            said = f"together they leave {left.share:.1%}{left.of}, {left.rows} rows"
+            findings.append(_knows(names, f"{block.name}: {len(able)} columns", LEAVES, said, left.rows))
     return rows, findings
 
 
@@ -203,12 +215,42 @@ def _newest_of_each(asked: _Asked, rows: Flags) -> NDArray[np.intp]:
     return newest
 
 
-def _left(asked: _Asked, values: Floats, columns: Sequence[tuple[int, Flags]]) -> tuple[int, float]:
-    """Rows, and the share of the own past's error that is left beside some columns; NaN = too little to tell."""
-    rows = np.all([there for _, there in columns], axis=0) & np.isfinite(asked.past).all(axis=1)
-    kept = _newest_of_each(asked, rows)
-    given = values[kept][:, [column for column, _ in columns]]
-    return len(kept), error_left(asked.past[kept], given, asked.labels[kept])
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What columns leave of the error of the target's own past.
+
+    Attributes:
+        rows: compared.
+        share: NaN = too little to tell.
+        of: which values of the target were told.
+    """
+
+    rows: int
+    share: float
+    of: str
+
+
+LABELS, FINAL = "", " of the final values"
+
+
+def _left(asked: _Asked, values: Floats, columns: Sequence[tuple[int, Flags]]) -> Left:
+    """The least that some columns leave, of labels or final values, beside the short past or the long one."""
+    there = np.all([rows for _, rows in columns], axis=0)
+    given = values[:, [column for column, _ in columns]]
+    found = [
+        Left(len(kept), error_left(past[kept], given[kept], told[kept]), of)
+        for told, of in ((asked.labels, LABELS), (asked.final, FINAL))
+        if told is not None
+        for past in _pasts(asked.past)
+        for kept in [_newest_of_each(asked, there & np.isfinite(told) & np.isfinite(past).all(axis=1))]
+    ]
+    return min(found, key=lambda one: (math.isnan(one.share), one.share))
+
+
+def _pasts(past: Floats) -> Iterator[Floats]:
+    """[origin, regressor] the two newest values and the same season's; then all there are."""
+    yield np.delete(past, np.s_[SHORT:NEWEST], axis=1)
+    yield past
 
 
 def _knows(names: tuple[str, _Asked], column: str, rule: str, said: str, rows: int) -> Finding:

@@ -182,6 +182,62 @@ def test_a_damaged_audit_is_told_in_one_line_beside_the_results_and_a_new_one_he
     assert "leakage audit: pass" in shown(run.id, capsys)
 
 
+def test_an_audit_that_was_made_before_the_run_says_what_it_could_not_compare(
+    small: Path, uk_home: Home, capsys: Capture
+) -> None:
+    run = hs.backtest(seeded(small, 105), workers=1)
+    facts = {"name": "small", "verdict": "pass", "checks": {"scramble": {"verdict": "pass", "said": "the same"}}}
+
+    def beside(cells: dict[str, int]) -> str:
+        compared = pl.DataFrame({"model": list(cells), "cells": list(cells.values()), "origins": [2] * len(cells)})
+        write_audit(uk_home, run.id, facts, {"findings": findings_frame(()), "scramble.stored_cells": compared})
+        return next(line for line in shown(run.id, capsys).splitlines() if line.startswith("leakage audit: "))
+
+    passed = "leakage audit: pass within the pipeline (scramble pass)"
+    missed = "; not compared with the forecasts{} shown here, which were not stored then: harness audit small"
+    assert beside({"ar": 2, "drift": 2}) == passed
+    assert beside({"ar": 1, "drift": 2}) == passed + missed.format(" of ar")
+    assert beside({"ar": 0, "drift": 0}) == passed + missed.format("")
+    assert missed.format("") in run.report().read_text()
+
+
+SLY = """
+import sys
+
+import polars as pl
+
+
+class Sly:
+    def fit(self, rows, snapshot, *, seed):
+        pass
+
+    def predict(self, rows, snapshot):
+        value = 2.0 if "backtest" in sys.argv else 1.0
+        return rows.keys.select("series_id", "horizon", "period").with_columns(
+            pl.lit(None, dtype=pl.Float64).alias("quantile"), pl.lit(value).alias("value")
+        )
+"""
+
+
+@pytest.mark.slow
+def test_a_class_that_behaves_while_it_is_audited_is_caught_once_it_was_run(
+    small: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (small.parent / "sly.py").write_text(SLY)
+    seeded(small, 106).write_text(small.read_text() + '[models.sly]\nkind = "sly:Sly"\n')
+    audit = ["audit", "small", "--origins", "2", "--workers", "1", "--quiet"]
+    assert main(audit) == 0
+    assert "not compared" not in capsys.readouterr().out  # nothing is shown beside it
+    monkeypatch.setattr("sys.argv", ["harness", "backtest", "small"])
+    assert main(["backtest", "small", "--workers", "1", "--quiet"]) == 0
+    assert re.search(r"audit: pass .*; not compared with the forecasts( of .*sly)? shown", capsys.readouterr().out)
+    monkeypatch.setattr("sys.argv", ["harness", "audit", "small"])
+    assert main(audit) == 1
+    assert "stored cell of the run" in capsys.readouterr().out
+    assert main(["backtest", "small", "--workers", "1", "--quiet"]) == 0
+    assert "not compared" not in capsys.readouterr().out
+
+
 def shown(run_id: str, capsys: Capture) -> str:
     assert main(["show", run_id]) == 0
     return capsys.readouterr().out

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from random import Random
+from statistics import fmean
 
 import polars as pl
 import pytest
@@ -73,6 +74,11 @@ def rows() -> list[Row]:
         *told("ahead", {n: first[n + 1] for n in all_months}, 0),
         *told("noisy", {n: 3 + 0.5 * first[n + 1] + random.gauss(0, 0.05) for n in all_months}, 0),
         *told("steps", {n: first[n + 1] - first[n] for n in all_months}, 0),
+        *told("final_steps", {n: level(n + 1) - level(n) for n in all_months}, 0),
+        *told("centred", {n: fmean(level(max(0, min(m, MONTHS))) for m in range(n - 2, n + 3)) for n in all_months}, 0),
+        *told("trailing", {n: fmean(level(max(0, m)) for m in range(n - 4, n + 1)) for n in all_months}, 70),
+        *told("far", {n: level(min(n + 6, MONTHS)) for n in all_months}, 0),
+        *told("cubed", {n: (level(n + 1) - 100) ** 3 for n in all_months}, 0),
         *told("driver", {n: driver(n) for n in all_months}, 15),
         *told("early", {n: driver(n) for n in all_months}, -25),
         *told("ruled", {n: driver(n) for n in all_months}, -25),
@@ -156,6 +162,34 @@ def test_columns_that_know_the_label_together_only_are_named_together(changes: C
     ]  # fmt: skip
 
 
+def test_what_is_made_of_final_values_to_come_is_named_though_the_label_is_an_early_release(
+    changes: ChangeFile,
+) -> None:
+    found = of(checked(changes, replace(READ, series="final_steps")), KNOWS)
+    assert [(one.row, one.column) for one in found] == [
+        ("sales, h = 0", "read: 2 columns"), ("sales, h = 1", "read: 3 columns")
+    ]  # fmt: skip
+    assert all(" of the final values, " in one.found and len(one.found) <= 90 for one in found)
+
+
+def test_an_average_centred_on_its_month_is_named_by_the_long_past_of_the_target(changes: ChangeFile) -> None:
+    found = of(checked(changes, replace(READ, series="centred", latest=(1, 2, 3, 4))), KNOWS)
+    assert [(one.row, one.column) for one in found] == [
+        ("sales, h = 0", "read: 3 columns"), ("sales, h = 1", "read: 4 columns")
+    ]  # fmt: skip
+
+
+def test_a_copy_of_what_comes_long_after_the_horizons_is_named(changes: ChangeFile) -> None:
+    check = checked(changes, replace(READ, series="far", latest=(1,)))
+    assert [(one.row, "FUTURE" in one.found) for one in of(check, COPY)] == [("sales, 6 target periods ahead", True)]
+
+
+def test_a_copy_bent_out_of_line_is_named_by_its_order(changes: ChangeFile) -> None:
+    (found,) = of(checked(changes, replace(READ, series="cubed")), COPY)
+    assert found.row == "sales, 1 target period ahead"
+    assert found.found.startswith("the target's FUTURE final values: correlation of ranks 0.9999")
+
+
 def test_values_that_always_come_out_as_their_period_begins_are_named(changes: ChangeFile) -> None:
     (found,) = of(checked(changes, replace(READ, series="early")), EARLY)
     assert (found.series_id, found.row, found.cells) == ("early", "period 2010-01-31", MONTHS)
@@ -163,7 +197,7 @@ def test_values_that_always_come_out_as_their_period_begins_are_named(changes: C
 
 
 def test_honest_inputs_are_not_named(changes: ChangeFile) -> None:
-    names = ("driver", "survey", "ruled", "measured", "season", "strong")
+    names = ("driver", "survey", "ruled", "measured", "season", "strong", "trailing")
     check = checked(changes, *(replace(READ, name=name, series=name) for name in names))
     assert [one for how in (COPY, KNOWS, EARLY) for one in of(check, how)] == []
     # the strongest of them takes three quarters off the error
