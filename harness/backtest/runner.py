@@ -181,15 +181,7 @@ def cells_of(
     """
     stages = Stages() if stages is None else stages
     changes = open_changes(place.changes)
-    known: Known = {}
-    keys = {
-        recipe.name: cell_keys(identity, plan, changes, plan.issued, "cell", known=known) for recipe, identity in board
-    }
-    searches = {name: mine for name, mine in study_keys(plan, changes, board).items() if mine}
-    cells = {name: [read_cell(place.shelves.cells, key) for key in mine] for name, mine in keys.items()}
-    for recipe, identity in board:
-        if recipe.name in searches:
-            cells[recipe.name] = on_record(plan, identity, place.shelves, searches[recipe.name], cells[recipe.name])
+    keys, searches, cells = _looked_up(plan, changes, board, place.shelves)
     settle(changes)
     stages.done("look up cells")
     tasks = tasks_of(plan, changes, board, keys, cells, searches, engine)
@@ -206,6 +198,22 @@ def cells_of(
         durable.result()
     stages.done("read cells")
     return keys, whole
+
+
+def _looked_up(
+    plan: Plan, changes: ChangeFile, board: Board, shelves: Shelves
+) -> tuple[dict[str, list[str]], dict[str, dict[int, str]], dict[str, list[Cell | None]]]:
+    """Keys of the cells of every model, keys of its searches by origin, and the cells; None = missing."""
+    known: Known = {}
+    keys = {
+        recipe.name: cell_keys(identity, plan, changes, plan.issued, "cell", known=known) for recipe, identity in board
+    }
+    searches = {name: mine for name, mine in study_keys(plan, changes, board).items() if mine}
+    cells = {name: [read_cell(shelves.cells, key) for key in mine] for name, mine in keys.items()}
+    for recipe, identity in board:
+        if recipe.name in searches:
+            cells[recipe.name] = on_record(plan, identity, shelves, searches[recipe.name], cells[recipe.name])
+    return keys, searches, cells
 
 
 def board_of(experiment: Experiment) -> Board:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +14,9 @@ from harness.backtest.place import Progress
 from harness.backtest.planning import resolved
 from harness.backtest.runner import Batches, execute, with_rivals
 from harness.backtest.under_seal import refuse_past_seal
-from harness.core.errors import FEW, UnknownNameError, UserError, listed
+from harness.core.errors import UserError
 from harness.core.recipe import Experiment
 from harness.core.series import Series
-from harness.core.time import default_season
-from harness.core.transform import Transform
 from harness.data.archive import Archive
 from harness.data.archive.engine import let_go
 from harness.data.changes import ChangeFile
@@ -26,9 +24,9 @@ from harness.data.dataset import find_dataset, load_dataset
 from harness.data.ingest import IngestReport, ingest, lacks, untold
 from harness.data.ingest.agreement import refuse_foreign, refuse_forgotten
 from harness.experiment.built import refuse_misbuilt
-from harness.experiment.facts import is_pattern, matching
 from harness.experiment.load import load_experiment, validate
 from harness.experiment.models import completed
+from harness.experiment.stored_names import with_stored_ids, with_timeline
 from harness.experiment.usercode import code_of
 from harness.record.files import refuse_unwritable
 from harness.record.home import Home
@@ -315,78 +313,3 @@ def target_fingerprints(target: Path | str, home: Home) -> dict[str, str]:
     archive = Archive.open(home.archive)
     series = archive.resolve(target)
     return {series: fingerprint(ChangeFile.open(archive.export(home.changes)), series)}
-
-
-def with_timeline(experiment: Experiment, archive: Archive) -> Experiment:
-    """The experiment with the origins' zone and the season of the target's first input where they are blank."""
-    target, origins = experiment.target, experiment.origins
-    name = target.transform.inputs(target.series[0])[0]
-    series = archive.declared()[name]
-    return replace(
-        experiment,
-        origins=replace(origins, zone=origins.zone or series.zone),
-        target=replace(target, season=target.season or default_season(series.parsed.kind)),
-    )
-
-
-def _named_by(universe: str, archive: Archive) -> tuple[str, ...]:
-    known = archive.universes()
-    if universe not in known:
-        raise UnknownNameError("universe", universe, known)
-    return known[universe]
-
-
-def with_stored_ids(experiment: Experiment, archive: Archive) -> Experiment:
-    """The experiment with every bare series id replaced by the stored one: of its datasets first, then of any.
-
-    Raises:
-        UnknownNameError: a series or a universe the archive does not have.
-        UserError: a bare id that several of its datasets have, or none of them and several others.
-    """
-    defined = archive.declared()
-    resolve = archive.resolver()
-
-    def stored(name: str) -> str:
-        own = [f"{dataset}/{name}" for dataset in experiment.datasets if f"{dataset}/{name}" in defined]
-        if len(own) > 1:
-            raise UserError(
-                "this series id is not unique",
-                value=repr(name),
-                rule="a bare id names one series of the experiment's datasets",
-                fix=f"write one of {listed(own, FEW)}",
-            )
-        return own[0] if own else resolve(name)
-
-    def meant(name: str) -> tuple[str, ...]:
-        return matching(name, defined) if is_pattern(name) and name not in defined else (stored(name),)
-
-    def all_meant(names: tuple[str, ...]) -> tuple[str, ...]:
-        if not experiment.datasets and not set(names).difference(defined):
-            return names
-        return tuple(one for name in names for one in meant(name))
-
-    def transformed(transform: Transform) -> Transform:
-        other, high, low = (stored(name) if name else "" for name in (transform.other, transform.high, transform.low))
-        return replace(transform, other=other, high=high, low=low)
-
-    target = experiment.target
-    if target.universe and not target.series:
-        target = replace(target, series=_named_by(target.universe, archive))
-    if not target.series:
-        raise UserError("the target names no series", rule="at least one", fix='write hs.Target(("cpi",))')
-    return replace(
-        experiment,
-        target=replace(
-            target,
-            series=all_meant(target.series),
-            transform=transformed(target.transform),
-        ),
-        features=tuple(
-            replace(
-                block,
-                series=stored(block.series) if block.series else "",
-                transform=transformed(block.transform),
-            )
-            for block in experiment.features
-        ),
-    )

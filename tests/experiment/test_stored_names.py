@@ -11,7 +11,7 @@ from harness.core.errors import UnknownNameError
 from harness.core.recipe import Experiment, Origins, Schedule, Target, Training
 from harness.core.series import Series
 from harness.data.archive import Archive
-from harness.experiment.launch import with_stored_ids
+from harness.experiment.stored_names import with_stored_ids
 
 
 @pytest.fixture
