@@ -21,7 +21,8 @@ from harness.data.changes import ChangeFile
 from harness.data.replay import Replay
 from harness.forecast.catalog import reference_name
 from harness.forecast.features import feature_names
-from harness.studies.handover import Difference, Handover
+from harness.studies.differing import Difference
+from harness.studies.handover import Handover
 from harness.studies.pipeline import Board, Passage, differences, evidence, passage
 from harness.studies.raw_world import Later
 from harness.studies.scramble import HOW, RAW, Ground, raw_worlds

@@ -19,8 +19,9 @@ from harness.core.transform import Floats
 from harness.forecast.catalog import entry_for
 from harness.forecast.user_class import is_user_class
 from harness.studies.children import Places, ask_confined, passage_alone
+from harness.studies.differing import Difference, compare
 from harness.studies.drawings import Drawing
-from harness.studies.handover import RAISED, Difference, Handover, compare
+from harness.studies.handover import RAISED, Handover
 from harness.studies.pipeline import (
     Passage,
     design_for,

@@ -22,8 +22,9 @@ from harness.data.replay import Replay
 from harness.forecast.catalog import build, entry_for
 from harness.forecast.user_class import is_user_class
 from harness.record.cells import Cell
+from harness.studies.differing import Difference, compare, first_differences
 from harness.studies.drawings import Drawing
-from harness.studies.handover import KEYS, PLACES, Difference, Handover, Trace, compare, first_differences
+from harness.studies.handover import KEYS, PLACES, Handover, Trace
 from harness.studies.questions import Keeper, Question
 from harness.studies.verdict import Finding
 

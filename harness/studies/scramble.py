@@ -16,7 +16,8 @@ from harness.core.time import local_day
 from harness.data.changes import ChangeFile
 from harness.record.home import Home
 from harness.record.platform import PACKAGE
-from harness.studies.handover import Difference, Handover, compare
+from harness.studies.differing import Difference, compare
+from harness.studies.handover import Handover
 from harness.studies.other_announcements import announced_later
 from harness.studies.pipeline import Board, Passage, differences, evidence, passage
 from harness.studies.raw_world import Later, datasets_of, read_again, told_by

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.studies.handover import STAGES, Difference, Handover, compare, first_differences
+from harness.studies.differing import Difference, compare, first_differences
+from harness.studies.handover import STAGES, Handover
 
 NAN = float("nan")
 OTHER_NAN = float(np.array([0x7FF8000000000001], dtype=np.int64).view(np.float64)[0])

@@ -10,7 +10,7 @@ import pytest
 from harness.core.time import NEVER
 from harness.data.changes import ChangeFile
 from harness.record.home import Home
-from harness.studies.handover import compare
+from harness.studies.differing import compare
 from harness.studies.raw_world import Later, datasets_of, read_again, told_by
 from tests.backtest.made_releases import history
 from tests.paced import paced
