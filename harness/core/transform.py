@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,16 +27,7 @@ Floats = NDArray[np.float64]
 TransformKind = Literal[
     "level", "difference", "log_growth", "growth", "log_return", "return", "spread", "realised_volatility"
 ]
-TRANSFORMS: tuple[str, ...] = (
-    "level",
-    "difference",
-    "log_growth",
-    "growth",
-    "log_return",
-    "return",
-    "spread",
-    "realised_volatility",
-)
+TRANSFORMS: tuple[str, ...] = get_args(TransformKind)
 PROXIES = ("parkinson", "squared_log_return")
 LOGARITHMIC = frozenset({"log_growth", "growth", "log_return", "return"})
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from harness.core.errors import UnknownNameError, UserError
 from harness.core.identity import digest
+from harness.core.importing import importing_from
 from harness.forecast.protocol import Forecaster
 
 
@@ -118,22 +118,6 @@ def _private(path: Path, folder: str) -> ModuleType:
         raise ImportError(str(path))
     module = importlib.util.module_from_spec(spec)
     sys.modules[private] = module
-    with _importing_from(Path(folder).resolve()):
+    with importing_from(Path(folder).resolve()):
         spec.loader.exec_module(module)
     return module
-
-
-@contextmanager
-def _importing_from(folder: Path) -> Iterator[None]:
-    """Let modules of a folder be imported for a moment, then forget path and modules again."""
-    before = set(sys.modules)
-    sys.path.insert(0, str(folder))
-    importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
-        for name in set(sys.modules) - before:
-            source = getattr(sys.modules[name], "__file__", None)
-            if source is not None and folder in Path(source).resolve().parents:
-                del sys.modules[name]

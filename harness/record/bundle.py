@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from harness.core.errors import DamagedError, UserError
-from harness.record.files import json_bytes, seal_holds, sealed, sync_folder, unused_name
+from harness.record.files import json_bytes, seal_holds, sealed, whole_file
 
 LIST = "manifest.json"
 MAGIC = "harness archive"
@@ -30,22 +29,12 @@ def write_bundle(path: Path, facts: Mapping[str, object], entries: Iterable[tupl
         facts: what the list says besides the entries.
         entries: names and contents, in order.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, hashes = unused_name(path.parent), dict[str, dict[str, object]]()
-    try:
-        with temporary.open("xb") as stream:
-            with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as bundle:
-                for name, content in entries:
-                    hashes[name] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-                    _put(bundle, name, content)
-                _put(bundle, LIST, json_bytes(sealed({**facts, "what": MAGIC, "format": FORMAT, "entries": hashes})))
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+    hashes = dict[str, dict[str, object]]()
+    with whole_file(path) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as bundle:
+        for name, content in entries:
+            hashes[name] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+            _put(bundle, name, content)
+        _put(bundle, LIST, json_bytes(sealed({**facts, "what": MAGIC, "format": FORMAT, "entries": hashes})))
 
 
 def _put(bundle: zipfile.ZipFile, name: str, content: bytes) -> None:

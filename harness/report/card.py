@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import polars as pl
 
 from harness.core.errors import UnknownNameError, UserError
+from harness.core.scale import OPERATIONS
 from harness.record.runs import plan_opened
 from harness.report.audit import audit_line
 from harness.report.card_data import treatment
@@ -19,18 +20,6 @@ from harness.report.opening import opening_rows
 from harness.report.run import Run
 from harness.report.text import megabytes, number, p_value, skill
 from harness.studies.verdict import NOT_PROVABLE
-
-BLOCK = (
-    "latest",
-    "lag",
-    "rolling_mean",
-    "rolling_std",
-    "rolling_min",
-    "rolling_max",
-    "difference",
-    "log_growth",
-    "ratio",
-)
 
 
 def model_card(run: Run, model: str = "") -> str:
@@ -147,7 +136,7 @@ def _kind(recipe: Mapping[str, object], space: Sequence[str]) -> str:
 
 def _block(block: Mapping[str, object]) -> list[object]:
     transform = _mapping(block.get("transform"))
-    columns = [f"{name} {block[name]}" for name in (*BLOCK, "known_ahead", "calendar") if block.get(name)]
+    columns = [f"{name} {block[name]}" for name in (*OPERATIONS, "calendar") if block.get(name)]
     columns += ["age"] if block.get("age") else []
     return [block.get("name"), block.get("series") or "the target", transform.get("kind"), "; ".join(columns)]
 

@@ -6,15 +6,13 @@ import ast
 import hashlib
 import importlib
 import importlib.util
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
 import polars as pl
 
 from harness.core.errors import DataError, UnknownNameError, UserError
+from harness.core.importing import importing_from
 
 
 def code_of(function: str, folder: Path) -> str:
@@ -71,7 +69,7 @@ def call(function: str, folder: Path, frame: pl.DataFrame) -> pl.DataFrame:
         DataError: the function raised, or gave back something that is no such frame.
     """
     module, _, name = function.partition(":")
-    with _importing_from(folder):
+    with importing_from(folder):
         made = _module(folder / f"{module}.py", function)
         chosen = getattr(made, name, None)
         if not callable(chosen):
@@ -116,19 +114,3 @@ def _module(path: Path, function: str) -> ModuleType:
     except Exception as error:
         raise UserError(f"{function} cannot be loaded", value=f"{type(error).__name__}: {error}") from error
     return module
-
-
-@contextmanager
-def _importing_from(folder: Path) -> Iterator[None]:
-    """Let modules of a folder be imported for a moment, then forget path and modules again."""
-    before = set(sys.modules)
-    sys.path.insert(0, str(folder))
-    importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
-        for name in set(sys.modules) - before:
-            source = getattr(sys.modules[name], "__file__", None)
-            if source is not None and folder.resolve() in Path(source).resolve().parents:
-                del sys.modules[name]
