@@ -17,8 +17,9 @@ from harness.core.errors import DamagedError, DataError, SealedError
 from harness.core.series import LagRule, Series
 from harness.core.time import end_of_day, instant, micros, period_containing, period_end
 from harness.data.archive import Archive, unsealing
+from harness.data.archive.covered import CAPPED, CLEAR, HASHED, SEALED
 from harness.data.archive.received import BATCH, EVENTS, FORECASTS, MEMBERS, VALUES, Received
-from harness.data.archive.sealing import CAPPED, CLEAR, HASHED, SEALED, split
+from harness.data.archive.sealing import split
 from harness.data.archive.store import MemoryStore, query
 from harness.data.archive.unsealing import opened
 from harness.data.changes import ChangeFile

@@ -15,6 +15,7 @@ import polars as pl
 
 from harness.core.errors import DamagedError, SealedError, UserError
 from harness.data.archive import Archive, questions
+from harness.data.archive.covered import seals_within
 from harness.data.archive.provenance import table_names
 from harness.data.archive.run_entries import (
     AUDITS,
@@ -28,7 +29,6 @@ from harness.data.archive.run_entries import (
     run_entries,
 )
 from harness.data.archive.schema import FORMAT
-from harness.data.archive.sealing import seals_within
 from harness.data.archive.store import Store, insert, query
 from harness.data.changes import MANIFEST as LISTED
 from harness.data.changes import ChangeFile, manifest_hash

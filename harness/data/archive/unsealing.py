@@ -11,8 +11,7 @@ import pyarrow.parquet as pq
 
 from harness.core.errors import DamagedError
 from harness.data.archive import Archive
-from harness.data.archive.received import BATCH, Received
-from harness.data.archive.sealing import (
+from harness.data.archive.covered import (
     CAPPED,
     DECLARED,
     HASHED,
@@ -21,12 +20,12 @@ from harness.data.archive.sealing import (
     NAMED,
     OF_SEAL,
     SEALED,
-    STATEMENTS,
     chosen,
     columns_of,
-    restate,
     sealed_where,
 )
+from harness.data.archive.received import BATCH, Received
+from harness.data.archive.sealing import STATEMENTS, restate
 from harness.data.archive.store import MemoryStore, insert, offered
 from harness.record.seals import Seal
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from harness.core.errors import SealedError
 from harness.data.archive import Archive
+from harness.data.archive.covered import seals_within
 from harness.data.archive.received import BATCH
-from harness.data.archive.sealing import seals_within
 from harness.data.vault.files import FILES, Vault
 from harness.data.vault.manifest import MANIFEST, VaultFile, read_manifest
 from harness.record.chain import Entry

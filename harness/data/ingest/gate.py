@@ -17,8 +17,9 @@ from harness.data.announced import read_events, read_members
 from harness.data.archive import Archive, BatchReport
 from harness.data.archive import received as kinds
 from harness.data.archive.books import known_by, refuse_other
+from harness.data.archive.covered import DECLARED
 from harness.data.archive.received import Received
-from harness.data.archive.sealing import DECLARED, declaration_hash
+from harness.data.archive.sealing import declaration_hash
 from harness.data.batch import Batch, Coverage, read_batch
 from harness.data.cleaning.notes import Treated
 from harness.data.declaration import Catalogue

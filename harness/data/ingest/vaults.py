@@ -14,9 +14,10 @@ import polars as pl
 from harness.core.errors import DataError, SealedError, UserError
 from harness.core.series import Series
 from harness.data.archive import Archive
+from harness.data.archive.covered import DECLARED, HASHED
 from harness.data.archive.received import BATCH, Received
 from harness.data.archive.refusals import Refusal
-from harness.data.archive.sealing import CONTENT, DECLARED, HASHED, declared_fact, no_hash, parquet_of
+from harness.data.archive.sealing import CONTENT, declared_fact, no_hash, parquet_of
 from harness.data.declaration import series_to_text
 from harness.data.ingest.parted import without_rows
 from harness.data.sealed import Sealed

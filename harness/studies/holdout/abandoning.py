@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.core.errors import SealedError, UnknownNameError, UserError
 from harness.data.archive import Archive
-from harness.data.archive.sealing import seals_within
+from harness.data.archive.covered import seals_within
 from harness.data.vault.files import MAKING, WRAPPED, Vault
 from harness.record.chain import Entry
 from harness.record.home import Home

@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.core.errors import DamagedError, UserError
 from harness.core.time import micros
 from harness.data.archive import Archive
-from harness.data.archive.sealing import raw_of, reaches_back
+from harness.data.archive.covered import raw_of, reaches_back
 from harness.data.changes import ChangeFile
 from harness.data.declaration import shaped
 from harness.data.declared_before import declared_before

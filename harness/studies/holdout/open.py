@@ -25,8 +25,8 @@ from harness.core.recipe import Experiment
 from harness.core.restore import restored
 from harness.core.time import instant
 from harness.data.archive import Archive
+from harness.data.archive.covered import CAPPED, DECLARED, HASHED, SEALED, newest_sealed
 from harness.data.archive.received import BATCH
-from harness.data.archive.sealing import CAPPED, DECLARED, HASHED, SEALED, newest_sealed
 from harness.data.archive.unsealing import opened
 from harness.data.changes import ChangeFile
 from harness.data.ingest.agreement import entered_files

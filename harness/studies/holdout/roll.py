@@ -16,7 +16,8 @@ from harness.core.errors import SealedError, UnknownNameError, UserError
 from harness.core.identity import digest
 from harness.core.time import end_of_day, instant, micros
 from harness.data.archive import Archive
-from harness.data.archive.sealing import DECLARED, HASHED, raw_of, split
+from harness.data.archive.covered import DECLARED, HASHED, raw_of
+from harness.data.archive.sealing import split
 from harness.data.changes import ChangeFile
 from harness.data.vault.files import WRAPPED, Vault
 from harness.data.vault.keys import SIGNING, key_folder, needed_key, passphrase_asked, veiled

@@ -16,7 +16,8 @@ from pathlib import Path
 from harness.core.errors import DamagedError, UserError
 from harness.core.recipe import Experiment
 from harness.data.archive import Archive
-from harness.data.archive.sealing import HASHED, seal_archive, sealed_rows, seals_within
+from harness.data.archive.covered import HASHED, sealed_rows, seals_within
+from harness.data.archive.sealing import seal_archive
 from harness.data.changes import ChangeFile
 from harness.data.ingest.copies import FEWEST
 from harness.data.ingest.recognised import uncompared_within

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.core.errors import DamagedError, SealedError, UserError
 from harness.data.archive import Archive
-from harness.data.archive.sealing import seals_within
+from harness.data.archive.covered import seals_within
 from harness.data.vault.files import WRAPPED, Vault
 from harness.data.vault.keys import IDENTITY, SIGNING, get_key, key_folder, recipient_of, signer_of
 from harness.record.chain import GENESIS, Entry

@@ -19,7 +19,7 @@ from harness.core.series import LagRule, Series
 from harness.core.time import instant as instant_of
 from harness.core.time import micros
 from harness.data.archive import Archive
-from harness.data.archive.sealing import DECLARED
+from harness.data.archive.covered import DECLARED
 from harness.data.calendars import sessions_known
 from harness.data.declaration import declared_by
 from harness.data.declared_before import declared_before

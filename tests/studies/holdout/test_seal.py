@@ -15,7 +15,7 @@ from harness.core.errors import SealedError, UserError
 from harness.core.series import Series
 from harness.core.time import instant, micros
 from harness.data.archive import Archive
-from harness.data.archive.sealing import seals_within
+from harness.data.archive.covered import seals_within
 from harness.data.archive.unsealing import opened
 from harness.data.vault import keys
 from harness.data.vault.files import WRAPPED, Vault
