@@ -61,7 +61,8 @@ def _seal_options(parser: argparse.ArgumentParser) -> None:
 def _seal(args: argparse.Namespace) -> None:
     from harness.experiment.sealing import seal_experiments
     from harness.report.sealing import sealing_text
-    from harness.studies.holdout.seal import Lock, Sealing, custodian_from
+    from harness.studies.holdout.locking import Lock, custodian_from
+    from harness.studies.holdout.seal import Sealing
 
     told = list[Sealing]()
 

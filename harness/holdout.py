@@ -45,7 +45,7 @@ def seal(
     """
     from harness.experiment.sealing import seal_experiments
     from harness.record.home import open_home
-    from harness.studies.holdout.seal import Lock, custodian_from
+    from harness.studies.holdout.locking import Lock, custodian_from
 
     public = custodian_from(Path(custodian)) if custodian is not None else None
     lock = Lock(public, passphrase, keys=_path(keys), along=with_copies)

@@ -20,7 +20,8 @@ from harness.experiment.load import load_experiment
 from harness.record.home import Home
 from harness.record.working import exclusively, working
 from harness.studies.holdout.abandoning import give_up_begun
-from harness.studies.holdout.seal import Lock, Sealing, resume, seal
+from harness.studies.holdout.locking import Lock
+from harness.studies.holdout.seal import Sealing, resume, seal
 
 
 def seal_experiments(

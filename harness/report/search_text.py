@@ -126,20 +126,28 @@ def trials_text(run: Run, *, model: str = "", everything: bool = False) -> str:
     lines = [f"{counted(mine['study'].n_unique())}, {mine.height} trials ({states}), {seconds(mine['seconds'].sum())}"]
     lines += [f"warning, {name}: {text}" for name, text in _failures(mine)]
     if everything:
-        head = ["model", "origin", "trial", "batch", "state", "value", "folds", "took", "", "setting", "reason"]
-        rows = [
-            [
-                row["model"], moment_text(row["origin"], zone), str(row["trial"]), str(row["batch"]), row["state"],
-                number(row["value"]), " ".join(map(number, row["folds"] or [])) or "-", seconds(row["seconds"]),
-                "best" if row["best"] else "", row["setting"], row["reason"] or "",
-            ]
-            for row in mine.iter_rows(named=True)
-        ]  # fmt: skip
-        return "\n".join([*lines, table(head, rows, left=2)])
-    first = pl.col("value").filter(pl.col("trial") == 0).first()
+        return "\n".join([*lines, _every_trial(mine, zone)])
+    said = "defaults, best: objective on inner rows; --all prints every trial, failed ones too"
+    return "\n".join([*lines, _best_trials(mine, zone), said])
+
+
+def _every_trial(mine: pl.DataFrame, zone: str) -> str:
+    head = ["model", "origin", "trial", "batch", "state", "value", "folds", "took", "", "setting", "reason"]
+    rows = [
+        [
+            row["model"], moment_text(row["origin"], zone), str(row["trial"]), str(row["batch"]), row["state"],
+            number(row["value"]), " ".join(map(number, row["folds"] or [])) or "-", seconds(row["seconds"]),
+            "best" if row["best"] else "", row["setting"], row["reason"] or "",
+        ]
+        for row in mine.iter_rows(named=True)
+    ]  # fmt: skip
+    return table(head, rows, left=2)
+
+
+def _best_trials(mine: pl.DataFrame, zone: str) -> str:
     chosen = mine.group_by("model", "origin", maintain_order=True).agg(
         pl.len().alias("trials"),
-        first.alias("defaults"),
+        pl.col("value").filter(pl.col("trial") == 0).first().alias("defaults"),
         pl.col("value", "trial", "setting").filter(pl.col("best")).first(),
     )
     head = ["model", "origin", "trials", "defaults", "best", "trial", "setting"]
@@ -150,13 +158,7 @@ def trials_text(run: Run, *, model: str = "", everything: bool = False) -> str:
         ]
         for row in chosen.iter_rows(named=True)
     ]  # fmt: skip
-    return "\n".join(
-        [
-            *lines,
-            table(head, rows, left=2),
-            "defaults, best: objective on inner rows; --all prints every trial, failed ones too",
-        ]
-    )
+    return table(head, rows, left=2)
 
 
 def diff_text(frame: pl.DataFrame) -> str:

@@ -20,7 +20,7 @@ from harness.record.seals import Seal
 from harness.record.verified_holdout import vaults
 from harness.studies.holdout.exchange import GRANT, REQUEST, SIGNATURE, read_exchange
 from harness.studies.holdout.leaving import read_leaving
-from harness.studies.holdout.seal import custodian_from
+from harness.studies.holdout.locking import custodian_from
 from harness.studies.holdout.signed_before import CUSTODIAN_FOLDER, signed_for
 from tests.record.made_seals import SEAL, sealed_home
 

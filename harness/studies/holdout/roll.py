@@ -33,9 +33,10 @@ from harness.record.working import exclusively
 from harness.studies.holdout.abandoning import OVER, give_up_begun
 from harness.studies.holdout.checking import Granted, checked_vault, identities_of
 from harness.studies.holdout.leaving import blind_runs, write_leaving
+from harness.studies.holdout.locking import Lock, begin_vault, keyed
 from harness.studies.holdout.open import ARCHIVED, alone, opened_archive
 from harness.studies.holdout.scope import changes_before
-from harness.studies.holdout.seal import ROWS, Lock, begin_vault, finish, keyed, resume
+from harness.studies.holdout.seal import ROWS, finish, resume
 
 
 @dataclass(frozen=True, slots=True)

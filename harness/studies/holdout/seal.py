@@ -6,14 +6,13 @@ the same command begins anew; from then on everything is in the vault, and the s
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
-from harness.core.errors import DamagedError, UserError
+from harness.core.errors import DamagedError
 from harness.core.recipe import Experiment
 from harness.data.archive import Archive
 from harness.data.archive.covered import HASHED, sealed_rows, seals_within
@@ -23,23 +22,14 @@ from harness.data.ingest.copies import FEWEST
 from harness.data.ingest.recognised import uncompared_within
 from harness.data.vault.files import WRAPPED, Vault
 from harness.data.vault.keys import (
-    IDENTITY,
     SIGNING,
-    encrypt,
-    get_key,
     key_folder,
     needed_key,
-    new_identity,
-    new_signing,
     passphrase_asked,
-    put_key,
-    recipient_of,
-    signer_of,
     veiled,
-    wrapped_by,
 )
 from harness.data.vault.packing import Packer
-from harness.record.files import json_bytes, read_json, write_file
+from harness.record.files import json_bytes, write_file
 from harness.record.home import Home
 from harness.record.ledger import enter, entries, refusals
 from harness.record.ledger import head as ledger_head
@@ -57,6 +47,7 @@ from harness.studies.holdout.leaving import (
     remove_scratch,
     write_leaving,
 )
+from harness.studies.holdout.locking import Lock, begin_vault, keyed
 from harness.studies.holdout.scope import (
     Scope,
     copies_of,
@@ -73,37 +64,6 @@ from harness.studies.holdout.scope import (
 
 ROWS = "rows "
 """Begins the name of a count of rows of a table, among the counts of files."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lock:
-    """Who can open a seal, and whether copies go along.
-
-    Attributes:
-        custodian: the custodian's public part (`age` and `ed25519`); {} = nobody but the holder of the key here.
-        passphrase: the key is wrapped by a passphrase instead of being kept in a file.
-        public: datasets that can be had elsewhere.
-        keys: folder of keys; None = the usual one.
-        along: whole datasets of what repeats a sealed series are sealed too.
-
-    Raises:
-        UserError: both a custodian and a passphrase.
-    """
-
-    custodian: Mapping[str, str] | None = None
-    passphrase: bool = False
-    public: frozenset[str] = frozenset()
-    keys: Path | None = None
-    along: bool = False
-
-    def __post_init__(self) -> None:
-        if self.custodian and self.passphrase:
-            raise UserError(
-                "a seal opens in one way",
-                value="a custodian and a passphrase",
-                rule="its identity is kept in a file, wrapped by a passphrase, or encrypted to a custodian's key",
-                fix="leave one of them out",
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,9 +176,16 @@ def _sealed(
             return ahead
         if told:
             told(ahead)
+    return _taken_out(home, archive, scope, bare, left, lock, key)
+
+
+def _taken_out(
+    home: Home, archive: Archive, scope: Scope, bare: Seal, left: Leaving, lock: Lock, passphrase: str
+) -> Sealing:
+    """Fill a vault with what a seal covers, and put it in its place."""
     folder = key_folder(home, lock.keys)
     made = keyed(replace(bare, id=_begun(home, scope)), folder, lock)
-    vault, wrapped = begin_vault(home, made, folder, lock, key)
+    vault, wrapped = begin_vault(home, made, folder, lock, passphrase)
     packer = Packer(vault.put, home.root)
     for path in left.every:
         packer.add(home.root / path)
@@ -309,28 +276,6 @@ def _begun(home: Home, scope: Scope) -> str:
     return made
 
 
-def keyed(bare: Seal, folder: Path, lock: Lock) -> Seal:
-    """The seal with its signing key, which stays here in both grades so that later batches can be added."""
-    signing = get_key(folder, f"{bare.id}.{SIGNING}") or new_signing()
-    put_key(folder, f"{bare.id}.{SIGNING}", signing)
-    created = datetime.now(UTC).isoformat(timespec="seconds")
-    return replace(bare, signer=signer_of(signing), custodian=dict(lock.custodian or {}), created_at=created)
-
-
-def begin_vault(home: Home, made: Seal, folder: Path, lock: Lock, passphrase: str) -> tuple[Vault, bytes]:
-    """An empty vault, and its identity wrapped for the custodian or by the passphrase (b"" = it is kept in a file)."""
-    name = f"{made.id}.{IDENTITY}"
-    identity, wrapped = get_key(folder, name) or new_identity(), b""
-    if lock.custodian:
-        wrapped = encrypt(identity.encode(), lock.custodian["age"])
-    elif passphrase:
-        wrapped = wrapped_by(identity, passphrase)
-    else:
-        put_key(folder, name, identity)
-    made = replace(made, recipient=recipient_of(identity))
-    return Vault.create(home, made, signing=needed_key(folder, f"{made.id}.{SIGNING}")), wrapped
-
-
 def _publish(home: Home, vault: Vault, left: Leaving, rows: Mapping[str, int], wrapped: bytes) -> None:
     """Sign the list, and put the vault in its place: what is sealed is safe from here on."""
     vault.sign()
@@ -373,31 +318,3 @@ def _sweep(home: Home, vault: Vault) -> None:
         vault.seal = replace(vault.seal, runs=runs, effort=effort)
         write_file(vault.folder / SEAL_FILE, json_bytes(vault.seal.record()))
         remove(home, fresh)
-
-
-def custodian_from(path: Path) -> dict[str, str]:
-    """The public part of a custodian's keys.
-
-    Raises:
-        UserError: there is no such file, or it is something else.
-    """
-    if not path.is_file():
-        raise UserError(
-            "no such file",
-            value=path,
-            rule="a seal with a custodian needs the public part of that person's keys",
-            fix="on the custodian's machine: harness holdout keys --out FILE",
-        )
-    try:
-        told = read_json(path)
-    except DamagedError as error:
-        raise UserError(
-            "this is no custodian's file",
-            value=path,
-            rule="what harness holdout keys --out FILE wrote on the custodian's machine",
-        ) from error
-    age, signer = str(told.get("age", "")), str(told.get("ed25519", ""))
-    encrypt(b"", age)
-    if re.fullmatch("[0-9a-f]{64}", signer) is None:  # of an Ed25519 public key
-        raise UserError("this is no Ed25519 public key", value=signer, rule="64 hex digits")
-    return {"age": age, "ed25519": signer}

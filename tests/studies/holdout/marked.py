@@ -26,7 +26,8 @@ from harness.data.archive import Archive
 from harness.data.ingest import ingest
 from harness.experiment.sealing import seal_experiments
 from harness.record.home import Home
-from harness.studies.holdout.seal import Lock, Sealing
+from harness.studies.holdout.locking import Lock
+from harness.studies.holdout.seal import Sealing
 
 CUT = "2012-01-01"
 SERIES = ("level", "other")

@@ -17,7 +17,7 @@ from harness.record.ledger import entries
 from harness.record.ledger_check import verify_ledger
 from harness.studies.holdout import seal as sealing
 from harness.studies.holdout.abandoning import abandon
-from harness.studies.holdout.seal import Lock
+from harness.studies.holdout.locking import Lock
 from tests.studies.holdout.marked import CUT, Marked
 
 NEW = pl.DataFrame(

@@ -15,7 +15,7 @@ from harness.experiment.sealing import seal_experiments
 from harness.record.ledger import entries
 from harness.record.uncompared import not_compared
 from harness.report.sealing import sealing_text
-from harness.studies.holdout.seal import Lock
+from harness.studies.holdout.locking import Lock
 from tests.studies.holdout.marked import CUT, Marked, marks_in_bytes, marks_read_out
 
 

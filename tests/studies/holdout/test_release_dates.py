@@ -30,7 +30,7 @@ from harness.record.ledger_check import verify_ledger
 from harness.record.seals import Seal
 from harness.report.sealing import sealing_text
 from harness.studies.holdout.leaving import leaving
-from harness.studies.holdout.seal import Lock
+from harness.studies.holdout.locking import Lock
 from tests.data.ingest import sealed_homes as homes
 from tests.studies.holdout import made_holdouts as made
 from tests.studies.holdout.made_holdouts import CUT_AT, MODEL, kinds, quarter

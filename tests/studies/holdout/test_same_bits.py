@@ -12,7 +12,7 @@ from harness.data.archive import Archive
 from harness.experiment.sealing import seal_experiments
 from harness.record.home import Home
 from harness.record.runs import find_run, read_manifest
-from harness.studies.holdout.seal import Lock
+from harness.studies.holdout.locking import Lock
 
 EXPERIMENT = """
 schema = 1

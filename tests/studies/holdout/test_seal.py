@@ -27,7 +27,7 @@ from harness.record.ledger import entries, head
 from harness.record.ledger_check import verify_ledger
 from harness.record.seals import Seal, seals_of
 from harness.report.sealing import sealing_text, status_text
-from harness.studies.holdout.seal import Lock, custodian_from
+from harness.studies.holdout.locking import Lock, custodian_from
 from harness.studies.holdout.status import status
 from tests.studies.holdout.marked import CUT, DATASET, Marked
 

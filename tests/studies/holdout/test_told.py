@@ -29,8 +29,9 @@ from harness.report.opening import ahead_text, plan_text
 from harness.report.sealing import sealing_text, status_text
 from harness.studies.holdout.abandoning import give_up_opening
 from harness.studies.holdout.leaving import blind_runs
+from harness.studies.holdout.locking import Lock
 from harness.studies.holdout.scope import Scope, origins_at_cut
-from harness.studies.holdout.seal import Lock, Sealing
+from harness.studies.holdout.seal import Sealing
 from harness.studies.holdout.status import status
 from tests.backtest.made_runs import Ran
 from tests.record.made_seals import SEAL, facts_of, sealed_home, write_vault
