@@ -25,9 +25,9 @@ Ordinals = NDArray[np.int64]
 
 WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+MICROS_PER_DAY = 86_400_000_000
 EPOCH = date(1970, 1, 1)
 MICROSECOND = timedelta(microseconds=1)
-MICROS_PER_DAY = 86_400_000_000
 SEASONS = {"M": 12, "Q": 4, "W": 52, "A": 1, "B": 5, "D": 7}
 """Season length in periods by kind of frequency; that of B and D scales MASE and RMSSE only."""
 NEVER = np.iinfo(np.int64).min
