@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli_shared import FAILED, Add, Verb, experiment_file, home_of, path_named
+from harness.cli_shared import EXPERIMENT_HELP, FAILED, Add, Verb, experiment_file, home_of, path_named
 from harness.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def _grant(args: argparse.Namespace) -> None:
 
 
 def _plan_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("experiment", metavar="EXPERIMENT", help="name of experiments/NAME.toml, or a file")
+    parser.add_argument("experiment", metavar="EXPERIMENT", help=EXPERIMENT_HELP)
 
 
 def _plan(args: argparse.Namespace) -> None:

@@ -5,13 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from harness.cli_shared import FAILED, RUN_HELP, Add, home_of, path_named
+from harness.cli_shared import FAILED, RUN_HELP, WORKERS_HELP, Add, home_of, path_named
 from harness.core.errors import UserError
-
-if TYPE_CHECKING:
-    pass
 
 
 def add_record_verbs(add: Add) -> None:
@@ -59,7 +55,7 @@ def _add_reproduce(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--folder", metavar="DIR", default="", help="where the experiment's own modules are now (default: as recorded)"
     )
-    parser.add_argument("--workers", metavar="N", type=int, help="worker processes (default: as many as cores allow)")
+    parser.add_argument("--workers", metavar="N", type=int, help=WORKERS_HELP)
 
 
 def _add_sql(parser: argparse.ArgumentParser) -> None:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, NoReturn, Self
 
 from harness.cli_shared import (
     DONE,
+    EXPERIMENT_HELP,
     FAILED,
     RUN_HELP,
+    WORKERS_HELP,
     Add,
     experiment_file,
     home_of,
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from harness.experiment.launch import Prepared
-
-EXPERIMENT_HELP = "name of experiments/NAME.toml, or the path of an experiment file"
 
 
 def add_run_verbs(add: Add) -> None:
@@ -97,7 +97,7 @@ def _add_audit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--placebo", action="store_true", help="also: where nothing can be found, nobody may find anything"
     )
-    parser.add_argument("--workers", metavar="N", type=int, help="worker processes (default: as many as cores allow)")
+    parser.add_argument("--workers", metavar="N", type=int, help=WORKERS_HELP)
     parser.add_argument("--quiet", action="store_true", help="do not say on stderr what is being done")
 
 

@@ -21,6 +21,8 @@ DONE, FAILED = 0, 1
 CLEAR = "\x1b[K"
 """Takes what a terminal shows from here to the end of the line away."""
 RUN_HELP = "run id, or its unambiguous beginning (see `harness runs`)"
+EXPERIMENT_HELP = "name of experiments/NAME.toml, or the path of an experiment file"
+WORKERS_HELP = "worker processes (default: as many as cores allow)"
 PATIENCE = 2.0
 """Seconds of work after which a terminal is told what is being done."""
 Verb = Callable[[argparse.Namespace], int | None]

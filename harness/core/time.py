@@ -25,9 +25,9 @@ Ordinals = NDArray[np.int64]
 
 WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+MICROS_PER_DAY = 86_400_000_000
 EPOCH = date(1970, 1, 1)
 MICROSECOND = timedelta(microseconds=1)
-MICROS_PER_DAY = 86_400_000_000
 LAST_DAY = date.max - timedelta(days=1)
 """From this day on, days have no end that is an instant in every zone."""
 SEASONS = {"M": 12, "Q": 4, "W": 52, "A": 1, "B": 5, "D": 7}

@@ -27,7 +27,7 @@ SERIES = 5
 """Series of a panel whose training rows are derived again, and as many of those with price events."""
 SHOWN = 20
 """Findings listed of each kind; all are counted."""
-OUTCOMES, SPLITS = "harness.data.outcomes", "harness.backtest.splits"
+OUTCOMES, PLANNING, SPLITS = "harness.data.outcomes", "harness.backtest.planning", "harness.backtest.splits"
 MEMBERS = "harness.backtest.membership"
 
 
@@ -79,7 +79,7 @@ def _cell(plan: Plan, truth: PlainTruth, origin: int, series: int, place: int) -
     planned = int(plan.starts[origin, place]), int(plan.ends[origin, place])
     at = (origin, series, place)
     if planned != window:
-        yield _finding(plan, at, "target period", SPLITS, (_days(truth, window), _days(truth, planned)))
+        yield _finding(plan, at, "target period", PLANNING, (_days(truth, window), _days(truth, planned)))
         return
     table, request = plan.outcomes, plan.request[origin, place]
     expected = truth.of(series, *window)

@@ -14,7 +14,7 @@ from harness.data.changes import ChangeFile
 
 Patch = pytest.MonkeyPatch
 Plant = Callable[[Patch], None]
-DESIGN, SPLITS = "harness.backtest.design", "harness.backtest.splits"
+DESIGN, SPLITS, PLANNING = "harness.backtest.design", "harness.backtest.splits", "harness.backtest.planning"
 REPLAY, INGEST, OUTCOMES = "harness.data.replay", "harness.data.ingest", "harness.data.outcomes"
 STEPS, BOOSTING = "harness.forecast.steps", "harness.forecast.boosting"
 

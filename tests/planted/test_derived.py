@@ -22,7 +22,7 @@ from harness.studies.facts import facts
 from harness.studies.pinned import outcomes
 from harness.studies.scramble import Ground, scramble
 from harness.studies.verdict import Check
-from tests.planted.leaks import DESIGN, OUTCOMES, SPLITS, Patch, around, final_growth, firsts
+from tests.planted.leaks import DESIGN, OUTCOMES, PLANNING, Patch, around, final_growth, firsts
 from tests.planted.world import MONTHLY_BLOCKS, World, made, monthly
 
 
@@ -102,7 +102,7 @@ DERIVED = (
     Derived("releases are counted by changes", "S8", "outcomes", "outcomes", OUTCOMES, "value", counted_by_changes,
             second_release),
     Derived("growth mixes base years", "law 5", "outcomes", "outcomes", OUTCOMES, "value", across_vintages),
-    Derived("days are counted in UTC", "S1", "outcomes", "outcomes", SPLITS, "target period", days_in_utc,
+    Derived("days are counted in UTC", "S1", "outcomes", "outcomes", PLANNING, "target period", days_in_utc,
             partial(monthly, at=time(21))),
     Derived("a lag counts columns of the snapshot", "law 1", "facts", "design", DESIGN, "own.lag_1",
             rows_of_a_snapshot, partial(monthly, features=MONTHLY_BLOCKS[:1], models=())),

@@ -202,7 +202,8 @@ def test_the_plain_definitions_import_nothing_that_they_check() -> None:
     checked = ("harness.forecast", "harness.data.replay", "harness.data.outcomes", "harness.data.due",
                "harness.data.walked_outcomes", "harness.data.standing_outcomes", "harness.data.releases",
                "harness.data.matrix", "harness.data.panels", "harness.data.past", "harness.core.snapshot",
-               "harness.data.prices", "harness.data.universe", "harness.backtest.membership")  # fmt: skip
+               "harness.data.prices", "harness.data.universe", "harness.backtest.membership",
+               "harness.backtest.planning")  # fmt: skip
     for name in ("plain_cells", "plain_rows", "plain_outcomes", "plain_prices", "plain_members"):
         tree = ast.parse((folder / f"{name}.py").read_text())
         found = {
