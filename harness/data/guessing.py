@@ -127,7 +127,7 @@ def guess(path: Path) -> Guess:
     numeric, nulls = _numeric(table, others, text.decimal_mark)
     if not numeric:
         _refuse_spoilt(table, others, text.decimal_mark)
-        first = [f"{name} with {next(iter(table.frame[name].drop_nulls()), None)!r}" for name in others]
+        first = [f"{name} with {str(next(iter(table.frame[name].drop_nulls().to_list()), None))!r}" for name in others]
         raise DataError(
             "no column of numbers found",
             value=f"{path.name}: {listed(first, FEW) or 'no column beside that of dates'}",
