@@ -148,6 +148,8 @@ def _dataset_folders() -> list[Path]:
 def _print_reasons(archive: Archive, dataset: str) -> None:
     """Why rows of the newest batch were set aside, counted."""
     aside = archive.set_aside()
+    if aside.is_empty():
+        return
     newest = aside.filter(aside["batch"] == aside["batch"].max())
     for reason, rows in newest.group_by("reason").len().sort("len", descending=True).head(5).iter_rows():
         print(f"  {rows} rows: {reason}")

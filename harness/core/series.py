@@ -52,12 +52,14 @@ def check_id(series_id: object) -> None:
     """Refuse what cannot be a series id.
 
     Raises:
-        UserError: it is no text, empty, or holds blanks.
+        UserError: it is no text, empty, or holds blanks or characters that cannot be seen.
     """
     if not isinstance(series_id, str):
         raise UserError("a series id is a text", value=repr(series_id), rule=f"not {type(series_id).__name__}")
     if series_id.split() != [series_id]:
         raise UserError("a series id may not be empty or hold blanks", value=repr(series_id))
+    if not series_id.isprintable():
+        raise UserError("a series id may not hold characters that cannot be seen", value=repr(series_id))
 
 
 def distinct_ids(ids: Iterable[str]) -> list[str]:
@@ -69,7 +71,7 @@ def distinct_ids(ids: Iterable[str]) -> list[str]:
     if isinstance(ids, str) or not isinstance(ids, Iterable):
         raise UserError("several series ids are needed", value=repr(ids), rule="a list of texts", fix=f"[{ids!r}]")
     names = list(ids)
-    if set(map(type, names)) != {str} or " ".join(names).split() != names:
+    if set(map(type, names)) != {str} or " ".join(names).split() != names or not "".join(names).isprintable():
         for name in names:
             check_id(name)
     if len(set(names)) < len(names):

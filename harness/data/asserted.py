@@ -89,15 +89,11 @@ def asked_rows(
         refusing: whether assertions may refuse; in an archive made of noise they only note.
 
     Raises:
-        DataError: an assertion refuses, or a row has no date to be asked of.
+        DataError: an assertion refuses.
     """
     if not assertions:
         return rows
     form, lines = FORMS[section], table.line_numbers()
-    for column in (form.day, form.stamp):
-        if rows[column].null_count():
-            row = int(rows[ROW].filter(rows[column].is_null())[0])
-            raise DataError(f"{table.place(row, column)}: no date", rule="every row needs its dates")
     value = rows[form.value] if form.value in rows.columns else pl.Series([None] * rows.height, dtype=pl.Date)
     number = value.cast(pl.Date).cast(pl.Float64) if section == "members" else value.cast(pl.Float64)
     groups = [pl.col(name).cast(pl.String).fill_null("") for name in form.group if name in rows.columns]

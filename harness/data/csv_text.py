@@ -245,6 +245,12 @@ def _worded(
     except csv.Error as error:
         raise DataError("not a readable CSV file", value=label, rule=f"the names of its columns: {error}") from error
     header = [name.strip() for name in names]
+    if any("\x00" in name for name in header):
+        raise DataError(
+            f"{label} is not written in {text.encoding}",
+            value="its first line has NUL characters",
+            fix='declare its encoding on the [[source]], for example encoding = "utf-16-le", or save it in UTF-8',
+        )
     twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
         raise DataError(
@@ -253,7 +259,9 @@ def _worded(
             rule="a column is found by its name",
             fix="rename one of them in the file's first line",
         )
-    named = frame.rename({name: name.strip() or name for name in frame.columns})
+    given = header if len(header) == frame.width else frame.columns  # the reader leaves doubled quotes in names
+    names = [name.strip() or column for name, column in zip(given, frame.columns, strict=True)]
+    named = frame.rename(dict(zip(frame.columns, names, strict=True)))
     nulls = ["", *text.null_values]
     trimmed = [pl.col(name).str.strip_chars() for name in named.columns if columns is None or name in columns]
     return named.select(trimmed).with_columns(pl.when(pl.all().is_in(nulls)).then(None).otherwise(pl.all()).name.keep())

@@ -119,6 +119,7 @@ def guess(path: Path) -> Guess:
     if not period:
         refuse_no_day(begin, [name for name in begin.frame.columns if name != dated_by[1]])
         raise _undated(path, table.frame.columns)
+    _refuse_nameless(path, period, found[period])
     timing = guess_timing(begin, period, found[period])
     if begin is not table:
         timing = reaching(timing, table.frame[period].drop_nulls().unique().to_list())
@@ -127,7 +128,7 @@ def guess(path: Path) -> Guess:
     numeric, nulls = _numeric(table, others, text.decimal_mark)
     if not numeric:
         _refuse_spoilt(table, others, text.decimal_mark)
-        first = [f"{name} with {next(iter(table.frame[name].drop_nulls()), None)!r}" for name in others]
+        first = [f"{name} with {str(next(iter(table.frame[name].drop_nulls().to_list()), None))!r}" for name in others]
         raise DataError(
             "no column of numbers found",
             value=f"{path.name}: {listed(first, FEW) or 'no column beside that of dates'}",
@@ -212,6 +213,17 @@ def _zone(table: RawTable, names: Sequence[str]) -> tuple[str, str]:
     return "", ""
 
 
+def _refuse_nameless(path: Path, period: str, forms: Sequence[str]) -> None:
+    """Refuse a table whose first row was taken for the names of its columns."""
+    if any(plain_day(period, form) is not None for form in forms):
+        raise DataError(
+            "the first line names no columns",
+            value=f"{path.name}: {period!r} stands above the dates",
+            rule="the first line names the columns",
+            fix="put a line of names above it, like date,value",
+        )
+
+
 def _undated(path: Path, names: Sequence[str]) -> DataError:
     """What is said of a table without a column of dates: that it lies on its side, where its columns look so."""
     fix = "add such a column, or name one of them period; or take out lines above the names of the columns (a title)"
@@ -275,9 +287,10 @@ def guess_text_form(path: Path) -> TextForm:
         cut_inside_a_character = error.start > len(head) - 4 and len(head) == 65536
         encoding = "utf-8" if cut_inside_a_character else "cp1252"
         lines = head.decode(encoding, errors="replace").splitlines()
+    lines = [line for line in lines if line.strip("\ufeff \t")]
     header = lines[0] if lines else ""
     delimiter = max(DELIMITERS, key=header.count)
-    fields = [field.strip() for line in lines[1:200] for field in line.split(delimiter)]
+    fields = [field.strip().strip('"') for line in lines[1:200] for field in line.split(delimiter)]
     commas = delimiter != "," and any(re.fullmatch(r"-?\d+,\d+", field) for field in fields)
     return TextForm(encoding=encoding, delimiter=delimiter, decimal_mark="," if commas else ".")
 

@@ -8,7 +8,7 @@ from functools import partial
 
 import polars as pl
 
-from harness.core.errors import UnknownNameError
+from harness.core.errors import FEW, DataError, UnknownNameError, listed
 from harness.core.time import Frequency
 from harness.data.asserted import ROW, UNCLEAR, asked_lines, asked_rows, list_tag
 from harness.data.cleaning.notes import Notes, Treated
@@ -17,7 +17,7 @@ from harness.data.declared import Dataset, Forecasts
 from harness.data.external import read_forecasts
 from harness.data.given import Given
 from harness.data.inputs import Alteration
-from harness.data.listings import Refused
+from harness.data.listings import Refused, no_entry
 from harness.data.stamps import as_instants, mapped, moments, period_of, read_stamps
 from harness.data.tables import RawTable, numbers, read_file, sha256_of
 from harness.record import clock
@@ -122,7 +122,17 @@ def read_issued(dataset: Dataset, table: RawTable) -> pl.DataFrame:
     if "cutoff" in columns:
         frame = frame.with_columns(cutoff=moments(table, columns["cutoff"], zone=declared.zone))
     wanted = _wanted(dataset, declared, frame)
+    undated = wanted.filter(pl.col("issued").is_null())[ROW]
+    if len(undated):
+        raise no_entry(table, columns["issued_at"], int(undated[0]))
     parts = [_of_series(dataset, bare, part, table) for (bare,), part in wanted.group_by("bare", maintain_order=True)]
+    if not parts:
+        raise DataError(
+            f"{table.label}: no forecast of a declared series",
+            value=listed(frame["name"].drop_nulls().unique(maintain_order=True).to_list(), FEW) or "no series named",
+            rule=f"declared: {listed(list(dict(dataset.in_file)), FEW)}",
+            fix="name the series in the file as the dataset does, or by in_file",
+        )
     return pl.concat(parts)
 
 

@@ -117,6 +117,11 @@ def named_members(dataset: Dataset) -> dict[str, tuple[str, ...]]:
 
 def _rows(dataset: Dataset, declared: Announcements, table: RawTable) -> pl.DataFrame:
     columns = dict(declared.columns)
+    for meaning in ("series", "kind", "universe", "ex_date", "from", "announced_at"):
+        if meaning in columns:
+            empty = table.column(columns[meaning]).is_null().arg_true()
+            if len(empty):
+                raise no_entry(table, columns[meaning], int(empty[0]))
     if "universe" in columns and "to" in table.frame.columns:
         columns.setdefault("to", "to")  # leaving it unread would make members of those who left
     form = declared.text.date_format
@@ -135,6 +140,12 @@ def _rows(dataset: Dataset, declared: Announcements, table: RawTable) -> pl.Data
     if "value" in columns:
         frame = frame.with_columns(numbers(table, columns["value"], declared.text.decimal_mark).alias("value"))
     return frame
+
+
+def no_entry(table: RawTable, column: str, row: int) -> DataError:
+    """What is said of a row of a list (from 0) that leaves empty what each has to say."""
+    fix = "fill it in, or take the row out"
+    return DataError(f"{table.place(row, column)}: an empty field", rule="every row names it", fix=fix)
 
 
 def _stored(dataset: Dataset, table: RawTable, name: str) -> pl.Series:
@@ -159,7 +170,7 @@ def _instants(stamps: pl.Series, stored: pl.Series, zones: dict[str, str]) -> pl
 
 
 def _days(table: RawTable, name: str, date_format: str) -> pl.Series:
-    found = moments(table, name, date_format=date_format)
+    found = moments(table, name, zone="UTC", date_format=date_format)
     if found.dtype != pl.Date:
         raise DataError(f"{table.label}, column {name!r}: instants", rule="this is a day, without a time of day")
     return found

@@ -12,7 +12,7 @@ import polars as pl
 from harness.core.errors import DataError
 from harness.data.csv_text import csv_head, csv_tail
 from harness.data.declared import TextForm
-from harness.data.tables import BROKEN, CELL, CORRECT, TIMES, RawTable, is_parquet, not_parquet
+from harness.data.tables import BROKEN, CELL, CORRECT, TIMES, RawTable, in_micros, is_parquet, not_parquet
 from harness.record.memory import available_memory
 
 FIRST, MOST, LAST = 1 << 20, 1 << 26, 1 << 20
@@ -84,7 +84,7 @@ def _of_parquet(path: Path, _text: TextForm, size: int) -> Sample:
     count = max(1, size // (CELL * max(1, len(rows.collect_schema()))))
     total = int(rows.select(pl.len()).collect().item())
     last = max(0, min(count, LAST // CELL, total - count))
-    ends = [rows.head(count).collect(), rows.slice(total - last, last).collect()]
+    ends = [in_micros(one.collect()) for one in (rows.head(count), rows.slice(total - last, last))]
     first, below = (
         RawTable(path.name, frame, 1, b"", ".parquet", 1 + pl.int_range(start, start + frame.height, eager=True))
         for start, frame in zip((0, total - last), ends, strict=True)

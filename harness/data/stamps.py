@@ -150,6 +150,7 @@ def mapped(table: RawTable, name: str, convert: Callable[[object], date], rows: 
     empty = column.is_null().arg_true()
     if len(empty):
         raise DataError(f"{table.place(int(rows[int(empty[0])]), name)}: no date", rule="every row needs one")
+    _refuse_beyond_years(table, name, column, rows)
     answers: dict[object, date] = {}
     for value in column.unique(maintain_order=True).to_list():
         try:
@@ -158,6 +159,31 @@ def mapped(table: RawTable, name: str, convert: Callable[[object], date], rows: 
             row = int(rows[int((column == value).arg_true()[0])])
             raise DataError(f"{table.place(row, name)}: {error}", value=repr(str(value))) from error
     return column.replace_strict(list(answers), list(answers.values()), return_dtype=pl.Date())
+
+
+def _refuse_beyond_years(table: RawTable, name: str, column: pl.Series, rows: pl.Series | None = None) -> None:
+    """Refuse native dates and instants of years that no calendar here has, which Parquet files can hold.
+
+    Args:
+        table: the table.
+        name: the column's name.
+        column: some of its entries.
+        rows: row numbers of these; None = all.
+
+    Raises:
+        DataError: there is one; the first such row is named.
+    """
+    if column.dtype != pl.Date and not isinstance(column.dtype, pl.Datetime):
+        return
+    year = column.dt.year()
+    beyond = (~year.is_between(date.min.year, date.max.year)).fill_null(value=False).arg_true()
+    if len(beyond):
+        first = int(beyond[0])
+        raise DataError(
+            f"{table.place(first if rows is None else int(rows[first]), name)}: a date of the year {year[first]}",
+            rule=f"years {date.min.year} to {date.max.year}",
+            fix="correct it, or leave the row out",
+        )
 
 
 def _dated(period: date) -> date:
@@ -202,6 +228,7 @@ def read_stamps(table: RawTable, name: str, *, zone: str = "", date_format: str 
         DataError: unreadable stamps, times without a zone, mixed zones, dates mixed with times.
     """
     column = table.column(name)
+    _refuse_beyond_years(table, name, column)
     if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone:
         return _clear(column.dt.convert_time_zone("UTC").cast(INSTANT))
     parsed = _parsed(table, name, date_format)

@@ -41,7 +41,7 @@ from harness.data.declaration import Catalogue
 from harness.data.derive import ORDER, PUBLICATION, STATEMENT
 from harness.data.laying import Laid
 from harness.data.ordering import is_sorted
-from harness.data.tables import beyond_memory, content_of, is_parquet, not_parquet, read_content, too_large
+from harness.data.tables import beyond_memory, content_of, in_micros, is_parquet, not_parquet, read_content, too_large
 from harness.record.files import room_for
 from harness.record.memory import GIVEN, LIMIT, available_memory, limit_source
 from harness.record.placed import read_at, write_at
@@ -344,7 +344,7 @@ def parquet_parts(path: Path, columns: Collection[str], rows: int) -> Iterator[p
             for batch in file.iter_batches(rows, columns=there):
                 part = pl.from_arrow(batch)
                 assert isinstance(part, pl.DataFrame)  # noqa: S101 - a batch never becomes a series
-                yield part
+                yield in_micros(part)
     except (pa.ArrowException, OSError, UnicodeError, pl.exceptions.PanicException) as error:
         raise not_parquet(path.name, error) from error
 

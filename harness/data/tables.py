@@ -133,10 +133,19 @@ class RawTable:
 
         Raises:
             UnknownNameError: there is none, with the nearest one there is.
+            DataError: its entries are lists, structures or bytes.
         """
         if name not in self.frame.columns:
             raise UnknownNameError(f"column of {self.label}", name, self.frame.columns)
-        return self.frame[name]
+        column = self.frame[name]
+        if column.dtype.is_nested() or column.dtype == pl.Binary:
+            raise DataError(
+                f"{self.label}, column {name!r}: an entry is no single value",
+                value=str(column.dtype),
+                rule="texts, numbers, dates or instants",
+                fix="write a plain value in each row",
+            )
+        return column
 
 
 def sha256_of(table: RawTable) -> str:
@@ -350,9 +359,16 @@ def read_packaged(reader: str) -> RawTable:
 
 def _parquet(label: str, content: bytes) -> pl.DataFrame:
     try:
-        return pl.read_parquet(io.BytesIO(content))
+        return in_micros(pl.read_parquet(io.BytesIO(content)))
     except (*BROKEN, OSError) as error:
         raise not_parquet(label, error) from error
+
+
+def in_micros(frame: pl.DataFrame) -> pl.DataFrame:
+    """A table of a Parquet file with its instants in microseconds, as all of ours are; pandas writes nanoseconds."""
+    stamps = {name: dtype for name, dtype in frame.schema.items() if isinstance(dtype, pl.Datetime)}
+    others = [name for name, dtype in stamps.items() if dtype.time_unit != "us"]
+    return frame.with_columns(pl.col(others).dt.cast_time_unit("us")) if others else frame
 
 
 def not_parquet(label: str, error: BaseException) -> DataError:
@@ -395,6 +411,9 @@ def numbers(table: RawTable, name: str, decimal_mark: str = ".") -> pl.Series:
     column = table.column(name)
     if decimal_mark == ",":
         _refuse_grouped(table, name)
+    if column.dtype.is_temporal():
+        kind = str(column.dtype)
+        raise DataError(f"{table.label}, column {name!r} holds no numbers", value=kind, rule="numbers, or text of them")
     found = column.str.replace(",", ".", literal=True) if column.dtype == pl.String and decimal_mark == "," else column
     values = found.cast(pl.Float64, strict=False)
     unreadable = (values.is_null() & column.is_not_null()).arg_true()

@@ -68,7 +68,12 @@ def date_formats(column: pl.Series) -> tuple[str, ...]:
 
 
 def plain_day(value: object, date_format: str) -> date | None:
-    """A day inside the period that a stamp names, whatever the frequency; None = no date."""
+    """A day inside the period that a stamp names, whatever the frequency; None = no date, nor one of the year 9999."""
+    day = _plain_day(value, date_format)
+    return None if day is not None and day.year == date.max.year else day
+
+
+def _plain_day(value: object, date_format: str) -> date | None:
     for kind in ("Q", "M", "A") if date_format == "" and isinstance(value, (str, int)) else ():
         try:
             if re.fullmatch(r"\d{4}([- ]?[Qq][1-4]|[-Mm]\d{1,2})?", str(value)):

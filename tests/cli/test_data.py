@@ -124,6 +124,19 @@ def test_stamps_that_are_unclear_are_told(ingested: str, capsys: pytest.CaptureF
     assert "values.csv: 6 publication stamp(s) name a local time that the clocks" in capsys.readouterr().out
 
 
+def test_announcements_of_the_future_are_told_with_the_reason(
+    ingested: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = Path("datasets") / "mine" / "dataset.toml"
+    file.write_text(file.read_text() + '\n[[events]]\nfile = "events.csv"\n')
+    file.with_name("events.csv").write_text("series,kind,ex_date,value,announced_at\na,split,2999-01-01,2,2999-01-01\n")
+    for _ in range(2):
+        assert main(["ingest", "mine"]) == 0
+    told = capsys.readouterr().out
+    assert "  events.csv: 1 rows set aside" in told
+    assert "  1 rows: published later than now" in told
+
+
 def test_rows_that_are_gone_and_withdrawals_are_told(ingested: str, capsys: pytest.CaptureFixture[str]) -> None:
     values = Path("datasets") / "mine" / "values.csv"
     lines = values.read_text().splitlines(keepends=True)

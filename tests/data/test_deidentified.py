@@ -66,6 +66,8 @@ FORMS: dict[str, tuple[str, str, Callable[[], bytes]]] = {
         lambda: as_csv(";").replace("\n", "\r\n").replace(";ok\r\n", ";-\r\n", 3).encode("cp1252"),
     ),
     "byte-order mark": ("values.csv", "", lambda: b"\xef\xbb\xbf" + as_csv().encode()),
+    "blank lines above the names": ("values.csv", "", lambda: b"\n\n" + as_csv().encode()),
+    "old ends of lines": ("values.csv", "", lambda: as_csv().replace("\n", "\r").encode()),
     "gzip": ("values.csv.gz", "", lambda: gzip.compress(as_csv().encode())),
     "parquet": ("values.parquet", "", as_parquet),
 }

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 import pytest
@@ -168,6 +170,55 @@ def test_bad_input_gets_one_message_and_leaves_the_archive_alone(desk: Desk, nam
         desk.ingest(declaration, values)
     assert re.search(expected, str(caught.value), re.DOTALL), str(caught.value)
     assert desk.untouched()
+
+
+ENDS = [date(2020, 1, 31), date(2020, 2, 29)]
+ODD = {
+    "lists of numbers": ("value", [[1.0], [2.0]], r"column 'value': an entry is no single value: List\(Float64\)"),
+    "bytes": ("value", [b"1", b"2"], "column 'value': an entry is no single value: Binary"),
+    "dates for numbers": ("value", ENDS, "column 'value' holds no numbers: Date"),
+    "structures for dates": ("period", [{"year": 2020}] * 2, "column 'period': an entry is no single value: Struct"),
+    "a period of no calendar": (
+        "period",
+        pl.Series([18292, 8_000_000], dtype=pl.Int32).cast(pl.Date),
+        "row 2, column 'period': a date of the year 23873",
+    ),
+    "a stamp of no calendar": (
+        "released",
+        pl.Series([8_000_000 * 86_400_000_000, 0]).cast(pl.Datetime("us", "UTC")),
+        "row 1, column 'released': a date of the year 23873",
+    ),
+}
+
+
+def in_parquet(desk: Desk, declaration: str, **columns: object) -> IngestReport:
+    buffer = io.BytesIO()
+    given = {"period": ENDS, "released": [date(2020, 3, 2)] * 2, "value": [1.0, 2.0], **columns}
+    pl.DataFrame(given).write_parquet(buffer)
+    declaration = declaration.replace("values.csv", "values.parquet")
+    (desk.folder / "values.parquet").write_bytes(buffer.getvalue())
+    return desk.ingest(declaration, "")
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_columns_of_a_parquet_file_that_are_something_else_get_one_message(desk: Desk, name: str) -> None:
+    column, values, expected = ODD[name]
+    with pytest.raises(DataError, match=expected):
+        in_parquet(desk, VINTAGES, **{column: values})
+    assert desk.untouched()
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+@pytest.mark.parametrize("zone", [None, "America/New_York"])
+def test_instants_of_a_parquet_file_are_read_in_whatever_unit_they_are(
+    desk: Desk, unit: Literal["ms", "us", "ns"], zone: str | None
+) -> None:
+    midnights = pl.Series(ENDS).cast(pl.Datetime(unit)).dt.replace_time_zone(zone)
+    at = datetime(2020, 3, 2, 9, 30, 0, 250_000, tzinfo=UTC)
+    in_parquet(desk, VINTAGES, period=midnights, released=pl.Series([at] * 2).cast(pl.Datetime(unit, "UTC")))
+    rows = desk.archive.revisions("mine/cpi")
+    assert rows["period"].to_list() == ENDS
+    assert set(rows["published_at"].to_list()) == {at}
 
 
 def test_a_column_or_series_that_is_not_there_is_named_with_the_nearest(desk: Desk) -> None:

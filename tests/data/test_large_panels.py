@@ -246,6 +246,7 @@ def test_many_series_are_declared_at_once(tmp_path: Path) -> None:
         ("abc", "several series ids are needed: 'abc'"),
         (7, "several series ids are needed: 7"),
         (["p/1", None], "a series id is a text: None"),
+        (["p/1", "p/a\x00b"], "characters that cannot be seen"),
         ([1], "a series id is a text: 1"),
         (["p/x", "p/y", "p/x"], "named more than once: p/x; fix: name each id once"),
     ],

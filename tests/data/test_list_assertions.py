@@ -185,7 +185,7 @@ def test_an_assertion_can_be_added_to_a_list_later_and_is_recorded_once(tmp_path
 
 
 def test_a_row_without_a_date_is_refused_by_its_line(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"list.csv, line 6, column 'announced_at': no date"):
+    with pytest.raises(DataError, match=r"list.csv, line 6, column 'announced_at': an empty field"):
         taken_in(
             tmp_path, "events", severity('kind = "unique"', "warn"), (*CLEAN["events"], "b,dividend,2020-03-04,1.0,,ok")
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from harness.data.ingest import IngestReport, ingest, lacks
 from harness.data.listings import named_members
 from harness.data.replay import Replay
 from harness.experiment import load_experiment
+from harness.record import clock
 from tests.data.price_samples import day, night
 
 TOML = """
@@ -189,6 +191,57 @@ def test_a_broken_table_of_members_is_a_problem_of_the_file(desk: Desk) -> None:
     desk.write(members=MEMBERS.replace("zenith", "gone"))
     with pytest.raises(ExperimentError, match=r"dataset shares: .*series in members\.csv"):
         desk.experiment()
+
+
+def test_announcements_of_the_future_are_set_aside_on_record_and_enter_when_they_are_past(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = datetime.now(UTC) + timedelta(days=9)
+    desk.write(events=f"ticker;kind;ex;value;declared\nACM;split;{later:%d.%m.%Y};2,0;{later:%d.%m.%Y}\n")
+    assert [one.set_aside for one in desk.ingest().sources] == [0, 1, 0]
+    assert desk.archive.set_aside().select("series_id", "value", "reason").rows() == [
+        ("shares/acme", 2.0, "published later than now")
+    ]
+    batches = desk.archive.batches().height
+    assert desk.ingest().sources[1].already
+    assert desk.archive.batches().height == batches
+    assert not lacks(desk.archive, load_dataset(desk.folder))
+    monkeypatch.setattr(clock, "now", lambda: micros(later + timedelta(days=2)))
+    assert lacks(desk.archive, load_dataset(desk.folder))
+    assert desk.ingest().sources[1].kept == 1
+    assert not lacks(desk.archive, load_dataset(desk.folder))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("ACM;split;03.01.2020;2,0;01.01.2020", "ACM;split;03.01.2020;2,0;", "events.csv, line 2, column 'declared'"),
+        ("ACM;split;03.01.2020", "ACM;split;", "events.csv, line 2, column 'ex'"),
+        ("zenith;delisting", "zenith;", "events.csv, line 3, column 'kind'"),
+        ("zenith;", ";", "events.csv, line 3, column 'ticker'"),
+    ],
+)
+def test_an_empty_field_of_a_list_is_told_by_its_line(desk: Desk, old: str, new: str, said: str) -> None:
+    desk.write(events=EVENTS.replace(old, new))
+    with pytest.raises(DataError, match=f"{said}: an empty field"):
+        desk.ingest()
+
+
+FORECASTS = '[forecasts]\nfile = "forecasts.csv"\n[forecasts.issuers.desk]\n'
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("desk,other,2020-01-02,2020-01-05,3", "forecasts.csv: no forecast of a declared series: other"),
+        ("desk,acme,,2020-01-05,3", "forecasts.csv, line 2, column 'issued_at': an empty field"),
+    ],
+)
+def test_forecasts_of_no_series_or_of_no_day_are_refused(desk: Desk, row: str, said: str) -> None:
+    desk.write(toml=TOML + FORECASTS)
+    (desk.folder / "forecasts.csv").write_text(f"source,series,issued_at,period,value\n{row}\n")
+    with pytest.raises(DataError, match=said):
+        desk.ingest()
 
 
 def test_announcements_at_a_time_that_the_clocks_have_twice_are_counted(desk: Desk) -> None:

@@ -156,6 +156,31 @@ def test_european_csv_files_are_understood(tmp_path: Path) -> None:
     assert archive.revisions(series.id)["value"].to_list()[:2] == [0.5, 1.5]
 
 
+def test_blank_lines_above_the_names_and_quotes_around_numbers_are_seen_through(tmp_path: Path) -> None:
+    rows = "".join(f'"{day:%d.%m.%Y}";"{place},25"\n' for place, day in enumerate(MONTHS))
+    path = tmp_path / "a.csv"
+    path.write_text(f'\ufeff\n\n"Datum";"Preis ""netto"""\n{rows}', encoding="utf-8")
+    found = guess(path)
+    assert (found.text.delimiter, found.text.decimal_mark, found.names) == (";", ",", ('Preis "netto"',))
+    paths = new_dataset("shop", path, tmp_path).paths
+    fill_in(paths[1])
+    archive = Archive.open(tmp_path / "archive.duckdb")
+    assert ingest(paths[1].parent, archive, raw_dir=tmp_path / "raw").kept == len(MONTHS)
+
+
+def test_a_file_without_names_or_in_another_encoding_or_with_a_date_that_is_none_is_refused(tmp_path: Path) -> None:
+    path, rows = tmp_path / "a.csv", "".join(f"{day},{place}\n" for place, day in enumerate(MONTHS))
+    path.write_text(rows)
+    with pytest.raises(DataError, match="the first line names no columns"):
+        guess(path)
+    path.write_bytes(("date,value\n" + rows).encode("utf-16-le"))
+    with pytest.raises(DataError, match=r"not written in utf-8: its first line has NUL characters.*utf-16-le"):
+        guess(path)
+    path.write_text(f"date,value\n{rows}9999-12-31,1\n")
+    with pytest.raises(DataError, match="line 122, column 'date': not a date: '9999-12-31'"):
+        guess(path)
+
+
 @pytest.mark.parametrize("name", ["sales.csv", "Sales.CSV", "sales.TXT", "sales.csv.gz", "SALES.CSV.GZ"])
 def test_a_file_is_of_the_kind_that_its_name_says_in_any_letters(tmp_path: Path, name: str) -> None:
     text = "Datum;Umsatz\n" + "".join(f"{day:%d.%m.%Y};{place},5\n" for place, day in enumerate(MONTHS))

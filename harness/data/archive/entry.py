@@ -79,7 +79,9 @@ class Entry:
             kind: `forecasts`, `events` or `members`.
             order: columns by which they are sorted.
         """
-        number = next_batch(connection) if new.height or self.is_news(connection) else 0
+        key = self.key(given.sha256)
+        unseen_aside = given.set_aside.height > 0 and not is_recorded(connection, key)
+        number = next_batch(connection) if new.height or unseen_aside or self.is_news(connection) else 0
         aside = self.aside(given.set_aside)
         report = BatchReport(
             number,
@@ -90,7 +92,7 @@ class Entry:
             given.rows_in - given.set_aside.height - new.height,
             aside.height,
             None,
-            self.key(given.sha256),
+            key,
             sealed=self.sealed_rows,
         )
         if number:

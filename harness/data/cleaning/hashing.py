@@ -157,8 +157,10 @@ def _csv(table: RawTable, text: TextForm, hashes: Mapping[str, Mapping[str, str]
         rows = list(csv.reader(io.StringIO(body, newline=""), delimiter=text.delimiter))
     except csv.Error as error:
         raise DataError(f"{table.label}: not a readable CSV file", rule=str(error)) from error
-    header = [name.strip() for name in rows[0]]
-    longer = sum(len(row) > len(header) for row in rows[1:])
+    above = next((place for place, row in enumerate(rows) if row), 0)  # lines without anything
+    names, rows = rows[above], rows[above + 1 :]
+    header = [name.strip() for name in names]
+    longer = sum(len(row) > len(header) for row in rows)
     if longer:
         raise DataError(
             f"{table.label}: fields without a name beside columns that are de-identified",
@@ -167,8 +169,9 @@ def _csv(table: RawTable, text: TextForm, hashes: Mapping[str, Mapping[str, str]
             fix="take these lines out of the file, or give it to the harness without names",
         )
     places = {header.index(column): told for column, told in hashes.items() if column in header}
-    writer.writerow([marks.get(name.strip(), name) for name in rows[0]])
-    for row in rows[1:]:
+    writer.writerows([[]] * above)
+    writer.writerow([marks.get(name.strip(), name) for name in names])
+    for row in rows:
         # an entry that is none (empty, or a text that stands for no value) has no hash and stays
         writer.writerow(
             [places[at].get(entry.strip(), entry) if at in places else entry for at, entry in enumerate(row)]

@@ -341,12 +341,12 @@ def _lacks(archive: Archive, dataset: Dataset, gate: Gate | None) -> bool:
         return True
     if untold(archive, dataset):
         return False
+    waiting = archive.waiting()
     if any(tag.startswith(f"{dataset.name}: ") for tag in recorded):  # else its values were appended by other means
         keyed = _keyed(dataset, gate)
         sources = [one for one in dataset.sources if not unchanged_without_key(archive, dataset, one, keyed)]
         inputs = [_called(read_input(dataset, source, rows=False), dataset, gate) for source in sources]
         refuse_reread(inputs, recorded, keyed)
-        waiting = archive.waiting()
         if any(one.tag not in recorded or one.tag in waiting for one in inputs):
             return True
     catalogue = Catalogue({one.id: code for code, one in enumerate(defined)}, dict(enumerate(defined)))
@@ -358,7 +358,7 @@ def _lacks(archive: Archive, dataset: Dataset, gate: Gate | None) -> bool:
         given = [(one, one.given(catalogue).sha256) for one in lists]
     except UserError:
         return True  # ingest refuses it, and puts it on record
-    return any(not has(one.section, sha256, one.asserted) for one, sha256 in given)
+    return any(one.tag in waiting or not has(one.section, sha256, one.asserted) for one, sha256 in given)
 
 
 def _readable(one: Input, gate: Gate | None) -> Input:
