@@ -236,7 +236,7 @@ $(VENV)/ready: $(VENV)/requirements.lock pyproject.toml .ci/check_imports.py $(s
 # ---- .venv-bench: the peers that benchmarks compare with, apart from the project's own packages
 
 $(PEERS)/peers.txt: experiments/benchmarks/peers.txt | $(VENV)/ready
-	@echo "set-up: $(PEERS) from experiments/benchmarks/peers.txt; this takes a minute or two"
+	@echo "set-up: $(PEERS) from experiments/benchmarks/peers.txt; this takes some minutes"
 	@rm -rf $(PEERS)
 	@$(BIN)/python -m venv $(PEERS)
 	@$(ONLY_OWN_INDEX) $(PIP) --python $(PEERS)/bin/python install --only-binary :all: --requirement $<

@@ -113,7 +113,7 @@ def smoothing() -> Job:
             Side("statsforecast", ("peer_ets.py", "auto"), told),
             Side("sktime (10 asked)", ("peer_sktime.py", "ets"), (*told, "--asked", "10"), alike=False),
         ),
-        series=40,
+        series=100,
         unit="fit",
     )
 
@@ -134,7 +134,7 @@ def simple_smoothing() -> Job:
             Side("statsforecast, estimated once", ("peer_ets.py", "once"), told),
             Side("statsforecast, at every origin", ("peer_ets.py", "simple"), told, alike=False),
         ),
-        series=50,
+        series=100,
         unit=SERIES_AND_ORIGIN,
     )
 

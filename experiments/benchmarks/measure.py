@@ -105,8 +105,12 @@ def once(side: Side, panel: Panel, file: Path, options: argparse.Namespace) -> W
     command += ["--workers", str(options.workers)]
     if side.packages and options.peers_python.exists():
         command += ["--packages", packages(options.peers_python)]
-    path = {"PYTHONPATH": str(ROOT) if own else "", "PYTHONWARNINGS": "ignore"}
-    return watch(command, timeout=options.timeout, memory=options.memory * 2**30, environment=path)
+    told = {
+        "PYTHONPATH": str(ROOT) if own else "",
+        "PYTHONWARNINGS": "ignore",
+        "OMP_NUM_THREADS": str(options.workers),  # linear algebra of peers that know no number of workers
+    }
+    return watch(command, timeout=options.timeout, memory=options.memory * 2**30, environment=told)
 
 
 def packages(python: Path) -> str:

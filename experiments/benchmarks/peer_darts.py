@@ -4,7 +4,7 @@
 
 - `rivals`: fitted to each series at each origin, and scored by darts' own metrics.
 - `boosting`: one period ahead, fitted again at every origin to all series, with what ours fixes; rolling means are
-  past covariates. The rows of a series begin with the first of which every lag is known.
+  past covariates. Unknown values before each series make its rows those of ours.
 
 The last line printed is the job's report.
 """

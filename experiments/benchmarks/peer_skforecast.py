@@ -2,8 +2,8 @@
 
     .venv-bench/bin/python experiments/benchmarks/peer_skforecast.py boosting A file.parquet [--origins 12]
 
-Lags, rolling means and LightGBM's parameters are those of `terms.py`, with what ours fixes; no code of the series. The
-rows of a series begin with the first of which every lag and mean is known. The last line printed is the job's report.
+Lags, rolling means and LightGBM's parameters are those of `terms.py`, with what ours fixes; no code of the series.
+Unknown values before each series make its rows those of ours. The last line printed is the job's report.
 """
 
 from __future__ import annotations
