@@ -15,6 +15,7 @@ from harness.core.transform import Floats
 from harness.data.changes import ChangeFile
 from harness.data.replay import Replay
 from harness.studies.copies import near_copies
+from harness.studies.foretold import foretold
 from harness.studies.frozen_rows import compare_rows
 from harness.studies.knowing import knowing_columns
 from harness.studies.near_origin import all_arrivals, same_day, stale_inputs
@@ -65,8 +66,8 @@ def facts(
         if (said := warn(changes, name))
     ]
     notes = [
-        *closest_found, *copies_found, *too_early(plan, data), *never_revised(plan, changes, data),
-        *partial_rebases(plan, data), *stale_found, *near_found, *asked,
+        *closest_found, *copies_found, *foretold(plan, changes, data), *too_early(plan, data),
+        *never_revised(plan, changes, data), *partial_rebases(plan, data), *stale_found, *near_found, *asked,
     ]  # fmt: skip
     tables = {
         "inputs": inputs,

@@ -67,14 +67,14 @@ def knowing_columns(plan: Plan, design: Floats, data: Mapping[str, PlainSeries])
         and for each column, or block of them, that leaves a tenth of it at most.
     """
     experiment = plan.experiment
-    ends = _Ends(plan, data)
+    ends = Ends(plan, data)
     rows: list[tuple[object, ...]] = []
     findings = []
     for series in evenly(range(len(experiment.target.series)), SERIES):
         name = experiment.target.series[series]
         final = final_values(plan, data, experiment.target.transform, name)
         for place in range(len(experiment.horizons)):
-            asked = _asked(plan, data, ends, final, (series, place))
+            asked = asked_of(plan, data, ends, final, (series, place))
             first = 0
             for block in experiment.features:
                 width = len(block.columns())
@@ -88,7 +88,7 @@ def knowing_columns(plan: Plan, design: Floats, data: Mapping[str, PlainSeries])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Asked:
+class Asked:
     """Labels of one target series at one horizon, and what its own past said; days are those since the epoch.
 
     Attributes:
@@ -112,7 +112,8 @@ class _Asked:
     over: Floats
 
 
-def _asked(plan: Plan, data: Mapping[str, PlainSeries], ends: _Ends, final: Values, where: tuple[int, int]) -> _Asked:
+def asked_of(plan: Plan, data: Mapping[str, PlainSeries], ends: Ends, final: Values, where: tuple[int, int]) -> Asked:
+    """Labels and past of one target series at one horizon; `where`: its place and that of the horizon."""
     target = plan.experiment.target
     series, place = where
     name = target.series[series]
@@ -120,7 +121,7 @@ def _asked(plan: Plan, data: Mapping[str, PlainSeries], ends: _Ends, final: Valu
     starts = {period: _day(day_before(frequency, period)) for period in np.unique(plan.starts[:, place]).tolist()}
     labels = _labels(plan, series, place)
     ended = np.array([final.get(period, MISSING) for period in plan.ends[:, place].tolist()])
-    return _Asked(
+    return Asked(
         name,
         plan.experiment.horizons[place],
         frozenset(target_inputs(target)),
@@ -144,7 +145,7 @@ def _labels(plan: Plan, series: int, place: int) -> Floats:
     return labels
 
 
-def _own_past(plan: Plan, ends: _Ends, final: Values, where: tuple[int, int], kind: str) -> Floats:
+def _own_past(plan: Plan, ends: Ends, final: Values, where: tuple[int, int], kind: str) -> Floats:
     """[origin, regressor] the target's newest known values, then the same season's, as the archive ends.
 
     Final numbers know rather more than those of the origin did: what a column adds to them is not overstated.
@@ -166,7 +167,7 @@ def _own_past(plan: Plan, ends: _Ends, final: Values, where: tuple[int, int], ki
 
 
 def _judged(
-    asked: _Asked, block: FeatureBlock, values: Floats, ends: _Ends
+    asked: Asked, block: FeatureBlock, values: Floats, ends: Ends
 ) -> tuple[list[tuple[object, ...]], list[Finding]]:
     """What each column of a block tells of one horizon's labels, and the block as a whole if no column does alone."""
     rows: list[tuple[object, ...]] = []
@@ -182,7 +183,7 @@ def _judged(
         left = Left(0, MISSING, LABELS)
         if not asked.own & set(inputs):
             before.append((column, there & (known <= asked.begins)))
-            left = _left(asked, values, before[-1:])
+            left = left_by(asked, values, before[-1:])
         rows.append((name, asked.step, seen[0], shown(seen[1]), shown(seen[2]), shown(left.share)))
         moves = f"{seen[1]:.6f}", f"{seen[2]:.6f} of changes"
         if seen[0] >= LEAST and min(abs(seen[1]), abs(seen[2])) >= ALIKE:
@@ -193,7 +194,7 @@ def _judged(
             findings.append(_knows(names, name, LEAVES, said, left.rows))
     able = [(column, rows_there) for column, rows_there in before if rows_there.sum() >= LEAST]
     if not findings and len(able) > 1:
-        left = _left(asked, values, able)
+        left = left_by(asked, values, able)
         if left.share <= LEFT:
             said = f"together they leave {left.share:.1%}{left.of}, {left.rows} rows"
             findings.append(_knows(names, f"{block.name}: {len(able)} columns", LEAVES, said, left.rows))
@@ -207,7 +208,7 @@ def _operations(block: FeatureBlock) -> list[tuple[str, tuple[str, int]]]:
     return [(name, (head, int(tail)) if head and tail.isdecimal() else (tail, 0)) for name, (head, _, tail) in split]
 
 
-def _newest_of_each(asked: _Asked, rows: Flags) -> NDArray[np.intp]:
+def _newest_of_each(asked: Asked, rows: Flags) -> NDArray[np.intp]:
     """Of the origins marked, the last of each target period."""
     kept = np.flatnonzero(rows)
     periods = asked.periods[kept]
@@ -233,7 +234,7 @@ class Left:
 LABELS, FINAL = "", " of the final values"
 
 
-def _left(asked: _Asked, values: Floats, columns: Sequence[tuple[int, Flags]]) -> Left:
+def left_by(asked: Asked, values: Floats, columns: Sequence[tuple[int, Flags]]) -> Left:
     """The least that some columns leave, of labels or final values, beside the short past or the long one."""
     there = np.all([rows for _, rows in columns], axis=0)
     given = values[:, [column for column, _ in columns]]
@@ -253,7 +254,7 @@ def _pasts(past: Floats) -> Iterator[Floats]:
     yield past
 
 
-def _knows(names: tuple[str, _Asked], column: str, rule: str, said: str, rows: int) -> Finding:
+def _knows(names: tuple[str, Asked], column: str, rule: str, said: str, rows: int) -> Finding:
     source, asked = names
     return Finding(
         "facts", "column knows the label", stage="design", series_id=source, row=f"{asked.name}, h = {asked.step}",
@@ -262,7 +263,7 @@ def _knows(names: tuple[str, _Asked], column: str, rule: str, said: str, rows: i
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Ends:
+class Ends:
     """The newest periods of every input that were public at each origin, looked up once."""
 
     plan: Plan

@@ -12,7 +12,7 @@ import pytest
 
 from harness.backtest.design import build_design
 from harness.backtest.planning import build_plan
-from harness.core.recipe import Experiment, FeatureBlock, Origins, OutcomeRule, Schedule, Target, Training
+from harness.core.recipe import Experiment, FeatureBlock, Origins, OutcomeRule, Recipe, Schedule, Target, Training
 from harness.core.series import LagRule, Series
 from harness.data.archive import Archive
 from harness.data.changes import ChangeFile
@@ -89,6 +89,27 @@ def rows() -> list[Row]:
     ]
 
 
+def issued() -> pl.DataFrame:
+    """Forecasts of this month and the next, issued at noon of every month's last day.
+
+    The seer is handed final values; the insider those of months that have begun; the expert is very good.
+    """
+    random = Random(13)
+    rows = []
+    for number in range(40, MONTHS - 1):
+        at = datetime.combine(ENDS[number], time(12), UTC)
+        for ahead in (0, 1):
+            truth, period = level(number + ahead), ENDS[number + ahead]
+            rows += [
+                ("seer", "sales", at, period, truth + random.gauss(0, 0.02)),
+                ("insider", "sales", at, period, truth if ahead == 0 else level(number)),
+                ("expert", "sales", at, period, truth + random.gauss(0, 0.7)),
+            ]
+    columns = {"source": pl.String, "series_id": pl.String, "issued_at": pl.Datetime("us", "UTC"), "period": pl.Date}
+    frame = pl.DataFrame(rows, schema={**columns, "value": pl.Float64}, orient="row")
+    return frame.with_columns(quantile=pl.lit(None, dtype=pl.Float64))
+
+
 @pytest.fixture(scope="module")
 def changes(tmp_path_factory: pytest.TempPathFactory) -> ChangeFile:
     folder = tmp_path_factory.mktemp("knowing")
@@ -98,10 +119,16 @@ def changes(tmp_path_factory: pytest.TempPathFactory) -> ChangeFile:
         lag = LagRule("calendar_days", n=-26) if name == "ruled" else None
         archive.define(Series(name, "M", zone="UTC", lag=lag))
     archive.append(frame, source="made", known_through=KNOWN)
+    archive.append_forecasts(issued())
     return ChangeFile.open(archive.export(folder / "changes"))
 
 
-def checked(changes: ChangeFile, *blocks: FeatureBlock, rule: OutcomeRule = OutcomeRule()) -> Check:  # noqa: B008
+def checked(
+    changes: ChangeFile,
+    *blocks: FeatureBlock,
+    rule: OutcomeRule = OutcomeRule(),  # noqa: B008
+    models: tuple[Recipe, ...] = (),
+) -> Check:
     asked = Experiment(
         "made",
         Target(("sales",), outcome=rule, season=12),
@@ -109,6 +136,7 @@ def checked(changes: ChangeFile, *blocks: FeatureBlock, rule: OutcomeRule = Outc
         (0, 1),
         training=Training(minimum=12),
         features=(FeatureBlock("own", latest=(1, 2)), *blocks),
+        models=models,
     )
     plan = build_plan(asked, changes)
     return facts(plan, changes, build_design(plan, changes), rows=2)
@@ -188,6 +216,14 @@ def test_a_copy_bent_out_of_line_is_named_by_its_order(changes: ChangeFile) -> N
     (found,) = of(checked(changes, replace(READ, series="cubed")), COPY)
     assert found.row == "sales, 1 target period ahead"
     assert found.found.startswith("the target's FUTURE final values: correlation of ranks 0.9999")
+
+
+def test_external_forecasts_of_a_month_to_come_that_hardly_err_are_named(changes: ChangeFile) -> None:
+    sources = ("seer", "insider", "expert")
+    check = checked(changes, models=tuple(Recipe(f"of_{name}", "external", source=name) for name in sources))
+    (found,) = of(check, "forecast knows the outcome")
+    assert (found.model, found.place, found.series_id, found.row) == ("of_seer", "seer", "sales", "h = 1")
+    assert "of the final values, " in found.found
 
 
 def test_values_that_always_come_out_as_their_period_begins_are_named(changes: ChangeFile) -> None:
