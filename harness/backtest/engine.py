@@ -6,8 +6,8 @@ import ctypes
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed, wait
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol, TypeVar
 
@@ -34,6 +34,8 @@ IN_WORKER = {**ONE_THREAD, "HARNESS_WORKER": "1"}
 """Environment of a worker: libraries have one thread, and no worker starts workers of its own."""
 RETRIES = 3
 """Dead workers, of one task (a cluster) or of a run (this machine), after which it is given up."""
+AGAIN = 1.0
+"""Seconds after which a thread that has not ended is interrupted once more."""
 BEAT = 1.0
 """Seconds after which a worker looks again whether the run is still there."""
 _context: Context | None = None
@@ -111,8 +113,7 @@ def _side_by_side(context: Context, tasks: Sequence[Task], pool: ThreadPoolExecu
                 yield one.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            _end(busy)
-            wait([one for one in running if not one.cancelled()])
+            _end(busy, running)
             raise
 
 
@@ -141,15 +142,21 @@ def alongside(work: Callable[[], T], meanwhile: Callable[[], object]) -> T:
             meanwhile()
             (done,) = as_done([running])
         except BaseException:
-            _end(busy)
+            _end(busy, [running])
             raise
     return done.result()
 
 
-def _end(threads: Iterable[int]) -> None:
-    """Interrupt threads; they end when they are back in Python: between two trees of a fit."""
-    for thread in tuple(threads):
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt))
+def _end(threads: Collection[int], running: Iterable[Future[T]]) -> None:
+    """Interrupt threads until what runs in them has ended, which it does when it is back in Python: between two trees.
+
+    An interrupt that meets an object's end is passed over by Python, so one may not be enough.
+    """
+    left = {one for one in running if not one.cancelled()}
+    while left:
+        for thread in tuple(threads):
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt))
+        left = wait(left, timeout=AGAIN).not_done
 
 
 def _by_itself(task: Task) -> bool:

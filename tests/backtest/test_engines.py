@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from threading import Barrier, Event, get_ident, main_thread
+from time import monotonic, sleep
 from typing import cast
 
 import pytest
@@ -352,6 +353,35 @@ def test_what_is_done_beside_something_is_given_up_with_it_and_fails_for_it() ->
     assert alongside(lambda: 5, list) == 5  # the specimen
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_work_that_passes_over_an_interrupt_is_interrupted_again() -> None:
+    started, passed, late = Event(), Event(), monotonic() + 20.0
+
+    class Ending:
+        """Takes a while to end; what goes wrong meanwhile is passed over by Python, as in every `__del__`."""
+
+        def __del__(self) -> None:
+            started.set()
+            while monotonic() < late:
+                sleep(0.01)
+
+    def deaf() -> None:
+        one = Ending()
+        del one
+        passed.set()
+        while monotonic() < late:
+            sleep(0.01)
+
+    def given_up() -> None:
+        assert started.wait(10.0)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        alongside(deaf, given_up)
+    assert passed.is_set()
+    assert monotonic() < late
+
+
 def test_rivals_answer_while_features_are_built_where_threads_share_the_work(
     changes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -603,7 +633,8 @@ def test_a_killed_worker_is_survived_and_the_bits_are_the_same(
     whole = run_on(Where(), dying, changes, tmp_path / "whole", 2)
     assert recorded(whole) == recorded(killed)
     told = [cast("dict[str, object]", read_manifest(one.files)["measured"]) for one in (whole, killed)]
-    assert [one.get("workers_killed", 0) for one in told] == [0, 2]
+    assert "workers_killed" not in told[0]
+    assert told[1]["workers_killed"] in (1, 2)  # once where both died together
 
 
 @pytest.mark.slow
