@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from harness.data.assertions.asking import SEQUENCE
-from harness.data.csv_text import csv_parts
+from harness.data.csv_text import Lined, csv_parts
 from harness.data.declared import Dataset, Source
 from harness.data.observations import not_inside, observe
 from harness.data.stamps import Forms
@@ -59,10 +59,9 @@ class InParts:
         bare = {name: one for one, name in self.dataset.in_file}
         for _, name in self.source.columns:
             self.table.column(name)
-        wanted, met, start, forms = set(self.source.series), set[str](), 0, Forms()
+        wanted, met, forms = set(self.source.series), set[str](), Forms()
         for part in _parts(self.table.unread, self.source, rows):
-            table = replace(self.table, frame=part, lines=self.table.line_numbers_from(start, part.height))
-            start += part.height
+            table = replace(self.table, frame=part.frame, lines=part.lines)
             if self.source.dated_by:
                 self._note_forms(table, forms)
             named = table.column(self.source.column("series")).cast(pl.String).drop_nulls().unique(maintain_order=True)
@@ -98,10 +97,16 @@ class InParts:
                 raise not_inside(f"series in column {column!r} of {label}", names[one], met)
 
 
-def _parts(path: Path, source: Source, rows: int) -> Iterator[pl.DataFrame]:
-    """The columns of a file that a source speaks of, so many rows at a time."""
+def _parts(path: Path, source: Source, rows: int) -> Iterator[Lined]:
+    """The columns of a file that a source speaks of, so many rows at a time, with their numbers."""
     columns = [name for _, name in source.columns]
-    return parquet_parts(path, columns, rows) if is_parquet(path) else csv_parts(path, source.text, rows, columns)
+    if not is_parquet(path):
+        yield from csv_parts(path, source.text, rows, columns)
+        return
+    first = 1
+    for part in parquet_parts(path, columns, rows):
+        yield Lined(part, pl.int_range(first, first + part.height, dtype=pl.Int64, eager=True))
+        first += part.height
 
 
 def readable_in_parts(dataset: Dataset, source: Source) -> RawTable | None:

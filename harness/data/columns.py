@@ -12,18 +12,24 @@ from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from harness.core.ahead import beside
 from harness.core.errors import DataError
 from harness.core.series import Series
-from harness.core.time import end_of_day, micros, period_ends, period_ordinals
+from harness.core.time import EPOCH, end_of_day, micros, period_ends, period_ordinals
 from harness.data.declaration import Catalogue, Declarations, per_key, shaped
 from harness.record.platform import threads_for
 
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 DENSE = 1 << 16
 """Span of integers for which a table of all of them is small."""
+CALENDAR = (
+    (micros(datetime.min.replace(tzinfo=UTC)), micros(datetime.max.replace(tzinfo=UTC))),
+    (date.min.toordinal() - EPOCH.toordinal(), date.max.toordinal() - EPOCH.toordinal()),
+)
+"""The first and the last instant there is, in microseconds, and the first and the last day."""
 NO_PERIOD = int(np.iinfo(np.int32).min)
 T = TypeVar("T", bound=np.generic)
 DATE_RULE = "dates are ISO dates (2020-03-31), instants are aware datetimes of one zone"
@@ -77,6 +83,9 @@ def polars_frame(frame: Any, needed: Iterable[str], optional: Iterable[str] = ()
     if len(frame) == 0:
         raise DataError("the frame is empty", rule="a batch states at least one value")
     kept = [name for name in (*wanted, *optional) if name in names]
+    twice = [name for name in kept if names.count(name) > 1]
+    if twice:
+        raise DataError("columns that occur twice", value=", ".join(twice), rule="a column is found by its name")
     if isinstance(frame, pl.DataFrame):
         return frame.select(kept)
     return pl.DataFrame([_from_pandas(name, frame[name]) for name in kept])
@@ -87,7 +96,16 @@ def _from_pandas(name: str, column: Any) -> pl.Series:
     stamps = [item for item in items if isinstance(item, datetime)]
     if stamps:
         return _from_stamps(name, items, stamps)
-    out = pl.from_pandas(column.reset_index(drop=True), nan_to_null=False)
+    try:
+        out = pl.from_pandas(column.reset_index(drop=True), nan_to_null=False)
+    except (pa.ArrowException, pl.exceptions.PolarsError, TypeError) as error:
+        kinds = sorted({type(item).__name__ for item in items})
+        raise DataError(
+            f"column {name} holds entries of several kinds",
+            value=", ".join(kinds) or str(column.dtype),
+            rule="one kind in each column",
+            fix="convert it, for example by astype",
+        ) from error
     return pl.Series(name, out)
 
 
@@ -191,7 +209,26 @@ def days(column: pl.Series) -> pl.Series:
         return column.cast(pl.Date)
     if column.dtype != pl.Date:
         raise DataError(f"column {column.name} holds no dates", value=str(column.dtype), rule=DATE_RULE)
+    _in_calendar(column)
     return column
+
+
+def _in_calendar(column: pl.Series) -> None:
+    """Refuse dates, and instants UTC, of years that no calendar here has.
+
+    Raises:
+        DataError: there is one.
+    """
+    edges = CALENDAR[column.dtype == pl.Date]
+    ends = column.to_physical()
+    if len(ends) and not (edges[0] <= ends.min() and ends.max() <= edges[1]):  # type: ignore[operator]
+        beyond = (~ends.is_between(*edges)).arg_true()
+        raise DataError(
+            f"column {column.name} holds a date of the year {column.dt.year()[int(beyond[0])]}",
+            value=f"row {beyond[0]}, {len(beyond)} row(s) in all",
+            rule=f"years {date.min.year} to {date.max.year}",
+            fix="correct it, or leave the row out",
+        )
 
 
 def instants(column: pl.Series, rows: Coded) -> NDArray[np.int64]:
@@ -205,7 +242,9 @@ def instants(column: pl.Series, rows: Coded) -> NDArray[np.int64]:
     _no_nulls(column)
     if isinstance(column.dtype, pl.Datetime):
         if column.dtype.time_zone is not None:
-            return column.dt.epoch("us").to_numpy().astype(np.int64, copy=False)
+            found = column.dt.cast_time_unit("us").dt.convert_time_zone("UTC")
+            _in_calendar(found)
+            return found.to_physical().to_numpy().astype(np.int64, copy=False)
         if not _midnights(column):
             raise DataError(
                 f"column {column.name} has times of day without a zone",
@@ -216,6 +255,7 @@ def instants(column: pl.Series, rows: Coded) -> NDArray[np.int64]:
         column = column.cast(pl.Date)
     if column.dtype != pl.Date:
         raise DataError(f"column {column.name} holds no dates", value=str(column.dtype), rule=DATE_RULE)
+    _in_calendar(column)
     return _day_ends(column, rows)
 
 

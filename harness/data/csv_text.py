@@ -64,7 +64,7 @@ def csv_table(label: str, content: bytes, text: TextForm, ragged: dict[int, Data
     return Lined(frame, row_lines(decoded, frame.height))
 
 
-def csv_parts(path: Path, text: TextForm, rows: int, columns: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
+def csv_parts(path: Path, text: TextForm, rows: int, columns: Collection[str] | None = None) -> Iterator[Lined]:
     """The rows of `csv_table`, so many at a time; where it has none, one part without rows.
 
     Args:
@@ -87,9 +87,11 @@ def csv_parts(path: Path, text: TextForm, rows: int, columns: Collection[str] | 
         if not body and not empty:
             continue
         table = _table(path.name, head + body, text, columns, skipped)
+        lines = _numbered(head + body, table.height) + skipped
         skipped += body.count("\n")
         empty = False
-        yield from table.iter_slices(rows) if table.height else [table]
+        for start in range(0, max(1, table.height), rows):
+            yield Lined(table[start : start + rows], lines[start : start + rows])
     if empty:
         raise DataError("data file is empty", value=path.name)
 
@@ -162,9 +164,13 @@ def csv_tail(path: Path, text: TextForm, head: Head, size: int, ragged: dict[int
         return None
     whole = head.names + body
     frame = _ragged_table(path.name, whole, text, ragged)
-    lines = row_lines(whole, frame.height)
-    lines = pl.int_range(2, 2 + frame.height, dtype=pl.Int64, eager=True) if lines is None else lines
-    return Lined(frame, lines + (before + 1 - head.names.count("\n")))
+    return Lined(frame, _numbered(whole, frame.height) + (before + 1 - head.names.count("\n")))
+
+
+def _numbered(whole: str, rows: int) -> pl.Series:
+    """[row] the line of a text on which each of its rows begins, as far as that can be told."""
+    lines = row_lines(whole, rows)
+    return pl.int_range(2, 2 + rows, dtype=pl.Int64, eager=True) if lines is None else lines
 
 
 def _lines_until(stream: BinaryIO, place: int) -> int:

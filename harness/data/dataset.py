@@ -159,6 +159,10 @@ def _all_series(
 def _series(table: Table, dataset: str, defaults: Table, *, dated: bool) -> Series | None:
     """One [series.NAME]; None when it cannot be built (the reason is noted)."""
     table.only(KEYS["series.NAME"])
+    bare = table.path.partition(".")[2]
+    if not bare or "/" in bare:
+        table.problems.add(table.path, 'an id is not empty and has no "/"', hint="its name in the file goes to in_file")
+        return None
 
     def given(key: str) -> Table:
         return table if key in table.values else defaults
@@ -181,7 +185,7 @@ def _series(table: Table, dataset: str, defaults: Table, *, dated: bool) -> Seri
         return None
     try:
         return Series(
-            id=f"{dataset}/{table.path.partition('.')[2]}",
+            id=f"{dataset}/{bare}",
             frequency=frequency,
             zone=zone,
             calendar=calendar,

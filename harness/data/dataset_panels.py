@@ -116,12 +116,14 @@ def _distinct(column: pl.Series) -> list[str]:
 
 def _names_in_parts(path: Path, text: TextForm, column: str, used: tuple[str, ...]) -> tuple[str, ...]:
     """The same of a CSV file that is too large to be held."""
-    columns = next(csv_parts(path, text, 1)).columns
+    columns = next(csv_parts(path, text, 1)).frame.columns
     if not column:
         return tuple(sorted(set(columns) - set(used)))
     if column not in columns:
         raise UnknownNameError(f"column of {path.name}", column, columns)
-    return tuple(sorted({name for part in csv_parts(path, text, ROWS, (column,)) for name in _distinct(part[column])}))
+    return tuple(
+        sorted({name for part in csv_parts(path, text, ROWS, (column,)) for name in _distinct(part.frame[column])})
+    )
 
 
 def _note_unfit(names: Collection[str], source: Source, top: Table) -> None:

@@ -84,11 +84,6 @@ class RawTable:
             return self.lines
         return pl.int_range(self.offset, self.offset + self.frame.height, dtype=pl.Int64, eager=True)
 
-    def line_numbers_from(self, start: int, rows: int) -> pl.Series:
-        """The same of rows that are read from the file `unread`: so many from the `start`-th (0 the first) on."""
-        first = self.offset + start
-        return pl.int_range(first, first + rows, dtype=pl.Int64, eager=True)
-
     def noting(self, ragged: Mapping[int, DataError]) -> RawTable:
         """The table with what is said of rows (from 0) that have fewer or more fields than the first line has names."""
         numbers = self.line_numbers() if ragged else pl.Series(dtype=pl.Int64)
@@ -185,7 +180,10 @@ def unread(path: Path, text: TextForm | None = None) -> RawTable:
     """
     table, parquet = unparsed(path), is_parquet(path)
     try:
-        frame = pl.scan_parquet(path).head(0).collect() if parquet else next(csv_parts(path, text or TextForm(), 1))
+        if parquet:
+            frame = pl.scan_parquet(path).head(0).collect()
+        else:
+            frame = next(csv_parts(path, text or TextForm(), 1)).frame
     except BROKEN as error:
         raise not_parquet(path.name, error) from error
     except OSError as error:

@@ -93,6 +93,30 @@ REFUSED = {
         ),
         "mixed zones",
     ),
+    "a date of no calendar": (
+        rows((JAN, at(2, 20), 1.0)).with_columns(period=pl.lit(8_000_000, pl.Int32).cast(pl.Date)),
+        "column period holds a date of the year 23873: row 0",
+    ),
+    "an instant of no calendar": (
+        rows((JAN, at(2, 20), 1.0)).with_columns(published_at=pl.lit(-(10**17)).cast(pl.Datetime("us", "UTC"))),
+        "column published_at holds a date of the year -1199",
+    ),
+    "a day of publication of no calendar": (
+        rows((JAN, at(2, 20), 1.0)).with_columns(published_at=pl.lit(8_000_000, pl.Int32).cast(pl.Date)),
+        "column published_at holds a date of the year 23873",
+    ),
+    "entries of several kinds": (
+        pd.DataFrame(
+            {"series_id": ["cpi"] * 2, "period": [JAN, FEB], "published_at": [at(2, 20)] * 2, "value": [1, "x"]}
+        ),
+        "column value holds entries of several kinds: int, str",
+    ),
+    "a column twice": (
+        pd.DataFrame(
+            [["cpi", JAN, at(2, 20), 1.0, 2.0]], columns=["series_id", "period", "published_at", "value", "value"]
+        ),
+        "columns that occur twice: value",
+    ),
     "mixed offsets in text": (
         rows((JAN, JAN, 1.0), (FEB, JAN, 1.0)).with_columns(
             published_at=pl.Series(["2020-02-20T09:00:00+01:00", "2020-03-20T09:00:00+00:00"])
@@ -343,3 +367,10 @@ def test_a_declaration_survives_the_archive(tmp_path):
     archive = opened(tmp_path, series, Series("t", "T", period_table=(date(2020, 1, 4), date(2020, 2, 1))))
     assert archive.series()[0] == series
     assert archive.series()[1].period_table == (date(2020, 1, 4), date(2020, 2, 1))
+
+
+def test_how_far_a_batch_is_known_is_no_text(tmp_path):
+    archive = opened(tmp_path)
+    with pytest.raises(DataError, match="known_through is no date: '2020-03-01'"):
+        archive.append(rows((JAN, at(2, 20), 1.0)), source="test", known_through="2020-03-01")
+    assert archive.batches().is_empty()

@@ -220,6 +220,25 @@ def test_the_same_input_twice_changes_nothing(tmp_path: Path) -> None:
     assert archive.cleaning().height == 1
 
 
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ('kind = "drop"\ncolumn = "value"\nmatches = "("', "not a regular expression that can be used: unclosed group"),
+        ('kind = "drop"\ncolumn = "value"\nmatches = "(?=1)"', "look-around.* is not supported"),
+        ('kind = "scale"\nfactor = 2\nfirst = 2013-05-31\nlast = 2013-04-30', "first = .*after last"),
+        ('kind = "scale"\nfactor = 2\nsince = 2013-05-31\nuntil = 2013-04-30', "since = .*after until"),
+    ],
+)
+def test_a_step_that_cannot_be_taken_is_a_problem_of_the_file(keys: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(ExperimentError, match=said):
+        taken_in(tmp_path, step(keys), text(clean()))
+
+
+def test_a_scale_that_leaves_the_numbers_is_told_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="too much makes values that are not finite"):
+        taken_in(tmp_path, step('kind = "scale"\nname = "too much"\nfactor = 1e308'), text(clean()))
+
+
 DOUBLED = '[[clean]]\nkind = "scale"\nfactor = 2\n'
 
 

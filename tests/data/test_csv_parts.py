@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import polars as pl
@@ -13,7 +13,7 @@ from hypothesis import strategies as some
 
 from harness.core.errors import DataError
 from harness.data import csv_text, streamed
-from harness.data.csv_text import csv_parts, csv_table
+from harness.data.csv_text import Lined, csv_parts, csv_table
 from harness.data.dataset import load_dataset
 from harness.data.declared import TextForm
 from harness.data.ingest import lacks
@@ -36,12 +36,17 @@ FIELDS = ["", " x ", "NA", "1.5", "é", '"a ""q"" b"', '"two\nlines, and more"',
 ROW = some.tuples(*[some.sampled_from(FIELDS)] * 3)
 
 
-def table_or_refusal(made: Callable[[], pl.DataFrame]) -> object:
+def table_or_refusal(made: Callable[[], Lined]) -> object:
     try:
-        frame = made()
+        frame, lines = made()
     except DataError as error:
         return error.what
-    return frame.columns, frame.rows()
+    return frame.columns, frame.rows(), [*range(2, 2 + frame.height)] if lines is None else lines.to_list()
+
+
+def joined(parts: Iterable[Lined]) -> Lined:
+    frames, lines = zip(*parts, strict=True)
+    return Lined(pl.concat(frames), pl.concat(lines))
 
 
 @settings(max_examples=60, deadline=None)
@@ -70,8 +75,8 @@ def test_parts_of_a_text_are_what_all_of_it_is(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(csv_text, "LEAST", 10)
         patch.setattr(csv_text, "PER_ROW", 7)
-        parts = table_or_refusal(lambda: pl.concat(csv_parts(path, form, size)))
-    assert parts == table_or_refusal(lambda: csv_table(path.name, path.read_bytes(), form).frame)
+        parts = table_or_refusal(lambda: joined(csv_parts(path, form, size)))
+    assert parts == table_or_refusal(lambda: csv_table(path.name, path.read_bytes(), form))
 
 
 @pytest.mark.parametrize(
@@ -124,7 +129,7 @@ def test_lines_that_end_as_on_old_machines_are_lines(tmp_path: Path) -> None:
     assert found.lines is not None
     assert found.lines.to_list() == [2, 4]
     (tmp_path / "a.csv").write_bytes(raw)
-    assert pl.concat(csv_parts(tmp_path / "a.csv", TextForm(), 16)).equals(found.frame)
+    assert joined(csv_parts(tmp_path / "a.csv", TextForm(), 16)).frame.equals(found.frame)
     with pytest.raises(DataError, match="rule: the names of its columns"):
         csv_table("a.csv", b"a,b\r1,2\r\n3,4\n", TextForm())
 
@@ -133,7 +138,7 @@ def test_blanks_at_the_end_are_no_row(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"a\n1\n  ")
     whole = csv_table("a.csv", b"a\n1\n  ", TextForm()).frame
     assert whole.rows() == [("1",)]
-    assert pl.concat(csv_parts(tmp_path / "a.csv", TextForm(), 16)).equals(whole)
+    assert joined(csv_parts(tmp_path / "a.csv", TextForm(), 16)).frame.equals(whole)
 
 
 def test_a_line_without_anything_and_a_field_without_a_value_are_not_too_short(tmp_path: Path) -> None:
@@ -141,7 +146,7 @@ def test_a_line_without_anything_and_a_field_without_a_value_are_not_too_short(t
     whole = csv_table("a.csv", raw, TextForm()).frame
     assert [row for row in whole.rows() if any(row)] == [("1", None), ("2\n3", None)]
     (tmp_path / "a.csv").write_bytes(raw)
-    assert pl.concat(csv_parts(tmp_path / "a.csv", TextForm(), 16)).equals(whole)
+    assert joined(csv_parts(tmp_path / "a.csv", TextForm(), 16)).frame.equals(whole)
 
 
 @pytest.mark.parametrize("name", ["values.pq", "values.parquet"])

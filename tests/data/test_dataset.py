@@ -121,6 +121,8 @@ def test_a_lag_left_to_be_filled_in_is_refused_once() -> None:
         ('stamp = "first"', 'stamp = "first"\nseries = ["cpy"]', 'did you mean "cpi"'),
         ('stamp = "first"', 'coverage = "changes"', "changes need a publication date"),
         ('stamp = "first"', 'encoding = "utf-9"', "not an encoding"),
+        ("[series.rate]", '[series."bank/rate"]', 'an id is not empty and has no "/"'),
+        ("[series.rate]", '[series.""]', 'an id is not empty and has no "/"'),
         ('stamp = "first"', 'zone = "Europe"', 'source[1].zone = "Europe": unknown time zone'),
         ('stamp = "first"', 'date_format = "%d/%m"', "names no year"),
         ('stamp = "first"', 'delimiter = "§"', "a single character, of ASCII"),

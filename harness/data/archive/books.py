@@ -133,10 +133,12 @@ def known_by(
         now: microseconds UTC.
 
     Raises:
-        DataError: the caller's word lies in the future, or before the batch's own newest publication.
+        DataError: the caller's word is no date, lies in the future, or before the batch's own newest publication.
     """
     if given is None:
         return {} if newest is None else dict.fromkeys(codes, newest)
+    if not isinstance(given, date):
+        raise DataError("known_through is no date", value=repr(given), rule="a date, or an aware datetime")
     if isinstance(given, datetime):
         known = dict.fromkeys(codes, micros(given))
     else:

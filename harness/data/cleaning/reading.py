@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+import polars as pl
+
 from harness.core.errors import UserError
 from harness.core.reading import Table, meant, shown
 from harness.data.calendars import business_calendar
@@ -179,11 +181,13 @@ def _drop(table: Table, place: Place) -> Step:
 
 
 def _pattern(table: Table) -> str:
+    """The expression that lines are matched with, which polars has to know."""
     text = table.text("matches")
     try:
-        re.compile(text)
-    except re.error as error:
-        table.bad("matches", f"not a regular expression: {error}")
+        pl.Series([""]).str.contains(text)
+    except pl.exceptions.PolarsError as error:
+        said = re.findall("^error: (.*)", str(error), re.MULTILINE) or str(error).splitlines()
+        table.bad("matches", f"not a regular expression that can be used: {said[-1]}")
     return text
 
 
@@ -194,6 +198,10 @@ def _scale(table: Table, place: Place) -> Step:
     if factor == 0.0:
         table.bad("factor", "not 0, that would make all values equal")
     days = {key: table.day(key) for key in ("first", "last", "since", "until")}
+    for early, late in (("first", "last"), ("since", "until")):
+        begin, end = days[early], days[late]
+        if begin is not None and end is not None and begin > end:
+            table.bad(early, f"after {late}, so that it would touch no value")
     return Scale(
         place.name,
         named_series(table, place.known),

@@ -93,6 +93,14 @@ def _scaled(step: Scale, rows: pl.DataFrame, setting: Setting, notes: Notes) -> 
     flags = rows.select(chosen.alias("chosen"))["chosen"] & _published_within(step, rows, setting)
     new = rows["value"] * step.factor + step.offset
     out = rows.with_columns(value=new.zip_with(flags, rows["value"]))
+    wild = rows.filter(flags & ~new.is_finite())
+    if wild.height:
+        raise DataError(
+            f"{step.name} makes values that are not finite",
+            value=f"{wild['value'][0]}, times {step.factor!r} plus {step.offset!r}; {wild.height} row(s) in all",
+            rule="values are finite",
+            fix="correct its factor or offset",
+        )
     said = f"times {step.factor!r} plus {step.offset!r}"
     notes.rows(step.name, rows.filter(flags), said, [number(value) for value in new.filter(flags).to_list()])
     return out, int(flags.sum())
