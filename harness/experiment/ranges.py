@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TypeGuard
 
 from harness.core.reading import Table
@@ -42,12 +41,17 @@ def _choice(table: Table, name: str) -> Domain | None:
         table.bad("choice", "a list of one value or more")
         return None
     choices = tuple(map(as_value, values))
-    if any(isinstance(one, Mapping) for one in choices):
+    if not all(map(_is_choice, choices)):
         table.bad("choice", "values are words, numbers, flags or lists of them")
         return None
     if len({repr(one) for one in choices}) != len(choices):
         table.bad("choice", "a value is listed twice")
     return Domain(name, "choice", choices=choices)
+
+
+def _is_choice(value: object) -> bool:
+    """Whether a value can be recorded: TOML also has dates and times, and tables."""
+    return all(map(_is_choice, value)) if isinstance(value, tuple) else isinstance(value, (str, int, float))
 
 
 def _numbers(table: Table, name: str, kind: DomainKind) -> Domain | None:

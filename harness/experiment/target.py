@@ -17,6 +17,8 @@ from harness.experiment.keys import KEYS, LEAST
 KINDS = tuple(kind for kind in TRANSFORMS if kind != "level")
 SPANNING = tuple(kind for kind in KINDS if kind not in ("spread", "realised_volatility"))
 OUTCOMES = ("first", "release 3", "after 90 days", "latest")
+RELEASES, DAYS = 5_000, 36_525
+"""Largest K and N: later ones would lie beyond the calendar, or a century away."""
 
 
 def read_target(table: Table, facts: Facts) -> Target | None:
@@ -158,7 +160,8 @@ def _read_outcome(table: Table) -> OutcomeRule | None:
     rule = parse_outcome(value) if isinstance(value, str) else None
     if rule is None:
         hint = "" if is_integer(value) else meant(value, OUTCOMES)
-        table.bad("outcome", '"first", "release K", "after N days" or "latest"', hint=hint)
+        rule_said = f'"first", "release K" (K up to {RELEASES:,}), "after N days" (N up to {DAYS:,}) or "latest"'
+        table.bad("outcome", rule_said, hint=hint)
     return rule
 
 
@@ -172,9 +175,12 @@ def parse_outcome(text: str) -> OutcomeRule | None:
         return OutcomeRule()
     if text == "latest":
         return OutcomeRule("latest", 0)
-    if (match := re.fullmatch(r"release ([1-9]\d*)", text)) is not None:
-        number = int(match[1])
-        return OutcomeRule("release", number) if number > 1 else OutcomeRule()
-    if (match := re.fullmatch(r"after (\d+) days?", text)) is not None:
-        return OutcomeRule("after", int(match[1]))
-    return None
+    match = re.fullmatch(r"release ([1-9]\d{0,4})|after (\d{1,5}) days?", text)
+    if match is None:
+        return None
+    if match[2] is not None:
+        return OutcomeRule("after", int(match[2])) if int(match[2]) <= DAYS else None
+    number = int(match[1])
+    if number > RELEASES:
+        return None
+    return OutcomeRule("release", number) if number > 1 else OutcomeRule()

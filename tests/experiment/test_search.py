@@ -101,6 +101,8 @@ MISTAKES = {
     "num_leaves = { int = [4, 64], lgo = true }": "unknown key.*did you mean .log.",
     "num_leaves = { int = [4, 64], choice = [4] }": "one of int, float and choice",
     "num_leaves = { choice = [4, 4] }": "a value is listed twice",
+    "num_leaves = { choice = [4, 2020-01-01] }": "words, numbers, flags or lists of them",
+    "num_leaves = { choice = [[4, 12:00:00]] }": "words, numbers, flags or lists of them",
     "num_leaves = 4": "a table, written",
     "learning_rate = { float = [0.1, 0.35], step = 0.1 }": "does not lead from the lowest to the highest",
     'objective = { choice = ["regression", "regresion_l1"] }': "regresion_l1.*did you mean",

@@ -93,7 +93,13 @@ def test_outcome_phrases_become_rules(load: Callable[..., Experiment], text: str
     assert load(target=target("unemployment", more=f'outcome = "{text}"')).target.outcome == rule
 
 
-@pytest.mark.parametrize("text", ["release 0", "release", "third", "after days", "after -3 days", "Latest"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "release 0", "release", "third", "after days", "after -3 days", "Latest",
+        "release 5001", "release 99999", "after 36526 days", "after 99999999999 days",
+    ],
+)  # fmt: skip
 def test_other_outcome_phrases_are_refused(refused: Callable[..., list[str]], text: str) -> None:
     (problem,) = refused(target=target("unemployment", more=f'outcome = "{text}"'))
     assert problem.startswith(f'target.outcome = "{text}"')
