@@ -68,7 +68,8 @@ RULE = f"a forecast of a period to come leaves over {LEFT:.0%} of the error of t
 def _answers(plan: Plan, changes: ChangeFile, sources: tuple[str, ...]) -> Floats:
     """[source, origin, series, horizon] what was forecast at each origin; NaN = nothing, or a series not looked at."""
     experiment = plan.experiment
-    replay = Replay(changes, plan.inputs, latency=experiment.origins.latency, sources=sources)
+    latency, hidden = experiment.origins.latency, experiment.exclude_hindsight
+    replay = Replay(changes, plan.inputs, latency=latency, exclude_hindsight=hidden, sources=sources)
     names, steps = experiment.target.series, range(len(experiment.horizons))
     places = {names[place]: place for place in evenly(range(len(names)), SERIES)}
     out = np.full((len(sources), len(plan.instants), len(names), len(steps)), MISSING)
