@@ -247,27 +247,34 @@ def isolation_check(work: Work) -> Iterator[Check]:
     ours = [question for question in questions if not isolation.users_code(question.recipe)]
     work.say("isolation: in reverse order, rows permuted")
     findings += isolation.reversed_and_permuted(ground, ours)
-    how = ""
+    ways = list[str]()
     if theirs:
         work.say("isolation: your classes out of sight of all data")
         known = {finding.model for finding in findings}
         how, found = isolation.confined(ground, theirs, work.places, known=known)
+        ways.append(how)
         findings += found
     drawings = [drawing for base in work.bases for drawing in base.drawings]
     if drawings:
         work.say("isolation: your space functions out of sight of all data")
         how, found = isolation.drawn_confined(ground, drawings, work.places)
+        ways.append(how)
         findings += found
-    confined = bool(theirs or drawings)
-    verdict = FAILED if findings else NOT_SHOWN if confined and not how else PASSED
+    if ground.again is not None:  # files that cannot be read again are told by the scramble
+        experiment = ground.plan.experiment
+        cleaned, found = isolation.cleaned_confined(datasets_of(experiment.datasets, experiment.folder), work.places)
+        ways += cleaned
+        findings += found
+    verdict = FAILED if findings else NOT_SHOWN if "" in ways else PASSED
     count = 2 * len(work.bases) + cells
-    yield Check("isolation", verdict, _isolated(findings, how, theirs=confined), tuple(findings), cells=count)
+    yield Check("isolation", verdict, _isolated(findings, ways), tuple(findings), cells=count)
 
 
-def _isolated(findings: Sequence[Finding], how: str, *, theirs: bool) -> str:
+def _isolated(findings: Sequence[Finding], ways_confined: Sequence[str]) -> str:
     ways = "alone in fresh processes, walking on from the refit, in reverse order and with rows permuted"
-    confined = f", your classes and functions out of sight of all data ({how})" if how else ""
-    if theirs and not how:
+    told = ", ".join(sorted(set(ways_confined)))
+    confined = f", your classes and functions out of sight of all data ({told})" if told else ""
+    if "" in ways_confined:
         confined = (
             "; your classes and functions could not be confined here (neither Landlock nor a mount namespace), so it is"
             " not shown that they read nothing else"

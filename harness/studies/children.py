@@ -1,4 +1,4 @@
-"""Child processes of the isolation check: the whole pipeline alone, and users' classes out of sight of all data."""
+"""Child processes of the isolation check: the whole pipeline alone, and users' code out of sight of all data."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from harness.backtest.engine import ONE_THREAD
 from harness.core.errors import UserError
 from harness.record.platform import PACKAGE, STARTED_WITH
 from harness.studies.alone import PIPELINE, QUESTIONS
+from harness.studies.cleanings import Cleaning
 from harness.studies.drawings import Drawing
 from harness.studies.pipeline import Passage
 from harness.studies.questions import Question, Reply
@@ -35,17 +36,19 @@ INSTALLED = {"site-packages", "dist-packages"}
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """What a user's class may not see.
+    """What a user's class or function may not see.
 
     Attributes:
         home: the home folder.
         datasets: the datasets' folders.
-        folder: the experiment file's folder, "" when there is none.
+        folder: the folder of the users' code, that of the experiment file or a dataset's; "" when there is none.
+        tables: files in it that are copied with the code.
     """
 
     home: str
     datasets: tuple[str, ...]
     folder: str
+    tables: tuple[str, ...] = ()
 
     @property
     def hidden(self) -> list[str]:
@@ -64,7 +67,9 @@ def passage_alone(ground: Ground, origin: int) -> Passage:
     return found
 
 
-def ask_confined(questions: Sequence[Question | Drawing], places: Places) -> tuple[str, list[Reply], list[list[str]]]:
+def ask_confined(
+    questions: Sequence[Question | Drawing | Cleaning], places: Places
+) -> tuple[str, list[Reply], list[list[str]]]:
     """Ask users' classes and functions in a child whose working folder is empty and that can see nothing but code.
 
     Returns:
@@ -80,6 +85,8 @@ def ask_confined(questions: Sequence[Question | Drawing], places: Places) -> tup
             one.mkdir()
         readable, listable = _code_places(places.hidden)
         _copy_code(places.folder, code)
+        for one in map(Path, places.tables):
+            _copy(one, code / one.relative_to(places.folder))
         _copy_packages([*readable, *places.hidden], packages)
         request = {
             "what": QUESTIONS,
@@ -97,9 +104,11 @@ def ask_confined(questions: Sequence[Question | Drawing], places: Places) -> tup
     return str(said["how"]), replies, [[str(text) for text in one["touched"]] for one in said["replies"]]
 
 
-def _unanswered(question: Question | Drawing) -> Question | Drawing:
+def _unanswered(question: Question | Drawing | Cleaning) -> Question | Drawing | Cleaning:
     if isinstance(question, Drawing):
         return question
+    if isinstance(question, Cleaning):
+        return replace(question, made=question.made.clear())
     return replace(question, answer=question.answer.clear(), failure="")
 
 

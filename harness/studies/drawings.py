@@ -15,6 +15,7 @@ from harness.backtest.tuning.study import outcome_of
 from harness.core.errors import UserError, reason_of
 from harness.core.identity import canonical
 from harness.core.recipe import Recipe
+from harness.studies.cleanings import Cleaning, call_again
 from harness.studies.questions import ANSWER_KEYS, Question, Reply, reply
 
 
@@ -35,8 +36,8 @@ class Drawing:
     trials: tuple[Mapping[str, object], ...]
 
 
-def answered(asked: Question | Drawing, folder: str) -> Reply:
-    """Ask a forecaster or a space function again.
+def answered(asked: Question | Drawing | Cleaning, folder: str) -> Reply:
+    """Ask a forecaster, a space function or a cleaning function again.
 
     Args:
         asked: what it is handed; a function is told the recorded outcome of every trial, so that no data are needed.
@@ -44,6 +45,8 @@ def answered(asked: Question | Drawing, folder: str) -> Reply:
     """
     if isinstance(asked, Question):
         return reply(asked, folder)
+    if isinstance(asked, Cleaning):
+        return call_again(asked, folder)
     nothing = pl.DataFrame(schema=dict.fromkeys((*ANSWER_KEYS, "value"), pl.String()))
     return Reply(nothing, next(_otherwise(asked, folder), ""))
 

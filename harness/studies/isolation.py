@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -16,9 +17,11 @@ from harness.backtest.work import walk
 from harness.core.identity import derive_seed
 from harness.core.recipe import Recipe
 from harness.core.transform import Floats
+from harness.data.declared import Dataset
 from harness.forecast.catalog import entry_for
 from harness.forecast.user_class import is_user_class
 from harness.studies.children import Places, ask_confined, passage_alone
+from harness.studies.cleanings import Cleaning, cleanings_of, own_tables, rows_otherwise
 from harness.studies.differing import Difference, compare
 from harness.studies.drawings import Drawing
 from harness.studies.handover import RAISED, Handover
@@ -176,6 +179,48 @@ def drawn_confined(ground: Ground, drawings: Sequence[Drawing], places: Places) 
         if again.failure:
             findings.append(Finding(*where, expected="the trials it drew before", found=again.failure))
     return how, findings
+
+
+def cleaned_confined(datasets: Sequence[Dataset], places: Places) -> tuple[list[str], list[Finding]]:
+    """Cleaning functions in a child that sees nothing but their code and tables of their own, not the raw files.
+
+    Args:
+        datasets: whose files are cleaned again.
+        places: what is hidden.
+
+    Returns:
+        How each child was confined ("" = it could not be), and the findings.
+
+    Raises:
+        UserError: files that cannot be read again.
+    """
+    ways, findings = list[str](), list[Finding]()
+    for dataset in datasets:
+        asked, folder = cleanings_of(dataset), str(dataset.folder)
+        if asked:
+            hidden = (*places.datasets, places.folder)
+            there = Places(places.home, hidden, folder, own_tables(dataset, Path(places.home)))
+            how, replies, touched = ask_confined(asked, there)
+            ways.append(how)
+            for one, again, texts in zip(asked, replies, touched, strict=True):
+                findings += _uncleaned(one, again, texts)
+    return ways, findings
+
+
+def _uncleaned(asked: Cleaning, again: Reply, touched: Sequence[str]) -> list[Finding]:
+    """Findings where a function reads for itself, or makes something else of the same table; values are not told."""
+    said = [f"reads for itself: {text}" for text in touched[:3]]
+    rows = 0 if again.failure else rows_otherwise(asked.made, again.frame)
+    if again.failure:
+        said.append(f"reads for itself what is out of sight here: {again.failure}")
+    elif rows:
+        said.append(f"reads for itself what is out of sight here, or tells no table twice alike: {rows} other rows")
+    expected = "what it made in the ingest, of its table alone"
+    return [
+        Finding(NAME, CONFINED, None, "cleaning", asked.function, row=asked.source, expected=expected, found=one,
+                cells=max(rows, 1))
+        for one in said
+    ]  # fmt: skip
 
 
 def _rounding_alone(plain: Reply, other: Reply, near: Sequence[Reply]) -> bool:

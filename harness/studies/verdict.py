@@ -36,7 +36,7 @@ NOT_PROVABLE = (
     "that publication dates and lag rules are true: they are taken as stated",
     "costs of a KPI, classes and constants written in hindsight",
     "models pretrained on later text or data, and what code of yours or installed packages carry inside themselves",
-    "what a cleaning function of yours reads for itself, beside the table it is handed: only that table is altered",
+    "what small tables beside your cleaning functions hold that are no declared source: they are taken as your code is",
     "how often the results were looked at before: see harness effort",
 )
 """What no audit of a pipeline can show (S30)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -21,14 +22,21 @@ from harness.data.cleaning.steps import Outliers
 from harness.data.ingest import ingest
 from harness.experiment.models import completed
 from harness.record.home import Home
+from harness.studies import isolation
+from harness.studies.audit import Asked, audit
+from harness.studies.checks import Work, isolation_check
+from harness.studies.children import Places
 from harness.studies.pipeline import board_of, passage
 from harness.studies.scramble import RAW, Ground, Scrambled, _raw
+from harness.studies.verdict import FAILED, NOT_SHOWN, PASSED, Check
 from tests.data.dirt import HEAD, KINDS, clean, text
 
 pytestmark = pytest.mark.slow
 
 OUTLIERS = '[[source.clean]]\nkind = "outliers"\nk = 6\naction = "clip"\n'
 FUNCTIONS = """
+import json, tomllib
+from pathlib import Path
 import polars as pl
 def whole_file(frame):
     most = pl.col("value").quantile(0.9).over("series")
@@ -38,7 +46,43 @@ def so_far(frame):
     return frame.with_columns(value=pl.when(pl.col("value") > 3 * earlier).then(earlier).otherwise("value"))
 def own_row(frame):
     return frame.with_columns(value=pl.min_horizontal("value", 2000.0))
+def with_tables(frame):
+    from inner.caps import CAP
+    here = Path(__file__).parent
+    scale = json.loads((here / "scale.json").read_text())["b"]
+    shift = tomllib.loads((here / "tables" / "shift.toml").read_text())["c"]
+    caps = pl.read_csv(here / "caps.csv", schema_overrides={"cap": pl.Float64})
+    told = frame.join(caps, on="series", how="left", maintain_order="left")
+    capped = told.with_columns(value=pl.min_horizontal(scale * pl.col("value") + shift, "cap", CAP))
+    return capped.drop("cap")
+def shifted(frame, path):
+    told = pl.read_csv(path, try_parse_dates=True).sort("released", maintain_order=True)
+    last = told.unique(["series", "period"], keep="last").sort("series", "period")
+    later = last.select("series", "period", later=pl.col("value").cast(pl.Float64).shift(-2).over("series"))
+    joined = frame.join(later, on=["series", "period"], how="left", maintain_order="left")
+    return joined.with_columns(value=pl.coalesce("later", "value")).drop("later")
+def beside(frame):
+    return shifted(frame, Path(__file__).with_name("values.csv"))
+def by_path(frame):
+    return shifted(frame, "PLACE/values.csv")
+def of_a_copy(frame):
+    return shifted(frame, Path(__file__).with_name("copied.csv"))
+def of_the_home(frame):
+    kept = sorted(Path("HOME/raw").glob("*.csv")) or [Path(__file__).with_name("values.csv")]
+    return shifted(frame, kept[0])
+def swallowing(frame):
+    try:
+        return shifted(frame, "PLACE/values.csv")
+    except Exception:
+        return frame
+def for_nothing(frame):
+    try:
+        open("PLACE/values.csv").close()
+    except OSError:
+        pass
+    return frame
 """
+CALLED = '[[source.clean]]\nkind = "function"\nfunction = "tidy:{}"\n'
 ASSERTED = (
     '[[source.assert]]\nkind = "{}"\nseverity = "set aside"\n'
     '[[source.assert]]\nkind = "range"\nleast = 0.0\nmost = 1000.0\nseverity = "refuse"\n'
@@ -61,19 +105,35 @@ def experiment(root: Path) -> Experiment:
     )
 
 
-def audited(root: Path, cleaning: str, *, drop: bool = False) -> Scrambled:
-    """The raw batches of one origin altered and ingested again."""
-    folder = root / "datasets" / "mine"
-    folder.mkdir(parents=True)
-    (folder / "tidy.py").write_text(FUNCTIONS)
+def ingested(root: Path, cleaning: str) -> ChangeFile:
+    """The archive state that a dataset with a treatment gives; its functions have small tables of their own."""
+    folder, home = root / "datasets" / "mine", Home(root / "home")
+    for one in (folder / "inner", folder / "tables", root / "experiments"):
+        one.mkdir(parents=True)
+    (folder / "tidy.py").write_text(FUNCTIONS.replace("PLACE", str(folder)).replace("HOME", str(home.root)))
+    (folder / "inner" / "caps.py").write_text("CAP = 2000.0\n")
+    (folder / "scale.json").write_text('{"b": 1.5}')
+    (folder / "tables" / "shift.toml").write_text("c = 0.5\n")
+    (folder / "caps.csv").write_text("series,cap\na,900\nb,800\nc,700\n")
     (folder / "dataset.toml").write_text(HEAD + cleaning)
-    (folder / "values.csv").write_text(text(KINDS["outlier"].make(clean())))
-    home = Home(root / "home")
+    for name in ("values.csv", "copied.csv"):
+        (folder / name).write_text(text(KINDS["outlier"].make(clean())))
     archive = Archive.open(home.archive)
     ingest(folder, archive, raw_dir=home.raw)
-    changes = ChangeFile.open(archive.export(home.changes))
+    return ChangeFile.open(archive.export(home.changes))
+
+
+def grounded(root: Path, cleaning: str) -> Ground:
+    """What the checks of an audit stand on."""
+    changes = ingested(root, cleaning)
     plan = build_plan(with_rivals(experiment(root)), changes)
-    ground = Ground(plan, changes, board_of(plan.experiment))
+    return Ground(plan, changes, board_of(plan.experiment), changes)
+
+
+def audited(root: Path, cleaning: str, *, drop: bool = False) -> Scrambled:
+    """The raw batches of one origin altered and ingested again."""
+    ground = replace(grounded(root, cleaning), again=None)
+    plan, changes = ground.plan, ground.changes
     origin = len(plan.instants) // 2
     out = Scrambled(origin)
     _raw(ground, origin, passage(plan, changes, ground.board, origin), out, drop=drop)
@@ -103,6 +163,63 @@ def test_a_threshold_from_the_whole_file_is_caught(tmp_path: Path) -> None:
     assert found
     assert {one.stage for one in found} == {"archive"}
     assert "raw batches" in found[0].how
+
+
+def isolated(root: Path, cleaning: str) -> Check:
+    """The isolation check of no origin: what is left of it are the functions of the dataset."""
+    ground, home = grounded(root, cleaning), Home(root / "home")
+    places = Places(str(home.root), (str(root / "datasets" / "mine"),), str(root / "experiments"))
+    (check,) = isolation_check(Work(ground, [], 1, places, home.cells, lambda _: None))
+    return check
+
+
+READERS = {
+    "beside": "values.csv",
+    "by_path": "values.csv",
+    "of_a_copy": "copied.csv",
+    "of_the_home": "home/raw",
+    "swallowing": "other rows",
+    "for_nothing": "values.csv",
+}
+"""Function -> what the evidence names."""
+
+
+@pytest.mark.parametrize("function", READERS)
+def test_a_function_that_reads_the_raw_file_for_itself_is_caught(function: str, tmp_path: Path) -> None:
+    check = isolated(tmp_path, CALLED.format(function))
+    assert check.verdict == FAILED
+    assert {(one.stage, one.place, one.row) for one in check.findings} == {
+        ("cleaning", f"tidy:{function}", "mine: values.csv")
+    }
+    assert all(one.found.startswith("reads for itself") for one in check.findings)
+    assert any(READERS[function] in one.found for one in check.findings)
+
+
+def test_a_function_on_lines_that_reads_for_itself_is_caught(tmp_path: Path) -> None:
+    check = isolated(tmp_path, CALLED.format("for_nothing") + 'on = "table"\n')
+    assert check.verdict == FAILED
+    assert [one.place for one in check.findings] == ["tidy:for_nothing"]
+
+
+@pytest.mark.parametrize("function", ["so_far", "own_row", "with_tables"])
+def test_a_function_that_reads_nothing_but_tables_of_its_own_passes(function: str, tmp_path: Path) -> None:
+    check = isolated(tmp_path, CALLED.format(function))
+    assert (check.verdict, check.findings) == (PASSED, ())
+    assert "out of sight of all data" in check.said
+
+
+def test_where_nothing_can_be_confined_nothing_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = isolation.ask_confined
+    monkeypatch.setattr(isolation, "ask_confined", lambda *given: ("", *asked(*given)[1:]))
+    check = isolated(tmp_path, CALLED.format("own_row"))
+    assert (check.verdict, check.findings) == (NOT_SHOWN, ())
+
+
+def test_a_function_that_reads_for_itself_fails_the_whole_audit(tmp_path: Path) -> None:
+    changes = ingested(tmp_path, CALLED.format("beside"))
+    done = audit(with_rivals(experiment(tmp_path)), changes.folder, Home(tmp_path / "home"), Asked(2, workers=1))
+    verdicts = {check.name: check.verdict for check in done.checks}
+    assert (done.verdict, verdicts["isolation"], verdicts["scramble"]) == (FAILED, FAILED, PASSED)
 
 
 def full_sample(rows: pl.DataFrame, rule: Outliers, *, clip: bool) -> tuple[np.ndarray, np.ndarray]:

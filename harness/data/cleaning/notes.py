@@ -63,6 +63,9 @@ class Notes:
     aside: list[pl.DataFrame] = field(default_factory=list)
     uncaptured: list[pl.DataFrame] = field(default_factory=list)
 
+    def handed(self, function: str, given: pl.DataFrame, made: pl.DataFrame) -> None:
+        """A function was handed a frame and made another of it: not recorded, but an audit keeps both."""
+
     def step(
         self,
         step: Step,

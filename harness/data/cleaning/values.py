@@ -173,6 +173,7 @@ def _by_function(step: Function, rows: pl.DataFrame, setting: Setting, notes: No
         "value",
     ).sort("published_at", "series", "period", "row")
     out = call(step.function, setting.folder, given)
+    notes.handed(step.function, given, out)
     _require_same(out, given, step)
     known = out.filter(pl.col("row").is_not_null()).select("row", new="value")
     joined = ordered.join(known, on="row", how="left", maintain_order="left")

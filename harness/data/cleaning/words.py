@@ -124,6 +124,7 @@ def _meets(table: RawTable, step: Drop) -> pl.Series:
 def _by_function(table: RawTable, step: Function, folder: Path, notes: Notes) -> tuple[RawTable, int]:
     given = table.frame.with_columns(row=pl.int_range(table.frame.height, dtype=pl.Int64))
     out = call(step.function, folder, given)
+    notes.handed(step.function, given, out)
     known = out.filter(pl.col("row").is_not_null())
     gone = given.join(known, on="row", how="anti")
     lines = table.line_numbers()
