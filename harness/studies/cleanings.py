@@ -123,4 +123,5 @@ def _files(folder: Path, home: Path) -> Iterator[Path]:
         passed = (one for one in folders if one[0] != "." and one != "__pycache__")
         folders[:] = [one for one in passed if Path(place, one).resolve() != home]
         found = (Path(place, name) for name in files if not name.endswith(".py"))  # these are copied anyway
-        yield from (path for path in found if path.is_file() and os.access(path, os.R_OK))
+        readable = (path for path in found if path.is_file() and os.access(path, os.R_OK))
+        yield from (path for path in readable if home not in path.resolve().parents)
