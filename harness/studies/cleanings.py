@@ -80,13 +80,15 @@ def call_again(asked: Cleaning, folder: str) -> Reply:
         return Reply(call(asked.function, Path(folder), asked.given))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a failure is an answer to be compared
         raise_lack(error)
-        return Reply(asked.made.clear(), _reason(error))
+        return Reply(asked.made.clear(), _reason(error, folder))
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException, folder: str) -> str:
+    """Of a file that cannot be read its name, beside the code as it is written there."""
     first = error.__cause__ or error
     if isinstance(first, OSError):
-        return f"{type(first).__name__}: {' '.join(str(first).split())}"[:300]
+        said = " ".join(str(first).replace(f"{folder}{os.sep}", "").split())
+        return f"{type(first).__name__}: {said}"[:300]
     return first.what if isinstance(first, UserError) else type(first).__name__
 
 

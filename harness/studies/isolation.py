@@ -212,9 +212,9 @@ def _uncleaned(asked: Cleaning, again: Reply, touched: Sequence[str]) -> list[Fi
     said = [f"reads for itself: {text}" for text in touched[:3]]
     rows = 0 if again.failure else rows_otherwise(asked.made, again.frame)
     if again.failure:
-        said.append(f"reads for itself what is out of sight here: {again.failure}")
+        said.append(f"reads for itself: {again.failure}")
     elif rows:
-        said.append(f"reads for itself what is out of sight here, or tells no table twice alike: {rows} other rows")
+        said.append(f"reads for itself, or makes another table of the same each time: {rows} other rows")
     expected = "what it made in the ingest, of its table alone"
     return [
         Finding(NAME, CONFINED, None, "cleaning", asked.function, row=asked.source, expected=expected, found=one,

@@ -54,6 +54,10 @@ def test_tables_of_its_own_are_neither_declared_nor_copies_nor_in_the_home(
     ("does", "told"),
     [
         ("raise FileNotFoundError(2, 'none', 'y.csv')", "FileNotFoundError: [Errno 2] none: 'y.csv'"),
+        (
+            "open(__file__.replace('tidy.py', 'y.csv'))",
+            "FileNotFoundError: [Errno 2] No such file or directory: 'y.csv'",
+        ),
         ("raise ValueError(str(frame['value'].to_list()))", "ValueError"),
         ("raise SystemExit(3)", "SystemExit"),
         ("return 7", "tidy:f gave back no frame"),
