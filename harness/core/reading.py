@@ -94,9 +94,9 @@ class Table:
     def text(self, key: str, default: str = "") -> str:
         """A string."""
         value = self.values.get(key, default)
-        if isinstance(value, str):
+        if isinstance(value, str) and "\0" not in value:
             return value
-        self.bad(key, "not text, write it in quotes")
+        self.bad(key, "text holds no \\u0000" if isinstance(value, str) else "not text, write it in quotes")
         return default
 
     def word(self, key: str, default: str, allowed: Collection[str]) -> str:

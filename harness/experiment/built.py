@@ -28,6 +28,10 @@ def refuse_misbuilt(experiment: Experiment) -> None:
         for where, number, least in _numbers(experiment):
             if number < least:
                 problems.add(f"{where} = {number}", f"at least {least}")
+        for place, model in enumerate(experiment.models):
+            lasts = None if model.search is None else model.search.seconds
+            if lasts is not None and not lasts > 0:
+                problems.add(f"models[{place}].search.seconds = {lasts}", "a number above 0")
     if problems.lines:
         raise ExperimentError(str(experiment.name), problems.lines)
 

@@ -118,6 +118,7 @@ def test_a_lag_left_to_be_filled_in_is_refused_once() -> None:
     [
         ('file = "values.csv"', 'reader = "arch:sp501"', 'did you mean "arch:sp500"'),
         ('file = "values.csv"', "", "needs file or reader"),
+        ('file = "values.csv"', 'file = "values\\u0000.csv"', "text holds no"),
         ('stamp = "first"', 'stamp = "first"\nseries = ["cpy"]', 'did you mean "cpi"'),
         ('stamp = "first"', 'coverage = "changes"', "changes need a publication date"),
         ('stamp = "first"', 'encoding = "utf-9"', "not an encoding"),

@@ -56,6 +56,13 @@ SOUND = hs.Experiment(
             )
             for name, least in {"trials": 2, "batch": 1, "folds": 1, "retune_every": 1, "patience": 0}.items()
         ),
+        *(
+            (
+                {"models": (changed(SOUND.models[0], search=changed(SOUND.models[0].search, seconds=seconds)),)},
+                f"models[0].search.seconds = {seconds}: a number above 0",
+            )
+            for seconds in (0, 0.0, -1.0, float("nan"))
+        ),
         ({"kpi": free.Kpi("GBP m", under="3")}, "kpi.under = '3': not a number"),
         ({"kpi": free.Kpi("GBP m", under=-3.0)}, "kpi.under = -3.0: at least 0"),
         ({"pseudo_real_time": "yes"}, "pseudo_real_time = 'yes': not True or False"),
