@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, wait
+from concurrent.futures import Executor, Future, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -185,9 +185,10 @@ def _side_by_side(
     answer_block: Callable[[int, Spent], None], count: int, spent: Spent, pool: Executor, given_up: threading.Event
 ) -> None:
     """Answer blocks in threads; when one is given up, those that have begun end with the cell they are at."""
-    booked = [Spent() for _ in range(count)]
-    running = [pool.submit(copy_context().run, answer_block, number, mine) for number, mine in enumerate(booked)]
+    booked, running = [Spent() for _ in range(count)], list[Future[None]]()
     try:
+        for number, mine in enumerate(booked):
+            running.append(pool.submit(copy_context().run, answer_block, number, mine))
         for one in as_done(running):
             one.result()
     finally:

@@ -107,8 +107,10 @@ def _side_by_side(context: Context, tasks: Sequence[Task], pool: ThreadPoolExecu
 
     # both are one for all threads: they last while any of them works
     with threadpoolctl.threadpool_limits(1), heard():
-        running = [pool.submit(run, task) for task in tasks]
+        running = list[Future[Spent]]()
         try:
+            for task in tasks:
+                running.append(pool.submit(run, task))
             for one in as_done(running):
                 yield one.result()
         except BaseException:
