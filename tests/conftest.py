@@ -1,7 +1,8 @@
 """What the tests of every room share: home folders, and one archive of real vintages per worker."""
 
 import os
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from harness.data.ingest import ingest
 from harness.record.home import Home
 
 ROOT = Path(__file__).parents[1]
+CASES = 8
+"""Of a test with more cases than these, so many, evenly spread, run in `make test`, the others in `make test-slow`."""
 
 
 def pytest_configure() -> None:
@@ -21,6 +24,19 @@ def pytest_configure() -> None:
     os.environ.update({name: number for name, number in ONE_THREAD.items() if not name.startswith("POLARS")})
     settings.register_profile("suite", deadline=None)  # how long an example takes tells of the machine's load
     settings.load_profile("suite")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Leave most cases of tests that have very many to the slow suite."""
+    alike = defaultdict[str, list[pytest.Item]](list)
+    for item in items:
+        alike[item.nodeid.partition("[")[0]].append(item)
+    for cases in alike.values():
+        kept = {round(place * (len(cases) - 1) / (CASES - 1)) for place in range(CASES)}
+        for place, item in enumerate(cases):
+            if len(cases) > CASES and place not in kept:
+                item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", autouse=True)
