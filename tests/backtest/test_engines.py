@@ -310,6 +310,7 @@ def test_what_is_known_is_not_made_ready_for_a_fit_that_reads_its_rows_alone(
     assert [bool(one.panels) for one in shown] == [rolling is not None] * len(shown)  # the specimen: read in them
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_fits_side_by_side_are_given_up_together(changes: Path, tmp_path: Path) -> None:
     plan = build_plan(with_rivals(small((GBM,), tmp_path)), ChangeFile.open(changes))
     home, rivals = Home(tmp_path / "home"), len(plan.issued) * (len(plan.experiment.models) - 1)

@@ -22,6 +22,7 @@ EPOCH = date(1970, 1, 1).toordinal()
 
 
 @pytest.mark.parametrize("span", [1, 2])
+@pytest.mark.slow
 def test_an_oracle_of_the_next_session_makes_no_error(tmp_path: Path, span: int) -> None:
     first, last = date(2023, 1, 3).toordinal() - EPOCH, date(2023, 6, 30).toordinal() - EPOCH
     every = sessions_known(STOCK, datetime(2024, 1, 1, tzinfo=UTC))

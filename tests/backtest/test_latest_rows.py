@@ -267,6 +267,7 @@ def test_cells_and_fits_have_keys_of_their_own_and_seeds_in_common(latest: Ran, 
 
 
 @pytest.mark.parametrize("place_of_cut", [1, 3])
+@pytest.mark.slow
 def test_nothing_published_after_an_origin_moves_it(
     place_of_cut: int, latest: Ran, asked: Experiment, tmp_path: Path
 ) -> None:

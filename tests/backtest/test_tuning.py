@@ -392,6 +392,7 @@ def slow_spaces(place: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_budget_of_seconds_counts_the_time_of_drawing_too(place: Path, changes: Path, tmp_path: Path) -> None:
     slow_spaces(place)
     search = Search(function="slow_spaces:slow", trials=400, seconds=1.0, folds=1, retune_every=6, batch=1)

@@ -294,6 +294,7 @@ def test_an_origin_without_any_member_is_refused(place: Path, tmp_path: Path) ->
         ({"features": (FeatureBlock("own", transform=Transform("difference", 1), rolling_mean=(3,)),)}, "rolling_mean"),
     ],
 )
+@pytest.mark.slow
 def test_levels_of_a_series_with_events_are_refused(
     place: Path, tmp_path: Path, change: dict[str, object], said: str
 ) -> None:

@@ -251,6 +251,7 @@ DOUBLED = '[[clean]]\nkind = "scale"\nfactor = 2\n'
         CLEANED + DOUBLED,
     ],
 )
+@pytest.mark.slow
 def test_another_cleaning_of_the_same_file_is_refused_and_another_archive_elsewhere(other: str, tmp_path: Path) -> None:
     archive, _ = taken_in(tmp_path, CLEANED, dirty("outlier"))
     state = archive.state()

@@ -127,6 +127,7 @@ HEADS = ("", "\n\n", "\r\n")
 
 
 @pytest.mark.parametrize("head", HEADS)
+@pytest.mark.slow
 def test_lines_are_told_by_their_number_in_a_large_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: str
 ) -> None:

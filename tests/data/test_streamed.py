@@ -325,6 +325,7 @@ def test_a_file_that_fits_is_read_at_once(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("least", [3000, *(pytest.param(one, marks=pytest.mark.slow) for one in (0, 1 << 30))])
+@pytest.mark.slow
 def test_rows_that_wait_on_the_disk_enter_as_those_that_do_not(
     tmp_path: Path, least: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

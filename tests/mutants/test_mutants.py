@@ -86,6 +86,7 @@ def test_a_broken_law_is_killed_and_the_source_restored(shop: Path) -> None:
     ],
     ids=["no-op", "undefined name", "not Python", "no such test", "same line"],
 )
+@pytest.mark.slow
 def test_what_proves_nothing_is_not_killed(shop: Path, after: str, tests: tuple[str, ...], why: str) -> None:
     found = verdict(shop, replace(SPECIMEN, after=after, killed_by=tests))
     assert isinstance(found, Verdict)

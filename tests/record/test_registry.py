@@ -104,6 +104,7 @@ except OSError:
 
 
 @pytest.mark.parametrize("registry", ["there", "absent", "damaged", "without tables"])
+@pytest.mark.slow
 def test_a_home_that_cannot_be_written_is_asked_as_it_is(home: Home, registry: str) -> None:
     recorded(home)
     if registry == "there":

@@ -222,6 +222,7 @@ def test_on_another_platform_trials_are_compared_within_tolerances(whole: tuple[
     assert len(list(differences(far, made, exact=False))) == 6
 
 
+@pytest.mark.slow
 def test_runs_that_share_a_search_stay_intact_when_it_was_lost_and_made_again(kept: tuple[Home, str]) -> None:
     home, run_id = kept
     manifest = json.loads((home.runs / run_id / "manifest.json").read_text())

@@ -139,6 +139,7 @@ def test_issued_forecasts_are_altered_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wanted", [2, 3, 4, 5])
+@pytest.mark.slow
 def test_sampled_origins_are_the_first_the_last_and_a_refit_boundary(tmp_path: Path, wanted: int) -> None:
     world = made(tmp_path)
     for asked, cadence in ((monthly(), 3), (monthly(), 2), (monthly(), 7), (quarterly(), 2)):

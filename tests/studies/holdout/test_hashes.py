@@ -122,6 +122,7 @@ def test_a_dataset_file_with_one_unknown_value_is_not_found_by_names_of_guesses(
     assert found(bare) == []
 
 
+@pytest.mark.slow
 def test_a_file_under_seal_is_recognised_with_the_key_and_without_it_that_is_said(
     bare: Marked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

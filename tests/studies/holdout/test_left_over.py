@@ -132,6 +132,7 @@ def test_runs_that_opened_a_holdout_tell_of_it_too(closed: tuple[Made, Ran], tmp
 
 
 @pytest.mark.parametrize("lost", ["opening", "plan"])
+@pytest.mark.slow
 def test_a_ledger_that_was_cut_before_an_opening_opens_nothing_more(
     lost: str, closed: tuple[Made, Ran], plan: HoldoutPlan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
