@@ -156,9 +156,12 @@ def _end(threads: Collection[int], running: Iterable[Future[T]]) -> None:
     """
     left = {one for one in running if not one.cancelled()}
     while left:
-        for thread in tuple(threads):
+        told = tuple(threads)
+        for thread in told:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt))
         left = wait(left, timeout=AGAIN).not_done
+        if not told and not threads:  # an interrupt that met a thread on its way out leaves nobody to tell of its end
+            break
 
 
 def _by_itself(task: Task) -> bool:
