@@ -23,6 +23,7 @@ from harness.data.changes import (
     MANIFEST,
     PUBLISHED,
     ChangeFile,
+    PublicationRows,
     columns_at,
     columns_in,
     manifest_hash,
@@ -35,8 +36,6 @@ from harness.record.files import room_for, sync_folder, unused_name
 
 OF_EACH: Mapping[str, pl.Series] = {}
 """The publications of changes each of which is one by itself: most of what is published once need not be said twice."""
-TOGETHER = 1 << 18
-"""Rows compared at a time: they stay in the processor's cache."""
 BOTH = ("changes", "publications")
 CHANGED = ("code", "period", "published", "value", "vintage", "availability")
 
@@ -137,16 +136,8 @@ def _are_of_each(changes: Mapping[str, Any], publications: Mapping[str, Any]) ->
     """Whether publications, row by row, say no more than that each change is one by itself."""
     if not publications or len(changes["code"]) != len(publications["code"]):
         return False
-    stated = {name: numbers(changes[name]) for name in ("code", "published", "period")}
-    told = {name: numbers(column) for name, column in publications.items()}
-    for start in range(0, len(stated["code"]), TOGETHER):
-        rows = slice(start, start + TOGETHER)
-        if told["complete"][rows].any() or not (told["captured"][rows].all() and told["countable"][rows].all()):
-            return False
-        for name, other in (("published", "published"), ("code", "code"), ("first", "period"), ("last", "period")):
-            if not np.array_equal(told[name][rows], stated[other][rows]):
-                return False
-    return True
+    each = PublicationRows.of_each(*(numbers(changes[name]) for name in ("code", "published", "period")))
+    return all(np.array_equal(numbers(column), getattr(each, name)) for name, column in publications.items())
 
 
 def _manifest(hashes: Mapping[str, str], state: str) -> bytes:

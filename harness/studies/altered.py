@@ -16,7 +16,6 @@ from harness.data.changes import ChangeFile
 from harness.data.prefixes import prefix_digests
 
 Integers = NDArray[np.int64]
-"""Microseconds."""
 
 
 def no_lag(changes: ChangeFile) -> ChangeFile:
