@@ -88,8 +88,8 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, default=400, help="empty tasks (default: 400)")
     parser.add_argument("--repeats", type=int, default=3, help="repeats, of which the median counts (default: 3)")
+    parser.add_argument("--workers", type=int, default=available_cores(), help="of each engine (default: the cores)")
     args = parsed(parser, arguments)
-    args.workers = available_cores()
     with tempfile.TemporaryDirectory(prefix="harness-engines-") as folder:
         context, task = shared(exported(Path(folder)), Path(folder))
         found: dict[str, list[tuple[float, float]]] = {}

@@ -23,7 +23,7 @@ import polars as pl
 
 from harness.backtest.effort import fingerprints_of
 from harness.core.series import Series
-from harness.core.time import micros, period_ends
+from harness.core.time import MICROS_PER_DAY, micros, period_ends
 from harness.data.archive import Archive
 from harness.data.changes import ChangeFile
 from harness.data.past import beginnings
@@ -65,7 +65,7 @@ def run(folder: Path, *, series: int, periods: int, revisions: int) -> ChangeFil
     with timed("fingerprint of each series"):
         fingerprints_of(changes, changes.ids)
     last = changes.published[-1]
-    instants = [int(last) - 86_400_000_000 * 30 * back for back in range(11, -1, -1)]
+    instants = [int(last) - MICROS_PER_DAY * 30 * back for back in range(11, -1, -1)]
     with timed("what 12 origins knew, as cells are keyed"):
         prefix_digests(changes, changes.ids, (), instants)
     return changes
@@ -80,7 +80,7 @@ def made_up(series: int, periods: int, vintages: int) -> pl.DataFrame:
     """Rows of monthly series, each month published after 20 days and revised month after month."""
     ends = period_ends(LIKE.parsed, np.arange(FIRST_MONTH, FIRST_MONTH + periods))
     days = ends.astype(np.int64)[:, None] + 20 + 30 * np.arange(vintages)
-    stamps = pl.Series(np.tile(days.ravel() * 86_400_000_000, series)).cast(pl.Datetime("us", "UTC"))
+    stamps = pl.Series(np.tile(days.ravel() * MICROS_PER_DAY, series)).cast(pl.Datetime("us", "UTC"))
     late = stamps.max()
     if not isinstance(late, datetime) or micros(late) > clock.now():
         sys.exit("too many periods or revisions: the last would be published later than now")

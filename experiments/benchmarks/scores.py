@@ -22,13 +22,13 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.core.time import MICROS_PER_DAY
 from harness.score.dense import Block, Entrant, Stage, tables
 from harness.score.grid import STATUSES
 from harness.score.spec import ScoreSpec
 
 MODELS = ("ar", "drift", "gbm", "last_value")
 RIVALS = ("drift", "last_value")
-DAY = 86_400_000_000
 BLOCK = 50_000
 SIZES = ((100_000, 100_000), (1_000_000, BLOCK))
 """Series, and series per block."""
@@ -125,7 +125,9 @@ def staged(shape: tuple[int, int]) -> Stage:
     """Monthly origins and as many horizons as asked for."""
     every = np.ones(shape[0], dtype=np.bool_)
     models = tuple(Entrant(model, model in RIVALS, every) for model in MODELS)
-    return Stage(ScoreSpec("mae"), np.arange(1, shape[1] + 1), 10_000 * DAY + 30 * DAY * np.arange(shape[0]), models)
+    return Stage(
+        ScoreSpec("mae"), np.arange(1, shape[1] + 1), MICROS_PER_DAY * (10_000 + 30 * np.arange(shape[0])), models
+    )
 
 
 def made_up(stage: Stage, start: int, count: int) -> Block:
@@ -140,7 +142,7 @@ def made_up(stage: Stage, start: int, count: int) -> Block:
         status[model] = np.where(lost, STATUSES.index("failed"), 0).astype(np.uint8)
         forecast[lost] = np.nan
         value[model] = forecast
-    public = stage.origins[:, np.newaxis] + 30 * DAY * (stage.horizons + 1)
+    public = stage.origins[:, np.newaxis] + 30 * MICROS_PER_DAY * (stage.horizons + 1)
     scale = 1.0 + noise.random(count)
     return Block(
         tuple(f"series {number:08d}" for number in range(start, start + count)),

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.core.series import Series
-from harness.core.time import instant
+from harness.core.time import MICROS_PER_DAY, instant
 from harness.data.archive import Archive
 from harness.data.archive.sealing import seal_archive
 from harness.data.archive.unsealing import opened
@@ -31,7 +31,7 @@ from harness.record.seals import Seal
 
 FIRST = 20 * 12
 """Ordinal of the first month: January 1990."""
-MONTH = 30 * 86_400_000_000
+MONTH = 30 * MICROS_PER_DAY
 """Microseconds between two publications of a series."""
 ORIGIN = 631_152_000_000_000
 """Microseconds UTC of 1990-01-01."""

@@ -111,9 +111,11 @@ def refuse_too_large(
         for name, one in recipes.items()
     }
     asked = [recipe.name for task in tasks for recipe, _ in task.recipes if recipe.name in each]
+    shared = 0 if in_file else table
+    heaviest = sorted(asked, key=lambda name: each[name] + shared * (name in trees), reverse=True)
     need = {
-        fits: sum(each[name] for name in fits) + (0 if in_file or trees.isdisjoint(fits) else table)
-        for fits in _at_once(engine, sorted(asked, key=lambda name: each[name], reverse=True), trees)
+        fits: sum(each[name] for name in fits) + shared * (not trees.isdisjoint(fits))
+        for fits in _at_once(engine, heaviest, trees)
     }
     most = max(need, key=lambda fits: need[fits])
     if need[most] > spare:

@@ -10,14 +10,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.backtest.membership import (
-    Membership,
-)
+from harness.backtest.membership import Membership
 from harness.core.recipe import Experiment, FeatureBlock, Target
 from harness.core.snapshot import Snapshot
-from harness.core.time import (
-    NEVER,
-)
+from harness.core.time import NEVER
 from harness.core.transform import Floats
 from harness.data.outcomes import MATURED, Outcomes
 from harness.data.walked_outcomes import Windows, read_outcomes

@@ -108,7 +108,7 @@ def _dates(ground: Ground) -> Iterator[Finding]:
 
 
 def _stored(work: Work) -> tuple[tuple[Finding, ...], pl.DataFrame]:
-    """The run's own cells at the sampled origins, where it was run, against what was handed over here; how many."""
+    """Stored cells of the run at the sampled origins against what was handed over here; how many there are by model."""
     ground, findings = work.ground, list[Finding]()
     count = {recipe.name: 0 for recipe, _ in ground.board}
     for base in work.bases:

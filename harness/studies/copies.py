@@ -85,7 +85,9 @@ def near_copies(plan: Plan, data: Mapping[str, PlainSeries]) -> tuple[pl.DataFra
             alike, changes, equal, order = seen
             near = min(abs(alike), abs(changes)) >= ALIKE or equal >= EQUAL
             if count >= LEAST and (near or order >= ALIKE):
-                findings.append(_copy(series_id, (name, of), ahead, (count, alike, equal) if near else (count, order)))
+                ranks = f"correlation of ranks {order:.6f}"
+                how = f"correlation {alike:.6f}, {equal:.0%} on one line" if near else ranks
+                findings.append(_copy(series_id, (name, of), ahead, how, count))
     return pl.DataFrame(rows, schema=COPIES, orient="row"), findings
 
 
@@ -97,21 +99,14 @@ def _pinned(plan: Plan, series: int) -> Values:
     return {end: float(value[request]) for end, request in asked if matured[request]}
 
 
-def _copy(
-    series_id: str, target: tuple[str, str], ahead: int, seen: tuple[int, float, float] | tuple[int, float]
-) -> Finding:
+def _copy(series_id: str, target: tuple[str, str], ahead: int, how: str, count: int) -> Finding:
     periods = f"{abs(ahead)} target period{'s' * (abs(ahead) > 1)}"
     when = f"{periods} {'ahead' if ahead > 0 else 'back'}" if ahead else "of the same period"
     name, of = target
-    how = (
-        f"correlation {seen[1]:.6f}, {seen[2]:.0%} on one line"
-        if len(seen) == 3
-        else f"correlation of ranks {seen[1]:.6f}"
-    )
     return Finding(
         "facts", "near-copy of the target", stage="inputs", series_id=series_id, row=f"{name}, {when}",
         expected="an input other than the target",
-        found=f"the target's {'FUTURE ' * (ahead > 0)}{of}: {how}, {seen[0]} periods", cells=seen[0],
+        found=f"the target's {'FUTURE ' * (ahead > 0)}{of}: {how}, {count} periods", cells=count,
     )  # fmt: skip
 
 

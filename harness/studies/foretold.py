@@ -20,6 +20,8 @@ from harness.studies.knowing import LEFT, Ends, asked_of, left_by
 from harness.studies.plain_cells import MISSING, PlainSeries, evenly
 from harness.studies.verdict import Finding
 
+RULE = f"a forecast of a period to come leaves over {LEFT:.0%} of the error of the target's own past"
+
 
 def foretold(plan: Plan, changes: ChangeFile, data: Mapping[str, PlainSeries]) -> list[Finding]:
     """External forecasts that leave next to nothing of the error of the target's own past.
@@ -56,13 +58,10 @@ def foretold(plan: Plan, changes: ChangeFile, data: Mapping[str, PlainSeries]) -
                         Finding(
                             "facts", "forecast knows the outcome", stage="forecast", place=recipe.source,
                             model=recipe.name, series_id=name, row=f"h = {step}", expected=RULE,
-                            found=f"leaves {left.share:.1%}{left.of}, {left.rows} rows", cells=left.rows,
+                            found=f"leaves {left}", cells=left.rows,
                         )
                     )  # fmt: skip
     return findings
-
-
-RULE = f"a forecast of a period to come leaves over {LEFT:.0%} of the error of the target's own past"
 
 
 def _answers(plan: Plan, changes: ChangeFile, sources: tuple[str, ...]) -> Floats:

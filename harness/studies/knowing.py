@@ -180,7 +180,7 @@ def _judged(
         there = np.isfinite(asked.labels) & np.isfinite(values[:, column])
         kept = _newest_of_each(asked, there & (known < asked.over))
         seen = correlations(values[kept, column], asked.labels[kept])
-        left = Left(0, MISSING, LABELS)
+        left = Left(0, MISSING)
         if not asked.own & set(inputs):
             before.append((column, there & (known <= asked.begins)))
             left = left_by(asked, values, before[-1:])
@@ -190,13 +190,13 @@ def _judged(
             said = f"correlation {moves[0]} with the labels of {seen[0]} rows, {moves[1]}"
             findings.append(_knows(names, name, FIXES, said, seen[0]))
         elif left.share <= LEFT:
-            said = f"leaves {left.share:.1%}{left.of}, {left.rows} rows; correlation {moves[0]}, {moves[1]}"
+            said = f"leaves {left}; correlation {moves[0]}, {moves[1]}"
             findings.append(_knows(names, name, LEAVES, said, left.rows))
     able = [(column, rows_there) for column, rows_there in before if rows_there.sum() >= LEAST]
     if not findings and len(able) > 1:
         left = left_by(asked, values, able)
         if left.share <= LEFT:
-            said = f"together they leave {left.share:.1%}{left.of}, {left.rows} rows"
+            said = f"together they leave {left}"
             findings.append(_knows(names, f"{block.name}: {len(able)} columns", LEAVES, said, left.rows))
     return rows, findings
 
@@ -223,15 +223,16 @@ class Left:
     Attributes:
         rows: compared.
         share: NaN = too little to tell.
-        of: which values of the target were told.
+        final: whether final values were told, not labels.
     """
 
     rows: int
     share: float
-    of: str
+    final: bool = False
 
-
-LABELS, FINAL = "", " of the final values"
+    def __str__(self) -> str:
+        """In words."""
+        return f"{self.share:.1%}{' of the final values' * self.final}, {self.rows} rows"
 
 
 def left_by(asked: Asked, values: Floats, columns: Sequence[tuple[int, Flags]]) -> Left:
@@ -239,8 +240,8 @@ def left_by(asked: Asked, values: Floats, columns: Sequence[tuple[int, Flags]]) 
     there = np.all([rows for _, rows in columns], axis=0)
     given = values[:, [column for column, _ in columns]]
     found = [
-        Left(len(kept), error_left(past[kept], given[kept], told[kept]), of)
-        for told, of in ((asked.labels, LABELS), (asked.final, FINAL))
+        Left(len(kept), error_left(past[kept], given[kept], told[kept]), final)
+        for told, final in ((asked.labels, False), (asked.final, True))
         if told is not None
         for past in _pasts(asked.past)
         for kept in [_newest_of_each(asked, there & np.isfinite(told) & np.isfinite(past).all(axis=1))]

@@ -425,7 +425,6 @@ CHILD = """
 import sys
 from pathlib import Path
 from harness.backtest import blocks, bounds, runner
-from harness.backtest.engine import Engine, InProcess, Workers
 from harness.backtest.engines import Where
 from harness.record import cell_parts
 from harness.record.home import Home

@@ -32,6 +32,11 @@ def test_answers_differ_by_rows_not_by_their_order_or_rounding(other: pl.DataFra
     assert rows_otherwise(MADE, other) == rows
 
 
+def test_rows_that_a_function_added_are_told_apart_by_what_is_exact() -> None:
+    added = pl.DataFrame({"row": [None, None], "value": [0.1 + 0.2, 0.3], "series": ["a", "b"]})
+    assert rows_otherwise(added, added.with_columns(value=pl.Series([0.3, 0.1 + 0.2]))) == 0
+
+
 def test_tables_of_its_own_are_neither_declared_nor_copies_nor_in_the_home(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -48,6 +53,11 @@ def test_tables_of_its_own_are_neither_declared_nor_copies_nor_in_the_home(
     monkeypatch.setattr(cleanings, "OWN_TABLES", 1500)
     found = own_tables(load_dataset(folder), folder / "home")
     assert [Path(one).name for one in found] == ["map.json", "dataset.toml"]
+    (folder / "own.csv").write_text("z" * 900)
+    (folder / "copy.csv").write_text("x" * 800)  # takes no room, as it is not handed over
+    (folder / "values.csv").write_text("x" * 800)
+    found = own_tables(load_dataset(folder), folder / "home")
+    assert [Path(one).name for one in found] == ["map.json", "dataset.toml", "own.csv"]
 
 
 @pytest.mark.parametrize(
