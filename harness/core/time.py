@@ -59,7 +59,7 @@ def end_of_day(day: date, zone: str) -> datetime:
     """The instant a day ends: the next local midnight, which belongs to the day it ends.
 
     Raises:
-        DataError: the day is the first or the last of the calendar, whose end is no instant everywhere.
+        DataError: the day is the first of the calendar or one of its last two, whose end is no instant everywhere.
 
     >>> end_of_day(date(2012, 12, 31), "America/New_York").isoformat()
     '2013-01-01T05:00:00+00:00'

@@ -90,7 +90,8 @@ def read_forecasts(frame: Any, catalogue: Catalogue, *, source: str | None, now:
     repeated = kept.select(pl.struct(FORECAST_KEY).is_duplicated().alias("repeated"))["repeated"]
     _refuse_two_values(kept.filter(repeated), catalogue)
     aside = _set_aside(rows.filter(pl.col("issued") > now), catalogue)
-    return Given(kept, aside, rows.height, content_hash(rows.sort(FORECAST_KEY)))
+    issuers = (kept if kept.height else rows)["source"].unique().sort()
+    return Given(kept, aside, rows.height, content_hash(rows.sort(FORECAST_KEY)), tuple(issuers))
 
 
 def _optional_instants(column: pl.Series, coded: Coded) -> pl.Series:

@@ -18,12 +18,14 @@ class Given:
         set_aside: rows issued or announced later than now.
         rows_in: rows given.
         sha256: content hash.
+        issuers: of forecasts, ascending; of those set aside where there are no others.
     """
 
     rows: pl.DataFrame
     set_aside: pl.DataFrame
     rows_in: int
     sha256: str
+    issuers: tuple[str, ...] = ()
 
 
 def nothing_given(schema: pl.Schema) -> Given:

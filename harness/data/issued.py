@@ -80,17 +80,18 @@ def read_forecast_list(
     with nullcontext() if refused is None else refused(tag, table, notes):
         left = asked_lines(table, declared.assertions, declared.text, notes, refusing=alter is None)
         series = {one.id: one for one in dataset.series}
-        read = read_issued(dataset, left)
+        read = read_issued(dataset, declared, left)
         rows = asked_rows("forecasts", read, left, declared.assertions, series, notes, refusing=alter is None)
     treated, unclear = notes.done() if declared.assertions else None, int(rows[UNCLEAR].sum())
     return Issued(table, rows.drop(ROW, UNCLEAR), tag, treated, unclear)
 
 
-def read_issued(dataset: Dataset, table: RawTable) -> pl.DataFrame:
+def read_issued(dataset: Dataset, declared: Forecasts, table: RawTable) -> pl.DataFrame:
     """The forecasts of a dataset's declared issuers.
 
     Args:
-        dataset: its `forecasts` say which columns mean what.
+        dataset: of whose series they are.
+        declared: its `forecasts`, which say which columns mean what.
         table: the forecasts table.
 
     Returns:
@@ -101,9 +102,6 @@ def read_issued(dataset: Dataset, table: RawTable) -> pl.DataFrame:
         DataError: rows that cannot be taken; the first is named by its line.
         UnknownNameError: a column, issuer or series that is not there.
     """
-    declared = dataset.forecasts
-    if declared is None:
-        return pl.DataFrame()
     columns = dict(declared.columns)
     rows = pl.int_range(table.frame.height, dtype=pl.Int64, eager=True).alias(ROW)
     issued = read_stamps(table, columns["issued_at"], zone=declared.zone, date_format=declared.text.date_format)

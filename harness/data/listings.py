@@ -40,8 +40,8 @@ class Listing:
     table: RawTable
     rows: pl.DataFrame
     tag: str
-    treated: Treated | None = None
-    unclear: int = 0
+    treated: Treated | None
+    unclear: int
 
     @property
     def asserted(self) -> str:

@@ -56,7 +56,7 @@ def sample(path: Path, text: TextForm, enough: Callable[[RawTable], bool], *, fi
                 return found
             size *= TIMES_MORE
     except BROKEN as error:
-        if text.delimiter and not is_parquet(path):
+        if not is_parquet(path):
             raise DataError("data file cannot be read", value=path.name, rule=str(error)[:200], fix=fix) from error
         raise not_parquet(path.name, error) from error
     except OSError as error:

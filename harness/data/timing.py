@@ -84,8 +84,6 @@ def _plain_day(value: object, date_format: str) -> date | None:
         moment = moment_of(value, date_format)
     except ValueError:
         return None
-    if date_format and isinstance(value, str) and moment != moment_of(value, date_format):
-        return None
     return moment.date() if isinstance(moment, datetime) else moment
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import isfinite
 from numbers import Real
 
 from harness.core.errors import ExperimentError
@@ -10,6 +11,7 @@ from harness.core.fields import misfits
 from harness.core.reading import Problems
 from harness.core.recipe import Experiment
 from harness.experiment.keys import LEAST
+from harness.experiment.target import OUTCOME_SAID, parse_outcome
 
 NONE = 0
 """What stands for no season, and for no patience."""
@@ -26,12 +28,14 @@ def refuse_misbuilt(experiment: Experiment) -> None:
         problems.add(one.where, one.what, hint=one.hint)
     if not problems.lines:
         for where, number, least in _numbers(experiment):
-            if number < least:
-                problems.add(f"{where} = {number}", f"at least {least}")
+            if number < least or not isfinite(number):
+                problems.add(f"{where} = {number}", f"at least {least}" if number < least else "a finite number")
         for place, model in enumerate(experiment.models):
             lasts = None if model.search is None else model.search.seconds
             if lasts is not None and not lasts > 0:
                 problems.add(f"models[{place}].search.seconds = {lasts}", "a number above 0")
+        if parse_outcome(str(experiment.target.outcome)) is None:
+            problems.add(f'target.outcome = "{experiment.target.outcome}"', OUTCOME_SAID)
     if problems.lines:
         raise ExperimentError(str(experiment.name), problems.lines)
 

@@ -19,6 +19,7 @@ SPANNING = tuple(kind for kind in KINDS if kind not in ("spread", "realised_vola
 OUTCOMES = ("first", "release 3", "after 90 days", "latest")
 RELEASES, DAYS = 5_000, 36_525
 """Largest K and N: later ones would lie beyond the calendar, or a century away."""
+OUTCOME_SAID = f'"first", "release K" (K up to {RELEASES:,}), "after N days" (N up to {DAYS:,}) or "latest"'
 
 
 def read_target(table: Table, facts: Facts) -> Target | None:
@@ -160,8 +161,7 @@ def _read_outcome(table: Table) -> OutcomeRule | None:
     rule = parse_outcome(value) if isinstance(value, str) else None
     if rule is None:
         hint = "" if is_integer(value) else meant(value, OUTCOMES)
-        rule_said = f'"first", "release K" (K up to {RELEASES:,}), "after N days" (N up to {DAYS:,}) or "latest"'
-        table.bad("outcome", rule_said, hint=hint)
+        table.bad("outcome", OUTCOME_SAID, hint=hint)
     return rule
 
 

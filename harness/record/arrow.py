@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 
 
 def numbers(column: pa.Array) -> NDArray[Any]:
-    """A column as an array, over the same memory and read only where it has no nulls and is no truth values.
+    """A column as an array; that of numbers without nulls is over the same memory, and read only.
 
     As Arrow converts them, nulls among numbers are NaN (whole numbers become float64), and among days NaT.
 

@@ -191,22 +191,22 @@ class _Rows:
     """An array whose rows come in any order: one number as long as it is the same everywhere, else a file."""
 
     def __init__(self, path: Path, count: int) -> None:
-        self._path, self._count, self._stored, self._came = path, count, False, False
+        self._path, self._count, self._stored = path, count, False
         self._like: NDArray[Any] = np.empty(0)
 
     def add(self, part: NDArray[Any], start: int) -> None:
         """Put rows in their place."""
         if not part.size:
             return
-        if not self._like.size:
+        others_came = self._like.size > 0
+        if not others_came:
             self._like = part[:1].copy()
         if not self._stored and not self._continued(part):
             self._stored = True
-            if self._came:  # nobody knows which rows did: they get it all over the file, and others theirs later
+            if others_came:  # nobody knows which rows did: they get it all over the file, and others theirs later
                 self._put(np.broadcast_to(self._like.flat[0], (self._count, *self._like.shape[1:])), 0)
         if self._stored:
             self._put(part, start)
-        self._came = True
 
     def _continued(self, part: NDArray[Any]) -> bool:
         """Whether these rows, and those that came, are one and the same small number."""

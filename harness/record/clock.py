@@ -1,4 +1,4 @@
-"""The clock: the one place that says which instant it is, as rows and batches count it."""
+"""The clock: which instant it is, as rows and batches count it."""
 
 from __future__ import annotations
 

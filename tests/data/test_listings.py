@@ -230,6 +230,22 @@ def test_an_empty_field_of_a_list_is_told_by_its_line(desk: Desk, old: str, new:
 FORECASTS = '[forecasts]\nfile = "forecasts.csv"\n[forecasts.issuers.desk]\n'
 
 
+def test_forecasts_of_the_future_are_called_by_their_issuer_and_enter_when_they_are_past(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = datetime.now(UTC) + timedelta(days=9)
+    desk.write(toml=TOML + FORECASTS)
+    row = f"desk,acme,{later:%Y-%m-%dT%H:%M}Z,2020-01-05,3"
+    (desk.folder / "forecasts.csv").write_text(f"source,series,issued_at,period,value\n{row}\n")
+    assert {one.label: one.set_aside for one in desk.ingest().sources}["forecasts.csv"] == 1
+    assert "desk" in desk.archive.batches()["source"].to_list()
+    assert not lacks(desk.archive, load_dataset(desk.folder))
+    monkeypatch.setattr(clock, "now", lambda: micros(later + timedelta(days=2)))
+    assert lacks(desk.archive, load_dataset(desk.folder))
+    assert {one.label: one.kept for one in desk.ingest().sources}["forecasts.csv"] == 1
+    assert not lacks(desk.archive, load_dataset(desk.folder))
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [

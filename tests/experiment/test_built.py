@@ -64,6 +64,17 @@ SOUND = hs.Experiment(
             for seconds in (0, 0.0, -1.0, float("nan"))
         ),
         ({"kpi": free.Kpi("GBP m", under="3")}, "kpi.under = '3': not a number"),
+        ({"kpi": free.Kpi("GBP m", under=float("nan"))}, "kpi.under = nan: a finite number"),
+        ({"kpi": free.Kpi("GBP m", under=float("inf"))}, "kpi.under = inf: a finite number"),
+        *(
+            ({"target": changed(SOUND.target, outcome=free.OutcomeRule(kind, number))}, f'target.outcome = "{said}": ')
+            for kind, number, said in (
+                ("release", 0, "release 0"),
+                ("release", 10**9, "release 1000000000"),
+                ("after", -3, "after -3 days"),
+                ("after", 10**9, "after 1000000000 days"),
+            )
+        ),
         ({"kpi": free.Kpi("GBP m", under=-3.0)}, "kpi.under = -3.0: at least 0"),
         ({"pseudo_real_time": "yes"}, "pseudo_real_time = 'yes': not True or False"),
         ({"folder": Path("x")}, "not text"),

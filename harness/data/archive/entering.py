@@ -91,7 +91,7 @@ def enter_forecasts(
         cuts_of(connection, store.path, catalogue).refuse(given.rows, "issued")
         old = query(connection, "SELECT * FROM forecasts_in").select(FORECAST.names())
         new = unseen_forecasts(given.rows, old, catalogue)
-        names = label or ", ".join(given.rows["source"].unique().sort().to_list()) or str(source or "")
+        names = label or ", ".join(given.issuers) or str(source or "")
         named = replace(entry, source=names)
         return named.keep(store, connection, given, new, table="forecasts_in", kind="forecasts", order=FORECAST_KEY)
 

@@ -186,7 +186,7 @@ def _pattern(table: Table) -> str:
     try:
         pl.Series([""]).str.contains(text)
     except pl.exceptions.PolarsError as error:
-        said = re.findall("^error: (.*)", str(error), re.MULTILINE) or str(error).splitlines()
+        said = [*str(error).splitlines()[:1], *re.findall("^error: (.*)", str(error), re.MULTILINE)]
         table.bad("matches", f"not a regular expression that can be used: {said[-1]}")
     return text
 

@@ -358,7 +358,8 @@ def _lacks(archive: Archive, dataset: Dataset, gate: Gate | None) -> bool:
         given = [(one, one.given(catalogue).sha256) for one in lists]
     except UserError:
         return True  # ingest refuses it, and puts it on record
-    return any(one.tag in waiting or not has(one.section, sha256, one.asserted) for one, sha256 in given)
+    # forecasts are called by their issuers: that some of a list are due is seen by what it holds
+    return any({one.tag, sha256} & waiting or not has(one.section, sha256, one.asserted) for one, sha256 in given)
 
 
 def _readable(one: Input, gate: Gate | None) -> Input:
@@ -405,11 +406,11 @@ def _announce(into: Archive | Gate, one: Listing, refused: Refused) -> SourceRep
     add = into.append_events if one.section == "events" else into.append_members
     with refused(one.tag, one.table, Notes()):
         done = add(one.rows, source=one.tag, raw=raw_hashes(one.table), treated=one.treated)
-    return replace(reported(one.table.label, done, one.treated), unclear=one.unclear * (done.batch > 0))
+    return reported(one.table.label, done, one.treated, unclear=one.unclear)
 
 
 def _issue(into: Archive | Gate, one: Issued, refused: Refused) -> SourceReport:
     with refused(one.tag, one.table, Notes()):
         # unasserted ones are called by their issuers, as they always were
         done = into.append_forecasts(one.rows, raw=raw_hashes(one.table), label=one.asserted, treated=one.treated)
-    return replace(reported(one.table.label, done, one.treated), unclear=one.unclear * (done.batch > 0))
+    return reported(one.table.label, done, one.treated, unclear=one.unclear)

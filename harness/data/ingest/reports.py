@@ -97,7 +97,7 @@ class IngestReport:
         return sum(one.sealed for one in self.sources)
 
 
-def reported(label: str, report: BatchReport, treated: Treated | None) -> SourceReport:
+def reported(label: str, report: BatchReport, treated: Treated | None, *, unclear: int = 0) -> SourceReport:
     """What to tell of a batch and of its cleaning record."""
     tables = {} if treated is None or report.batch == 0 else treated.tables
     steps = tables["cleaning"].select("step", "touched").rows() if tables else []
@@ -116,4 +116,5 @@ def reported(label: str, report: BatchReport, treated: Treated | None) -> Source
         ahead=report.ahead,
         withdrawn=report.withdrawn,
         gone=report.gone,
+        unclear=unclear if report.batch else 0,
     )
