@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from mmap import ACCESS_COPY, ACCESS_READ, mmap
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -50,23 +51,26 @@ def test_what_is_mapped_for_reading_is_given_back_and_all_else_is_kept(tmp_path:
 
 
 def test_what_was_held_before_a_watch_was_asked_does_not_count_after(monkeypatch: pytest.MonkeyPatch) -> None:
-    held = [2_000_000_000]
+    seen, go_on, looks = Event(), Event(), 0
 
-    def slow() -> int:
-        now = held[0]
-        time.sleep(0.001)
-        return now
+    def held() -> int:
+        nonlocal looks
+        looks += 1
+        if looks != 2:  # the first look is that of the watch's beginning
+            return 100
+        seen.set()
+        assert go_on.wait(60)
+        return 2_000_000_000
 
     monkeypatch.setattr(memory, "LOOK_EVERY", 0.0)
-    monkeypatch.setattr(memory, "private_memory", slow)
-    with Watch() as watch:
-        for _ in range(40):
-            held[0] = 2_000_000_000
-            time.sleep(0.003)
-            held[0] = 100
-            time.sleep(0.003)  # a look that was under way has ended
-            assert watch.most() == 2_000_000_000
-            assert watch.most() == 100
+    monkeypatch.setattr(memory, "private_memory", held)
+    with Watch() as watch, ThreadPoolExecutor(1) as pool:
+        assert seen.wait(60)
+        asked = pool.submit(watch.most)
+        wait([asked], timeout=0.1)  # one that does not wait for the look under way has answered by then
+        go_on.set()
+        assert asked.result(60) == 2_000_000_000
+        assert watch.most() == 100
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells a process's own peak")
