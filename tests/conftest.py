@@ -15,7 +15,7 @@ from harness.data.ingest import ingest
 from harness.record.home import Home
 
 ROOT = Path(__file__).parents[1]
-CASES = 8
+CASES = 4
 """Of a test with more cases than these, so many, evenly spread, run in `make test`, the others in `make test-slow`."""
 
 

@@ -55,6 +55,7 @@ def test_a_declared_span_narrows_a_run_and_leaves_its_cells_good_for_a_wider_one
     assert "not_issued" not in fresh.of("bank")["status"].to_list()
 
 
+@pytest.mark.slow
 def test_the_scale_of_a_series_does_not_depend_on_which_series_is_named_first(tmp_path: Path) -> None:
     frame = releases(names=("cpi", "gdp"))
     late = (pl.col("series_id") == "gdp") & (pl.col("period") < quarter(6))  # gdp begins later than cpi

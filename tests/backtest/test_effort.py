@@ -34,6 +34,7 @@ def changes(place: Path) -> Path:
     return exported(releases(), place / "archive")
 
 
+@pytest.mark.slow
 def test_a_series_is_known_by_its_values_whatever_comes_later(changes: Path, tmp_path: Path) -> None:
     plain = ChangeFile.open(changes)
     later = ChangeFile.open(exported(releases(), tmp_path / "later", known_through=END + timedelta(days=200)))

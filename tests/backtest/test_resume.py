@@ -155,6 +155,7 @@ def test_a_run_whose_record_finds_no_room_is_not_listed(
     assert list_runs(Home(tmp_path)) == []
 
 
+@pytest.mark.slow
 def test_stopping_again_and_again_still_ends_with_the_same_bits(
     asked: Experiment, changes: Path, whole: Ran, tmp_path: Path
 ) -> None:

@@ -240,6 +240,7 @@ def test_a_fit_answers_for_a_member_that_was_announced_after_it(place: Path, tmp
     assert set(second.forecasts["series_id"]) == {"alpha", "beta"}
 
 
+@pytest.mark.slow
 def test_the_survivors_alone_give_another_answer(place: Path, changes: Path, base: Ran, tmp_path: Path) -> None:
     survivors = asked(place, target=Target(("alpha", "delta"), RETURN))
     ran = run(survivors, changes, tmp_path / "home")

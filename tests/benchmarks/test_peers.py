@@ -105,6 +105,7 @@ steps = [1]
 PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]], stdout=open(sys.argv[2], 'w'))"
 
 
+@pytest.mark.slow
 def test_a_job_that_takes_too_much_memory_or_time_is_stopped_with_its_children(script: Script, tmp_path: Path) -> None:
     watch, told = script("watched").watch, tmp_path / "child"
     hungry = [sys.executable, "-c", PARENT, HUNGRY, str(told)]

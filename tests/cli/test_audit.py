@@ -182,6 +182,7 @@ def test_a_damaged_audit_is_told_in_one_line_beside_the_results_and_a_new_one_he
     assert "leakage audit: pass" in shown(run.id, capsys)
 
 
+@pytest.mark.slow
 def test_an_audit_that_was_made_before_the_run_says_what_it_could_not_compare(
     small: Path, uk_home: Home, capsys: Capture
 ) -> None:

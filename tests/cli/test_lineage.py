@@ -134,6 +134,7 @@ def test_without_a_model_the_best_that_is_no_rival_is_followed(traced: hs.Run) -
     assert traced.lineage("cpi", "2023-06-30").facts["forecast"]["model"] == best
 
 
+@pytest.mark.slow
 def test_a_cell_that_is_not_the_recorded_one_is_said_to_be_so(kept: Kept) -> None:
     traced = hs.Run(kept[1], kept[0].root)
     key = traced.lineage("cpi", "2023-06-30", 0, model="ar").facts["cell"]["key"]

@@ -105,6 +105,7 @@ def test_the_same_append_unkilled_does_change_it(archive):
     assert Archive.open(archive.path).state() != before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["writing", "reading"])
 def test_a_second_writer_waits_and_is_then_told_which_process_holds_the_archive(archive, mode):
     with running(HOLDS, archive.path, mode) as other:

@@ -199,6 +199,7 @@ CLEANED = (
 )
 
 
+@pytest.mark.slow
 def test_reading_the_raw_input_again_makes_the_same_archive(tmp_path: Path) -> None:
     first, _ = taken_in(tmp_path, CLEANED, dirty("outlier"))
     (raw,) = (tmp_path / "raw").iterdir()

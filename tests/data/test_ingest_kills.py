@@ -116,6 +116,7 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Grown:
     return Grown(tmp_path_factory.mktemp("grown"))
 
 
+@pytest.mark.slow
 def test_the_dataset_has_something_for_every_table(grown: Grown) -> None:
     for name in EVERY_TABLE:
         assert len(grown.before[name]) > 0, name  # type: ignore[arg-type]
@@ -167,6 +168,7 @@ def interrupted(grown: Grown, home: Home, place: str) -> None:
         taken_in(grown.folder, home)
 
 
+@pytest.mark.slow
 def test_an_interrupted_ingest_goes_on_to_the_same_archive(grown: Grown, tmp_path: Path) -> None:
     home = grown.stopped_home(tmp_path / "home")
     interrupted(grown, home, "after store.insert forecasts_in")

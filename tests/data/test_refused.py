@@ -178,6 +178,7 @@ def test_corrected_stamps_are_counted_and_the_way_out_told(tmp_path: Path, old: 
     assert restamped(tmp_path, HISTORY, HISTORY.replace(old, new)) == count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "second",
     [

@@ -40,6 +40,7 @@ def written(path: Path, frame: pl.DataFrame) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "by"), [("big.csv", "series_id"), ("big.csv", "period"), ("big.parquet", "period")])
 def test_a_file_larger_than_the_memory_is_declared_as_if_it_was_looked_at_as_a_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, by: str

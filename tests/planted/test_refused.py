@@ -137,6 +137,7 @@ WALLS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("file", "line"), [("harness/cli.py", ""), *WALLS])
 def test_an_import_through_a_wall_breaks_the_build(tmp_path: Path, file: str, line: str) -> None:
     shutil.copytree(ROOT / "harness", tmp_path / "harness", ignore=shutil.ignore_patterns("__pycache__"))

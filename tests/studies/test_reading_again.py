@@ -31,6 +31,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return made(tmp_path_factory.mktemp("world"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", paced(range(4)))
 def test_appended_series_are_stated_again_as_they_were(tmp_path: Path, number: int) -> None:
     random = Random(f"again {number}")

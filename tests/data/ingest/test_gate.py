@@ -82,6 +82,7 @@ def test_what_is_published_at_the_cut_itself_goes_into_the_vault(under_seal: Sea
     assert under_seal.archive.revisions("made/cpi")["published_at"].max() == stamps[0]
 
 
+@pytest.mark.slow
 def test_the_same_again_changes_nothing(tmp_path: Path, under_seal: Sealed) -> None:
     folder = dataset(tmp_path, before(VALUES, EARLY))
     assert not lacks(under_seal.archive, load_dataset(folder))
@@ -108,6 +109,7 @@ def frame_of(values: pl.DataFrame, name: str = "made/cpi") -> pl.DataFrame:
     return mine.select(pl.lit(name).alias("series_id"), "period", pl.col("published").alias("published_at"), "value")
 
 
+@pytest.mark.slow
 def test_what_users_append_passes_the_gate_and_is_found_again(under_seal: Sealed) -> None:
     archive = hs.Archive.open(under_seal.home.archive)
     late = frame_of(VALUES.filter(pl.col("published").is_between(EARLY, LATE)))

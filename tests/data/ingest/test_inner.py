@@ -57,6 +57,7 @@ def test_the_inner_archive_takes_nothing_from_the_cut_on(door: str, under_seal: 
         assert getattr(under_seal.archive, f"append_{door}")(early, source="desk").kept == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("door", DOORS)
 def test_an_archive_goes_by_its_own_list_when_the_vault_is_gone(door: str, under_seal: Sealed) -> None:
     shutil.rmtree(under_seal.home.vault)

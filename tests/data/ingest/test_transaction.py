@@ -216,6 +216,7 @@ STOPS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", STOPS)
 def test_stopped_anywhere_and_repeated_it_ends_the_same(
     tmp_path: Path, mine: Sealed, story: tuple[Sealed, Home], point: tuple[object, str, int, bool]

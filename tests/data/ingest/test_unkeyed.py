@@ -25,6 +25,7 @@ series = ["cpi"]
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", [False, True])
 def test_ingest_ends_in_one_message_whether_or_not_a_file_changed(
     *, changed: bool, tmp_path: Path, under_seal: Sealed, capsys: pytest.CaptureFixture[str]

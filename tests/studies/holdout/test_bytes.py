@@ -49,6 +49,7 @@ def uncompressed(archive: Path, out: Path) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_there_are_two_hundred_marks(whole: Marked) -> None:
     assert len(set(whole.marks.numbers)) >= 200
     assert len(whole.marks.words) >= 50
@@ -92,6 +93,7 @@ def nothing_is_found(one: Marked) -> None:
     plain.unlink()
 
 
+@pytest.mark.slow
 def test_after_the_seal_no_byte_and_no_reader_tells_of_it(mine: Marked) -> None:
     done = mine.seal()
     assert done.rows["changes"] == len(mine.marks.numbers)

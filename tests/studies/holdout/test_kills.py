@@ -77,6 +77,7 @@ def stopped(made: Made, plan: HoldoutPlan, number: int) -> None:
             opened(made, plan)
 
 
+@pytest.mark.slow
 def test_the_search_for_sealed_values_finds_them_where_they_are(made: Made, tmp_path: Path) -> None:
     numbers = sealed_values()
     assert len(numbers) > 50

@@ -30,6 +30,7 @@ from tests.studies.holdout.marked import Marked
 from tests.studies.holdout.test_roll import TO, newer
 
 
+@pytest.mark.slow
 def test_nothing_of_the_harness_is_a_stranger_in_its_home(closed: tuple[Made, Ran]) -> None:
     assert others(closed[0].home) == ()
 

@@ -352,6 +352,7 @@ def test_two_openings_at_once_are_one(made: Made, plan: HoldoutPlan) -> None:
     assert_refused(made)
 
 
+@pytest.mark.slow
 def test_development_that_does_not_come_out_again_makes_the_opening_void(made: Made, plan: HoldoutPlan) -> None:
     """Somebody made a forecast of development better before the run was recorded."""
     run = find_run(made.home, str(plan.run["id"]))

@@ -175,6 +175,7 @@ def test_datasets_that_say_so_make_a_public_seal(bare: Marked) -> None:
     assert bare.seal().seal.told == "public: honour seal"
 
 
+@pytest.mark.slow
 def test_status_finds_a_vault_and_keys_that_are_not_as_they_should_be(bare: Marked) -> None:
     done = bare.seal()
     assert status(bare.home, keys=bare.keys).problems == ()
