@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     for cases in alike.values():
         kept = {round(place * (len(cases) - 1) / (CASES - 1)) for place in range(CASES)}
         for place, item in enumerate(cases):
-            if len(cases) > CASES and place not in kept:
+            if len(cases) > CASES and place not in kept and item.get_closest_marker("every_case") is None:
                 item.add_marker(pytest.mark.slow)
 
 

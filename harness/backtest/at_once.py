@@ -83,7 +83,7 @@ def _filled(snapshot: Snapshot, block: FeatureBlock, out: Sheet, plan: Plan) -> 
 
 def published_once(plan: Plan, changes: ChangeFile, until: int) -> set[str]:
     """Stored ids of the inputs no cell of which was published twice, or withdrawn, by an instant."""
-    codes = np.array([changes.code_of(name) for name in plan.inputs], dtype=np.int64)
+    codes = changes.codes_of(plan.inputs)
     rows = chosen_rows(changes, codes.tolist(), exclude_hindsight=plan.experiment.exclude_hindsight)
     end = int(np.searchsorted(changes.published, until, side="right"))
     if rows is not None:
@@ -108,7 +108,7 @@ def published_once(plan: Plan, changes: ChangeFile, until: int) -> set[str]:
 
 def _stretches(plan: Plan, changes: ChangeFile, count: int) -> Iterator[slice]:
     """Stretches of origins between which no closure of a session calendar was announced."""
-    declared = (changes.series[changes.ids[changes.code_of(name)]] for name in plan.inputs)
+    declared = (one for one, _ in changes.series.only(plan.inputs).shaped())
     calendars = {(one.calendar, one.zone, one.closures): one for one in declared if one.parsed.kind == "B"}
     announced = np.array([0] * count)
     for one in calendars.values():

@@ -96,8 +96,8 @@ def walk(
     first = recipes[0][1]
     # the naive rivals look at what is known and keep nothing of it: they are shown the matrices themselves
     views = witness is None and all(recipe.rival or learns_from_rows_alone(recipe) for recipe, _ in recipes)
-    # no naive rival asks for dates, unless members of a universe are told by them
-    dated = not (views and all(recipe.rival for recipe, _ in recipes)) or bool(world.plan.experiment.target.universe)
+    # none of them asks for dates, unless members of a universe are told by them
+    dated = not views or bool(world.plan.experiment.target.universe)
     history = History(world.changes, world.plan, first, spent, copy=not views, dated=dated, rows=world.rows)
     labels = history if world.labels is None else History(world.labels, world.plan, first, spent)
     walks = [_Walk(world, recipe, identity, spent, witness) for recipe, identity in recipes]

@@ -25,18 +25,15 @@ if TYPE_CHECKING:
     import duckdb
 
 TABLES = {
-    "targets": "fingerprint varchar, series varchar, primary key (fingerprint, series)",
-    "looks": "fingerprint varchar, look varchar, model varchar, how varchar, source varchar,"
-    " primary key (fingerprint, look)",
-    "searches": "fingerprint varchar, study varchar, model varchar, origin varchar, trials integer, source varchar,"
-    " primary key (fingerprint, study)",
+    "targets": "fingerprint varchar, series varchar",
+    "looks": "fingerprint varchar, look varchar, model varchar, how varchar, source varchar",
+    "searches": "fingerprint varchar, study varchar, model varchar, origin varchar, trials integer, source varchar",
 }
+KEYS = {"targets": ("fingerprint", "series"), "looks": ("fingerprint", "look"), "searches": ("fingerprint", "study")}
+"""By table: what is there once. The database is not told: its index is slow to fill and eight times the rows."""
 SCHEMAS = {
     name: pl.Schema(
-        {
-            column.split()[0]: pl.Int64() if column.endswith("integer") else pl.String()
-            for column in columns.split(", primary key")[0].split(", ")
-        }
+        {column.split()[0]: pl.Int64() if column.endswith("integer") else pl.String() for column in columns.split(", ")}
     )
     for name, columns in TABLES.items()
 }
@@ -333,6 +330,8 @@ def _insert(registry: duckdb.DuckDBPyConnection, many: Iterable[tuple[Effort, st
     for name, frame in _frames(many).items():
         if frame.is_empty():
             continue
-        registry.register("incoming", frame.unique(maintain_order=True).to_arrow())
-        registry.execute(f"insert or ignore into {name} by name select * from incoming")  # noqa: S608 - fixed names
+        key = KEYS[name]
+        registry.register("incoming", frame.unique(key, keep="first", maintain_order=True).to_arrow())
+        new = f"select * from incoming anti join {name} using ({', '.join(key)})"  # noqa: S608 - fixed names
+        registry.execute(f"insert into {name} by name {new}")
         registry.unregister("incoming")

@@ -33,6 +33,7 @@ SPECIMEN = Mutant(
 )  # fmt: skip
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_patch_fits_the_source_once_and_leaves_valid_python(mutant: Mutant) -> None:
     source = (ROOT / mutant.file).read_text(encoding="utf-8")

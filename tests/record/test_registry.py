@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from harness.record.home import Home
-from harness.record.registry import Effort, counts, details, effort_from, note
+from harness.record.registry import Effort, counts, details, effort_from, note, stored_rows
 from tests.read_only import powerless, read_only
 
 MARK = {"uk/cpi": "f1"}
@@ -24,6 +24,17 @@ def test_the_same_again_adds_nothing_and_names_do_not_matter(home: Home) -> None
     assert found.series == ("other/prices", "uk/cpi")
     assert details(home, ["f1"])[1] == [("run1", "gbm", 1, 40)]
     assert counts(home, ["unseen"]).looked == 0
+    with duckdb.connect(str(home.registry), read_only=True) as registry:
+        rows = {name: len(registry.execute(f"from {name}").fetchall()) for name in ("targets", "looks", "searches")}
+    assert rows == {"targets": 3, "looks": 3, "searches": 1}
+
+
+def test_of_two_looks_with_one_recipe_the_first_is_kept(home: Home) -> None:
+    note(home, Effort(MARK, [("l1", "ar", "run"), ("l1", "again", "run")]), "run1")
+    note(home, Effort(MARK, [("l1", "renamed", "run")]), "run2")
+    told = stored_rows(home)
+    assert told is not None
+    assert told["looks"] == {("f1", "l1", "ar", "run", "run1")}
 
 
 def test_several_source_series_count_a_study_once(home: Home) -> None:
