@@ -14,6 +14,7 @@ from harness.core.recipe import FeatureBlock
 from harness.core.snapshot import Snapshot
 from harness.data.calendars import closures
 from harness.data.changes import ChangeFile
+from harness.data.declaration import shaped
 from harness.data.mapped import let_go
 from harness.data.newest import chunks
 from harness.data.replay import Replay, chosen_rows
@@ -108,7 +109,8 @@ def published_once(plan: Plan, changes: ChangeFile, until: int) -> set[str]:
 
 def _stretches(plan: Plan, changes: ChangeFile, count: int) -> Iterator[slice]:
     """Stretches of origins between which no closure of a session calendar was announced."""
-    declared = (one for one, _ in changes.series.only(plan.inputs).shaped())
+    inputs = set(plan.inputs)
+    declared = (one for one, names in shaped(changes.series) if not inputs.isdisjoint(names))
     calendars = {(one.calendar, one.zone, one.closures): one for one in declared if one.parsed.kind == "B"}
     announced = np.array([0] * count)
     for one in calendars.values():
