@@ -59,7 +59,8 @@ def tasks_of(
             fits = cell_keys(identity, plan, changes, refits, "fit")
             fit_keys = {(0, refit): key for refit, key in zip(refits, fits, strict=True)}
         study_of = {(0, origin): key for origin, key in searches.get(recipe.name, {}).items()}
-        for stretch in _stretches(missing, identity.stretch, first, most=_walks_of_model(engine, recipe, len(missing))):
+        walks = list(_stretches(missing, identity.stretch, first, most=_walks_of_model(engine, recipe, len(missing))))
+        for stretch in walks[::-1]:  # the later, the more there is to learn from: what is short comes last
             chosen = (tuple(keys[recipe.name][origin - first] for origin in stretch),)
             tasks.append(Task(((recipe, identity),), tuple(stretch), chosen, fit_keys, study_of))
     return tasks
