@@ -201,7 +201,7 @@ def days(column: pl.Series) -> pl.Series:
     if isinstance(column.dtype, pl.Datetime):
         if column.dtype.time_zone is not None or not _midnights(column):
             raise DataError(f"column {column.name} holds instants", value=column[0], rule="periods are dates")
-        return column.cast(pl.Date)
+        column = column.cast(pl.Date)
     if column.dtype != pl.Date:
         raise DataError(f"column {column.name} holds no dates", value=str(column.dtype), rule=DATE_RULE)
     refuse_beyond_years(column)
