@@ -22,9 +22,9 @@ import numpy as np
 import polars as pl
 from mlforecast import MLForecast
 from mlforecast.lag_transforms import RollingMean
-from terms import DAILY, FIXED, LAGS, MEANS, ORIGINS, PANELS, TREES, Report, native, panel_of
+from peer_side import STEP, figures
+from terms import FIXED, LAGS, MEANS, ORIGINS, PANELS, TREES, Report, native, panel_of
 
-STEP = {DAILY: "1d", "M": "1mo"}
 CODE = "code"
 
 
@@ -104,14 +104,7 @@ def main(arguments: list[str]) -> None:
             refit=True,
         )
     with report.stage("score"):
-        error = found["y"].to_numpy() - found["gbm"].to_numpy()
-        size = np.abs(found["y"].to_numpy()) + np.abs(found["gbm"].to_numpy())
-        report.check |= {
-            "gbm n": float(len(error)),
-            "gbm mae": float(np.abs(error).mean()),
-            "gbm rmse": float(np.sqrt(np.square(error).mean())),
-            "gbm smape": float((np.abs(error) / size).mean()),
-        }
+        report.check |= figures("gbm", found["y"].to_numpy(), found["gbm"].to_numpy())
     report.close()
 
 

@@ -15,12 +15,11 @@ import sys
 
 import numpy as np
 import polars as pl
-from peer_side import asked, figures
+from peer_side import STEP, asked, figures
 from statsforecast import StatsForecast
 from statsforecast.models import AutoETS
-from terms import COMPONENTS, DAILY, HORIZONS, SIMPLE, UNITS, Report, panel_of
+from terms import COMPONENTS, HORIZONS, SIMPLE, UNITS, Report, panel_of
 
-STEP = {DAILY: "1d", "M": "1mo"}
 WAYS = {"auto": (COMPONENTS, True), "simple": (SIMPLE, True), "once": (SIMPLE, False)}
 """Components, and whether they are estimated at every origin."""
 

@@ -14,10 +14,9 @@ from functime.backtesting import backtest
 from functime.cross_validation import expanding_window_split
 from functime.forecasting import naive, snaive
 from functime.metrics import mae, mase, rmse, rmsse, smape
-from peer_side import asked, figures
-from terms import DAILY, HORIZONS, UNITS, Report, panel_of
+from peer_side import STEP, asked, figures
+from terms import HORIZONS, UNITS, Report, panel_of
 
-STEP = {DAILY: "1d", "M": "1mo"}
 KEYS = ["series_id", "period"]
 
 

@@ -18,9 +18,10 @@ from types import ModuleType
 
 import numpy as np
 import polars as pl
+from peer_side import STEP, figures
 from statsforecast import StatsForecast
 from statsforecast.models import HistoricAverage, Naive, RandomWalkWithDrift, SeasonalNaive
-from terms import DAILY, HORIZONS, ORIGINS, PANELS, UNITS, Panel, Report, panel_of
+from terms import DAILY, HORIZONS, MONTHLY, ORIGINS, PANELS, UNITS, Panel, Report, panel_of
 from utilsforecast.evaluation import evaluate
 from utilsforecast.losses import mase, rmsse, scaled_quantile_loss, smape
 
@@ -30,7 +31,6 @@ NAMES = {
     "drift": "RWD",
     "historic_mean": "HistoricAverage",
 }
-STEP = {DAILY: "1d", "M": "1mo"}
 
 
 def main(arguments: list[str]) -> None:
@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> None:
         given = frame.to_pandas() if options.engine == "pandas" else frame
     with report.stage("forecast"):
         models = [Naive(), SeasonalNaive(panel.season), RandomWalkWithDrift(), HistoricAverage()]
-        freq = STEP[panel.frequency] if options.engine == "polars" else {DAILY: "D", "M": "ME"}[panel.frequency]
+        freq = STEP[panel.frequency] if options.engine == "polars" else {DAILY: "D", MONTHLY: "ME"}[panel.frequency]
         forecaster = StatsForecast(models, freq=freq, n_jobs=options.workers)
         found = forecaster.cross_validation(h=HORIZONS, df=given, n_windows=options.origins, step_size=1)
     with report.stage("score"):
@@ -111,14 +111,12 @@ def by_arrays(metrics: ModuleType, found: pl.DataFrame, train: pl.DataFrame, pan
 
 
 def compared(found: pl.DataFrame, scores: pl.DataFrame) -> dict[str, float]:
-    """Scores over all series, cutoffs and horizons together, by our names."""
+    """Scores over all series, cutoffs and horizons together, by our names; the library's own where there are."""
     check: dict[str, float] = {}
     outcome = np.asarray(found["y"])
     metric = np.asarray(scores["metric"]).astype(str)
     for ours, theirs in NAMES.items():
-        error = outcome - np.asarray(found[theirs]).astype(np.float64)
-        check |= {f"{ours} n": float(len(error)), f"{ours} mae": float(np.abs(error).mean())}
-        check[f"{ours} rmse"] = float(np.sqrt(np.square(error).mean()))
+        check |= figures(ours, outcome, np.asarray(found[theirs]).astype(np.float64))
         values = np.asarray(scores[theirs]).astype(np.float64)
         check[f"{ours} mase"] = float(values[metric == "mase"].mean())
         check[f"{ours} smape"] = float(values[metric == "smape"].mean())

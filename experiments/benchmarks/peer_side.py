@@ -13,8 +13,10 @@ import numpy as np
 import pandas as pd
 import polars as pl
 from numpy.typing import NDArray
-from terms import HORIZONS, LAGS, MEANS, ORIGINS, PANELS, Panel
+from terms import DAILY, HORIZONS, LAGS, MEANS, MONTHLY, ORIGINS, PANELS, Panel
 
+STEP = {DAILY: "1d", MONTHLY: "1mo"}
+"""From one period to the next, as polars writes it."""
 Floats = NDArray[np.float64]
 
 

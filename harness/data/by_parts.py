@@ -67,7 +67,7 @@ class InParts:
             named = table.column(self.source.column("series")).cast(pl.String).drop_nulls().unique(maintain_order=True)
             here = [bare[name] for name in named.to_list() if bare.get(name) in wanted]
             met.update(named.to_list())
-            found = observe(self.dataset, replace(self.source, series=tuple(here)), table)
+            found = observe(self.dataset, replace(self.source, series=tuple(here)), table, refusing=False)
             self.empty += found.empty
             self.unclear += found.unclear
             for name, count in found.undeclared:

@@ -18,18 +18,13 @@ from numpy.typing import NDArray
 from harness.core.ahead import beside
 from harness.core.errors import DataError
 from harness.core.series import Series
-from harness.core.time import EPOCH, end_of_day, micros, period_ends, period_ordinals
+from harness.core.time import end_of_day, micros, period_ends, period_ordinals
 from harness.data.declaration import Catalogue, Declarations, per_key, shaped
 from harness.record.platform import threads_for
 
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 DENSE = 1 << 16
 """Span of integers for which a table of all of them is small."""
-CALENDAR = (
-    (micros(datetime.min.replace(tzinfo=UTC)), micros(datetime.max.replace(tzinfo=UTC))),
-    (date.min.toordinal() - EPOCH.toordinal(), date.max.toordinal() - EPOCH.toordinal()),
-)
-"""The first and the last instant there is, in microseconds, and the first and the last day."""
 NO_PERIOD = int(np.iinfo(np.int32).min)
 T = TypeVar("T", bound=np.generic)
 DATE_RULE = "dates are ISO dates (2020-03-31), instants are aware datetimes of one zone"
@@ -206,29 +201,41 @@ def days(column: pl.Series) -> pl.Series:
     if isinstance(column.dtype, pl.Datetime):
         if column.dtype.time_zone is not None or not _midnights(column):
             raise DataError(f"column {column.name} holds instants", value=column[0], rule="periods are dates")
-        return column.cast(pl.Date)
+        column = column.cast(pl.Date)
     if column.dtype != pl.Date:
         raise DataError(f"column {column.name} holds no dates", value=str(column.dtype), rule=DATE_RULE)
-    _in_calendar(column)
+    refuse_beyond_years(column)
     return column
 
 
-def _in_calendar(column: pl.Series) -> None:
-    """Refuse dates, and instants UTC, of years that no calendar here has.
+def refuse_beyond_years(column: pl.Series, where: Callable[[int], str] | None = None) -> None:
+    """Refuse dates and instants of years that no calendar here has, which Parquet files can hold; null passes.
+
+    Args:
+        column: Date or Datetime.
+        where: what a message calls the place of an entry; None = by the column's name.
 
     Raises:
-        DataError: there is one.
+        DataError: there is one; the first is named.
     """
-    edges = CALENDAR[column.dtype == pl.Date]
     ends = column.to_physical()
-    if len(ends) and not (edges[0] <= ends.min() and ends.max() <= edges[1]):  # type: ignore[operator]
-        beyond = (~ends.is_between(*edges)).arg_true()
-        raise DataError(
-            f"column {column.name} holds a date of the year {column.dt.year()[int(beyond[0])]}",
-            value=f"row {beyond[0]}, {len(beyond)} row(s) in all",
-            rule=f"years {date.min.year} to {date.max.year}",
-            fix="correct it, or leave the row out",
-        )
+    if not _beyond_years(pl.Series([ends.min(), ends.max()], dtype=ends.dtype).cast(column.dtype)).any():
+        return
+    beyond = _beyond_years(column).arg_true()
+    first = int(beyond[0])
+    year = column.dt.year()[first]
+    raise DataError(
+        f"{where(first) if where else f'column {column.name}, row {first}'}: a date of "
+        + ("a year without a number" if year is None else f"the year {year}"),
+        value=f"{len(beyond)} row(s) in all",
+        rule=f"years {date.min.year} to {date.max.year}",
+        fix="correct it, or leave the row out",
+    )
+
+
+def _beyond_years(column: pl.Series) -> pl.Series:
+    inside = column.dt.year().is_between(date.min.year, date.max.year)
+    return column.is_not_null() & ~inside.fill_null(value=False)  # years far off are null
 
 
 def instants(column: pl.Series, rows: Coded) -> NDArray[np.int64]:
@@ -242,9 +249,9 @@ def instants(column: pl.Series, rows: Coded) -> NDArray[np.int64]:
     _no_nulls(column)
     if isinstance(column.dtype, pl.Datetime):
         if column.dtype.time_zone is not None:
-            found = column.dt.cast_time_unit("us").dt.convert_time_zone("UTC")
-            _in_calendar(found)
-            return found.to_physical().to_numpy().astype(np.int64, copy=False)
+            found = column.dt.convert_time_zone("UTC")
+            refuse_beyond_years(found)
+            return found.dt.cast_time_unit("us").to_physical().to_numpy().astype(np.int64, copy=False)
         if not _midnights(column):
             raise DataError(
                 f"column {column.name} has times of day without a zone",
@@ -255,7 +262,7 @@ def instants(column: pl.Series, rows: Coded) -> NDArray[np.int64]:
         column = column.cast(pl.Date)
     if column.dtype != pl.Date:
         raise DataError(f"column {column.name} holds no dates", value=str(column.dtype), rule=DATE_RULE)
-    _in_calendar(column)
+    refuse_beyond_years(column)
     return _day_ends(column, rows)
 
 

@@ -146,9 +146,8 @@ def check_rule(series: Series, ordinals: Ordinals, observed_first_micros: Micros
     """
     known = observed_first_micros != NEVER
     ordinals, observed = ordinals[known], observed_first_micros[known]
-    late_by = (
-        observed - release_micros(series, ordinals)
-    ) / MICROS_PER_DAY  # [period] days, above 0 = the rule was early
+    # [period] days, above 0 = the rule was early
+    late_by = (observed - release_micros(series, ordinals)) / MICROS_PER_DAY
     held = int((late_by <= 0).sum())
     order = np.argsort(-late_by, kind="stable")[: min(WORST_SHOWN, len(late_by) - held)]
     ends = period_ends(series.parsed, ordinals[order]).tolist()

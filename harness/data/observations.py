@@ -23,6 +23,7 @@ from harness.data.stamps import as_instants, mapped, period_of, read_stamps
 from harness.data.tables import RawTable, numbers
 
 ROW = "_row"
+LEFT = "no row is left after cleaning"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +66,8 @@ def observe(
         table: the source's table, its names as declared.
         listed: its publications table, where it has one.
         notes: where the cleaning record was begun; None = here.
-        refusing: whether assertions may refuse; in an archive made of noise they only note.
+        refusing: whether assertions and the lack of any value may refuse; in an archive made of noise they are only
+            noted, and a part of a file may have none.
         held: what rows are compared with beside those of their own file; None = an empty archive, now.
 
     Raises:
@@ -79,7 +81,7 @@ def observe(
         )
         if refusing:  # before a value is read: the reader would stop at the first one
             enforce(source.label, [one for one in treatment.assertions if one.kind == "schema"], notes)
-        _require_rows(table)
+        _require_rows(table.frame, table, LEFT, fix="mend the file, or the steps that drop rows")
     source = source.in_table(table.frame.columns)
     tall, empty = _tall(dataset, source, table)
     series = {one.id: one for one in (dataset.declared(bare) for bare in source.series)}
@@ -107,14 +109,15 @@ def observe(
         unclear += also
         rows = _matched(rows, publications, table, listed)
     _refuse_contradictions(rows, series, table)
+    if refusing:
+        fix = "fill it in, or take the [[source]] out until it does"
+        _require_rows(rows, table, "no row holds a value", rule="a source states at least one", fix=fix)
     return Observations(rows.drop("name", ROW), publications, empty, tuple(strangers.rows()), treated, unclear)
 
 
-def _require_rows(table: RawTable) -> None:
-    if not table.frame.height:
-        raise DataError(
-            f"{table.label}: no row is left after cleaning", fix="mend the file, or the steps that drop rows"
-        )
+def _require_rows(rows: pl.DataFrame, table: RawTable, lack: str, *, rule: str = "", fix: str) -> None:
+    if not rows.height:
+        raise DataError(f"{table.label}: {lack}", rule=rule, fix=fix)
 
 
 def _other_columns(source: Source, table: RawTable, names: Collection[str]) -> pl.DataFrame:
@@ -154,10 +157,7 @@ def _treated(
     kept = ask_values(made, treatment.assertions, setting, held, notes)
     if refusing:
         enforce(source.label, treatment.assertions, notes)
-    if not kept.height:
-        raise DataError(
-            f"{table.label}: no row is left after cleaning", fix="mend the file, or the steps and assertions"
-        )
+    _require_rows(kept, table, LEFT, fix="mend the file, or the steps and assertions")
     done = notes.done()
     lost = done.uncaptured.unique(maintain_order=True).join(
         kept, on=["series_id", "period", "published"], how="anti", maintain_order="left"

@@ -15,6 +15,7 @@ import polars as pl
 from harness.core.errors import DataError, UserError
 from harness.core.series import check_zone
 from harness.core.time import LAST_DAY, Frequency, end_of_day, no_instant, period_containing, period_end
+from harness.data.columns import refuse_beyond_years
 from harness.data.declared import Stamp
 from harness.data.tables import RawTable
 
@@ -161,29 +162,10 @@ def mapped(table: RawTable, name: str, convert: Callable[[object], date], rows: 
     return column.replace_strict(list(answers), list(answers.values()), return_dtype=pl.Date())
 
 
-def _refuse_beyond_years(table: RawTable, name: str, column: pl.Series, rows: pl.Series | None = None) -> None:
-    """Refuse native dates and instants of years that no calendar here has, which Parquet files can hold.
-
-    Args:
-        table: the table.
-        name: the column's name.
-        column: some of its entries.
-        rows: row numbers of these; None = all.
-
-    Raises:
-        DataError: there is one; the first such row is named.
-    """
-    if column.dtype != pl.Date and not isinstance(column.dtype, pl.Datetime):
-        return
-    year = column.dt.year()
-    beyond = (~year.is_between(date.min.year, date.max.year)).fill_null(value=False).arg_true()
-    if len(beyond):
-        first = int(beyond[0])
-        raise DataError(
-            f"{table.place(first if rows is None else int(rows[first]), name)}: a date of the year {year[first]}",
-            rule=f"years {date.min.year} to {date.max.year}",
-            fix="correct it, or leave the row out",
-        )
+def _refuse_beyond_years(table: RawTable, name: str, column: pl.Series, rows: pl.Series | range) -> None:
+    """Refuse native dates and instants, at some rows of a table, of years that no calendar here has."""
+    if column.dtype == pl.Date or isinstance(column.dtype, pl.Datetime):
+        refuse_beyond_years(column, lambda place: table.place(int(rows[place]), name))
 
 
 def _dated(period: date) -> date:
@@ -228,7 +210,7 @@ def read_stamps(table: RawTable, name: str, *, zone: str = "", date_format: str 
         DataError: unreadable stamps, times without a zone, mixed zones, dates mixed with times.
     """
     column = table.column(name)
-    _refuse_beyond_years(table, name, column)
+    _refuse_beyond_years(table, name, column, range(len(column)))
     if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone:
         return _clear(column.dt.convert_time_zone("UTC").cast(INSTANT))
     parsed = _parsed(table, name, date_format)

@@ -95,15 +95,31 @@ REFUSED = {
     ),
     "a date of no calendar": (
         rows((JAN, at(2, 20), 1.0)).with_columns(period=pl.lit(8_000_000, pl.Int32).cast(pl.Date)),
-        "column period holds a date of the year 23873: row 0",
+        "column period, row 0: a date of the year 23873",
     ),
     "an instant of no calendar": (
         rows((JAN, at(2, 20), 1.0)).with_columns(published_at=pl.lit(-(10**17)).cast(pl.Datetime("us", "UTC"))),
-        "column published_at holds a date of the year -1199",
+        "column published_at, row 0: a date of the year -1199",
     ),
     "a day of publication of no calendar": (
         rows((JAN, at(2, 20), 1.0)).with_columns(published_at=pl.lit(8_000_000, pl.Int32).cast(pl.Date)),
-        "column published_at holds a date of the year 23873",
+        "column published_at, row 0: a date of the year 23873",
+    ),
+    "a day so far off that its year has no number": (
+        rows((JAN, at(2, 20), 1.0)).with_columns(period=pl.lit(2**31 - 1, pl.Int32).cast(pl.Date)),
+        "column period, row 0: a date of a year without a number",
+    ),
+    "a midnight of no calendar": (
+        rows((JAN, at(2, 20), 1.0)).with_columns(
+            period=pl.lit(8_000_026 * 86_400_000_000, pl.Int64).cast(pl.Datetime("us"))  # the last day of a month
+        ),
+        "column period, row 0: a date of the year 23873",
+    ),
+    "milliseconds that are too many for microseconds": (
+        rows((JAN, at(2, 20), 1.0)).with_columns(
+            published_at=pl.lit(2**63 - 1, pl.Int64).cast(pl.Datetime("ms", "UTC"))
+        ),
+        "column published_at, row 0: a date of a year without a number",
     ),
     "entries of several kinds": (
         pd.DataFrame(

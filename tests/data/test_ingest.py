@@ -188,6 +188,11 @@ ODD = {
         pl.Series([8_000_000 * 86_400_000_000, 0]).cast(pl.Datetime("us", "UTC")),
         "row 1, column 'released': a date of the year 23873",
     ),
+    "a period so far off that its year has no number": (
+        "period",
+        pl.Series([18292, 2**31 - 1], dtype=pl.Int32).cast(pl.Date),
+        "row 2, column 'period': a date of a year without a number",
+    ),
 }
 
 

@@ -234,6 +234,10 @@ INGESTS = {
         ),
     ),
     "a rule": (DATASET.format(series=EACH.format(lag=LAG), stamp=""), lambda: panel(1).drop("published_at")),
+    "parts without a value": (
+        DATASET.format(series=EACH.format(lag=LAG), stamp=""),
+        lambda: panel(1).drop("published_at").with_columns(pl.when(pl.int_range(pl.len()) >= 10).then("value")),
+    ),
     "all that there are": (
         DATASET.format(series=EVERY, stamp=STAMPED),
         lambda: panel().filter(pl.col("series_id") != "p/d"),

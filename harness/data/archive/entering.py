@@ -12,8 +12,8 @@ import duckdb
 
 from harness.core.time import instant
 from harness.data.archive import provenance
-from harness.data.archive.appending import Entered, enter_blocks
-from harness.data.archive.books import BatchReport, advance_known, catalogue_of, is_recorded, known_by, next_batch
+from harness.data.archive.appending import enter_blocks
+from harness.data.archive.books import BatchReport, advance_known, catalogue_of, known_by, next_batch
 from harness.data.archive.cut import cuts_of
 from harness.data.archive.entry import Entry
 from harness.data.archive.held_rows import HeldRows
@@ -55,7 +55,8 @@ def enter_values(
         known = cuts.capped(known_by(batch.newest, known_through, catalogue, batch.codes, entry.now))
         known |= entry.sealed.known if entry.sealed else {}
         advanced = advance_known(connection, known)
-        if not (advanced or _is_news(connection, entry, batch, entered)):
+        news = entered.anything or advanced or entry.is_news(connection, batch.sha256, batch.set_aside)
+        if not (news or entry.source in provenance.waiting(connection, entry.now)):
             number = 0
         aside = entry.aside(batch.set_aside)
         report = BatchReport(
@@ -113,14 +114,3 @@ def _batch(
     if entry.is_all_sealed(given[0]):
         return no_rows()
     return read_batch(given.pop(), catalogue, coverage=coverage, publications=publications, now=entry.now)
-
-
-def _is_news(connection: duckdb.DuckDBPyConnection, entry: Entry, batch: Batch | Streamed, entered: Entered) -> bool:
-    """Whether the archive learns anything by a batch, besides how far its series are known."""
-    unseen_aside = batch.set_aside.height > 0 and not is_recorded(connection, batch.sha256)
-    return (
-        entered.anything
-        or unseen_aside
-        or entry.is_news(connection)
-        or entry.source in provenance.waiting(connection, entry.now)
-    )

@@ -48,10 +48,11 @@ class Entry:
         """How many rows lie in a vault."""
         return 0 if self.sealed is None else self.sealed.rows
 
-    def is_news(self, connection: duckdb.DuckDBPyConnection) -> bool:
-        """Whether the archive lacks its sealed part, or its cleaning record."""
-        unseen_part = self.sealed is not None and not is_recorded(connection, self.sealed.key)
-        return unseen_part or (self.treated is not None and not is_noted(connection, self.source))
+    def is_news(self, connection: duckdb.DuckDBPyConnection, sha256: str, set_aside: pl.DataFrame) -> bool:
+        """Whether the archive lacks what its reader set aside of a content, its sealed part, or its cleaning record."""
+        more = set_aside.height > 0 or self.sealed is not None
+        unseen = more and not is_recorded(connection, self.key(sha256))
+        return unseen or (self.treated is not None and not is_noted(connection, self.source))
 
     def aside(self, set_aside: pl.DataFrame) -> pl.DataFrame:
         """Rows set aside by the reader of the batch, and those its cleaning had set aside before."""
@@ -79,9 +80,8 @@ class Entry:
             kind: `forecasts`, `events` or `members`.
             order: columns by which they are sorted.
         """
-        key = self.key(given.sha256)
-        unseen_aside = given.set_aside.height > 0 and not is_recorded(connection, key)
-        number = next_batch(connection) if new.height or unseen_aside or self.is_news(connection) else 0
+        news = new.height or self.is_news(connection, given.sha256, given.set_aside)
+        number = next_batch(connection) if news else 0
         aside = self.aside(given.set_aside)
         report = BatchReport(
             number,
@@ -92,7 +92,7 @@ class Entry:
             given.rows_in - given.set_aside.height - new.height,
             aside.height,
             None,
-            key,
+            self.key(given.sha256),
             sealed=self.sealed_rows,
         )
         if number:

@@ -82,9 +82,8 @@ def stale(check: Stale, rows: pl.DataFrame, asked: pl.Series, about: Asked) -> J
         later = mine.filter(~opening)
         if later.height:
             days = later["period"].to_numpy().astype("datetime64[D]")
-            over = (
-                later["published"].to_numpy() - release_micros(series, period_ordinals(series.parsed, days))
-            ) / MICROS_PER_DAY
+            expected = release_micros(series, period_ordinals(series.parsed, days))
+            over = (later["published"].to_numpy() - expected) / MICROS_PER_DAY
             for row in np.flatnonzero(over > check.days).tolist():
                 failing[int(later["place"][row])] = f"{over[row]:.1f} day(s) later than its lag rule expects"
         newest, said = _overdue(check, mine, series, min(known, about.cuts.get(name, known)))

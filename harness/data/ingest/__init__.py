@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import polars as pl
 
-from harness.core.errors import ArchiveBusyError, DataError, UserError
+from harness.core.errors import ArchiveBusyError, UserError
 from harness.core.time import micros
 from harness.data.archive import Archive
 from harness.data.archive.books import refuse_other
@@ -200,12 +200,6 @@ def _observed(
         held = Held(_held(dataset, archive, one.source, earlier), archive.now(), sealed)
         with refused(one.tag, one.kept, one.notes):
             found = observe(dataset, one.source, one.table, one.listed, one.notes, refusing=alter is None, held=held)
-            if alter is None and not found.rows.height:
-                raise DataError(
-                    f"{one.table.label}: no row holds a value",
-                    rule="a source states at least one",
-                    fix="fill it in, or take the [[source]] out until it does",
-                )
             rules += late_rules(dataset, one.source, found, cuts)
         observed[one.tag] = found
         earlier.append((one, found))

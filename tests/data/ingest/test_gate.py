@@ -82,6 +82,24 @@ def test_what_is_published_at_the_cut_itself_goes_into_the_vault(under_seal: Sea
     assert under_seal.archive.revisions("made/cpi")["published_at"].max() == stamps[0]
 
 
+def test_rows_set_aside_beside_sealed_ones_are_recorded_once(under_seal: Sealed) -> None:
+    archive = hs.Archive.open(under_seal.home.archive)
+    archive.define(Series("own/x", "M", zone="UTC"))
+    given = pl.DataFrame(
+        {
+            "series_id": ["made/cpi", "own/x"],
+            "period": [date(2019, 1, 31), date(2019, 1, 31)],
+            "published_at": [date(2019, 3, 1), date(9000, 1, 1)],
+            "value": [1.0, 2.0],
+        }
+    )
+    report = archive.append(given, source="desk")
+    assert (report.sealed, report.set_aside) == (1, 1)
+    was, told = archive.state(), len(entries(under_seal.home))
+    assert archive.append(given, source="desk").batch == 0
+    assert (archive.state(), len(entries(under_seal.home)), archive.set_aside().height) == (was, told, 1)
+
+
 @pytest.mark.slow
 def test_the_same_again_changes_nothing(tmp_path: Path, under_seal: Sealed) -> None:
     folder = dataset(tmp_path, before(VALUES, EARLY))
