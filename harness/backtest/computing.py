@@ -28,6 +28,8 @@ from harness.record.memory import spare_memory, trim_heap
 from harness.record.platform import are_bounded
 
 TASKS_PER_WORKER = 6
+LITTLE, ANSWERS = 1000, 2000
+"""Cells of naive rivals that take less time than the start of worker processes; answers that cost what a cell does."""
 
 
 def tasks_of(
@@ -135,6 +137,7 @@ def compute(
 
     Not beside one another where threads are bounded: each has as many as there may be.
     """
+    engine = InProcess() if isinstance(engine, Workers) and _is_little(plan, tasks) else engine
     by_threads = isinstance(engine, InProcess) and engine.threads > 1 and not are_bounded()
     early = [task for task in tasks if by_threads and not _needs_features(plan, task)]
     early = [] if len(early) == len(tasks) else early
@@ -168,6 +171,13 @@ def compute(
     _run(engine, replace(context, design=design), rest, stages, told)
     settle(changes)
     stages.done(CELLS)
+
+
+def _is_little(plan: Plan, tasks: Sequence[Task]) -> bool:
+    """Whether naive rivals alone are asked, and for so little that worker processes would take longer to start."""
+    each = 1 + len(plan.experiment.target.series) * len(plan.experiment.horizons) / ANSWERS
+    rivals = all(recipe.rival for task in tasks for recipe, _ in task.recipes)
+    return rivals and each * sum(len(task.recipes) * len(task.origins) for task in tasks) <= LITTLE
 
 
 def _run(engine: Engine, context: Context, tasks: Sequence[Task], stages: Stages, told: Callable[[int], None]) -> None:

@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -264,6 +264,33 @@ def test_fits_side_by_side_have_the_bits_of_fits_in_turn(changes: Path, tmp_path
     ]  # fmt: skip
     assert found[0] == found[1] == found[2]
     assert len(found[0]["again"]) == len(plan.issued) > 1
+
+
+@pytest.mark.parametrize(
+    ("models", "little", "started"),
+    [((), 1000, False), ((), 0, True), ((GBM,), 1000, True)],
+    ids=["a few of naive rivals", "many", "a model that is fitted"],
+)
+def test_no_worker_is_started_for_a_few_answers_of_naive_rivals(
+    models: tuple[Recipe, ...],
+    little: int,
+    started: bool,
+    changes: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan, asked = build_plan(with_rivals(small(models, tmp_path)), ChangeFile.open(changes)), list[int]()
+
+    def watched(self: Workers, context: Context, tasks: Sequence[Task]) -> Iterator[Spent]:
+        asked.append(self.count)
+        yield from InProcess().run(context, tasks)
+
+    monkeypatch.setattr(Workers, "run", watched)
+    monkeypatch.setattr(computing, "LITTLE", little)
+    board = board_of(plan.experiment)
+    found = checksums(cells_of(plan, board, Place(changes, Home(tmp_path / "workers"), None), Workers(2))[1])
+    assert asked == [2] * started
+    assert found == checksums(cells_of(plan, board, Place(changes, Home(tmp_path / "here"), None), InProcess())[1])
 
 
 @pytest.mark.parametrize(
