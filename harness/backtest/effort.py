@@ -20,7 +20,7 @@ from harness.data.newest import chunks
 from harness.data.standing import Layout, first_values, layout
 from harness.record.home import Home
 from harness.record.registry import Effort, effort_from
-from harness.record.runs import list_runs
+from harness.record.runs import finished_runs
 from harness.record.shelves import Shelves
 from harness.record.studies import read_study
 
@@ -226,9 +226,9 @@ def narrowed_spaces(experiment: Experiment, effort: Effort, run_id: str, home: H
     """
     own = set(effort.fingerprints.values())
     seen: set[tuple[str, str]] = set()
-    for run in list_runs(home):
+    for run in finished_runs(home):
         theirs = effort_from(run)
-        if run.get("run_id") == run_id or run.get("status") != "complete" or theirs is None:
+        if run.get("run_id") == run_id or theirs is None:
             continue
         if not own & set(theirs.fingerprints.values()):
             continue

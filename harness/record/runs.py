@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -140,20 +140,30 @@ def list_runs(home: Home) -> list[dict[str, object]]:
     Of a run that is not finished the status is that of its process now, `running`, `stopped` or `begun` (from here
     nobody can tell), and `told` says it in words.
     """
-    if not home.runs.is_dir():
-        return []
-    found = []
-    for folder in sorted(path for path in home.runs.iterdir() if path.is_dir()):
+    return _newest_first(_as_it_stands(files, manifest) for files, manifest in _manifests(home))
+
+
+def finished_runs(home: Home) -> list[dict[str, object]]:
+    """Manifests of all finished runs, newest first; nobody is asked how others stand, which takes a moment for each."""
+    return _newest_first(manifest for _, manifest in _manifests(home) if manifest.get("status") == "complete")
+
+
+def _manifests(home: Home) -> Iterator[tuple[RunFiles, dict[str, object]]]:
+    for folder in sorted(path for path in home.runs.iterdir() if path.is_dir()) if home.runs.is_dir() else ():
         files = RunFiles(folder.name, folder)
         try:
-            found.append(_as_it_stands(files, read_manifest(files)))
+            manifest = read_manifest(files)
         except DamagedError:
-            found.append({"run_id": folder.name, "name": "", "status": "damaged", "started_at": ""})
-    return sorted(found, key=lambda run: str(run.get("started_at") or ""), reverse=True)
+            manifest = {"run_id": folder.name, "name": "", "status": "damaged", "started_at": ""}
+        yield files, manifest
+
+
+def _newest_first(runs: Iterable[dict[str, object]]) -> list[dict[str, object]]:
+    return sorted(runs, key=lambda run: str(run.get("started_at") or ""), reverse=True)
 
 
 def _as_it_stands(files: RunFiles, manifest: dict[str, object]) -> dict[str, object]:
-    if manifest.get("status") == "complete":
+    if manifest.get("status") in ("complete", "damaged"):
         return manifest
     now = standing(files.folder, manifest)
     return {**manifest, "status": now.status, "told": f"{now.told}; {_goes_on(now, manifest)}"}
