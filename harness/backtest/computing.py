@@ -28,8 +28,10 @@ from harness.record.memory import spare_memory, trim_heap
 from harness.record.platform import are_bounded
 
 TASKS_PER_WORKER = 6
-LITTLE, ANSWERS = 1000, 2000
-"""Cells of naive rivals that take less time than the start of worker processes; answers that cost what a cell does."""
+LITTLE = 1000
+"""Cells of naive rivals that take less time than the start of worker processes."""
+ANSWERS, CHANGES = 2000, 150_000
+"""Answers in a cell, and changes walked through, that cost as much again as a cell does."""
 
 
 def tasks_of(
@@ -137,7 +139,7 @@ def compute(
 
     Not beside one another where threads are bounded: each has as many as there may be.
     """
-    engine = InProcess() if isinstance(engine, Workers) and _is_little(plan, tasks) else engine
+    engine = InProcess() if isinstance(engine, Workers) and _is_little(plan, changes, tasks) else engine
     by_threads = isinstance(engine, InProcess) and engine.threads > 1 and not are_bounded()
     early = [task for task in tasks if by_threads and not _needs_features(plan, task)]
     early = [] if len(early) == len(tasks) else early
@@ -173,9 +175,10 @@ def compute(
     stages.done(CELLS)
 
 
-def _is_little(plan: Plan, tasks: Sequence[Task]) -> bool:
+def _is_little(plan: Plan, changes: ChangeFile, tasks: Sequence[Task]) -> bool:
     """Whether naive rivals alone are asked, and for so little that worker processes would take longer to start."""
-    each = 1 + len(plan.experiment.target.series) * len(plan.experiment.horizons) / ANSWERS
+    answers = len(plan.experiment.target.series) * len(plan.experiment.horizons)
+    each = 1 + answers / ANSWERS + len(changes.code) / CHANGES
     rivals = all(recipe.rival for task in tasks for recipe, _ in task.recipes)
     return rivals and each * sum(len(task.recipes) * len(task.origins) for task in tasks) <= LITTLE
 

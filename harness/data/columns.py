@@ -199,6 +199,7 @@ def days(column: pl.Series) -> pl.Series:
         column = _parsed(column)
     _no_nulls(column)
     if isinstance(column.dtype, pl.Datetime):
+        refuse_beyond_years(column)  # polars panics over some of them
         if column.dtype.time_zone is not None or not _midnights(column):
             raise DataError(f"column {column.name} holds instants", value=column[0], rule="periods are dates")
         column = column.cast(pl.Date)
@@ -218,6 +219,8 @@ def refuse_beyond_years(column: pl.Series, where: Callable[[int], str] | None = 
     Raises:
         DataError: there is one; the first is named.
     """
+    if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone not in (None, "UTC"):
+        refuse_beyond_years(column.dt.convert_time_zone("UTC"), where)  # a zone has no year for what is far off
     ends = column.to_physical()
     if not _beyond_years(pl.Series([ends.min(), ends.max()], dtype=ends.dtype).cast(column.dtype)).any():
         return
@@ -248,9 +251,9 @@ def instants(column: pl.Series, rows: Coded) -> NDArray[np.int64]:
         column = _parsed_instants(column)
     _no_nulls(column)
     if isinstance(column.dtype, pl.Datetime):
+        refuse_beyond_years(column)
         if column.dtype.time_zone is not None:
             found = column.dt.convert_time_zone("UTC")
-            refuse_beyond_years(found)
             return found.dt.cast_time_unit("us").to_physical().to_numpy().astype(np.int64, copy=False)
         if not _midnights(column):
             raise DataError(

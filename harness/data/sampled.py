@@ -84,7 +84,7 @@ def _of_parquet(path: Path, _text: TextForm, size: int) -> Sample:
     count = max(1, size // (CELL * max(1, len(rows.collect_schema()))))
     total = int(rows.select(pl.len()).collect().item())
     last = max(0, min(count, LAST // CELL, total - count))
-    ends = [in_micros(one.collect()) for one in (rows.head(count), rows.slice(total - last, last))]
+    ends = [in_micros(one.collect(), path.name) for one in (rows.head(count), rows.slice(total - last, last))]
     first, below = (
         RawTable(path.name, frame, 1, b"", ".parquet", 1 + pl.int_range(start, start + frame.height, eager=True))
         for start, frame in zip((0, total - last), ends, strict=True)

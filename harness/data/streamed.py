@@ -344,7 +344,7 @@ def parquet_parts(path: Path, columns: Collection[str], rows: int) -> Iterator[p
             for batch in file.iter_batches(rows, columns=there):
                 part = pl.from_arrow(batch)
                 assert isinstance(part, pl.DataFrame)  # noqa: S101 - a batch never becomes a series
-                yield in_micros(part)
+                yield in_micros(part, path.name)
     except (pa.ArrowException, OSError, UnicodeError, pl.exceptions.PanicException) as error:
         raise not_parquet(path.name, error) from error
 

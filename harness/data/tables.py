@@ -10,7 +10,7 @@ import mmap
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import cast
@@ -18,6 +18,7 @@ from typing import cast
 import polars as pl
 
 from harness.core.errors import DataError, UnknownNameError, UserError
+from harness.data.columns import refuse_beyond_years
 from harness.data.csv_text import csv_parts, csv_table, is_zipped
 from harness.data.declared import TextForm
 from harness.record.files import sha256_of as sha256_of_file
@@ -357,16 +358,26 @@ def read_packaged(reader: str) -> RawTable:
 
 def _parquet(label: str, content: bytes) -> pl.DataFrame:
     try:
-        return in_micros(pl.read_parquet(io.BytesIO(content)))
+        return in_micros(pl.read_parquet(io.BytesIO(content)), label)
     except (*BROKEN, OSError) as error:
         raise not_parquet(label, error) from error
 
 
-def in_micros(frame: pl.DataFrame) -> pl.DataFrame:
-    """A table of a Parquet file with its instants in microseconds, as all of ours are; pandas writes nanoseconds."""
+def in_micros(frame: pl.DataFrame, label: str) -> pl.DataFrame:
+    """A table of a Parquet file with its instants in microseconds, as all of ours are; pandas writes nanoseconds.
+
+    Raises:
+        DataError: a millisecond of a year that no calendar has: there may be no microsecond for it.
+    """
     stamps = {name: dtype for name, dtype in frame.schema.items() if isinstance(dtype, pl.Datetime)}
     others = [name for name, dtype in stamps.items() if dtype.time_unit != "us"]
+    for name in others:
+        refuse_beyond_years(frame[name], partial(_in_column, label, name))
     return frame.with_columns(pl.col(others).dt.cast_time_unit("us")) if others else frame
+
+
+def _in_column(label: str, name: str, _: int) -> str:
+    return f"{label}: column {name}"  # of a file that is read in parts nobody knows the row
 
 
 def not_parquet(label: str, error: BaseException) -> DataError:

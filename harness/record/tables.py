@@ -9,7 +9,7 @@ import polars as pl
 from harness.core.errors import FEW, MissingTableError, listed
 from harness.record.home import Home
 from harness.record.registry import effort_rows
-from harness.record.runs import RunFiles, list_runs, read_table, stores
+from harness.record.runs import RunFiles, finished_runs, list_runs, read_table, stores
 from harness.record.trials import Searches, searches_frame, searches_of, trials_frame
 
 NAMES = {
@@ -77,7 +77,7 @@ def run_views(home: Home) -> Mapping[str, Callable[[], pl.DataFrame]]:
 def _searched(home: Home, frame: Callable[[Searches], pl.DataFrame]) -> pl.DataFrame:
     """A table of the searches of all finished runs; a search that two runs rest on is in it twice."""
     parts = []
-    for manifest in [one for one in list_runs(home) if one.get("status") == "complete"] or [{}]:
+    for manifest in finished_runs(home) or [{}]:
         own = (pl.lit(str(manifest.get(key)), pl.String()).alias(name) for name, key in OWN.items())
         parts.append(frame(searches_of(manifest, home)).select(*own, pl.all()))
     return pl.concat(parts)
@@ -91,9 +91,9 @@ def _effort(home: Home) -> pl.DataFrame:
 def _all(home: Home, table: str) -> pl.DataFrame:
     parts = []
     without = left_out(home, table)
-    for manifest in list_runs(home):
+    for manifest in finished_runs(home):
         run_id = str(manifest["run_id"])
-        if manifest.get("status") == "complete" and run_id not in without:
+        if run_id not in without:
             frame = read_table(RunFiles(run_id, home.runs / run_id), table).drop("run_id", strict=False)
             own = (pl.lit(run_id).alias("run_id"), pl.lit(str(manifest.get("name"))).alias("experiment"))
             parts.append(frame.select(*own, pl.all()))
@@ -109,8 +109,7 @@ def left_out(home: Home, table: str) -> list[str]:
         home: the home folder.
         table: its name.
     """
-    finished = [one for one in list_runs(home) if one.get("status") == "complete"]
-    return [str(one["run_id"]) for one in finished if not stores(one, table)]
+    return [str(one["run_id"]) for one in finished_runs(home) if not stores(one, table)]
 
 
 def _runs(home: Home) -> pl.DataFrame:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import polars as pl
@@ -140,6 +142,21 @@ REFUSED = {
         "mixed zones",
     ),
 }
+
+
+@pytest.mark.every_case
+@pytest.mark.parametrize("unit", ["ms", "us"])
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin", "Pacific/Auckland"])
+@pytest.mark.parametrize("name", ["period", "published_at"])
+@pytest.mark.parametrize("number", [2**63 - 10**9, -(2**63) + 10**9])
+def test_instants_of_years_far_off_are_refused_in_whatever_form_they_come(
+    tmp_path: Path, unit: Literal["ms", "us"], zone: str | None, name: str, number: int
+) -> None:
+    given = rows((JAN, at(2, 20), 1.0)).with_columns(
+        pl.Series([number], dtype=pl.Int64).cast(pl.Datetime(unit, zone)).alias(name)
+    )
+    with pytest.raises(DataError, match=f"column {name}, row 0: a date of (a year without a number|the year)"):
+        opened(tmp_path).append(given, source="test")
 
 
 @pytest.mark.parametrize("case", REFUSED)

@@ -188,6 +188,11 @@ ODD = {
         pl.Series([8_000_000 * 86_400_000_000, 0]).cast(pl.Datetime("us", "UTC")),
         "row 1, column 'released': a date of the year 23873",
     ),
+    "milliseconds that are too many for microseconds": (
+        "released",
+        pl.Series([0, 9_400_000_000_000_000]).cast(pl.Datetime("ms")),
+        "values.parquet: column released: a date of (the|a) year",
+    ),
     "a period so far off that its year has no number": (
         "period",
         pl.Series([18292, 2**31 - 1], dtype=pl.Int32).cast(pl.Date),

@@ -38,7 +38,7 @@ from harness.record.folders import write_folder
 from harness.record.home import Home
 from harness.record.ledger import refusals, under_seal
 from harness.record.registry import forget
-from harness.record.runs import MANIFEST, identity_told, list_runs
+from harness.record.runs import MANIFEST, finished_runs, identity_told
 from harness.record.studies import ASIDE, STUDY, TRIALS, finished_study, read_study, study_told
 from harness.record.verified import HASH_LENGTH
 from harness.record.working import exclusively, working
@@ -97,7 +97,7 @@ def _exported(home: Home, path: Path, *, runs: bool) -> Transferred:
         change = archive.export(home.changes)
         if ChangeFile.open(change).state == state:
             break
-    chosen = [str(run["run_id"]) for run in list_runs(home) if run.get("status") == "complete"] if runs else []
+    chosen = [str(run["run_id"]) for run in finished_runs(home)] if runs else []
     raw = _raw(home)
     facts = {"archive_format": FORMAT, "state": state, "change_file": change.name, "runs": sorted(chosen)}
     rows = {name: frame.height for name, frame in tables.items()}
