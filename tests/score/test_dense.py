@@ -92,6 +92,8 @@ def make_panel(
             codes[:, 0] = FAILED  # never answers at the first horizon
         if name == "last_value":
             codes[codes == MISSING] = FAILED  # its rows are the plan
+        if (codes == MISSING).all():
+            codes[0, 0, 0] = FAILED  # of a model without a single row the rows cannot tell that it ran
         forecast = level + noise.normal(size=shape)
         same = hole(3)
         forecast[same] = value.get("ar", forecast)[same] if name != "ar" else forecast[same]
