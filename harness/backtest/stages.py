@@ -21,6 +21,7 @@ class Stages:
         seconds: per stage of this process, one after the other.
         models: per model and stage, added up over the workers.
         slots: tasks that ran at once.
+        idle: by model whose fits were fewer than the cores: threads of one of them, and cores.
         peak_worker: bytes of the largest worker process; 0 = there was none.
         killed: how often workers were killed, and their tasks given to new ones.
         watch: looks at the memory this process holds; None = nobody said how much it may be.
@@ -33,6 +34,7 @@ class Stages:
     seconds: dict[str, float] = field(default_factory=dict)
     models: dict[str, dict[str, float]] = field(default_factory=dict)
     slots: int = 1
+    idle: dict[str, tuple[int, int]] = field(default_factory=dict)
     peak_worker: int = 0
     killed: int = 0
     watch: Watch | None = None
@@ -87,6 +89,7 @@ class Stages:
             **allowed,
             "wall_seconds": round(self._since - self._began, 3),
             "slots": self.slots,
+            **({"idle": self.idle} if self.idle else {}),
             "seconds": {stage: round(value, 3) for stage, value in self.seconds.items()},
             "models": {m: {s: round(v, 3) for s, v in stages.items()} for m, stages in sorted(self.models.items())},
             "peak_memory_bytes": peak_memory(),

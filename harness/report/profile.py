@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
 
 from harness.core.errors import UserError
 from harness.report.text import share, table
@@ -13,6 +14,8 @@ CELLS, OTHER, SHARED = "cells", "other", "all models"
 WORK = {"open": "open change file", "replay": "replay", "tune": "tune", "fit": "fit", "bin": "fit: bins",
         "train": "fit: trees", "predict": "predict", "write": "write cells"}  # fmt: skip
 HEAD = ("stage", "model", "seconds", "share", "in workers")
+MUCH = 0.25
+"""Share of the wall time from which on it is worth a word that trees grew while cores had nothing to do."""
 Row = tuple[str, str, float, float | None]
 """Stage, model ("" = all), seconds of the wall time, seconds added up over the workers (None = done by none)."""
 
@@ -36,7 +39,21 @@ def profile_text(manifest: Mapping[str, object]) -> str:
     return (
         f"Where the time went ({at_once})\n{table([*HEAD, ''], [[*row, ''] for row in shown], left=2, indent='  ')}\n"
         f"  {OTHER}: starting workers, waiting for the last one, what no stage counts"
+        + "".join(f"\n  {line}" for line in _advice(manifest, wall))
     )
+
+
+def _advice(manifest: Mapping[str, object], wall: float) -> Iterator[str]:
+    """A line for each model whose trees took much of the time while cores had nothing to do."""
+    measured = _mapping(manifest.get("measured"))
+    for model, told in _mapping(measured.get("idle")).items():
+        threads, cores = cast("Sequence[int]", told)
+        grown = float(str(_mapping(_mapping(measured.get("models")).get(model)).get("train", 0.0)))
+        if grown > MUCH * wall:
+            yield (
+                f"{model}: too few fits at a time for {cores} cores, {threads} thread{'s' * (threads > 1)} in each; "
+                f"num_threads = {cores} in its params uses all (trees may differ in their last digits)"
+            )
 
 
 def _plain(row: Row) -> Row:

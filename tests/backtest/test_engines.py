@@ -14,10 +14,11 @@ from threading import Barrier, Event, get_ident, main_thread
 from time import monotonic, sleep
 from typing import cast
 
+import polars as pl
 import pytest
 
 from harness.backtest import computing, runner
-from harness.backtest.engine import InProcess, Workers, alongside
+from harness.backtest.engine import Engine, InProcess, Workers, alongside
 from harness.backtest.engines import Where, engine_for, goods, worker
 from harness.backtest.engines import store as engine_store
 from harness.backtest.engines.address import refuse_deserted
@@ -39,11 +40,12 @@ from harness.data.changes import ChangeFile
 from harness.forecast.boosting import LightGBM
 from harness.forecast.catalog import resolve_params
 from harness.record import platform
+from harness.record.cells import Cell
 from harness.record.folders import write_folder
 from harness.record.home import Home
 from harness.record.runs import read_manifest
 from tests.backtest.made_clusters import deadly, looking, mixed, run_on
-from tests.backtest.made_runs import Ran, exported, releases, small
+from tests.backtest.made_runs import AR, Ran, exported, releases, small
 
 
 @pytest.fixture(scope="module")
@@ -316,6 +318,31 @@ def test_fits_side_by_side_are_shared_out_one_by_one(
     ]
     assert [origin for stretch in asked[::-1] for origin in stretch] == list(plan.issued)  # the longest fits first
     assert max(map(len, asked)) == longest
+
+
+@pytest.mark.parametrize(
+    ("threads", "origins", "engine", "told"),
+    [
+        (1, 1, InProcess(2), {"gbm": (1, 2)}),
+        (1, 1, Workers(4), {"gbm": (1, 4)}),
+        (2, 1, Workers(2), {"gbm": (2, 4)}),
+        (2, 1, InProcess(2, 1), {}),
+        (1, 4, Workers(2), {}),
+        (1, 1, InProcess(), {}),
+    ],
+)
+def test_models_whose_fits_leave_cores_without_work_are_noted(
+    threads: int, origins: int, engine: Engine, told: dict[str, tuple[int, int]], changes: Path, tmp_path: Path
+) -> None:
+    gbm = replace(GBM, name="gbm", params=(("n_estimators", 2), ("num_threads", threads)))
+    plan = build_plan(small((gbm, AR), tmp_path), ChangeFile.open(changes))
+    board = board_of(plan.experiment)
+    cells: dict[str, list[Cell | None]] = {recipe.name: [None] * len(plan.issued) for recipe, _ in board}
+    for done in cells.values():
+        done[: len(done) - origins] = [Cell(pl.DataFrame(), {})] * (len(done) - origins)
+    keys = {name: [f"{name} {origin}" for origin in plan.issued] for name in cells}
+    tasks = computing.tasks_of(plan, ChangeFile.open(changes), board, keys, cells, {}, engine)
+    assert computing._idle(engine, tasks, threads) == told
 
 
 @pytest.mark.parametrize("rolling", [None, 12], ids=["rows alone", "the newest periods"])

@@ -92,6 +92,19 @@ def test_what_is_left_over_is_no_zero_below_zero() -> None:
     assert re.search(r"other +0\.00 +0 %", shown)
 
 
+@pytest.mark.parametrize(
+    ("trees", "threads", "said"), [(9.0, 1, "1 thread in each"), (9.0, 2, "2 threads in each"), (1.0, 1, "")]
+)
+def test_cores_without_work_are_worth_a_word_where_trees_took_much_of_the_time(
+    trees: float, threads: int, said: str
+) -> None:
+    measured = {**MADE["measured"], "models": {"gbm": {"train": trees}}, "idle": {"gbm": [threads, 4]}}
+    shown = profile_text({"measured": measured})
+    assert ("num_threads = 4 in its params uses all" in shown) is bool(said)
+    assert said in shown
+    assert "num_threads" not in profile_text(MADE)
+
+
 @pytest.mark.slow
 def test_a_run_keeps_its_profile_and_shows_it_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ran = run(small((AR, MINE), tmp_path), exported(releases(), tmp_path / "archive"), tmp_path / "home")

@@ -106,10 +106,11 @@ def most_threads(experiment: Experiment) -> int:
 
     What a function draws is not known before it is asked.
     """
-    return max([_most_threads(recipe) for recipe in experiment.models] or [1])
+    return max([threads_of(recipe) for recipe in experiment.models] or [1])
 
 
-def _most_threads(recipe: Recipe) -> int:
+def threads_of(recipe: Recipe) -> int:
+    """Threads that a fit of a recipe may ask for at most."""
     asked: list[object] = [dict(one.params).get(THREADS) for one in reachable(recipe)]
     for domain in recipe.search.space if recipe.search is not None else ():
         if any(own_name(recipe, one, domain.name) == THREADS for one in reachable(recipe)):
