@@ -93,8 +93,6 @@ def print_ingest(report: IngestReport) -> None:
     """Say what an ingest read, took and put aside."""
     if report.already:
         print(f"{report.dataset}: nothing new")
-        for one in report.sources:
-            _print_gone(one)
         return
     withdrawn = f", {report.withdrawn} withdrawals" if report.withdrawn else ""
     print(f"{report.dataset}: {len(report.series)} series, {report.rows_in} rows in, {report.kept} new{withdrawn}")

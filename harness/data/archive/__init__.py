@@ -153,7 +153,8 @@ class Archive(Reader):
                 covers first..last, cells not listed are stated unchanged; captured = false marks one known to have
                 happened whose values are not at hand.
             treated: the cleaning record of the batch, kept with it: all of both or nothing.
-            raw: content hash of the files it was read from, by name; noted for lineage.
+            raw: content hash of the files it was read from, by name; noted for lineage. With any, the batch is
+                recorded once even if the archive has all of it.
             sealed: the other part of the batch, which lies in a vault; `frame` may then be empty.
 
         Raises:
@@ -188,7 +189,8 @@ class Archive(Reader):
             frame: source (unless given here), series_id, issued_at, period, quantile (null or absent = point), value
                 (a level); optionally data_cutoff, conditioning, backfilled.
             source: who issued all of them.
-            raw: content hash of the files they were read from, by name; noted for lineage.
+            raw: content hash of the files they were read from, by name; noted for lineage. With any, the batch is
+                recorded once even if the archive has all of it.
             label: what the batch is called; "" = by its sources.
             treated: what was asserted of them, kept with the batch.
             sealed: those that lie in a vault instead; `frame` may then be empty.
@@ -221,7 +223,8 @@ class Archive(Reader):
             frame: series_id, kind (split, dividend, delisting), ex_date (the first day after the event), value (new
                 shares per old share; cash per old share; final value per share, null = unknown), announced_at.
             source: where they come from.
-            raw: content hash of the files they were read from, by name; noted for lineage.
+            raw: content hash of the files they were read from, by name; noted for lineage. With any, the batch is
+                recorded once even if the archive has all of it.
             treated: what was asserted of them, kept with the batch.
             sealed: those that lie in a vault instead; `frame` may then be empty.
 
@@ -252,7 +255,8 @@ class Archive(Reader):
             frame: universe, series_id, from (first day), to (last day; null or absent = open), announced_at. A later
                 announcement of the same universe, series and first day replaces the last day.
             source: where they come from.
-            raw: content hash of the files they were read from, by name; noted for lineage.
+            raw: content hash of the files they were read from, by name; noted for lineage. With any, the batch is
+                recorded once even if the archive has all of it.
             treated: what was asserted of them, kept with the batch.
             sealed: those that lie in a vault instead; `frame` may then be empty.
 

@@ -13,7 +13,7 @@ import duckdb
 from harness.core.time import instant
 from harness.data.archive import provenance
 from harness.data.archive.appending import enter_blocks
-from harness.data.archive.books import BatchReport, advance_known, catalogue_of, known_by, next_batch
+from harness.data.archive.books import BatchReport, advance_known, catalogue_of, is_noted, known_by, next_batch
 from harness.data.archive.cut import cuts_of
 from harness.data.archive.entry import Entry
 from harness.data.archive.held_rows import HeldRows
@@ -55,8 +55,8 @@ def enter_values(
         known = cuts.capped(known_by(batch.newest, known_through, catalogue, batch.codes, entry.now))
         known |= entry.sealed.known if entry.sealed else {}
         advanced = advance_known(connection, known)
-        news = entered.anything or advanced or entry.is_news(connection, batch.sha256, batch.set_aside)
-        if not (news or entry.source in provenance.waiting(connection, entry.now)):
+        unread = bool(entry.raw) and not is_noted(connection, entry.source)  # the same rows may come in another file
+        if not (entered.anything or advanced or unread or entry.is_news(connection, batch.sha256, batch.set_aside)):
             number = 0
         aside = entry.aside(batch.set_aside)
         report = BatchReport(

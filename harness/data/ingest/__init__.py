@@ -331,7 +331,10 @@ def _lacks(archive: Archive, dataset: Dataset, gate: Gate | None) -> bool:
     defined = archive.series()
     known = {one.id for one in defined}
     recorded = archive.originals()
-    if not known.issuperset(dataset.by_id) or not archive.ingested().issuperset(dataset.by_id):
+    labels = {tag.rpartition(" [")[0] for tag in recorded}
+    # a series of which no file holds a value is never ingested, however often the files are read
+    read = all(f"{dataset.name}: {one.label}" in labels for one in dataset.sources)
+    if not known.issuperset(dataset.by_id) or not (read or archive.ingested().issuperset(dataset.by_id)):
         return True
     if untold(archive, dataset):
         return False

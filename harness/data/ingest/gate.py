@@ -172,7 +172,9 @@ class Gate:
             with self.vaults.hiding(source, places[0]):
                 given = None if told is None else told.rows
                 whole = read_batch(parted.rows, catalogue, coverage=coverage, publications=given, now=now)
-            if known_through is None and treated is None and any(map(self._has, self.vaults.shown(whole.sha256))):
+            read_anew = bool(raw) and source not in self.archive.originals()
+            told_of = known_through is None and treated is None and not read_anew
+            if told_of and any(map(self._has, self.vaults.shown(whole.sha256))):
                 return _known_before(source, whole.rows_in, whole.sha256)
             known, cuts = self._known(whole, known_through, catalogue, now), self._cuts(catalogue)
             plain = self.vaults.plain(source)
@@ -183,7 +185,7 @@ class Gate:
                 mine = parted.received(place)
                 return Received(kinds.VALUES, mine, now, publications=listed, raw=dict(raw or {}), **arguments)  # type: ignore[arg-type]
 
-            words = (whole.sha256, str(known_through), plain if treated is not None else "")
+            words = (whole.sha256, str(known_through), plain if treated is not None or raw else "")
             sealed = self.vaults.sealed(received, {place: parted.count(place) for place in places}, words, known)
             done = into(
                 parted.open,

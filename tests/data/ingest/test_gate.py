@@ -101,6 +101,75 @@ def test_rows_set_aside_beside_sealed_ones_are_recorded_once(under_seal: Sealed)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("end", [EARLY, LATE])
+@pytest.mark.parametrize("change", ["a row gone", "written otherwise"])
+def test_a_file_that_brings_nothing_new_is_recorded_once(
+    end: date, change: str, tmp_path: Path, under_seal: Sealed, never_sealed: Home
+) -> None:
+    values = before(VALUES, end)
+    for root, home in ((tmp_path, under_seal.home), (tmp_path / "same", never_sealed)):
+        folder = dataset(root, values, name="made")
+        assert taken(folder, home).already is (end == EARLY)
+        if change == "a row gone":
+            dataset(root, values.sort("published", maintain_order=True)[:-1])
+        else:
+            with (folder / "values.csv").open("a") as file:
+                file.write("\n")
+        assert lacks(Archive.open(home.archive), load_dataset(folder))
+        report = taken(folder, home)
+        assert (report.already, report.kept) == (False, 0)
+        assert not lacks(Archive.open(home.archive), load_dataset(folder))
+        assert taken(folder, home).already
+    assert content(under_seal.opened()) == content(Archive.open(never_sealed.archive))
+    assert under_seal.opened().state() == Archive.open(never_sealed.archive).state()
+
+
+@pytest.mark.slow
+def test_a_list_that_lost_rows_is_recorded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = dataset(tmp_path, before(VALUES, EARLY), more='[[events]]\nfile = "events.csv"\n')
+    lines = ["series,kind,ex_date,value,announced_at"]
+    lines += [f"cpi,dividend,{year}-06-01,1.5,{year}-05-01" for year in (2016, 2017, 2018, 2019)]
+    homes = Home(tmp_path / "home"), Home(tmp_path / "never")
+    made: Sealed | None = None
+    for left in (5, 4, 3, 2):
+        (folder / "events.csv").write_text("\n".join(lines[:left]) + "\n")
+        for home in homes:
+            assert lacks(Archive.open(home.archive), load_dataset(folder))
+            assert not taken(folder, home).already
+            assert not lacks(Archive.open(home.archive), load_dataset(folder))
+            assert taken(folder, home).already
+        made = made or sealed_home(homes[0], tmp_path / "keys", monkeypatch)
+    assert made is not None
+    assert content(made.opened()) == content(Archive.open(homes[1].archive))
+
+
+@pytest.mark.slow
+def test_a_series_without_any_value_is_not_lacking_with_or_without_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = '[[source]]\nfile = "wide.csv"\nlayout = "wide"\nseries = ["other", "idle"]\n'
+    folder, home = dataset(tmp_path, before(VALUES, EARLY), more=more), Home(tmp_path / "home")
+    toml = (folder / "dataset.toml").read_text().replace('"values.csv"', '"values.csv"\nseries = ["cpi", "rate"]')
+    ruled = '[series.{}]\nlag = {{ kind = "calendar_days", n = 9 }}\n'
+    (folder / "dataset.toml").write_text(
+        toml.replace("[series.cpi]", ruled.format("other") + ruled.format("idle") + "[series.cpi]")
+    )
+    (folder / "wide.csv").write_text("period,other,idle\n2018-01-31,1,\n2019-01-31,1,\n")
+    taken(folder, home)
+    made = sealed_home(home, tmp_path / "keys", monkeypatch)
+    assert "made/idle" not in made.archive.ingested()
+    assert not lacks(made.archive, load_dataset(folder))
+    (made.keys / "s1.signing").unlink()
+    assert not lacks(made.archive, load_dataset(folder))
+    # a source that an ingest never came to is
+    with (folder / "dataset.toml").open("a") as file:
+        file.write(f'[[source]]\nfile = "new.csv"\nlayout = "wide"\nseries = ["new"]\n{ruled.format("new")}')
+    (folder / "new.csv").write_text("period,new\n2018-01-31,1\n")
+    made.archive.define(*load_dataset(folder).series)
+    assert lacks(made.archive, load_dataset(folder))
+
+
+@pytest.mark.slow
 def test_the_same_again_changes_nothing(tmp_path: Path, under_seal: Sealed) -> None:
     folder = dataset(tmp_path, before(VALUES, EARLY))
     assert not lacks(under_seal.archive, load_dataset(folder))
