@@ -11,7 +11,9 @@ import numpy as np
 
 from harness.core.errors import UnknownNameError, UserError
 from harness.core.transform import Floats
-from harness.forecast.univariate import Fitted, Univariate, Work, WorksOn
+from harness.forecast.histories import Work
+from harness.forecast.projection import Fitted
+from harness.forecast.univariate import Univariate, WorksOn
 
 LEAST = 12
 """Values below which nothing is estimated: what the largest model without a season needs."""

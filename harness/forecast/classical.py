@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 
 from harness.core.errors import UnknownNameError, UserError
+from harness.core.snapshot import Micros
 from harness.core.transform import Floats
+from harness.forecast.histories import Histories, Work
 from harness.forecast.imported import imported
-from harness.forecast.univariate import Fitted, Univariate, Work, WorksOn
+from harness.forecast.projection import Fitted, Together
+from harness.forecast.univariate import Univariate, WorksOn
 
 CRITERIA = ("aic", "bic", "hqic")
 TRENDS = ("n", "c", "t", "ct")
@@ -121,6 +124,9 @@ class _Autoregression:
             path.append(value)
         return np.array(path[reach:])
 
+    def together(self, fitted: Sequence[Fitted]) -> Together:
+        return _AutoregressionsTogether(fitted)
+
     def _bridged(self, fitted: Fitted, work: Work, steps: int) -> Floats:
         """State space form: a lag that is missing is replaced by its estimate given everything before it."""
         lags, intercept, slopes = _unpacked(fitted)
@@ -129,6 +135,36 @@ class _Autoregression:
         params = np.array([intercept, *slopes, max(float(str(fitted["variance"])), np.finfo(float).tiny)])
         path: Floats = np.asarray(model.filter(params).forecast(steps))
         return path
+
+
+class _AutoregressionsTogether:
+    """Those with the same lags side by side; one that has to be bridged is asked by itself."""
+
+    def __init__(self, fitted: Sequence[Fitted]) -> None:
+        told = [_unpacked(fit) for fit in fitted]
+        self.lags = sorted({tuple(lags) for lags, _, _ in told})
+        self.kind = np.array([self.lags.index(tuple(lags)) for lags, _, _ in told])
+        self.intercept = np.array([intercept for _, intercept, _ in told])
+        self.slopes = np.full((max(map(len, self.lags)), len(told)), np.nan)
+        for place, (_, _, slopes) in enumerate(told):
+            self.slopes[: len(slopes), place] = slopes
+
+    def project(self, places: Micros, histories: Histories, steps: int) -> Floats:
+        out = np.full((len(places), steps), np.nan)
+        for kind in np.unique(self.kind[places]).tolist():
+            reach = max(self.lags[kind], default=0)
+            rows = np.flatnonzero((self.kind[places] == kind) & (histories.end - histories.begin >= reach))
+            known = histories.values[rows[:, None], histories.end[rows, None] - reach + np.arange(reach)]
+            whole = ~np.isnan(known).any(axis=1)
+            rows, known = rows[whole], known[whole]
+            path, intercept, slopes = [*known.T], self.intercept[places[rows]], self.slopes[:, places[rows]]
+            for _ in range(steps):
+                value = intercept
+                for lag, slope in zip(self.lags[kind], slopes, strict=False):
+                    value = value + slope * path[-lag]
+                path.append(value)
+            out[rows] = np.array(path[reach:]).T
+        return out
 
 
 def _sarimax(values: Floats, **options: object) -> Any:

@@ -63,14 +63,13 @@ def ask(rows: Rows, snapshot: Snapshot) -> Asked:
         UserError: the snapshot has no target.
     """
     panel = target_panel(snapshot)
-    places = {name: place for place, name in enumerate(panel.ids)}
-    names = rows.keys["series_id"].to_list()
-    unknown = set(names) - set(places)
-    if unknown:
-        raise UnknownNameError("target series", min(unknown), places)
+    places, names = names_of(panel.ids).places, rows.keys["series_id"].to_list()
+    try:
+        row = np.fromiter(map(places.__getitem__, names), dtype=np.int64, count=len(names))
+    except KeyError:
+        raise UnknownNameError("target series", min(set(names) - set(places)), places) from None
     target = snapshot.target
     assert target is not None  # noqa: S101 - target_panel has refused a snapshot without one
-    row = np.array([places[name] for name in names], dtype=np.int64)
     days = rows.keys["period"].to_numpy().astype("datetime64[D]")
     return Asked(panel, target.transform, target.season or 1, row, positions(panel.timeline, days))
 

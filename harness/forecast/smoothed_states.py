@@ -1,14 +1,8 @@
-"""States of additive exponential smoothing, carried on from one origin to the next while the history before stays.
-
-The state after a period is a function of the state before it and of that period's value, so a history that begins with
-values smoothed before is carried on from there, to the same bits as from its start; a history in which any earlier
-value changed is smoothed again from its first value.
-"""
+"""The state of additive exponential smoothing of one series, from its start or from any state on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -67,28 +61,3 @@ def ahead(state: State, weights: Weights, steps: int) -> Floats:
         level = level + trend
         path[step] = level + (seasons[len(seasons) - 1 - step % len(seasons)] if seasons else 0.0)
     return path
-
-
-@dataclass(slots=True)
-class Carrier:
-    """The newest state of each history smoothed so far, by what it was smoothed with."""
-
-    _held: dict[object, tuple[Floats, State]] = field(default_factory=dict)
-
-    def state(self, key: object, weights: Weights, values: Floats, first: Callable[[], State]) -> State:
-        """The state after a history.
-
-        Args:
-            key: what tells this series and its parameters from others; equal keys cost time, never bits.
-            weights: smoothing parameters.
-            values: [period] the history, without a hole.
-            first: the state before the history; asked where there is nothing to carry on. It may depend on the first
-                values only, and is trusted to be the same for histories that begin alike.
-        """
-        held = self._held.get((key, weights))
-        if held is not None and len(held[0]) <= len(values) and np.array_equal(values[: len(held[0])], held[0]):
-            state = carried(held[1], weights, values[len(held[0]) :])
-        else:
-            state = carried(first(), weights, values)
-        self._held[key, weights] = np.array(values), state
-        return state

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from harness.core.errors import UnknownNameError, UserError
+from harness.core.snapshot import Micros
 from harness.core.transform import Floats
+from harness.forecast.carried_states import LEVEL, SEASONS, Carried, Stretches, ahead_together, parts_of
+from harness.forecast.histories import Flags, Histories, Work
 from harness.forecast.imported import imported
-from harness.forecast.smoothed_states import Carrier, State, Weights, ahead
-from harness.forecast.univariate import Fitted, Univariate, Work, WorksOn
+from harness.forecast.projection import Fitted, Together
+from harness.forecast.smoothed_states import State, Weights, ahead, carried
+from harness.forecast.univariate import Univariate, WorksOn
 
 HEURISTIC_LENGTH = 10
 """Values that the heuristic starting states of exponential smoothing need."""
+LINE = np.linalg.pinv(np.column_stack([np.ones(HEURISTIC_LENGTH), np.arange(1.0, HEURISTIC_LENGTH + 1)]))
+"""Level and trend [2, value] of the straight line through so many values by least squares."""
 SETTLED = 12
-"""Seasons after which the heuristic starting states of a seasonal model stay, whatever follows."""
+"""Seasons of positive values that the heuristic starting states of a model with multiplicative errors ask for."""
+HEURISTIC_SEASONS = 5
+"""Full seasons at most from which the heuristic starting states are, unless more are needed for as many values."""
 CYCLES = 3
 """Full seasons below which no seasonality is estimated."""
+NO_WEIGHTS = Weights(math.nan, math.nan, math.nan, math.nan)
 COMPONENTS = ("none", "add", "mul")
 
 
@@ -85,7 +97,6 @@ class _Ets:
     damped: bool
     seasonal: str
     max_iterations: int
-    carrier: Carrier = field(default_factory=Carrier, compare=False, repr=False)
 
     def _model(self, values: Floats, season: int, seasonal: str) -> Any:
         return imported("statsmodels.tsa.exponential_smoothing.ets", "ETSModel")(
@@ -133,21 +144,28 @@ class _Ets:
     def project(self, fitted: Fitted, work: Work, steps: int) -> Floats | None:
         work = work.newest_stretch()
         seasonal = str(fitted["seasonal"])
-        enough = HEURISTIC_LENGTH if seasonal == "none" else max(HEURISTIC_LENGTH, 2 * work.season)
-        if len(work.values) < enough:
+        if len(work.values) < shortest(seasonal, work.season):
             return None
         params = np.array(fitted["params"])
         if "mul" in (self.trend, seasonal):
             smoothed = self._model(work.values, work.season, seasonal).smooth(params)
             path: Floats = np.asarray(smoothed.forecast(steps), dtype=np.float64)
             return path
-        weights = self._weights(params, seasonal)
-        settles = max(enough, SETTLED * work.season if seasonal != "none" else 0)
-        key = seasonal, work.first, len(work.values) >= settles or len(work.values)
-        state = self.carrier.state(key, weights, work.values, lambda: self._first(work, seasonal, settles))
-        return ahead(state, weights, steps)
+        weights = self.weights(params, seasonal)
+        return ahead(carried(self.start(work, seasonal), weights, work.values), weights, steps)
 
-    def _weights(self, params: Floats, seasonal: str) -> Weights:
+    def together(self, fitted: Sequence[Fitted]) -> Together | None:
+        return None if "mul" in (self.trend, self.seasonal) else _EtsTogether(self, fitted)
+
+    def used(self, count: Micros, seasonal: Flags, season: int) -> Micros:
+        """[series] how many of so many values the starting state depends on: the first ones, however many follow."""
+        most: Micros | int = max(HEURISTIC_LENGTH, SETTLED * season)
+        if self.error == "add":
+            least = -(-(HEURISTIC_LENGTH + 2 * (season // 2)) // season)
+            most = season * np.maximum(np.minimum(HEURISTIC_SEASONS, count // season), least)
+        return np.where(seasonal, np.minimum(count, most), HEURISTIC_LENGTH)
+
+    def weights(self, params: Floats, seasonal: str) -> Weights:
         """Parameters of the recursion from those of the model, which are in terms of the one-step error."""
         named = iter(params.tolist())
         level = next(named)
@@ -155,11 +173,24 @@ class _Ets:
         season = next(named) / (1.0 - level) if seasonal != "none" else 0.0
         return Weights(level, trend, season, next(named) if self.damped else 1.0)
 
-    def _first(self, work: Work, seasonal: str, settles: int) -> State:
-        """The heuristic starting state: of the first values only, however many follow."""
-        model = self._model(work.values[:settles], work.season, seasonal)
+    def start(self, work: Work, seasonal: str) -> State:
+        """The heuristic starting state: of the first values only, however many follow.
+
+        Raises:
+            ValueError: the errors are multiplicative and a value is not positive.
+        """
+        if seasonal == "none" and self.error == "add":
+            level, trend = LINE.dot(work.values[:HEURISTIC_LENGTH, None])[:, 0].tolist()
+            return level, (trend or 0.0) if self.trend != "none" else 0.0, ()
+        used = int(self.used(np.array(len(work.values)), np.array(seasonal != "none"), work.season))
+        model = self._model(work.values[:used], work.season, seasonal)
         seasons = () if seasonal == "none" else tuple(np.asarray(model.initial_seasonal)[::-1].tolist())
         return float(model.initial_level), float(model.initial_trend or 0.0), seasons
+
+
+def shortest(seasonal: str, season: int) -> int:
+    """How many values a starting state needs at least."""
+    return HEURISTIC_LENGTH if seasonal == "none" else max(HEURISTIC_LENGTH, 2 * season)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +198,6 @@ class _Theta:
     theta: float
     deseasonalize: bool
     seasonality: str
-    carrier: Carrier = field(default_factory=Carrier, compare=False, repr=False)
 
     def estimate(self, work: Work) -> Fitted | None:
         work = work.newest_stretch()
@@ -200,13 +230,85 @@ class _Theta:
         work = work.newest_stretch()
         alpha, trend, count = float(str(fitted["alpha"])), float(str(fitted["trend"])), len(work.values)
         adjusted = _adjusted(work, fitted)
-        level, _, _ = self.carrier.state(work.first, Weights(alpha), adjusted, lambda: (float(adjusted[0]), 0.0, ()))
+        level, _, _ = carried((float(adjusted[0]), 0.0, ()), Weights(alpha), adjusted)
         ahead = np.arange(steps, dtype=np.float64)
         if alpha > 0.0:
             ahead += 1.0 / alpha - (1.0 - alpha) ** count / alpha
         path: Floats = level + (self.theta - 1.0) / self.theta * trend * ahead
         indices = _indices(fitted, work.first + count + np.arange(steps))
         return path * indices if fitted["multiplicative"] else path + indices
+
+    def together(self, fitted: Sequence[Fitted]) -> Together:
+        return _ThetaTogether(self.theta, fitted)
+
+
+class _EtsTogether:
+    """Additive components; a series that fails has no finite state, so it is asked by itself."""
+
+    def __init__(self, method: _Ets, fitted: Sequence[Fitted]) -> None:
+        self.method, self.seasonal = method, np.array([fit["seasonal"] != "none" for fit in fitted])
+        self.carried = Carried([_weights_or_none(method, fit) for fit in fitted])
+
+    def project(self, places: Micros, histories: Histories, steps: int) -> Floats:
+        path, season = np.full((len(places), steps), np.nan), histories.season
+        since, count = histories.stretch, histories.end - histories.stretch
+        rows = np.flatnonzero(count >= np.where(self.seasonal[places], shortest("add", season), HEURISTIC_LENGTH))
+        histories, places, since = histories.taken(rows), places[rows], since[rows]
+        used = self.method.used(count[rows], self.seasonal[places], season)
+        given = Stretches(histories.values, histories.first, since, histories.end, used)
+        parts = SEASONS + (season if self.seasonal.any() else 0)
+
+        def starts(some: Micros) -> Floats:
+            out = np.full((parts, len(some)), np.nan)
+            for column, row in enumerate(some.tolist()):
+                values, first = histories.values[row, since[row] : histories.end[row]], int(since[row])
+                work = Work(np.array(values), histories.first + first, season)
+                with suppress(ValueError):
+                    state = self.method.start(work, "add" if self.seasonal[places[row]] else "none")
+                    out[:, column] = parts_of(state, work.first, parts)
+            return out
+
+        states = self.carried.after(places, given, parts, starts)
+        end = histories.first + histories.end
+        path[rows] = ahead_together(states, self.carried.weights[:, places], end, steps)
+        return path
+
+
+def _weights_or_none(method: _Ets, fit: Fitted) -> Weights:
+    try:
+        return method.weights(np.array(fit["params"]), str(fit["seasonal"]))
+    except ZeroDivisionError:
+        return NO_WEIGHTS
+
+
+class _ThetaTogether:
+    def __init__(self, theta: float, fitted: Sequence[Fitted]) -> None:
+        self.theta = theta
+        self.alpha, self.trend = (np.array([float(str(fit[name])) for fit in fitted]) for name in ("alpha", "trend"))
+        self.multiplicative = np.array([bool(fit["multiplicative"]) for fit in fitted])
+        cycles = [_cycle(fit) for fit in fitted]
+        season = math.lcm(*map(len, cycles))
+        self.indices = np.array([np.resize(cycle, season) for cycle in cycles])  # [series, position modulo the season]
+        self.carried = Carried([Weights(alpha) for alpha in self.alpha.tolist()])
+
+    def project(self, places: Micros, histories: Histories, steps: int) -> Floats:
+        alpha, trend, since, end = self.alpha[places], self.trend[places], histories.stretch, histories.end
+        indices, multiplicative = self.indices[places], self.multiplicative[places, None]
+        column = indices[:, (histories.first + np.arange(histories.values.shape[1])) % indices.shape[1]]
+        adjusted = np.where(multiplicative, histories.values / column, histories.values - column)
+        given = Stretches(adjusted, histories.first, since, end, np.ones_like(end))
+        states = self.carried.after(
+            places, given, SEASONS, lambda some: np.vstack([adjusted[some, since[some]], np.zeros(len(some))])
+        )
+        # powers are the scalar ones: those of arrays differ from them in the last bit
+        counted = zip(alpha.tolist(), (end - since).tolist(), strict=True)
+        faded = np.array([(1.0 - one) ** count if one > 0.0 else 0.0 for one, count in counted])
+        gain = np.where(alpha > 0.0, 1.0 / alpha - faded / alpha, 0.0)
+        ahead = np.arange(steps, dtype=np.float64) + gain[:, None]
+        path = states[LEVEL][:, None] + ((self.theta - 1.0) / self.theta * trend)[:, None] * ahead
+        place = (histories.first + end[:, None] + np.arange(steps)) % indices.shape[1]
+        index = np.take_along_axis(indices, place, axis=1)
+        return np.asarray(np.where(multiplicative, path * index, path + index), dtype=np.float64)
 
 
 def smoothed_levels(values: Floats, alpha: float) -> Floats:
@@ -223,11 +325,15 @@ def smoothed_levels(values: Floats, alpha: float) -> Floats:
     return out
 
 
-def _indices(fitted: Fitted, positions: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Floats:
+def _cycle(fitted: Fitted) -> Floats:
+    """Seasonal indices by position modulo their number; one that changes nothing where there is no seasonality."""
     indices = np.array(fitted["seasonal"], dtype=np.float64)
-    if not len(indices):
-        return np.full(len(positions), 1.0 if fitted["multiplicative"] else 0.0)
-    return indices[positions % len(indices)]
+    return indices if len(indices) else np.array([1.0 if fitted["multiplicative"] else 0.0])
+
+
+def _indices(fitted: Fitted, positions: Micros) -> Floats:
+    cycle = _cycle(fitted)
+    return cycle[positions % len(cycle)]
 
 
 def _adjusted(work: Work, fitted: Fitted) -> Floats:

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -24,46 +24,13 @@ from harness.core.frames import Rows
 from harness.core.snapshot import NO_POSITION, Micros, Snapshot, TargetPanel, target_panel
 from harness.core.transform import Floats, Transform, apply_transform
 from harness.forecast.fit_texts import members, object_text
-from harness.forecast.paths import Asked, answers, ask, assemble, cells
+from harness.forecast.histories import Histories
+from harness.forecast.paths import ROWS, Asked, answers, ask, assemble, cells, newest_column
+from harness.forecast.projection import Fitted, FittedPanel, Method
 
 WorksOn = Literal["step", "level", "target"]
-Fitted = Mapping[str, object]
-"""Parameters of one series as JSON values; `variance` is the residual variance."""
 FITTED, WARNINGS = '"fitted": ', '"warnings": '
 """Before these in the text of a fit, once: in what they hold, a quotation mark within a text is escaped."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Work:
-    """The history one model sees.
-
-    Attributes:
-        values: [period] from the first to the newest known value; NaN = missing inside.
-        first: position of element 0 on the target's timeline.
-        season: season length in periods.
-    """
-
-    values: Floats
-    first: int
-    season: int
-
-    def newest_stretch(self) -> Work:
-        """The part after the newest gap, for methods that cannot bridge a missing value."""
-        missing = np.flatnonzero(np.isnan(self.values))
-        start = int(missing[-1]) + 1 if len(missing) else 0
-        return Work(self.values[start:], self.first + start, self.season)
-
-
-class Method(Protocol):
-    """A univariate method: estimate once, then filter with those parameters over any later history."""
-
-    def estimate(self, work: Work) -> Fitted | None:
-        """Parameters, or None when the history is too short."""
-        ...
-
-    def project(self, fitted: Fitted, work: Work, steps: int) -> Floats | None:
-        """Forecasts [step] after the newest value with fixed parameters, or None when the history is too short."""
-        ...
 
 
 class Univariate:
@@ -76,6 +43,7 @@ class Univariate:
         self.warnings: list[str] = []
         """What estimation complained about (no convergence, for example), one line each; series that failed last."""
         self.failed = 0
+        self._panel = FittedPanel(method, self.fitted)
 
     def fit(self, rows: Rows | None, snapshot: Snapshot, *, seed: int) -> None:
         """Estimate every series' parameters on the snapshot; nothing is random.
@@ -87,15 +55,16 @@ class Univariate:
         matrix = _matrix(panel, snapshot, self.works_on)
         self.fitted, self.warnings = {}, []
         failed: list[str] = []
+        histories = Histories.of(matrix, panel.first, _season(snapshot))
+        varied = histories.usable & ~histories.constant
         for row, series_id in enumerate(panel.ids):
-            work = _work(matrix[row], panel.first, _season(snapshot))
             self.fitted[series_id] = None
-            if work is None or _is_constant(work):
+            if not varied[row]:
                 continue
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 try:
-                    self.fitted[series_id] = self.method.estimate(work)
+                    self.fitted[series_id] = self.method.estimate(histories.work(row))
                 except ValueError as error:  # numpy's LinAlgError is one
                     failed.append(f"{series_id}: {error}")
             self.warnings += sorted({f"{series_id}: {one.category.__name__}: {one.message}" for one in caught})
@@ -118,44 +87,41 @@ class Univariate:
             ValueError: the method failed for a series and answered none.
         """
         asked = ask(rows, snapshot)
-        panel = asked.panel
-        matrix = _matrix(panel, snapshot, self.works_on)
-        count = _steps(asked, self.works_on)  # of each series its own: what others are asked cannot touch its answer
-        future = np.full((len(panel.ids), int(count.max(initial=0))), np.nan)  # [series, step]
-        failed: list[str] = []
-        for row in np.unique(asked.row) if future.size else ():
-            work = _work(matrix[row], panel.first, asked.season)
-            if work is None:
-                continue
-            newest = work.first + len(work.values) - 1
-            skip, steps = 0 if self.works_on == "target" else int(panel.last[row]) - newest, max(1, int(count[row]))
-            try:
-                future[row, :steps] = self._path(panel.ids[row], work, skip + steps, asked)[skip:]
-            except ValueError as error:
-                failed.append(f"{panel.ids[row]}: {error}")
+        matrix = _matrix(asked.panel, snapshot, self.works_on)
+        future, failed = self._future(asked, matrix)
         self._note(failed, all_failed=bool(np.isnan(future).all()))
         return answers(rows.keys, _built(asked, matrix, future, self.works_on))
 
-    def _path(self, series_id: str, work: Work, steps: int, asked: Asked) -> Floats:
-        """[step] forecasts after the newest value the model works on; NaN where the history is too short."""
-        path, variance = self._projected(series_id, work, steps)
-        if path is None:
-            return np.full(steps, np.nan)
-        if not np.isfinite(path).all():
-            raise ValueError("the forecast path is not finite")
-        if asked.transform.is_volatility and self.works_on == "step":
-            return (path * path + variance) / 1e4
-        return path
+    def _future(self, asked: Asked, matrix: Floats) -> tuple[Floats, list[str]]:
+        """[series, step] forecasts after the newest known level (or *target value*), and which series failed."""
+        panel = asked.panel
+        count = _steps(asked, self.works_on)  # of each series its own: what others are asked cannot touch its answer
+        future = np.full((len(panel.ids), int(count.max(initial=0))), np.nan)
+        if not future.size:
+            return future, []
+        newest, steps = newest_column(matrix), np.maximum(1, count)
+        skip = np.zeros_like(count) if self.works_on == "target" else panel.last - panel.first - newest
+        rows = np.flatnonzero((np.bincount(asked.row, minlength=len(matrix)) > 0) & (newest >= 0))
+        rows = rows[np.argsort((skip + steps)[rows], kind="stable")]  # those asked as far ahead stay together
+        fits, failed = self._fits(), dict[int, str]()
+        for chunk in (rows[start : start + ROWS] for start in range(0, len(rows), ROWS)):
+            histories = Histories.of(matrix[chunk], panel.first, asked.season)
+            places = fits.places(panel.ids)[chunk]
+            path, told = fits.paths(places, histories, (skip + steps)[chunk])
+            if asked.transform.is_volatility and self.works_on == "step":
+                path = (path * path + fits.variance(places, histories)[:, None]) / 1e4
+            failed |= {int(chunk[row]): f"{panel.ids[chunk[row]]}: {reason}" for row, reason in told.items()}
+            step = np.arange(steps[chunk].max())
+            column = np.minimum(skip[chunk, None] + step, path.shape[1] - 1)
+            asked_for = step < steps[chunk, None]
+            future[chunk, : len(step)] = np.where(asked_for, np.take_along_axis(path, column, axis=1), np.nan)
+        return future, [failed[row] for row in sorted(failed)]
 
-    def _projected(self, series_id: str, work: Work, steps: int) -> tuple[Floats | None, float]:
-        if _is_constant(work):
-            return np.full(steps, work.values[-1]), 0.0
-        fitted = self.fitted.get(series_id)
-        if fitted is None:
-            return None, 0.0
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return self.method.project(fitted, work, steps), float(str(fitted["variance"]))
+    def _fits(self) -> FittedPanel:
+        """The present fits, with what was kept of them from one origin to the next."""
+        if not self._panel.is_of(self.fitted):
+            self._panel = FittedPanel(self.method, self.fitted)
+        return self._panel
 
     def dump(self) -> str:
         """Parameters per series as JSON text; floats are written so that the same bits come back."""
@@ -203,34 +169,17 @@ def _matrix(panel: TargetPanel, snapshot: Snapshot, works_on: WorksOn) -> Floats
     if transform.is_volatility:
         raise UserError("a realised volatility has no level to work on", fix='works_on = "step" or "target"')
     source = snapshot.panel(panel.ids[0])
-    return source.values[[source.row(series_id) for series_id in panel.ids], panel.first - source.first :]
+    return source.levels(panel.ids, panel.first - source.first)
 
 
 def _season(snapshot: Snapshot) -> int:
     return (snapshot.target.season or 1) if snapshot.target is not None else 1
 
 
-def _work(row: Floats, first: int, season: int) -> Work | None:
-    known = np.flatnonzero(~np.isnan(row))
-    if len(known) < 2:
-        return None
-    values = np.array(row[known[0] : known[-1] + 1])
-    return Work(values, first + int(known[0]), season)
-
-
-def _is_constant(work: Work) -> bool:
-    known = work.values[~np.isnan(work.values)]
-    return bool(known.max() == known.min())
-
-
 def _newest(matrix: Floats, first: int) -> Floats:
     """[series] position of the newest known value, NaN where there is none."""
-    out = np.full(len(matrix), np.nan)
-    for row, values in enumerate(matrix):
-        known = np.flatnonzero(~np.isnan(values))
-        if len(known):
-            out[row] = first + known[-1]
-    return out
+    column = newest_column(matrix)
+    return np.where(column >= 0, first + column, np.nan)
 
 
 def _steps(asked: Asked, works_on: WorksOn) -> Micros:

@@ -28,8 +28,10 @@ from harness.core.transform import Transform
 from harness.forecast import catalog
 from harness.forecast.catalog import CATALOG, build
 from harness.forecast.classical import autoregression
+from harness.forecast.histories import Work
+from harness.forecast.projection import Fitted
 from harness.forecast.protocol import Apart
-from harness.forecast.univariate import Fitted, Univariate, Work
+from harness.forecast.univariate import Univariate
 from harness.record.home import Home
 from harness.record.runs import find_run
 from tests.backtest.made_runs import Ran, exported, run

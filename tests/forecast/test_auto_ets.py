@@ -14,7 +14,9 @@ from harness.core.errors import UserError
 from harness.core.recipe import Recipe
 from harness.forecast.auto_ets import LEAST, auto_ets
 from harness.forecast.catalog import build, resolve_params
-from harness.forecast.univariate import Fitted, Univariate, Work
+from harness.forecast.histories import Work
+from harness.forecast.projection import Fitted
+from harness.forecast.univariate import Univariate
 from tests.forecast.made_snapshots import asked, made, points, wave
 
 NONE = {"N": None, "A": "add", "M": "mul"}
