@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from harness.backtest.bounds import block_width
 from harness.backtest.design import Floats, build_design, build_rows
 from harness.backtest.engine import Engine, InProcess, Workers, alongside
-from harness.backtest.engines import LARGE, most_threads, threads_of
+from harness.backtest.engines import LARGE, threads_of
 from harness.backtest.first_window import asks_for_it
 from harness.backtest.keys import cell_keys
 from harness.backtest.place import Board, Place, Progress
@@ -151,7 +150,7 @@ def compute(
     where = (place.shelves, place.liberty, place.labels, place.clocks, place.work)
     context = Context(plan, place.changes, None, *where, block=block, watched=stages.watch is not None)
     total, done = sum(len(task.recipes) * len(task.origins) for task in tasks), 0
-    stages.idle = _idle(engine, tasks, most_threads(plan.experiment))
+    stages.idle = _idle(engine, tasks)
 
     def told(cells: int) -> None:
         nonlocal done
@@ -185,13 +184,13 @@ def _is_little(plan: Plan, changes: ChangeFile, tasks: Sequence[Task]) -> bool:
     return rivals and each * sum(len(task.recipes) * len(task.origins) for task in tasks) <= LITTLE
 
 
-def _idle(engine: Engine, tasks: Sequence[Task], threads: int) -> dict[str, tuple[int, int]]:
-    """By model of trees whose fits are too few to keep this machine's cores busy: threads of one of them, and cores."""
+def _idle(engine: Engine, tasks: Sequence[Task]) -> dict[str, int]:
+    """The model of trees whose single fit, of one thread, is all there is to do here besides rivals -> the cores."""
     cores = engine.threads if isinstance(engine, InProcess) else 0
-    cores = engine.count * threads if isinstance(engine, Workers) else cores
-    fits = Counter(recipe.name for task in tasks for recipe, _ in task.recipes if learns_from_rows_alone(recipe))
-    asked = {recipe.name: threads_of(recipe) for task in tasks for recipe, _ in task.recipes}
-    return {name: (asked[name], cores) for name, count in fits.items() if count * asked[name] < cores}
+    cores = engine.count if isinstance(engine, Workers) else cores
+    fits = [recipe for task in tasks for recipe, _ in task.recipes if not recipe.rival]
+    alone = len(fits) == 1 and learns_from_rows_alone(fits[0]) and threads_of(fits[0]) == 1
+    return {fits[0].name: cores} if alone and cores > 1 else {}
 
 
 def _run(engine: Engine, context: Context, tasks: Sequence[Task], stages: Stages, told: Callable[[int], None]) -> None:

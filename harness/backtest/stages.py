@@ -21,7 +21,7 @@ class Stages:
         seconds: per stage of this process, one after the other.
         models: per model and stage, added up over the workers.
         slots: tasks that ran at once.
-        idle: by model whose fits were fewer than the cores: threads of one of them, and cores.
+        idle: the model whose single fit had one thread and nothing beside it, and how many cores there were.
         peak_worker: bytes of the largest worker process; 0 = there was none.
         killed: how often workers were killed, and their tasks given to new ones.
         watch: looks at the memory this process holds; None = nobody said how much it may be.
@@ -34,7 +34,7 @@ class Stages:
     seconds: dict[str, float] = field(default_factory=dict)
     models: dict[str, dict[str, float]] = field(default_factory=dict)
     slots: int = 1
-    idle: dict[str, tuple[int, int]] = field(default_factory=dict)
+    idle: dict[str, int] = field(default_factory=dict)
     peak_worker: int = 0
     killed: int = 0
     watch: Watch | None = None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import cast
+from collections.abc import Iterator, Mapping
 
 from harness.core.errors import UserError
 from harness.report.text import share, table
@@ -15,7 +14,7 @@ WORK = {"open": "open change file", "replay": "replay", "tune": "tune", "fit": "
         "train": "fit: trees", "predict": "predict", "write": "write cells"}  # fmt: skip
 HEAD = ("stage", "model", "seconds", "share", "in workers")
 MUCH = 0.25
-"""Share of the wall time from which on it is worth a word that trees grew while cores had nothing to do."""
+"""Share of the wall time from which on it is worth a word that trees grew while other cores had nothing to do."""
 Row = tuple[str, str, float, float | None]
 """Stage, model ("" = all), seconds of the wall time, seconds added up over the workers (None = done by none)."""
 
@@ -44,15 +43,14 @@ def profile_text(manifest: Mapping[str, object]) -> str:
 
 
 def _advice(manifest: Mapping[str, object], wall: float) -> Iterator[str]:
-    """A line for each model whose trees took much of the time while cores had nothing to do."""
+    """A line where the trees of a single fit took much of the time while the other cores had nothing to do."""
     measured = _mapping(manifest.get("measured"))
-    for model, told in _mapping(measured.get("idle")).items():
-        threads, cores = cast("Sequence[int]", told)
+    for model, cores in _mapping(measured.get("idle")).items():
         grown = float(str(_mapping(_mapping(measured.get("models")).get(model)).get("train", 0.0)))
         if grown > MUCH * wall:
             yield (
-                f"{model}: too few fits at a time for {cores} cores, {threads} thread{'s' * (threads > 1)} in each; "
-                f"num_threads = {cores} in its params uses all (trees may differ in their last digits)"
+                f"{model}: one fit, in one thread of {cores}; num_threads = {cores} in its params, and no --workers, "
+                "uses all (another model: its cells are computed anew)"
             )
 
 

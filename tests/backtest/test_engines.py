@@ -321,28 +321,35 @@ def test_fits_side_by_side_are_shared_out_one_by_one(
 
 
 @pytest.mark.parametrize(
-    ("threads", "origins", "engine", "told"),
+    ("threads", "origins", "others", "engine", "told"),
     [
-        (1, 1, InProcess(2), {"gbm": (1, 2)}),
-        (1, 1, Workers(4), {"gbm": (1, 4)}),
-        (2, 1, Workers(2), {"gbm": (2, 4)}),
-        (2, 1, InProcess(2, 1), {}),
-        (1, 4, Workers(2), {}),
-        (1, 1, InProcess(), {}),
+        (1, 1, (), InProcess(2), {"gbm": 2}),
+        (1, 1, (), Workers(4), {"gbm": 4}),
+        (1, 1, (), InProcess(), {}),
+        (2, 1, (), InProcess(2, 1), {}),
+        (1, 1, (AR,), Workers(4), {}),
+        (1, 2, (), Workers(4), {}),
     ],
+    ids=["threads", "workers", "one core", "threads of its own", "another model beside it", "two fits"],
 )
-def test_models_whose_fits_leave_cores_without_work_are_noted(
-    threads: int, origins: int, engine: Engine, told: dict[str, tuple[int, int]], changes: Path, tmp_path: Path
+def test_a_single_fit_that_leaves_cores_without_work_is_noted(
+    threads: int,
+    origins: int,
+    others: tuple[Recipe, ...],
+    engine: Engine,
+    told: dict[str, int],
+    changes: Path,
+    tmp_path: Path,
 ) -> None:
     gbm = replace(GBM, name="gbm", params=(("n_estimators", 2), ("num_threads", threads)))
-    plan = build_plan(small((gbm, AR), tmp_path), ChangeFile.open(changes))
+    plan = build_plan(with_rivals(small((gbm, *others), tmp_path)), ChangeFile.open(changes))
     board = board_of(plan.experiment)
     cells: dict[str, list[Cell | None]] = {recipe.name: [None] * len(plan.issued) for recipe, _ in board}
     for done in cells.values():
         done[: len(done) - origins] = [Cell(pl.DataFrame(), {})] * (len(done) - origins)
     keys = {name: [f"{name} {origin}" for origin in plan.issued] for name in cells}
     tasks = computing.tasks_of(plan, ChangeFile.open(changes), board, keys, cells, {}, engine)
-    assert computing._idle(engine, tasks, threads) == told
+    assert computing._idle(engine, tasks) == told
 
 
 @pytest.mark.parametrize("rolling", [None, 12], ids=["rows alone", "the newest periods"])
