@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.backtest.history import History
 from harness.backtest.keys import RecipeIdentity, cell_seed
@@ -47,12 +48,16 @@ class Blocks:
     Attributes:
         plans: the plan of each.
         spans: rows of the target's series of each.
-        rows: rows of the change file of each.
+        rows: rows of the change file of each; None = it is looked for in the whole file.
     """
 
     plans: Sequence[Plan]
     spans: Sequence[slice]
-    rows: SeriesBlocks
+    rows: SeriesBlocks | None
+
+    def rows_of(self, number: int) -> NDArray[np.int64] | None:
+        """Rows of the change file of one of them; None = not known."""
+        return None if self.rows is None else self.rows.rows(number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +176,7 @@ def refit_of(
         known = None
         if rolling is not None or plan.experiment.target.outcome.kind == "latest":
             mine = of_block(identity, one)
-            known = History(world.changes, one, mine, spent, rows=blocks.rows.rows(number)).at(origin)
+            known = History(world.changes, one, mine, spent, rows=blocks.rows_of(number)).at(origin)
             newest = max(newest, int(target_panel(known).last.max()))
         for place, found in matured.items():
             found.update(_matured(one, origin, place, known))

@@ -226,7 +226,7 @@ def _walked(
     """Cells of one block at all origins."""
     start, one = time.perf_counter(), blocks.plans[number]
     recipes = [(recipe, of_block(identity, one)) for recipe, identity in asked.recipes]
-    here, stored = replace(world, plan=one, rows=blocks.rows.rows(number)), Stored()
+    here, stored = replace(world, plan=one, rows=blocks.rows_of(number)), Stored()
     if refit is not None:
         here = replace(here, told={refit.origin: refit.told})
         stored = Stored({(0, refit.origin): refit.part(blocks.spans[number])})

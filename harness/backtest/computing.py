@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from harness.backtest.design import Floats, build_design, build_rows
 from harness.backtest.engine import Engine, InProcess, Workers, alongside
 from harness.backtest.engines import LARGE, threads_of
 from harness.backtest.first_window import asks_for_it
+from harness.backtest.fit_parts import shared_fits
 from harness.backtest.keys import cell_keys
 from harness.backtest.place import Board, Place, Progress
 from harness.backtest.splits import Plan
 from harness.backtest.stages import CELLS, Stages
 from harness.backtest.table_file import written_out
 from harness.backtest.task import Context, Task
+from harness.backtest.witness import World
 from harness.core.recipe import Recipe
 from harness.data.changes import ChangeFile
 from harness.data.mapped import let_go
@@ -171,9 +174,26 @@ def compute(
         written_out(design)
     settle(changes)
     stages.done("features")
-    _run(engine, replace(context, design=design), rest, stages, told)
+    context = replace(context, design=design)
+    with engine.kept(len(rest)) if isinstance(engine, Workers) else nullcontext():
+        _estimated(engine, context, changes, rest, stages)
+        _run(engine, context, rest, stages, told)
     settle(changes)
     stages.done(CELLS)
+
+
+def _estimated(engine: Engine, context: Context, changes: ChangeFile, tasks: Sequence[Task], stages: Stages) -> None:
+    """Have all workers estimate the fits of models of single series that are too few for them."""
+    shelf = context.shelves.fits
+    studied = context.liberty is not None or context.labels is not None  # a study's walk is its own
+    if studied or not isinstance(shelf, Path) or not isinstance(engine, Workers):
+        return
+    world = World(context.plan, changes, None, shelf)
+    shared = shared_fits(world, shelf, tasks, engine.slots, context.block)
+    if shared:
+        _run(engine, context, [task for one in shared for task in one.tasks()], stages, lambda _: None)
+    for one in shared:
+        one.join(world, shelf)
 
 
 def _is_little(plan: Plan, changes: ChangeFile, tasks: Sequence[Task]) -> bool:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 import loky
@@ -175,6 +176,27 @@ class Workers:
         self.count = self.slots = count
         self.killed = 0
         """How often workers were killed in the last run of tasks, and others took over."""
+        self._pool: loky.ProcessPoolExecutor | None = None
+        self._most = 0
+
+    @contextmanager
+    def kept(self, most: int) -> Iterator[None]:
+        """Workers outlive a run of tasks within the block, for the next ones of the same context.
+
+        Args:
+            most: tasks of the largest run.
+        """
+        self._most = most
+        try:
+            yield
+        finally:
+            self._most = 0
+            self._end()
+
+    def _end(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=True, kill_workers=True)
 
     def run(self, context: Context, tasks: Sequence[Task]) -> Iterator[Spent]:
         """Run all tasks in workers.
@@ -194,18 +216,22 @@ class Workers:
                     raise worker_killed(error, "with --workers 1, or a smaller --memory, it needs less") from error
 
     def _once(self, context: Context, tasks: Mapping[int, Task]) -> Iterator[tuple[int, Spent]]:
-        executor = loky.ProcessPoolExecutor(
-            max_workers=min(self.count, len(tasks)),
-            initializer=_start_worker,
-            initargs=(context, os.getpid()),
-            env=IN_WORKER,
-        )
+        if self._pool is None:
+            self._pool = loky.ProcessPoolExecutor(
+                max_workers=min(self.count, max(len(tasks), self._most)),
+                initializer=_start_worker,
+                initargs=(context, os.getpid()),
+                env=IN_WORKER,
+            )
         try:
-            numbers = {executor.submit(_run_in_worker, task): number for number, task in tasks.items()}
+            numbers = {self._pool.submit(_run_in_worker, task): number for number, task in tasks.items()}
             for done in as_completed(numbers):
                 yield numbers[done], done.result()
-        finally:
-            executor.shutdown(wait=True, kill_workers=True)
+        except BaseException:
+            self._end()
+            raise
+        if not self._most:
+            self._end()
 
 
 def worker_killed(error: BaseException, advice: str) -> UserError:

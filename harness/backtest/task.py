@@ -5,20 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import threadpoolctl
 
-from harness.backtest.block_fits import TogetherError
-from harness.backtest.blocks import Asked, answer_in_blocks, can_be_cut
+from harness.backtest.block_fits import TogetherError, of_block
+from harness.backtest.blocks import Asked, answer_in_blocks, can_be_cut, restricted
 from harness.backtest.keys import RecipeIdentity
 from harness.backtest.liberty import Liberty
 from harness.backtest.spent import Spent
 from harness.backtest.splits import Plan
-from harness.backtest.witness import World
-from harness.backtest.work import Floats, Stored, walk
+from harness.backtest.witness import Told, World
+from harness.backtest.work import Floats, Stored, fit_alone, walk
 from harness.core.errors import UserError
 from harness.core.recipe import Recipe
 from harness.data.changes import ChangeFile, open_changes
@@ -55,6 +55,19 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """Some series of a fit.
+
+    Attributes:
+        span: rows of the target's series.
+        told: what all series tell of the fit.
+    """
+
+    span: slice
+    told: Told
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """A stretch of one refit-aligned walk: several recipes only when they share their inputs and need no fit.
 
@@ -64,6 +77,7 @@ class Task:
         keys: cell keys [recipe][origin].
         fit_keys: fit key per (recipe, refit origin).
         study_keys: study key per (recipe, origin of its search).
+        part: the series that are fitted, where nothing is answered: the only fit key is that of the part.
     """
 
     recipes: tuple[tuple[Recipe, RecipeIdentity], ...]
@@ -71,6 +85,7 @@ class Task:
     keys: tuple[tuple[str, ...], ...]
     fit_keys: Mapping[tuple[int, int], str] = field(default_factory=dict)
     study_keys: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    part: Part | None = None
 
 
 def run_task(context: Context, task: Task, pool: Executor | None = None) -> Spent:
@@ -102,7 +117,9 @@ def _run(context: Context, task: Task, pool: Executor | None) -> Spent:
     spent.add("", "open", start)
     try:
         with threadpoolctl.threadpool_limits(1):
-            if not _in_blocks(world, context, task, spent, pool):
+            if task.part is not None:
+                _fit_part(world, task, task.part, spent)
+            elif not _in_blocks(world, context, task, spent, pool):
                 _at_once(world, context, task, spent, pool)
     except MemoryError as error:
         raise UserError(
@@ -113,6 +130,14 @@ def _run(context: Context, task: Task, pool: Executor | None) -> Spent:
         ) from error
     spent.peak = peak_memory()
     return spent
+
+
+def _fit_part(world: World, task: Task, part: Part, spent: Spent) -> None:
+    """Fit some series at the only refit origin there is, and store that."""
+    ((recipe, identity),), (((_, origin), key),) = task.recipes, task.fit_keys.items()
+    plan = restricted(world.plan, part.span)
+    here = replace(world, plan=plan, told={origin: part.told})
+    fit_alone(here, recipe, of_block(identity, plan), origin, key, spent)
 
 
 def _in_blocks(world: World, context: Context, task: Task, spent: Spent, pool: Executor | None) -> bool:

@@ -120,6 +120,21 @@ def walk(
             yield index, origin, cell
 
 
+def fit_alone(world: World, recipe: Recipe, identity: RecipeIdentity, origin: int, key: str, spent: Spent) -> None:
+    """Fit at one refit origin and store it, unless it is stored already; nothing is answered. What fails is not stored.
+
+    Args:
+        world: what is known.
+        recipe: what is fitted, without a search.
+        identity: of the recipe.
+        origin: index of the refit origin.
+        key: under which the fit is stored.
+        spent: where the time is booked.
+    """
+    known = History(world.changes, world.plan, identity, spent, rows=world.rows).at(origin)
+    _Walk(world, recipe, identity, spent, None).refit(origin, known, key, known)
+
+
 def _reads_rows_alone(world: World, recipe: Recipe) -> bool:
     """Whether nothing about a fit of a recipe, its labels and its rows included, is read in the snapshot."""
     experiment = world.plan.experiment
