@@ -30,7 +30,9 @@ from harness.record.cells import Cell
 from harness.record.memory import spare_memory, trim_heap
 from harness.record.platform import are_bounded
 
-TASKS_PER_WORKER = 6
+STRETCHES, SPREAD = 6, 3
+"""Stretches of a model's origins, and for each of the tasks that run at once, where these are more: so one that is done
+early finds more to do, and no replay of what came before is made much more often than it has to be."""
 LITTLE = 1000
 """Cells of naive rivals that take less time than the start of worker processes."""
 ANSWERS, CHANGES = 2000, 150_000
@@ -78,7 +80,7 @@ def _walks_of(engine: Engine, plan: Plan) -> int:
 
     Small ones are cut finer, so that a worker that is done early finds more to do.
     """
-    return engine.slots if len(plan.experiment.target.series) >= LARGE else TASKS_PER_WORKER
+    return engine.slots if len(plan.experiment.target.series) >= LARGE else STRETCHES
 
 
 def _walks_of_model(engine: Engine, recipe: Recipe, origins: int) -> int:
@@ -87,12 +89,10 @@ def _walks_of_model(engine: Engine, recipe: Recipe, origins: int) -> int:
     Not where each stretch bins the rows of the first window.
     """
     apart = isinstance(engine, InProcess) and engine.fits > 1 and learns_from_rows_alone(recipe)
-    return origins if apart and not asks_for_it(recipe) else TASKS_PER_WORKER
+    return origins if apart and not asks_for_it(recipe) else max(STRETCHES, SPREAD * engine.slots)
 
 
-def _stretches(
-    origins: Sequence[int], cadence: int, first: int = 0, most: int = TASKS_PER_WORKER
-) -> Iterator[list[int]]:
+def _stretches(origins: Sequence[int], cadence: int, first: int = 0, most: int = STRETCHES) -> Iterator[list[int]]:
     """Cut ascending origins into a few stretches that never split a refit block."""
     if not origins:
         return
