@@ -79,7 +79,9 @@ def _datasets(args: argparse.Namespace) -> None:
 
 def _ingest(args: argparse.Namespace) -> None:
     from harness.data.ingest import ingest
+    from harness.record.memory import memory_limit
 
+    memory_limit()  # a setting that is none is no fault of the dataset
     home = home_of(args)
     archive = archive_of(args)
     folder = _dataset_folder(args.dataset)

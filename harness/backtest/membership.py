@@ -16,7 +16,7 @@ from harness.core.series import Series
 from harness.core.time import NEVER, end_of_day, local_day, micros, period_end
 from harness.data.announced import DELISTING, EVENT_KINDS
 from harness.data.changes import ChangeFile
-from harness.data.past import beginnings, past_of
+from harness.data.past import VALUELESS, beginnings, past_of
 from harness.data.universe import Universe, universe_of
 from harness.data.walked_outcomes import input_groups
 
@@ -120,7 +120,7 @@ def data_start(experiment: Experiment, changes: ChangeFile) -> int:
         raise UserError(
             "series without any ingested value",
             value=listed((name for name, at in zip(inputs, first[codes], strict=True) if at == NEVER), FEW),
-            fix="ingest its dataset",
+            fix=VALUELESS,
         )
     if not target.universe:
         return int(first[codes].min())

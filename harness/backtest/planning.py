@@ -36,7 +36,7 @@ from harness.core.time import (
 )
 from harness.data.changes import ChangeFile
 from harness.data.outcomes import MATURED, outcomes
-from harness.data.past import beginnings
+from harness.data.past import VALUELESS, beginnings
 from harness.data.walked_outcomes import Windows
 
 
@@ -106,7 +106,7 @@ def _base(experiment: Experiment) -> str:
 def _require(changes: ChangeFile, inputs: tuple[str, ...]) -> None:
     empty = [name for name in inputs if name not in changes.known_through]
     if empty:
-        raise UserError("series without any ingested value", value=listed(empty, FEW), fix="run harness ingest DATASET")
+        raise UserError("series without any ingested value", value=listed(empty, FEW), fix=VALUELESS)
 
 
 def _require_issues(changes: ChangeFile, experiment: Experiment) -> None:
@@ -165,18 +165,21 @@ def _check_real_time(plan: Plan, changes: ChangeFile) -> None:
     if plan.experiment.target.universe:
         asked = needed_from(changes, plan.members, plan.known, plan.first_scored)
         needed = np.array([asked.get(name, int(first)) for name in plan.inputs], dtype=np.int64)
-    late = [plan.inputs[place] for place in np.flatnonzero((found == NEVER) | (found > needed)).tolist()]
-    if late:
-        firsts = dict(zip(plan.inputs, found.tolist(), strict=True))
+    late = np.flatnonzero((found == NEVER) | (found > needed))
+    if len(late):
+        begun = beginnings(changes).first_published[changes.codes_of(plan.inputs)]
         shown = [
-            f"{name} ({'no vintage at all' if firsts[name] == NEVER else instant(firsts[name]).date().isoformat()})"
-            for name in late
+            f"{plan.inputs[place]} ({'no vintage at all' if at == NEVER else instant(at).date().isoformat()})"
+            for place, at in zip(late.tolist(), found[late].tolist(), strict=True)
         ]
+        fix = "set pseudo_real_time = true, or a later [origins] first"
+        if (found[late] == begun[late]).all():
+            fix = "these series begin later: leave them out, name them in a universe, or set a later [origins] first"
         raise UserError(
             "scored origins precede the first true vintage of an input",
             value=listed(shown, FEW),
             rule="final values put under an early date are pseudo real time, and results must say so",
-            fix="set pseudo_real_time = true, or a later [origins] first",
+            fix=fix,
         )
     scored = range(plan.first_scored, len(plan.instants))
     marked = (

@@ -23,6 +23,7 @@ MEMBER = pl.Schema(
     {"universe": pl.String(), "code": pl.Int32(), "first": pl.Int32(), "last": pl.Int32(), "announced": pl.Int64()}
 )
 MEMBER_KEY = ("universe", "code", "first", "announced")
+STAYS = "correct one of the two (what the archive was given before counts as one, and stays)"
 EVENT_RULE = "a series has one event of a kind and ex-date; a delisting without a value may get its value later"
 MEMBER_RULE = "one announcement names one last day for each universe, series and first day"
 
@@ -105,7 +106,7 @@ def unseen_events(rows: pl.DataFrame, old: pl.DataFrame, catalogue: Catalogue) -
     every = pl.concat([old.select(EVENT.names()).cast(EVENT), rows]).unique(maintain_order=True)
     ends = pl.col("kind") == DELISTING
     twice = every.filter(~ends).filter(pl.struct("code", "kind", "ex").is_duplicated())
-    _refuse(twice, catalogue, EVENT_RULE, fix="correct one of the two; several payments of one ex-date are added up")
+    _refuse(twice, catalogue, EVENT_RULE, fix=f"{STAYS}; several payments of one ex-date are added up")
     known, unknown = (every.filter(ends & test) for test in (pl.col("value").is_not_null(), pl.col("value").is_null()))
     for part in (known, unknown):
         _refuse(part.filter(pl.col("code").is_duplicated()), catalogue, EVENT_RULE)
@@ -174,7 +175,7 @@ def _read(rows: pl.DataFrame, catalogue: Catalogue, now: int, *, day: str) -> Gi
     return Given(kept, aside, rows.height, content_hash(rows.sort(rows.columns)))
 
 
-def _refuse(rows: pl.DataFrame, catalogue: Catalogue, rule: str, *, fix: str = "correct one of the two") -> None:
+def _refuse(rows: pl.DataFrame, catalogue: Catalogue, rule: str, *, fix: str = STAYS) -> None:
     if rows.height:
         shown = _shown(rows.row(0, named=True), catalogue)
         raise DataError("two announcements contradict each other", value=shown, rule=rule, fix=fix)

@@ -277,14 +277,27 @@ def contradiction(
     count: int,
     *,
     ruled: str = RULED,
+    archived: bool = False,
 ) -> DataError:
-    """Two values stated for one cell at one instant; `ruled` is the fix where a rule dates it."""
+    """Two values stated for one cell at one instant.
+
+    Args:
+        row: the cell and its publication.
+        first: a value.
+        second: the other one.
+        catalogue: the declared series.
+        count: rows that are contradicted, in all.
+        ruled: the fix where a rule dates it.
+        archived: whether the first one is in the archive.
+    """
     series = catalogue.series[row["code"]]
     where = f"{series.id}, period {day_of(row['period'], series)}, published {instant(row['published']).isoformat()}"
-    later = "give a later published_at to the revision, or drop one of them"
+    later = (
+        f"give a later published_at to the revision, or {'leave the row as it was' if archived else 'drop one of them'}"
+    )
     return DataError(
         "two different values for one series, period and publication",
-        value=f"{where}: {first} and {second}; {count} row(s) in all",
+        value=f"{where}: {first}{' in the archive' * archived} and {second}; {count} row(s) in all",
         rule="a publication states one value per period",
         fix=later if row["availability"] == OBSERVED else ruled,
     )

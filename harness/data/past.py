@@ -16,6 +16,7 @@ from harness.data.changes import ChangeFile
 Integers = NDArray[np.int64]
 CHUNK = 1 << 18
 """Changes looked at together."""
+VALUELESS = "ingest its dataset; while its files hold no value of it, leave it out of the experiment"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +45,7 @@ class Past:
             UserError: there is none.
         """
         if not len(self.published):
-            raise UserError("series without any ingested value", fix="ingest its dataset")
+            raise UserError("series without any ingested value", fix=VALUELESS)
         return int(self.published[0])
 
     @property

@@ -15,6 +15,8 @@ WORK = {"open": "open change file", "replay": "replay", "tune": "tune", "fit": "
 HEAD = ("stage", "model", "seconds", "share", "in workers")
 MUCH = 0.25
 """Share of the wall time from which on it is worth a word that trees grew while other cores had nothing to do."""
+ROUNDING = 1.05
+"""Tasks at once above which there was more than one."""
 Row = tuple[str, str, float, float | None]
 """Stage, model ("" = all), seconds of the wall time, seconds added up over the workers (None = done by none)."""
 
@@ -29,12 +31,16 @@ def profile_text(manifest: Mapping[str, object]) -> str:
         UserError: the run is not finished, or was recorded before profiles were.
     """
     rows = profile_rows(manifest)
-    wall, slots = _wall(manifest), _slots(manifest)
+    wall, slots, side_by_side = _wall(manifest), _slots(manifest), _at_once(manifest)
     shown = [
         [stage, model, f"{seconds:.2f}", share(seconds / wall if wall else 0.0), "" if own is None else f"{own:.2f}"]
         for stage, model, seconds, own in (*map(_plain, rows), ("wall time", "", wall, None))
     ]
-    at_once = "one task at a time" if slots == 1 else f"{slots} tasks at a time, so seconds = in workers / {slots}"
+    at_once = "one task at a time" if slots == 1 else f"{slots} tasks at a time"
+    if slots == 1 and side_by_side > ROUNDING:
+        at_once = "threads side by side"
+    if side_by_side > ROUNDING:
+        at_once += f", so seconds = in workers / {side_by_side:.3g}"
     return (
         f"Where the time went ({at_once})\n{table([*HEAD, ''], [[*row, ''] for row in shown], left=2, indent='  ')}\n"
         f"  {OTHER}: starting workers, waiting for the last one, what no stage counts"
@@ -85,7 +91,7 @@ def profile_rows(manifest: Mapping[str, object]) -> list[Row]:
             fix=f"run it again: harness backtest {manifest.get('name') or 'EXPERIMENT'} --profile",
         )
     stages = {name: float(str(value)) for name, value in _mapping(measured.get("seconds")).items()}
-    work = list(_work(measured, max(float(_slots(manifest)), _busy(measured) / max(stages.get(CELLS, 0.0), 1e-9))))
+    work = list(_work(measured, _at_once(manifest)))
     known = [*BEFORE, *AFTER]
     odd = [name for name in stages if name not in known and name != CELLS]
     rows: list[Row] = [
@@ -110,6 +116,13 @@ def _work(measured: Mapping[str, object], slots: float) -> Iterator[Row]:
             if seconds is not None:
                 own = float(str(seconds))
                 yield name, "" if model == SHARED else model, own / slots, own
+
+
+def _at_once(manifest: Mapping[str, object]) -> float:
+    """Tasks that ran at once, on the average where threads of one process worked side by side."""
+    measured = _mapping(manifest.get("measured"))
+    cells = float(str(_mapping(measured.get("seconds")).get(CELLS, 0.0)))
+    return max(float(_slots(manifest)), _busy(measured) / cells if cells else 0.0)
 
 
 def _busy(measured: Mapping[str, object]) -> float:

@@ -189,6 +189,14 @@ def test_more_workers_than_cores_are_refused(small: Path, capsys: Capture) -> No
     assert "--workers" in refused(["backtest", "small", "--workers", "0"], capsys)
 
 
+def test_a_memory_setting_that_is_none_is_no_fault_of_the_dataset(
+    home: Home, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_MEMORY", "abc")
+    said = refused(["ingest", "uk_macro", "--home", str(home.root)], capsys)
+    assert said.startswith("harness: HARNESS_MEMORY is not a number of GB: 'abc'")
+
+
 def test_ingest_says_what_it_did_and_that_there_was_nothing_to_do(home: Home, capsys: Capture) -> None:
     assert main(["ingest", "uk_macro", "--home", str(home.root)]) == 0
     assert re.match(r"uk_macro: 4 series, \d+ rows in, \d+ new\n", capsys.readouterr().out)

@@ -43,6 +43,19 @@ def test_more_workers_than_were_known_of_leave_nothing_below_zero() -> None:
     assert min(seconds for _, _, seconds, _ in rows) >= 0.0
 
 
+@pytest.mark.parametrize(
+    ("slots", "busy", "said"),
+    [
+        (1, 11.0, "(one task at a time)"),
+        (2, 13.0, "(2 tasks at a time, so seconds = in workers / 2)"),
+        (1, 18.0, "(threads side by side, so seconds = in workers / 1.5)"),
+    ],
+)
+def test_the_head_says_how_seconds_follow_from_those_of_workers(slots: int, busy: float, said: str) -> None:
+    measured = {**MADE["measured"], "slots": slots, "models": {"gbm": {"fit": busy}}}
+    assert profile_text({"measured": measured}).splitlines()[0] == f"Where the time went {said}"
+
+
 def test_parts_of_a_fit_are_rows_of_their_own_and_the_rest_stays_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     spent, clock = Spent(), iter([11.0, 13.0, 14.0])
     monkeypatch.setattr("harness.backtest.spent.time", SimpleNamespace(perf_counter=lambda: next(clock)))

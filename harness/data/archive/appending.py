@@ -227,7 +227,7 @@ def _not_stated_yet(
     wrong = both.filter(asked.ne_missing(had)).sort(ORDER)
     if wrong.height:
         row = wrong.row(0, named=True)
-        raise contradiction(row, row["had"], row["value"], catalogue, wrong.height)
+        raise contradiction(row, row["had"], row["value"], catalogue, wrong.height, archived=True)
     return rest.join(implicit, on=key, how="anti").sort(ORDER)
 
 
