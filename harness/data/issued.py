@@ -20,7 +20,6 @@ from harness.data.inputs import Alteration
 from harness.data.listings import Refused, no_entry
 from harness.data.stamps import as_instants, mapped, moments, period_of, read_stamps
 from harness.data.tables import RawTable, numbers, read_file, sha256_of
-from harness.record import clock
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,9 +50,9 @@ class Issued:
         """What its batch is called where anything is asserted of it, else ""."""
         return self.tag if self.treated is not None else ""
 
-    def given(self, catalogue: Catalogue) -> Given:
-        """The rows as an archive with some series would read them."""
-        return read_forecasts(self.rows, catalogue, source=None, now=clock.now())
+    def given(self, catalogue: Catalogue, now: int) -> Given:
+        """The rows as an archive with some series would read them at an instant (microseconds UTC)."""
+        return read_forecasts(self.rows, catalogue, source=None, now=now)
 
 
 def read_forecast_list(

@@ -48,10 +48,10 @@ class Listing:
         """What its batch is called where anything is asserted of it, else ""."""
         return self.tag if self.treated is not None else ""
 
-    def given(self, catalogue: Catalogue) -> Given:
-        """The rows as an archive with some series would read them."""
+    def given(self, catalogue: Catalogue, now: int) -> Given:
+        """The rows as an archive with some series would read them at an instant (microseconds UTC)."""
         read = read_events if self.section == "events" else read_members
-        return read(self.rows, catalogue, now=clock.now())
+        return read(self.rows, catalogue, now=now)
 
 
 def read_listings(dataset: Dataset, alter: Alter | None = None, refused: Refused | None = None) -> list[Listing]:

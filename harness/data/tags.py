@@ -42,6 +42,16 @@ def told_by(tag: str, label: str) -> tuple[str, str] | None:
     return found["reading"], found["file"]
 
 
+def label_of(tag: str) -> str:
+    """Dataset and file of a tag; "" = it is the tag of no file, or tells nothing of it.
+
+    >>> label_of("d: a.csv [0123456789abcdef]")
+    'd: a.csv'
+    """
+    found = FORM.fullmatch(tag)
+    return "" if found is None else found["label"]
+
+
 def veiled_tag(tag: str, veil: Veil) -> str:
     """A tag from which the content cannot be guessed; names that are no tags of files stay.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ import polars as pl
 
 from harness.core.errors import UserError
 from harness.data.archive import Archive
+from harness.data.tags import FORM
 from harness.report.text import table
 
 UNCLEAR = (
@@ -147,19 +148,32 @@ def failures_text(archive: Archive, dataset: str, *, everything: bool = False) -
 def _superseded(batches: pl.DataFrame) -> dict[int, int]:
     """Batches of which the very same file was read again, each with the newest batch of it.
 
-    A file that several sources share is left out: what one of them says supersedes nothing of another.
+    What one of several sources that share a file says supersedes nothing of another: there the batches are told apart
+    by their whole tags, which move with what is asserted.
     """
-    files: dict[tuple[object, ...], list[dict[str, Any]]] = {}
+    files: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in batches.iter_rows(named=True):
         if row["files"]:
-            key = (row["kind"], _label(row["source"]), *row["files"])
-            files.setdefault(key, []).append(row)
+            files.setdefault((row["kind"], *_read_as(row["source"]), *row["files"]), []).append(row)
+    shared = {key[:3] for key, rows in files.items() if _of_several(rows)}
     found: dict[int, int] = {}
-    for rows in files.values():
-        shared = sum(row["kept"] > 0 and row["duplicates"] == 0 for row in rows) > 1
-        if not shared:
-            found |= {row["batch"]: rows[-1]["batch"] for row in rows[:-1]}
+    for key, rows in files.items():
+        by_tag = {row["source"]: row["batch"] for row in rows}
+        newest = [by_tag[row["source"]] if key[:3] in shared else rows[-1]["batch"] for row in rows]
+        found |= {row["batch"]: new for row, new in zip(rows, newest, strict=True) if row["batch"] != new}
     return found
+
+
+def _read_as(source: str) -> tuple[str, str]:
+    """Dataset and file of what a batch is called, and the hash of how the file was read; "" = not told."""
+    found = FORM.fullmatch(source)
+    return (source, "") if found is None else (found["label"], found["reading"] or "")
+
+
+def _of_several(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether batches of one file, oldest first, are of several sources: one had none of the rows read before it."""
+    read = [row["kept"] + row["duplicates"] > 0 for row in rows]
+    return any(row["kept"] > 0 and row["duplicates"] == 0 and any(read[:at]) for at, row in enumerate(rows))
 
 
 def _superseded_text(superseded: Mapping[int, int]) -> str:
@@ -178,16 +192,17 @@ def _minute(at: datetime | None) -> str:
 
 
 def _label(source: str) -> str:
-    return source.split(" [", maxsplit=1)[0]
+    return _read_as(source)[0]
 
 
 def _batches(archive: Archive, dataset: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Batches and refusals of a dataset; `label` says what each batch came from, `files` the hashes of its files."""
     facts: list[dict[str, Any]] = archive.provenance()[1]
+    aside = dict(archive.set_aside().group_by("batch").agg("series_id").rows())
     told = [
         {"batch": one["batch"], "label": label, "files": [raw["sha256"] for raw in one["raw"]]}
         for one in facts
-        if (label := _of_dataset(one, dataset))
+        if (label := _of_dataset(one, aside.get(one["batch"], []), dataset))
     ]
     mine = pl.DataFrame(told, schema={"batch": pl.Int32, "label": pl.String, "files": pl.List(pl.String)})
     found = archive.batches().join(mine, on="batch", maintain_order="left")
@@ -197,14 +212,15 @@ def _batches(archive: Archive, dataset: str) -> tuple[pl.DataFrame, pl.DataFrame
     return found, refused
 
 
-def _of_dataset(fact: Mapping[str, Any], dataset: str) -> str:
+def _of_dataset(fact: Mapping[str, Any], aside: Sequence[str], dataset: str) -> str:
     """What a batch of a dataset came from; "" = it is none of its own.
 
-    A batch is called by its dataset and file; forecasts, of which nothing is asserted, by their issuers.
+    A batch is called by its dataset and file; forecasts, of which nothing is asserted, by their issuers. `aside` are
+    series of which it set rows aside.
     """
     if fact["source"].startswith(f"{dataset}: "):
         return _label(fact["source"])
-    if fact["kind"] != "forecasts" or not any(one.startswith(f"{dataset}/") for one in fact["series"]):
+    if fact["kind"] != "forecasts" or not any(one.startswith(f"{dataset}/") for one in (*fact["series"], *aside)):
         return ""
     files = ", ".join(one["name"] for one in fact["raw"])
     return f"{dataset}: {files}" if files else fact["source"]

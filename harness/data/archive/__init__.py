@@ -13,14 +13,7 @@ import polars as pl
 
 from harness.core.errors import UserError
 from harness.core.series import Series, distinct_ids
-from harness.data.announced import (
-    EVENT,
-    MEMBER,
-    read_events,
-    read_members,
-    unseen_events,
-    unseen_members,
-)
+from harness.data.announced import EVENT, MEMBER, read_events, read_members
 from harness.data.archive import questions
 from harness.data.archive.announcing import enter_announced
 from harness.data.archive.books import BatchReport, catalogue_of, refuse_other
@@ -138,6 +131,7 @@ class Archive(Reader):
         treated: Treated | None = None,
         raw: Mapping[str, str] | None = None,
         sealed: Sealed | None = None,
+        record_empty: bool = False,
     ) -> BatchReport:
         """Add published values; all of the batch or nothing.
 
@@ -153,9 +147,9 @@ class Archive(Reader):
                 covers first..last, cells not listed are stated unchanged; captured = false marks one known to have
                 happened whose values are not at hand.
             treated: the cleaning record of the batch, kept with it: all of both or nothing.
-            raw: content hash of the files it was read from, by name; noted for lineage. With any, the batch is
-                recorded once even if the archive has all of it.
+            raw: content hash of the files it was read from, by name; noted for lineage.
             sealed: the other part of the batch, which lies in a vault; `frame` may then be empty.
+            record_empty: record a source that no batch comes from yet, even if the archive has all that it brings.
 
         Raises:
             DataError: a rule of the frame is broken, or a value contradicts what the archive has; of a file read part
@@ -167,7 +161,7 @@ class Archive(Reader):
             self._store,
             self._writing,
             frame,
-            Entry(self.now(), source, treated, raw or {}, sealed),
+            Entry(self.now(), source, treated, raw or {}, sealed, record_empty),
             coverage=coverage,
             known_through=known_through,
             publications=publications,
@@ -189,8 +183,7 @@ class Archive(Reader):
             frame: source (unless given here), series_id, issued_at, period, quantile (null or absent = point), value
                 (a level); optionally data_cutoff, conditioning, backfilled.
             source: who issued all of them.
-            raw: content hash of the files they were read from, by name; noted for lineage. With any, the batch is
-                recorded once even if the archive has all of it.
+            raw: content hash of the files they were read from, by name; noted for lineage.
             label: what the batch is called; "" = by its sources.
             treated: what was asserted of them, kept with the batch.
             sealed: those that lie in a vault instead; `frame` may then be empty.
@@ -223,8 +216,7 @@ class Archive(Reader):
             frame: series_id, kind (split, dividend, delisting), ex_date (the first day after the event), value (new
                 shares per old share; cash per old share; final value per share, null = unknown), announced_at.
             source: where they come from.
-            raw: content hash of the files they were read from, by name; noted for lineage. With any, the batch is
-                recorded once even if the archive has all of it.
+            raw: content hash of the files they were read from, by name; noted for lineage.
             treated: what was asserted of them, kept with the batch.
             sealed: those that lie in a vault instead; `frame` may then be empty.
 
@@ -236,9 +228,7 @@ class Archive(Reader):
         nothing = entry.is_all_sealed(frame)
         given = nothing_given(EVENT) if nothing else read_events(frame, self._catalogue(), now=entry.now)
         with self._writing() as connection:
-            return enter_announced(
-                self._store, connection, given, entry, table="events", schema=EVENT, unseen=unseen_events
-            )
+            return enter_announced(self._store, connection, given, entry, kind="events")
 
     def append_members(
         self,
@@ -255,8 +245,7 @@ class Archive(Reader):
             frame: universe, series_id, from (first day), to (last day; null or absent = open), announced_at. A later
                 announcement of the same universe, series and first day replaces the last day.
             source: where they come from.
-            raw: content hash of the files they were read from, by name; noted for lineage. With any, the batch is
-                recorded once even if the archive has all of it.
+            raw: content hash of the files they were read from, by name; noted for lineage.
             treated: what was asserted of them, kept with the batch.
             sealed: those that lie in a vault instead; `frame` may then be empty.
 
@@ -268,9 +257,7 @@ class Archive(Reader):
         nothing = entry.is_all_sealed(frame)
         given = nothing_given(MEMBER) if nothing else read_members(frame, self._catalogue(), now=entry.now)
         with self._writing() as connection:
-            return enter_announced(
-                self._store, connection, given, entry, table="members", schema=MEMBER, unseen=unseen_members
-            )
+            return enter_announced(self._store, connection, given, entry, kind="members")
 
     def note_refusal(self, refused: Refusal) -> None:
         """Write down an ingest that was refused; neither values nor the archive's identity change."""

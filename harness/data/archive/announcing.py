@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 
 import duckdb
@@ -14,6 +13,7 @@ from harness.data.announced import DELISTING, EVENT, EVENT_KINDS, MEMBER
 from harness.data.archive.books import BatchReport, catalogue_of
 from harness.data.archive.cut import cuts_of
 from harness.data.archive.entry import Entry
+from harness.data.archive.listed import KINDS, unseen
 from harness.data.archive.store import Store, later_table
 from harness.data.calendars import sessions_between
 from harness.data.declaration import Catalogue
@@ -22,7 +22,6 @@ from harness.data.given import Given
 
 NEXT_SESSION = timedelta(days=30)
 """How far after an ex-date that is no session the next one is looked for."""
-Unseen = Callable[[pl.DataFrame, pl.DataFrame, Catalogue], pl.DataFrame]
 
 
 def enter_announced(
@@ -31,9 +30,7 @@ def enter_announced(
     given: Given,
     entry: Entry,
     *,
-    table: str,
-    schema: pl.Schema,
-    unseen: Unseen,
+    kind: str,
 ) -> BatchReport:
     """Add announcements to their table as one batch; the caller holds the transaction.
 
@@ -42,9 +39,7 @@ def enter_announced(
         connection: open for writing.
         given: the announcements as read.
         entry: what comes with them.
-        table: `events` or `members`.
-        schema: its columns, without the batch.
-        unseen: picks the new rows, and refuses contradictions.
+        kind: `events` or `members`.
 
     Raises:
         DataError: one contradicts another.
@@ -52,8 +47,8 @@ def enter_announced(
     """
     catalogue = catalogue_of(connection)
     cuts_of(connection, store.path, catalogue).refuse(given.rows, "announced")
-    new = unseen(given.rows, later_table(connection, table, schema), catalogue)
-    return entry.keep(store, connection, given, new, table=table, kind=table, order=schema.names())
+    new = unseen(connection, kind, given.rows, catalogue)
+    return entry.keep(store, connection, given, new, table=kind, kind=kind, order=KINDS[kind].schema.names())
 
 
 def event_rows(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> pl.DataFrame:

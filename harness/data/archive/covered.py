@@ -14,6 +14,7 @@ from harness.data.archive.questions import SEALS
 from harness.data.archive.store import later_table, offered, query
 from harness.data.declaration import Declarations, texts_alike
 from harness.data.declared_before import declared_before
+from harness.data.tags import label_of
 from harness.record.seals import Seal
 
 # frames that a statement can name while an archive is split
@@ -24,6 +25,8 @@ CODES, SOURCES, UNIVERSES, OPEN, OF_SEAL, LISTS, REFUSED = (
 MINE = f"code IN (FROM {CODES})"
 ISSUED = f"(source IN (FROM {SOURCES}) OR {MINE})"
 NAMED = f"(universe IN (FROM {UNIVERSES}) OR {MINE})"
+LISTED = ("forecasts", "members")
+"""Kinds of batches that name more than series."""
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00"
 UNPROVEN = (
     f"batch IN (FROM {OF_SEAL}) AND (batch IN (FROM {LISTS}) OR coalesce(SERIES, '') NOT IN (FROM {OPEN})) AND NOT"
@@ -135,7 +138,7 @@ def chosen(connection: duckdb.DuckDBPyConnection, source: str, seal: Seal) -> It
         mine = _batches(connection, source, seal)
         stack.enter_context(offered(connection, OF_SEAL, mine))
         # a record of these does not say of whom a forecast was, or of what universe a member: series tell nothing
-        text = f"SELECT batch FROM {source}.batches WHERE kind IN ('forecasts', 'members')"  # noqa: S608
+        text = f"SELECT batch FROM {source}.batches WHERE kind IN {LISTED}"  # noqa: S608
         lists = {batch for (batch,) in connection.execute(text).fetchall()}
         stack.enter_context(offered(connection, LISTS, mine.filter(pl.col("batch").is_in(lists))))
         stack.enter_context(offered(connection, REFUSED, _refusals(connection, source, seal)))
@@ -143,14 +146,25 @@ def chosen(connection: duckdb.DuckDBPyConnection, source: str, seal: Seal) -> It
 
 
 def _batches(connection: duckdb.DuckDBPyConnection, source: str, seal: Seal) -> pl.DataFrame:
-    """Batches that say something of what is sealed, also when every row of theirs was set aside."""
+    """Batches that say something of what is sealed, also when every row of theirs was set aside or had come before.
+
+    Those without rows are told by what they are called: the dataset; the issuers; a file of which another batch is one.
+    """
     there = columns_of(connection, source)
     told = dict.fromkeys(("changes", "restatements", "publications", "events"), MINE)
     told |= {"forecasts_in": ISSUED, "members": NAMED}
+    told |= {"set_aside": f"series_id IN (SELECT id FROM {source}.series WHERE {MINE})"}  # noqa: S608
     parts = [f"SELECT batch FROM {source}.{name} WHERE {test}" for name, test in told.items() if name in there]  # noqa: S608
     found = {int(batch) for (batch,) in connection.execute(" UNION ".join(parts)).fetchall()}
-    tagged = connection.execute(f"SELECT batch, source FROM {source}.batches").fetchall()  # noqa: S608
-    found |= {int(batch) for batch, tag in tagged if tag.partition(": ")[0] in seal.datasets}
+    tagged = connection.execute(f"SELECT batch, kind, source FROM {source}.batches").fetchall()  # noqa: S608
+    files = {label_of(tag) for batch, kind, tag in tagged if batch in found and kind in LISTED} - {""}
+    found |= {
+        int(batch)
+        for batch, kind, tag in tagged
+        if tag.partition(": ")[0] in seal.datasets
+        or (kind == "forecasts" and any(f", {one}, " in f", {tag}, " for one in seal.sources))
+        or (kind in LISTED and label_of(tag) in files)
+    }
     return pl.DataFrame({"batch": sorted(found)}, schema={"batch": pl.Int32})
 
 

@@ -17,10 +17,11 @@ from harness.data.archive.books import BatchReport, advance_known, catalogue_of,
 from harness.data.archive.cut import cuts_of
 from harness.data.archive.entry import Entry
 from harness.data.archive.held_rows import HeldRows
-from harness.data.archive.store import Store, query
+from harness.data.archive.listed import unseen
+from harness.data.archive.store import Store
 from harness.data.batch import Batch, Coverage, no_rows, read_batch
 from harness.data.declaration import Catalogue
-from harness.data.external import FORECAST, FORECAST_KEY, read_forecasts, unseen_forecasts
+from harness.data.external import FORECAST, FORECAST_KEY, read_forecasts
 from harness.data.given import nothing_given
 from harness.data.streamed import Parts, Streamed, frame_or_parts, refuse_listed
 
@@ -55,8 +56,9 @@ def enter_values(
         known = cuts.capped(known_by(batch.newest, known_through, catalogue, batch.codes, entry.now))
         known |= entry.sealed.known if entry.sealed else {}
         advanced = advance_known(connection, known)
-        unread = bool(entry.raw) and not is_noted(connection, entry.source)  # the same rows may come in another file
-        if not (entered.anything or advanced or unread or entry.is_news(connection, batch.sha256, batch.set_aside)):
+        news = entered.anything or advanced or entry.is_news(connection, batch.sha256, batch.set_aside)
+        news = news or (entry.record_empty and not is_noted(connection, entry.source))
+        if not (news or entry.source in provenance.waiting(connection, entry.now)):
             number = 0
         aside = entry.aside(batch.set_aside)
         report = BatchReport(
@@ -90,8 +92,7 @@ def enter_forecasts(
     )
     with writing() as connection:
         cuts_of(connection, store.path, catalogue).refuse(given.rows, "issued")
-        old = query(connection, "SELECT * FROM forecasts_in").select(FORECAST.names())
-        new = unseen_forecasts(given.rows, old, catalogue)
+        new = unseen(connection, "forecasts", given.rows, catalogue)
         names = label or ", ".join(given.issuers) or str(source or "")
         named = replace(entry, source=names)
         return named.keep(store, connection, given, new, table="forecasts_in", kind="forecasts", order=FORECAST_KEY)

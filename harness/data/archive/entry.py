@@ -25,9 +25,9 @@ class Entry:
         now: microseconds UTC at which it is entered.
         source: where it comes from; what it is called.
         treated: its cleaning record, or what was asserted of it; kept with it.
-        raw: content hash of the files it was read from, by name; noted for lineage. A batch with any is recorded
-            once also where the archive has every row of it, since nobody could tell otherwise that they were read.
+        raw: content hash of the files it was read from, by name; noted for lineage.
         sealed: the other part of it, which lies in a vault.
+        record_empty: whether values are recorded, once by their source, where the archive has all that they bring.
     """
 
     now: int
@@ -35,6 +35,7 @@ class Entry:
     treated: Treated | None = None
     raw: Mapping[str, str] = field(default_factory=dict)
     sealed: Sealed | None = None
+    record_empty: bool = False
 
     def is_all_sealed(self, frame: Any) -> bool:
         """Whether a frame is empty because all of the batch lies in a vault."""
@@ -50,17 +51,10 @@ class Entry:
         return 0 if self.sealed is None else self.sealed.rows
 
     def is_news(self, connection: duckdb.DuckDBPyConnection, sha256: str, set_aside: pl.DataFrame) -> bool:
-        """Whether the archive lacks anything of it but its rows.
-
-        That is a record of its files, what its reader set aside, its sealed part or its cleaning record; or the news
-        that rows set aside for lying in the future are past.
-        """
-        more = set_aside.height > 0 or self.sealed is not None or bool(self.raw)
-        if more and not is_recorded(connection, self.key(sha256)):
-            return True
-        if self.treated is not None and not is_noted(connection, self.source):
-            return True
-        return not provenance.waiting(connection, self.now).isdisjoint({self.source, self.key(sha256)})
+        """Whether the archive lacks what its reader set aside of a content, its sealed part, or its cleaning record."""
+        more = set_aside.height > 0 or self.sealed is not None
+        unseen = more and not is_recorded(connection, self.key(sha256))
+        return unseen or (self.treated is not None and not is_noted(connection, self.source))
 
     def aside(self, set_aside: pl.DataFrame) -> pl.DataFrame:
         """Rows set aside by the reader of the batch, and those its cleaning had set aside before."""

@@ -23,12 +23,9 @@ ISSUE_BATCH = """
 SELECT DISTINCT batch FROM forecasts_in WHERE source = ? AND code = ? AND issued = ? ORDER BY batch
 """
 WAITING = """
-WITH held AS (
-    SELECT DISTINCT b.batch, b.source, b.sha256, s.published FROM set_aside s JOIN batches b USING (batch)
-    WHERE contains(s.reason, ?) AND s.published <> '')
-SELECT source, published FROM held h WHERE batch = (SELECT max(o.batch) FROM batches o WHERE o.source = h.source)
-UNION
-SELECT sha256, published FROM held h WHERE batch = (SELECT max(o.batch) FROM batches o WHERE o.sha256 = h.sha256)
+SELECT DISTINCT b.source, s.published FROM set_aside s JOIN batches b USING (batch)
+WHERE contains(s.reason, ?) AND s.published <> ''
+    AND b.batch = (SELECT max(o.batch) FROM batches o WHERE o.source = b.source)
 """
 WITHDRAWN = """
 SELECT batch, count(*) FROM (SELECT * FROM changes UNION ALL SELECT * FROM restatements)
@@ -64,7 +61,7 @@ def originals(connection: duckdb.DuckDBPyConnection) -> dict[str, set[str]]:
 
 
 def waiting(connection: duckdb.DuckDBPyConnection, now: int) -> set[str]:
-    """What batches are called, and their content hashes, whose newest reading set rows aside for lying in the future.
+    """What batches are called whose newest reading set rows aside for lying in the future.
 
     Only those are meant of which some no longer do.
 

@@ -32,7 +32,7 @@ class Received:
         kind: `values`, `forecasts`, `events` or `members`.
         frame: as given.
         at: microseconds UTC at which it was entered; what is dated later was set aside then.
-        source, coverage, known_through, publications, treated, raw, label: as given.
+        source, coverage, known_through, publications, treated, raw, label, record_empty: as given.
     """
 
     kind: str
@@ -45,6 +45,7 @@ class Received:
     treated: Treated | None = None
     raw: Mapping[str, str] = field(default_factory=dict)
     label: str = ""
+    record_empty: bool = False
 
     def packed(self) -> bytes:
         """All of it as bytes (a zip of JSON and Parquet)."""
@@ -64,6 +65,7 @@ class Received:
             "a_day": not isinstance(through, datetime),
             "raw": dict(self.raw),
             "label": self.label,
+            "record_empty": self.record_empty,
             "originals": {} if self.treated is None else dict(self.treated.originals),
         }
         buffer = io.BytesIO()
@@ -97,6 +99,7 @@ class Received:
             Treated(tables, frames[ASIDE], frames[UNCAPTURED], head["originals"]) if ASIDE in frames else None,
             head["raw"],
             head["label"],
+            head.get("record_empty", False),  # older vaults have no such word
         )
 
     def enter(self, archive: Archive) -> BatchReport:
@@ -118,4 +121,5 @@ class Received:
             publications=self.publications,
             treated=self.treated,
             raw=self.raw,
+            record_empty=self.record_empty,
         )

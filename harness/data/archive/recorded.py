@@ -8,9 +8,11 @@ import polars as pl
 
 from harness.data.archive import provenance, questions
 from harness.data.archive.books import catalogue_of
+from harness.data.archive.listed import unseen
 from harness.data.archive.refusals import refusals
 from harness.data.archive.store import Store, later_table, query
 from harness.data.cleaning.notes import RECORDS
+from harness.data.given import Given
 from harness.record import clock
 
 
@@ -36,6 +38,15 @@ class Recorded:
         batches = self.batches()
         mine = batches.filter(pl.col("kind") == kind)["sha256"].to_list()
         return sha256 in mine and (not source or source in batches["source"].to_list())
+
+    def lacks_rows(self, kind: str, given: Given) -> bool:
+        """Whether it lacks a row of a list (`forecasts`, `events` or `members`).
+
+        Raises:
+            DataError: the list contradicts what is there.
+        """
+        with self._store.reading() as connection:
+            return unseen(connection, kind, given.rows, catalogue_of(connection)).height > 0
 
     def originals(self) -> dict[str, set[str]]:
         """Batches by what they are called, each with the hashes its files had before their names were hashed."""

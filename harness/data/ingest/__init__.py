@@ -347,16 +347,23 @@ def _lacks(archive: Archive, dataset: Dataset, gate: Gate | None) -> bool:
         if any(one.tag not in recorded or one.tag in waiting for one in inputs):
             return True
     catalogue = Catalogue({one.id: code for code, one in enumerate(defined)}, dict(enumerate(defined)))
-    has = archive.has_batch if gate is None else gate.recorded
     try:
         lists = [_called(one, dataset, gate) for one in _announced(dataset)]
         if gate is not None:  # what nobody can tell is not asked for
             lists = [one for one in lists if not _unkeyed(one, gate)]
-        given = [(one, one.given(catalogue).sha256) for one in lists]
+        return any(_lacks_list(archive, one, catalogue, gate) for one in lists)
     except UserError:
         return True  # ingest refuses it, and puts it on record
-    # forecasts are called by their issuers: that some of a list are due is seen by what it holds
-    return any({one.tag, sha256} & waiting or not has(one.section, sha256, one.asserted) for one, sha256 in given)
+
+
+def _lacks_list(archive: Archive, one: Listing | Issued, catalogue: Catalogue, gate: Gate | None) -> bool:
+    """Whether a list would become a batch; one that the archive has every row of does not, unless it is asserted."""
+    given = one.given(catalogue, archive.now())
+    if gate is not None and gate.touched(one.rows):
+        return gate.lacks_list(one.section, one.rows, given.sha256, one.asserted)
+    unasked = one.asserted != "" and one.asserted not in archive.originals()
+    aside = given.set_aside.height > 0 and not archive.has_batch(one.section, given.sha256)
+    return unasked or aside or archive.lacks_rows(one.section, given)
 
 
 def _readable(one: Input, gate: Gate | None) -> Input:
@@ -369,7 +376,9 @@ def _readable(one: Input, gate: Gate | None) -> Input:
 def _append_parts(into: Archive | Gate, one: Input, found: InParts, refused: Refused) -> SourceReport:
     """Append what a source holds that is read part by part meanwhile."""
     with refused(one.tag, one.kept, one.notes):
-        report = into.append(found.rows, source=one.tag, coverage=one.source.coverage, raw=raw_hashes(one.kept))
+        report = into.append(
+            found.rows, source=one.tag, coverage=one.source.coverage, raw=raw_hashes(one.kept), record_empty=True
+        )
     return _with_found(reported(one.source.label, report, None), found)
 
 
@@ -391,6 +400,7 @@ def _append(into: Archive | Gate, one: Input, found: Observations | InParts | No
             publications=uncaptured(found) if found.publications is None else found.publications,
             treated=None if found.treated is None else replace(found.treated, originals=one.originals),
             raw=raw_hashes(one.kept, one.listed),
+            record_empty=True,  # else nobody could tell that the file was read
         )
     return _with_found(reported(one.source.label, report, found.treated), found)
 

@@ -141,7 +141,7 @@ class Gate:
             )
         self._declared.add(kind)
 
-    def append(
+    def append(  # noqa: PLR0913 - all but the frame by keyword
         self,
         frame: Any,
         *,
@@ -151,6 +151,7 @@ class Gate:
         publications: Any = None,
         treated: Treated | None = None,
         raw: Mapping[str, str] | None = None,
+        record_empty: bool = False,
     ) -> BatchReport:
         """Add published values."""
         catalogue, now = self.catalogue(), self.archive.now()
@@ -167,25 +168,26 @@ class Gate:
             covered = {*parted.covered, *(told.covered if told else ())}
             places = sorted(covered)
             if not places:
-                done = into(frame, publications=publications, treated=treated, raw=raw)
+                done = into(frame, publications=publications, treated=treated, raw=raw, record_empty=record_empty)
                 return replace(done, uncompared=uncompared_text(self.uncompared))
             with self.vaults.hiding(source, places[0]):
                 given = None if told is None else told.rows
                 whole = read_batch(parted.rows, catalogue, coverage=coverage, publications=given, now=now)
-            read_anew = bool(raw) and source not in self.archive.originals()
-            told_of = known_through is None and treated is None and not read_anew
+            anew = record_empty and source not in self.archive.originals()
+            told_of = known_through is None and treated is None and not anew
             if told_of and any(map(self._has, self.vaults.shown(whole.sha256))):
                 return _known_before(source, whole.rows_in, whole.sha256)
             known, cuts = self._known(whole, known_through, catalogue, now), self._cuts(catalogue)
             plain = self.vaults.plain(source)
             arguments = {"source": plain, "coverage": coverage, "known_through": known_through, "treated": treated}
+            files = {"raw": dict(raw or {}), "record_empty": record_empty}
 
             def received(place: int) -> Received:
                 listed = None if told is None else told.received(place)
                 mine = parted.received(place)
-                return Received(kinds.VALUES, mine, now, publications=listed, raw=dict(raw or {}), **arguments)  # type: ignore[arg-type]
+                return Received(kinds.VALUES, mine, now, publications=listed, **files, **arguments)  # type: ignore[arg-type]
 
-            words = (whole.sha256, str(known_through), plain if treated is not None or raw else "")
+            words = (whole.sha256, str(known_through), plain if treated is not None or record_empty else "")
             sealed = self.vaults.sealed(received, {place: parted.count(place) for place in places}, words, known)
             done = into(
                 parted.open,
@@ -244,7 +246,8 @@ class Gate:
                 whole = READERS[kind](parted.rows, catalogue, now=now, **more)
             asserted = label if treated is not None else ""
             plain = self.vaults.plain(label)
-            if any(self.archive.has_batch(kind, one, asserted) for one in self.vaults.shown(whole.sha256)):
+            recorded = any(self.archive.has_batch(kind, one, asserted) for one in self.vaults.shown(whole.sha256))
+            if recorded and not self._lacks_open(kind, parted, catalogue, now, source=source):
                 return _known_before(label or kind, whole.rows_in, whole.sha256)
 
             def received(place: int) -> Received:
@@ -312,6 +315,33 @@ class Gate:
         if any(key and self._has(key) for key in keys):
             return True
         return any(self.archive.has_batch(kind, one, source) for one in self.vaults.shown(sha256))
+
+    def lacks_list(self, kind: str, rows: pl.DataFrame, sha256: str, source: str = "") -> bool:
+        """Whether the archive lacks something of a list that seals touch; without their keys it does.
+
+        Args:
+            kind: `forecasts`, `events` or `members`.
+            rows: as `Archive.append_...` takes them.
+            sha256: hash of their content.
+            source: as `recorded`.
+
+        Raises:
+            DataError: rows that may stand in the clear contradict what is there.
+        """
+        if not self.recorded(kind, sha256, source):
+            return True
+        catalogue = self.catalogue()
+        parted = part_listed(rows, *LISTED[kind], catalogue, self.seals)
+        return self._lacks_open(kind, parted, catalogue, self.archive.now())
+
+    def _lacks_open(
+        self, kind: str, parted: Parted, catalogue: Catalogue, now: int, *, source: str | None = None
+    ) -> bool:
+        """Whether the archive lacks rows of a list that may stand in the clear: some that came to lie in the past."""
+        more = {"source": source} if kind == kinds.FORECASTS else {}
+        return parted.open.height > 0 and self.archive.lacks_rows(
+            kind, READERS[kind](parted.open, catalogue, now=now, **more)
+        )
 
     def touched(self, rows: pl.DataFrame) -> list[int]:
         """Places of the seals that cover any of some forecasts, events or members: by series, source or universe."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -11,9 +11,11 @@ import pytest
 import harness as hs
 from harness.core.errors import DataError, SealedError
 from harness.core.series import Series
+from harness.core.time import micros
 from harness.data.archive import Archive
 from harness.data.dataset import load_dataset
 from harness.data.ingest import IngestReport, ingest, lacks
+from harness.record import clock
 from harness.record.home import Home
 from harness.record.ledger import entries
 from harness.record.ledger_check import verify_ledger
@@ -125,7 +127,7 @@ def test_a_file_that_brings_nothing_new_is_recorded_once(
 
 
 @pytest.mark.slow
-def test_a_list_that_lost_rows_is_recorded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_that_lost_rows_is_read_in_once_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = dataset(tmp_path, before(VALUES, EARLY), more='[[events]]\nfile = "events.csv"\n')
     lines = ["series,kind,ex_date,value,announced_at"]
     lines += [f"cpi,dividend,{year}-06-01,1.5,{year}-05-01" for year in (2016, 2017, 2018, 2019)]
@@ -134,8 +136,10 @@ def test_a_list_that_lost_rows_is_recorded_once(tmp_path: Path, monkeypatch: pyt
     for left in (5, 4, 3, 2):
         (folder / "events.csv").write_text("\n".join(lines[:left]) + "\n")
         for home in homes:
-            assert lacks(Archive.open(home.archive), load_dataset(folder))
-            assert not taken(folder, home).already
+            # under seal nobody can tell what of a list lies in the vault already
+            brings = left == 5 or home is homes[0]
+            assert lacks(Archive.open(home.archive), load_dataset(folder)) is brings
+            assert taken(folder, home).already is not brings
             assert not lacks(Archive.open(home.archive), load_dataset(folder))
             assert taken(folder, home).already
         made = made or sealed_home(homes[0], tmp_path / "keys", monkeypatch)
@@ -395,3 +399,53 @@ def test_an_archive_of_an_audit_is_filled_without_what_is_sealed(tmp_path: Path,
         == under_seal.archive.known_through("made/cpi")
         == CUT - timedelta(microseconds=1)
     )
+
+
+DESK = '[forecasts]\nfile = "forecasts.csv"\n[forecasts.issuers.desk]\n'
+ISSUED = "source,series,issued_at,period,value\n"
+
+
+@pytest.mark.slow
+def test_forecasts_of_which_the_vault_has_all_that_is_new_leave_nothing_else_at_the_opening(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = dataset(tmp_path, before(VALUES, EARLY), more=DESK)
+    rows = [f"desk,cpi,201{y}-0{m}-15,201{y}-12-31,{y}{m}.5\n" for y in (7, 8, 9) for m in (3, 6)]
+    homes = Home(tmp_path / "home"), Home(tmp_path / "never")
+    made: Sealed | None = None
+    for mine in (rows[:4], rows[:5], rows[:4], rows[1:5], rows):
+        (folder / "forecasts.csv").write_text(ISSUED + "".join(mine))
+        for home in homes:
+            taken(folder, home)
+            assert not lacks(Archive.open(home.archive), load_dataset(folder))
+            assert taken(folder, home).already
+        made = made or sealed_home(homes[0], tmp_path / "keys", monkeypatch, sources=("desk",))
+        assert content(made.opened()) == content(Archive.open(homes[1].archive))
+        assert made.opened().state() == Archive.open(homes[1].archive).state()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("early", [True, False])
+def test_rows_in_the_clear_of_a_list_under_seal_enter_once_when_they_are_past(
+    early: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = dataset(tmp_path, before(VALUES, EARLY), name="free", more=f"{DESK}[forecasts.issuers.bank]\n")
+    later = datetime.now(UTC) + timedelta(days=5)
+    rows = f"{ISSUED}desk,cpi,2017-03-15,2017-12-31,1.5\nbank,cpi,2017-03-15,2017-12-31,2.5\n"
+    due = f"bank,cpi,{later:%Y-%m-%d},{later.year}-12-31,3.5\n"
+    home = Home(tmp_path / "home")
+    (other / "forecasts.csv").write_text(rows + due if early else rows)
+    taken(dataset(tmp_path, before(VALUES, EARLY).with_columns(value=pl.col("value") * 2 + 1)), home)
+    taken(other, home)
+    for file in home.raw.iterdir():  # else all of them would be kept as files of the sealed dataset
+        file.unlink()
+    made = sealed_home(home, tmp_path / "keys", monkeypatch, sources=("desk",))
+    (other / "forecasts.csv").write_text(rows + due)
+    assert lacks(made.archive, load_dataset(other)) is not early
+    taken(other, home)
+    assert not lacks(made.archive, load_dataset(other))
+    monkeypatch.setattr(clock, "now", lambda: micros(later + timedelta(days=2)))
+    assert lacks(made.archive, load_dataset(other))
+    assert taken(other, home).kept == 1
+    assert not lacks(made.archive, load_dataset(other))
+    assert taken(other, home).already
