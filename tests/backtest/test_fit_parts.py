@@ -81,6 +81,27 @@ def test_a_fit_estimated_in_parts_has_the_same_bits(how: str, changes: Path, tmp
     assert not list((tmp_path / "parts" / "fits").glob(".*"))
 
 
+@pytest.mark.parametrize("rolling", [None, 9])
+def test_each_series_by_itself_is_told_what_all_of_them_tell(
+    rolling: int | None, changes: Path, tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit_parts, "FEWEST", 1)
+    monkeypatch.setattr(fit_parts, "SPREAD", 4)
+    experiment = asked(tmp_path, AR, training=Training(minimum=5, rolling=rolling, refit_every=40))
+    run(experiment, changes, tmp_path / "whole")
+    fitted, fit = list[int](), Univariate.fit
+
+    def counted(self: Univariate, *given: object, **more: object) -> None:
+        fit(self, *given, **more)  # type: ignore[arg-type]
+        fitted.append(len(self.fitted))
+
+    monkeypatch.setattr(Univariate, "fit", counted)
+    shared(experiment, changes, tmp_path / "parts")
+    assert len(here.parts) == len(NAMES)
+    assert fitted == [1] * len(NAMES)  # and none of all series, as where a part is lacking
+    assert files(tmp_path / "parts") == files(tmp_path / "whole")
+
+
 @pytest.mark.slow
 def test_labels_of_the_latest_vintage_count_all_series_too(changes: Path, tmp_path: Path, here: Here) -> None:
     experiment = asked(tmp_path, AR)
