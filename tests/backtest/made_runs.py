@@ -110,6 +110,9 @@ class Wrong:
             "quantiles too": lambda: pl.concat(
                 [answer.with_columns(pl.lit(0.9).alias("quantile")), answer.reverse()]
             ),
+            "a quantile that is no number": lambda: pl.concat(
+                [answer, answer.with_columns(pl.lit(0.9).alias("quantile"), pl.lit(float("nan")).alias("value"))]
+            ),
         }[self.how]()
 '''
 AR = Recipe("ar", "autoregression", (("max_lags", 2),))

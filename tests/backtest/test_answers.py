@@ -37,7 +37,11 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     place = tmp_path_factory.mktemp("answers")
     days = tuple(str(quarter(number) + timedelta(days=late)) for number in range(28) for late in (0, 1))
     never = replace(MINE, name="never", params=(("abstain_at", days),))
-    models = (*(wrong(how) for how in (*REASONS, "another order", "quantiles too")), never, MINE)
+    models = (
+        *(wrong(how) for how in (*REASONS, "another order", "quantiles too", "a quantile that is no number")),
+        never,
+        MINE,
+    )
     asked = small(models, place)
     asked = replace(asked, origins=replace(asked.origins, first=quarter(23)))
     return run(asked, exported(releases(), place / "archive"), place / "home")
@@ -70,6 +74,15 @@ def test_quantiles_stand_beside_the_point_and_are_not_scored_as_one(ran: Ran) ->
     board = ran.leaderboard
     both = [board.filter(pl.col("model") == name)["value"].to_list() for name in ("quantiles_too", "another_order")]
     assert both[0] == both[1]
+
+
+def test_a_quantile_that_is_no_number_fails_beside_a_sound_point(ran: Ran) -> None:
+    rows = ran.forecasts.filter(pl.col("model") == "a_quantile_that_is_no_number")
+    told = rows.group_by("quantile", "status", "reason", "value").len().sort("quantile", nulls_last=False)
+    assert told.rows() == [
+        (None, "ok", None, 1.5, 6),
+        (0.9, "failed", "predict: the answer is not a finite number", None, 6),
+    ]
 
 
 def test_an_abstention_is_none_of_these_failures(ran: Ran) -> None:
