@@ -14,7 +14,7 @@ from harness.backtest.design import Floats, build_design, build_rows
 from harness.backtest.engine import Engine, InProcess, Workers, alongside
 from harness.backtest.engines import LARGE, threads_of
 from harness.backtest.first_window import asks_for_it
-from harness.backtest.fit_parts import shared_fits
+from harness.backtest.fit_parts import SPREAD, shared_fits
 from harness.backtest.keys import cell_keys
 from harness.backtest.place import Board, Place, Progress
 from harness.backtest.splits import Plan
@@ -30,9 +30,8 @@ from harness.record.cells import Cell
 from harness.record.memory import spare_memory, trim_heap
 from harness.record.platform import are_bounded
 
-STRETCHES, SPREAD = 6, 3
-"""Stretches of a model's origins, and for each of the tasks that run at once, where these are more: so one that is done
-early finds more to do, and no replay of what came before is made much more often than it has to be."""
+STRETCHES = 6
+"""Stretches of a model's origins at least. Each replays what came before it, so there are no more than it takes."""
 LITTLE = 1000
 """Cells of naive rivals that take less time than the start of worker processes."""
 ANSWERS, CHANGES = 2000, 150_000

@@ -23,7 +23,7 @@ from harness.record.cells import read_fit
 FEWEST = 16
 """Series of a part at least."""
 SPREAD = 3
-"""Parts that each worker finds to do, so that none waits long for the last one."""
+"""Tasks that each worker finds to do, so that none waits long for the last one."""
 
 
 @dataclass(frozen=True, slots=True)

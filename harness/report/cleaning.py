@@ -11,7 +11,7 @@ import polars as pl
 
 from harness.core.errors import UserError
 from harness.data.archive import Archive
-from harness.data.tags import FORM
+from harness.data.tags import label_of, told_by
 from harness.report.text import table
 
 UNCLEAR = (
@@ -166,8 +166,8 @@ def _superseded(batches: pl.DataFrame) -> dict[int, int]:
 
 def _read_as(source: str) -> tuple[str, str]:
     """Dataset and file of what a batch is called, and the hash of how the file was read; "" = not told."""
-    found = FORM.fullmatch(source)
-    return (source, "") if found is None else (found["label"], found["reading"] or "")
+    told = told_by(source, _label(source))
+    return _label(source), "" if told is None else told[0]
 
 
 def _of_several(rows: Sequence[Mapping[str, Any]]) -> bool:
@@ -192,7 +192,7 @@ def _minute(at: datetime | None) -> str:
 
 
 def _label(source: str) -> str:
-    return _read_as(source)[0]
+    return label_of(source) or source
 
 
 def _batches(archive: Archive, dataset: str) -> tuple[pl.DataFrame, pl.DataFrame]:

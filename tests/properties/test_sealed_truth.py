@@ -325,9 +325,11 @@ def test_what_is_published_at_the_cut_itself_is_sealed() -> None:
 def test_history_that_a_sealed_vintage_put_before_the_cut_is_sealed_too() -> None:
     with tempfile.TemporaryDirectory() as folder:
         two = Two(Path(folder))
-        two.accepted(received(Given(VALUES, ((SERIES[0], 0, INSTANTS[4], 2.0, "observed"),))))
-        assert two.truth.revisions("x/monthly")["availability"].to_list() == ["assumed", "observed"]
-        two.seal(INSTANTS[3])
+        two.accepted(received(Given(VALUES, ((SERIES[0], 0, INSTANTS[5], 2.0, "observed"),))))
+        told = two.truth.revisions("x/monthly")
+        assert told["availability"].to_list() == ["assumed", "observed"]
+        assert told["published_at"][0] < instant(INSTANTS[4]) < told["published_at"][1]
+        two.seal(INSTANTS[4])
         assert two.clear.revisions("x/monthly").height == 0
 
 

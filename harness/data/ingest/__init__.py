@@ -34,6 +34,7 @@ from harness.data.listings import Listing, Refused, read_listings
 from harness.data.observations import Observations, observe, statements
 from harness.data.streamed import whole_needed
 from harness.data.tables import RawTable, sha256_of
+from harness.data.tags import label_of
 from harness.record.home import Home
 from harness.record.ledger import refusals
 from harness.record.seals import Seal
@@ -331,7 +332,7 @@ def _lacks(archive: Archive, dataset: Dataset, gate: Gate | None) -> bool:
     defined = archive.series()
     known = {one.id for one in defined}
     recorded = archive.originals()
-    labels = {tag.rpartition(" [")[0] for tag in recorded}
+    labels = set(map(label_of, recorded))
     # a series of which no file holds a value is never ingested, however often the files are read
     read = all(f"{dataset.name}: {one.label}" in labels for one in dataset.sources)
     if not known.issuperset(dataset.by_id) or not (read or archive.ingested().issuperset(dataset.by_id)):
